@@ -1,0 +1,113 @@
+/**
+ * Memory outside the JavaScript heap. Everything that the kernel keeps a
+ * pointer to lives here: a pointer to a JavaScript buffer dangles after GC.
+ *
+ * @module
+ */
+import { errno, SystemError } from "./errno.ts";
+import { libc } from "./symbols.ts";
+
+/** `PROT_*` bits. */
+export const Prot = { READ: 1, WRITE: 2 } as const;
+
+/** `MAP_*` bits. */
+export const Map = {
+  SHARED: 0x01,
+  PRIVATE: 0x02,
+  ANONYMOUS: 0x20,
+  NORESERVE: 0x4000,
+  POPULATE: 0x8000,
+  HUGETLB: 0x40000,
+} as const;
+
+/** `MADV_*` values. */
+export const Madvise = { DONTNEED: 4, HUGEPAGE: 14, DONTDUMP: 16 } as const;
+
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** What to map; the defaults give private anonymous memory. */
+export interface MappingOptions {
+  /** File to map; -1 for anonymous memory. */
+  fd?: number;
+  /** Offset in the file, in bytes, a multiple of the page size. */
+  offset?: number;
+  /** `PROT_*` bits, default read and write. */
+  prot?: number;
+  /** `MAP_*` bits, default private and anonymous. */
+  flags?: number;
+  /** Names the mapping in errors. */
+  name?: string;
+}
+
+/**
+ * One `mmap`ped range with a view of its bytes.
+ *
+ * The view must not be used after {@linkcode Mapping.unmap}: that is a
+ * segmentation fault, not an exception.
+ */
+export class Mapping {
+  /** Host address as a number; user addresses are below 2^47. */
+  readonly address: number;
+  /** The same as an FFI pointer. */
+  readonly pointer: NonNullable<Deno.PointerValue>;
+  /** Size in bytes. */
+  readonly size: number;
+  /** The mapped bytes. */
+  readonly buffer: ArrayBuffer;
+  #mapped = true;
+
+  /**
+   * Maps `size` bytes.
+   *
+   * @throws {SystemError} when the kernel refuses
+   */
+  constructor(size: number, options: MappingOptions = {}) {
+    const {
+      fd = -1,
+      offset = 0,
+      prot = Prot.READ | Prot.WRITE,
+      flags = fd < 0 ? Map.PRIVATE | Map.ANONYMOUS : Map.SHARED,
+      name = "memory",
+    } = options;
+    const pointer = libc.mmap(
+      null,
+      BigInt(size),
+      prot,
+      flags,
+      fd,
+      BigInt(offset),
+    );
+    const value = Deno.UnsafePointer.value(pointer);
+    if (pointer === null || BigInt.asUintN(64, BigInt(value)) === MAP_FAILED) {
+      throw new SystemError(`mmap ${size} bytes of ${name}`, errno());
+    }
+    this.pointer = pointer;
+    this.address = Number(value);
+    this.size = size;
+    this.buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+  }
+
+  /** `madvise` over the whole range; false when the kernel refuses. */
+  advise(advice: number): boolean {
+    return libc.madvise(this.pointer, BigInt(this.size), advice) === 0;
+  }
+
+  /** Gives the range back. A second call does nothing. */
+  unmap(): void {
+    if (!this.#mapped) return;
+    this.#mapped = false;
+    libc.munmap(this.pointer, BigInt(this.size));
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.unmap();
+  }
+}
+
+/** A view of memory that another thread of this process has mapped. */
+export function viewOf(address: number, size: number): ArrayBuffer {
+  const pointer = Deno.UnsafePointer.create(BigInt(address));
+  if (pointer === null) throw new RangeError("the null address has no view");
+  return Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+}

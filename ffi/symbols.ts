@@ -1,0 +1,119 @@
+/**
+ * The libc table: every C function that Vireo calls, with its C name, and
+ * nothing else. One `dlopen` per isolate.
+ *
+ * Conventions that keep the calls fast (measured, see docs/architecture.md):
+ * sizes and ioctl requests that fit are `u32`/`i32`; 64-bit parameters take a
+ * bigint that was made once; addresses travel as `pointer` or `buffer`.
+ *
+ * @module
+ */
+
+/** Name, parameters and result of each libc function. */
+export const LIBC_SYMBOLS = {
+  __errno_location: { parameters: [], result: "pointer" },
+  strerrorname_np: { parameters: ["i32"], result: "pointer" },
+  strerrordesc_np: { parameters: ["i32"], result: "pointer" },
+
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  write: { parameters: ["i32", "buffer", "usize"], result: "isize" },
+  // The same two with the count and result as 32 bits: no bigint, so they
+  // may stand on a hot path (count below 2 GiB).
+  read_u32: {
+    name: "read",
+    parameters: ["i32", "buffer", "u32"],
+    result: "i32",
+  },
+  write_u32: {
+    name: "write",
+    parameters: ["i32", "buffer", "u32"],
+    result: "i32",
+  },
+  readv: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  writev: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  preadv: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
+  pwritev: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
+  fdatasync: { parameters: ["i32"], result: "i32" },
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
+  flock: { parameters: ["i32", "i32"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+
+  ioctl_pointer: {
+    name: "ioctl",
+    parameters: ["i32", "u32", "pointer"],
+    result: "i32",
+  },
+  ioctl_buffer: {
+    name: "ioctl",
+    parameters: ["i32", "u32", "buffer"],
+    result: "i32",
+  },
+  ioctl_value: {
+    name: "ioctl",
+    parameters: ["i32", "u32", "u64"],
+    result: "i32",
+  },
+
+  mmap: {
+    parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"],
+    result: "pointer",
+  },
+  munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  madvise: { parameters: ["pointer", "usize", "i32"], result: "i32" },
+
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  epoll_create1: { parameters: ["i32"], result: "i32" },
+  epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  epoll_wait: { parameters: ["i32", "pointer", "i32", "i32"], result: "i32" },
+
+  io_uring_setup: {
+    name: "syscall",
+    parameters: ["u32", "u32", "buffer"],
+    result: "i32",
+  },
+  io_uring_enter: {
+    name: "syscall",
+    parameters: ["u32", "i32", "u32", "u32", "u32", "pointer", "usize"],
+    result: "i32",
+  },
+  io_uring_register: {
+    name: "syscall",
+    parameters: ["u32", "i32", "u32", "buffer", "u32"],
+    result: "i32",
+  },
+
+  gettid: { parameters: [], result: "i32" },
+  getpid: { parameters: [], result: "i32" },
+  tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  pthread_sigmask: {
+    parameters: ["i32", "buffer", "pointer"],
+    result: "i32",
+  },
+  sigtimedwait: {
+    parameters: ["buffer", "pointer", "buffer"],
+    result: "i32",
+  },
+
+  setns: { parameters: ["i32", "i32"], result: "i32" },
+  isatty: { parameters: ["i32"], result: "i32" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+/** The type of {@linkcode libc}. */
+export type Libc = Deno.StaticForeignLibraryInterface<typeof LIBC_SYMBOLS>;
+
+/** glibc, opened once per isolate. It needs `--allow-ffi`. */
+export const libc: Libc = openLibc();
+
+function openLibc(): Libc {
+  try {
+    return Deno.dlopen("libc.so.6", LIBC_SYMBOLS).symbols;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new Error(
+      "Vireo needs glibc 2.32 or later (libc.so.6) on x86-64 Linux: " +
+        (error instanceof Error ? error.message : String(error)),
+    );
+  }
+}

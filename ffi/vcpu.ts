@@ -1,0 +1,178 @@
+/**
+ * A virtual CPU: `KVM_RUN` and its state. One method per ioctl, named after
+ * it; numbers are sections of Documentation/virt/kvm/api.rst.
+ *
+ * @module
+ */
+import { Errno, errno } from "./errno.ts";
+import { closeFd } from "./file.ts";
+import { _IO, _IOR, _IOW, ioctlBuffer } from "./ioctl.ts";
+import { KVMIO } from "./kvm_io.ts";
+import {
+  decodeRegisters,
+  encodeRegisters,
+  type Registers,
+  REGS_SIZE,
+  SpecialRegisters,
+  SREGS_SIZE,
+} from "./kvm_registers.ts";
+import { KvmRun } from "./kvm_run.ts";
+import { KICK_SIGNAL } from "./signals.ts";
+import { libc } from "./symbols.ts";
+
+const LAPIC_SIZE = 1024;
+const FPU_SIZE = 416;
+const EVENTS_SIZE = 64;
+
+const KVM_RUN = _IO(KVMIO, 0x80);
+const KVM_GET_REGS = _IOR(KVMIO, 0x81, REGS_SIZE);
+const KVM_SET_REGS = _IOW(KVMIO, 0x82, REGS_SIZE);
+const KVM_GET_SREGS = _IOR(KVMIO, 0x83, SREGS_SIZE);
+const KVM_SET_SREGS = _IOW(KVMIO, 0x84, SREGS_SIZE);
+const KVM_SET_MSRS = _IOW(KVMIO, 0x89, 8);
+const KVM_SET_SIGNAL_MASK = _IOW(KVMIO, 0x8b, 4);
+const KVM_SET_FPU = _IOW(KVMIO, 0x8d, FPU_SIZE);
+const KVM_GET_LAPIC = _IOR(KVMIO, 0x8e, LAPIC_SIZE);
+const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, LAPIC_SIZE);
+const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, 8);
+const KVM_GET_MP_STATE = _IOR(KVMIO, 0x98, 4);
+const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, EVENTS_SIZE);
+const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, EVENTS_SIZE);
+
+/** `KVM_MP_STATE_*` (§4.38). */
+export const MpState = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
+
+/** A virtual CPU. It belongs to the thread that runs it. */
+export class Vcpu {
+  /** The vCPU's descriptor. */
+  readonly fd: number;
+  /** The page shared with KVM. */
+  readonly run: KvmRun;
+
+  /** Wraps a descriptor that `KVM_CREATE_VCPU` gave. */
+  constructor(fd: number, runSize: number) {
+    this.fd = fd;
+    this.run = new KvmRun(fd, runSize);
+  }
+
+  /**
+   * §4.10: runs the guest until an exit. Returns 0 (see
+   * {@linkcode KvmRun.exitReason}) or an errno value: EINTR after a kick.
+   */
+  enter(): number {
+    return libc.ioctl_pointer(this.fd, KVM_RUN, null) === 0 ? 0 : errno();
+  }
+
+  /** §4.11: general registers. */
+  getRegs(): Registers {
+    const regs = new DataView(new ArrayBuffer(REGS_SIZE));
+    ioctlBuffer(this.fd, KVM_GET_REGS, regs, "KVM_GET_REGS");
+    return decodeRegisters(regs);
+  }
+
+  /** §4.12: general registers; those left out become 0. */
+  setRegs(registers: Partial<Registers>): void {
+    const regs = new DataView(new ArrayBuffer(REGS_SIZE));
+    encodeRegisters(regs, registers);
+    ioctlBuffer(this.fd, KVM_SET_REGS, regs, "KVM_SET_REGS");
+  }
+
+  /** §4.13: segments, tables, control registers. */
+  getSregs(): SpecialRegisters {
+    const sregs = new SpecialRegisters();
+    ioctlBuffer(this.fd, KVM_GET_SREGS, sregs.bytes, "KVM_GET_SREGS");
+    return sregs;
+  }
+
+  /** §4.14: segments, tables, control registers. */
+  setSregs(sregs: SpecialRegisters): void {
+    ioctlBuffer(this.fd, KVM_SET_SREGS, sregs.bytes, "KVM_SET_SREGS");
+  }
+
+  /**
+   * §4.19: model-specific registers. Returns how many were set: fewer than
+   * given when KVM refuses one.
+   */
+  setMsrs(values: ReadonlyArray<readonly [index: number, value: bigint]>) {
+    const msrs = new DataView(new ArrayBuffer(8 + values.length * 16));
+    msrs.setUint32(0, values.length, true);
+    values.forEach(([index, value], i) => {
+      msrs.setUint32(8 + i * 16, index, true);
+      msrs.setBigUint64(16 + i * 16, value, true);
+    });
+    return ioctlBuffer(this.fd, KVM_SET_MSRS, msrs, "KVM_SET_MSRS");
+  }
+
+  /** §4.21: only the kick signal may interrupt {@linkcode Vcpu.enter}. */
+  setSignalMask(): void {
+    // struct kvm_signal_mask: u32 len, then the kernel's 8-byte sigset_t of
+    // blocked signals, here all but the kick.
+    const mask = new DataView(new ArrayBuffer(12));
+    mask.setUint32(0, 8, true);
+    mask.setBigUint64(4, ~(1n << BigInt(KICK_SIGNAL - 1)), true);
+    ioctlBuffer(this.fd, KVM_SET_SIGNAL_MASK, mask, "KVM_SET_SIGNAL_MASK");
+  }
+
+  /** §4.23: the floating point unit's control words after a reset. */
+  setFpu(): void {
+    const FCW = 128;
+    const MXCSR = 408;
+    const fpu = new DataView(new ArrayBuffer(FPU_SIZE));
+    fpu.setUint16(FCW, 0x37f, true);
+    fpu.setUint32(MXCSR, 0x1f80, true);
+    ioctlBuffer(this.fd, KVM_SET_FPU, fpu, "KVM_SET_FPU");
+  }
+
+  /** §4.57: the local APIC's register page. */
+  getLapic(): DataView<ArrayBuffer> {
+    const lapic = new DataView(new ArrayBuffer(LAPIC_SIZE));
+    ioctlBuffer(this.fd, KVM_GET_LAPIC, lapic, "KVM_GET_LAPIC");
+    return lapic;
+  }
+
+  /** §4.58: the local APIC's register page. */
+  setLapic(lapic: DataView<ArrayBuffer>): void {
+    ioctlBuffer(this.fd, KVM_SET_LAPIC, lapic, "KVM_SET_LAPIC");
+  }
+
+  /** §4.20: what CPUID answers, as `struct kvm_cpuid2`. */
+  setCpuid2(cpuid: Uint8Array<ArrayBuffer>): void {
+    ioctlBuffer(this.fd, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2");
+  }
+
+  /** §4.38: one of {@linkcode MpState}. */
+  getMpState(): number {
+    const state = new Uint32Array(1);
+    ioctlBuffer(this.fd, KVM_GET_MP_STATE, state, "KVM_GET_MP_STATE");
+    return state[0]!;
+  }
+
+  /** §4.32: queues an exception without an error code, such as #BP (3). */
+  injectException(vector: number): void {
+    const events = new Uint8Array(EVENTS_SIZE);
+    ioctlBuffer(this.fd, KVM_GET_VCPU_EVENTS, events, "KVM_GET_VCPU_EVENTS");
+    const INJECTED = 0;
+    const NUMBER = 1;
+    const HAS_ERROR_CODE = 2;
+    events[INJECTED] = 1;
+    events[NUMBER] = vector;
+    events[HAS_ERROR_CODE] = 0;
+    ioctlBuffer(this.fd, KVM_SET_VCPU_EVENTS, events, "KVM_SET_VCPU_EVENTS");
+  }
+
+  /** Unmaps `struct kvm_run` and closes the vCPU. */
+  close(): void {
+    this.run.unmap();
+    closeFd(this.fd);
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** True when `code` says that {@linkcode Vcpu.enter} was kicked. */
+export function wasKicked(code: number): boolean {
+  return code === Errno.EINTR || code === Errno.EAGAIN;
+}
