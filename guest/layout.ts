@@ -1,0 +1,86 @@
+/**
+ * The guest's physical memory map (x86-64).
+ *
+ * ```
+ * 0x0000_0500  GDT                     0xC000_0000  MMIO hole, 3 to 4 GiB
+ * 0x0000_7000  boot_params               0xC000_0000  boot timer
+ * 0x0000_9000  page tables               0xC000_1000  virtio-mmio windows,
+ * 0x0002_0000  command line                           4 KiB each, GSI 5 + n
+ * 0x0009_FC00  EBDA: MP table            0xFEC0_0000  IOAPIC
+ * 0x000E_0000  ACPI tables               0xFEE0_0000  local APIC
+ * 0x0010_0000  kernel                    0xFFFB_C000  identity map page, TSS
+ *   ...        initrd at the top       0x1_0000_0000  RAM above 4 GiB
+ * ```
+ *
+ * The windows, GSIs and the boot timer are where Firecracker has them, so
+ * that its guests fit.
+ *
+ * @module
+ */
+
+/** 1 KiB, MiB, GiB in bytes. */
+export const KiB = 1024, MiB = 1024 * KiB, GiB = 1024 * MiB;
+
+/** Guest physical addresses and sizes in bytes. */
+export const Layout = {
+  /** Global descriptor table for the 64-bit entry. */
+  GDT: 0x500,
+  /** Linux's `struct boot_params`, the zero page. */
+  BOOT_PARAMS: 0x7000,
+  /** PML4, then one PDPT and four page directories: 4 GiB identity. */
+  PAGE_TABLES: 0x9000,
+  /** The stack that the entry code finds in RSP. */
+  BOOT_STACK: 0x8ff0,
+  /** The kernel command line, zero-terminated. */
+  COMMAND_LINE: 0x2_0000,
+  /** Room for the command line, in bytes. */
+  COMMAND_LINE_MAX: 0x1_0000,
+  /** Extended BIOS data area: the end of conventional memory. */
+  EBDA: 0x9_fc00,
+  /** Where ACPI tables go. */
+  ACPI: 0xe_0000,
+  /** High memory: the lowest address of a kernel. */
+  HIGH_MEMORY: 0x10_0000,
+
+  /** First address of the MMIO hole. */
+  MMIO_HOLE: 3 * GiB,
+  /** Boot timer: a guest write of 123 logs the time since start. */
+  BOOT_TIMER: 0xc000_0000,
+  /** First virtio-mmio window. */
+  VIRTIO_MMIO: 0xc000_1000,
+  /** Bytes per virtio-mmio window. */
+  VIRTIO_MMIO_SIZE: 0x1000,
+  /** I/O APIC registers. */
+  IOAPIC: 0xfec0_0000,
+  /** Local APIC registers. */
+  LAPIC: 0xfee0_0000,
+  /** One page that KVM needs on Intel hosts. */
+  IDENTITY_MAP: 0xfffb_c000,
+  /** Three pages that KVM needs on Intel hosts. */
+  TSS: 0xfffb_d000,
+  /** RAM that does not fit below the hole goes on here. */
+  RAM_ABOVE_4G: 4 * GiB,
+} as const;
+
+/** Global system interrupts: pins of the I/O APIC. */
+export const Gsi = {
+  /** COM1. */
+  SERIAL: 4,
+  /** The first virtio-mmio device; device n has 5 + n. */
+  VIRTIO: 5,
+  /** The last pin. */
+  LAST: 23,
+} as const;
+
+/** The largest number of virtio-mmio devices: one GSI each. */
+export const MAX_VIRTIO_DEVICES: number = Gsi.LAST - Gsi.VIRTIO + 1;
+
+/** Guest address of virtio-mmio window `index`. */
+export function virtioWindow(index: number): number {
+  return Layout.VIRTIO_MMIO + index * Layout.VIRTIO_MMIO_SIZE;
+}
+
+/** GSI of virtio-mmio device `index`. */
+export function virtioGsi(index: number): number {
+  return Gsi.VIRTIO + index;
+}
