@@ -96,6 +96,7 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   isatty: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -1,0 +1,254 @@
+/**
+ * io_uring (io_uring(7)): vectored reads, writes and fdatasync on one file,
+ * submitted in batches and completed in any order.
+ *
+ * @module
+ */
+import { check, Errno, errno } from "./errno.ts";
+import { closeFd } from "./file.ts";
+import { Map, Mapping } from "./mmap.ts";
+import { libc } from "./symbols.ts";
+
+const SYS_io_uring_setup = 425;
+const SYS_io_uring_enter = 426;
+const SYS_io_uring_register = 427;
+
+// struct io_uring_params, 120 bytes.
+const PARAMS_SIZE = 120;
+const Params = {
+  sq_entries: 0,
+  cq_entries: 4,
+  features: 20,
+  sq_off: 40,
+  cq_off: 80,
+} as const;
+// struct io_sqring_offsets and io_cqring_offsets share the first fields.
+const RingOffset = { head: 0, tail: 4, ring_mask: 8 } as const;
+const SQ_OFF_ARRAY = 24;
+const CQ_OFF_CQES = 20;
+
+const IORING_OFF_SQ_RING = 0;
+const IORING_OFF_SQES = 0x1000_0000;
+const IORING_FEAT_SINGLE_MMAP = 1;
+const IORING_ENTER_GETEVENTS = 1;
+const IORING_REGISTER_FILES = 2;
+const IORING_REGISTER_EVENTFD = 4;
+
+const IORING_OP_READV = 1;
+const IORING_OP_WRITEV = 2;
+const IORING_OP_FSYNC = 3;
+const IORING_FSYNC_DATASYNC = 1;
+const IOSQE_FIXED_FILE = 1;
+
+// struct io_uring_sqe as 32-bit words.
+const SQE_WORDS = 16;
+const Sqe = {
+  opcode_flags: 0,
+  fd: 1,
+  off: 2,
+  addr: 4,
+  len: 6,
+  op_flags: 7,
+  user_data: 8,
+} as const;
+// struct io_uring_cqe as 32-bit words.
+const CQE_WORDS = 4;
+const CQE_RES = 2;
+
+const TWO_32 = 0x1_0000_0000;
+
+/**
+ * A submission and a completion ring for one file.
+ *
+ * The hot path (`readv`, `writev`, `submit`, `next`) allocates nothing.
+ */
+export class IoUring {
+  /** Entries of the submission ring. */
+  readonly entries: number;
+  /** The result of the last {@linkcode IoUring.next}: bytes or -errno. */
+  result = 0;
+  readonly #fd: number;
+  readonly #rings: Mapping;
+  readonly #sqesMapping: Mapping;
+  readonly #words: Int32Array;
+  readonly #sqes: Uint32Array;
+  readonly #sqTail: number;
+  readonly #sqMask: number;
+  readonly #cqHead: number;
+  readonly #cqTail: number;
+  readonly #cqMask: number;
+  readonly #cqes: number;
+  #tail = 0;
+  #unsubmitted = 0;
+
+  /**
+   * Sets the rings up for `file`, which stays the caller's.
+   *
+   * @param file the descriptor that every operation is for
+   * @param entries a power of two
+   * @throws {SystemError} ENOSYS or EPERM where the host forbids io_uring
+   */
+  constructor(file: number, entries: number) {
+    const params = new DataView(new ArrayBuffer(PARAMS_SIZE));
+    this.#fd = check(
+      libc.io_uring_setup(SYS_io_uring_setup, entries, params),
+      "io_uring_setup",
+    );
+    const get = (offset: number) => params.getUint32(offset, true);
+    this.entries = get(Params.sq_entries);
+    if (!(get(Params.features) & IORING_FEAT_SINGLE_MMAP)) {
+      closeFd(this.#fd);
+      throw new Error("io_uring without IORING_FEAT_SINGLE_MMAP (Linux 5.4)");
+    }
+    const { sq_off, cq_off } = Params;
+    const array = get(sq_off + SQ_OFF_ARRAY);
+    const cqes = get(cq_off + CQ_OFF_CQES);
+    const ringSize = Math.max(
+      array + this.entries * 4,
+      cqes + get(Params.cq_entries) * CQE_WORDS * 4,
+    );
+    const map = (size: number, offset: number) =>
+      new Mapping(size, {
+        fd: this.#fd,
+        offset,
+        flags: Map.SHARED | Map.POPULATE,
+        name: "io_uring",
+      });
+    this.#rings = map(ringSize, IORING_OFF_SQ_RING);
+    this.#sqesMapping = map(this.entries * SQE_WORDS * 4, IORING_OFF_SQES);
+    this.#words = new Int32Array(this.#rings.buffer);
+    this.#sqes = new Uint32Array(this.#sqesMapping.buffer);
+    this.#sqTail = get(sq_off + RingOffset.tail) >> 2;
+    this.#sqMask = this.#words[get(sq_off + RingOffset.ring_mask) >> 2]!;
+    this.#cqHead = get(cq_off + RingOffset.head) >> 2;
+    this.#cqTail = get(cq_off + RingOffset.tail) >> 2;
+    this.#cqMask = this.#words[get(cq_off + RingOffset.ring_mask) >> 2]!;
+    this.#cqes = cqes >> 2;
+    // Submission slot n always holds SQE n.
+    for (let i = 0; i < this.entries; i++) this.#words[(array >> 2) + i] = i;
+    this.#tail = this.#words[this.#sqTail]!;
+    this.#register(IORING_REGISTER_FILES, file, "file");
+  }
+
+  /** Signals `eventfd` at each completion. */
+  registerEventFd(eventfd: number): void {
+    this.#register(IORING_REGISTER_EVENTFD, eventfd, "eventfd");
+  }
+
+  /** Room in the submission ring. */
+  get room(): number {
+    return this.entries - this.#unsubmitted;
+  }
+
+  /**
+   * Queues `preadv`. The iovecs must stay until the operation completes.
+   *
+   * @param tag comes back from {@linkcode IoUring.next}; 32 bits
+   * @param iovecs host address of `count` iovecs
+   * @param offset in the file, in bytes
+   */
+  readv(tag: number, iovecs: number, count: number, offset: number): void {
+    this.#queue(IORING_OP_READV, tag, iovecs, count, offset, 0);
+  }
+
+  /** Queues `pwritev`; parameters as in {@linkcode IoUring.readv}. */
+  writev(tag: number, iovecs: number, count: number, offset: number): void {
+    this.#queue(IORING_OP_WRITEV, tag, iovecs, count, offset, 0);
+  }
+
+  /** Queues `fdatasync`: covers the writes that completed before it. */
+  fdatasync(tag: number): void {
+    this.#queue(IORING_OP_FSYNC, tag, 0, 0, 0, IORING_FSYNC_DATASYNC);
+  }
+
+  /**
+   * Hands the queued operations to the kernel with one system call. Reads
+   * that the page cache answers are complete when it returns.
+   */
+  submit(): void {
+    if (this.#unsubmitted === 0) return;
+    Atomics.store(this.#words, this.#sqTail, this.#tail);
+    while (this.#unsubmitted > 0) {
+      const count = this.#enter(this.#unsubmitted, 0);
+      if (count >= 0) {
+        this.#unsubmitted -= count;
+        continue;
+      }
+      const code = errno();
+      // EAGAIN, EBUSY: the kernel is short of memory or the completion ring
+      // is full. The entries stay queued; the next submit tries again.
+      if (code === Errno.EAGAIN || code === Errno.EBUSY) return;
+      if (code !== Errno.EINTR) check(count, "io_uring_enter");
+    }
+  }
+
+  /** Blocks until at least one completion is there. */
+  wait(): void {
+    const count = this.#enter(this.#unsubmitted, 1);
+    if (count > 0) this.#unsubmitted -= count;
+  }
+
+  /** The tag of the next completion, or -1; sets {@linkcode result}. */
+  next(): number {
+    const words = this.#words;
+    const head = words[this.#cqHead]!;
+    if (head === Atomics.load(words, this.#cqTail)) return -1;
+    const cqe = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
+    const tag = words[cqe]!;
+    this.result = words[cqe + CQE_RES]!;
+    Atomics.store(words, this.#cqHead, (head + 1) | 0);
+    return tag >>> 0;
+  }
+
+  /** Unmaps the rings. Nothing may be in flight. */
+  close(): void {
+    this.#rings.unmap();
+    this.#sqesMapping.unmap();
+    closeFd(this.#fd);
+  }
+
+  #queue(
+    opcode: number,
+    tag: number,
+    address: number,
+    count: number,
+    offset: number,
+    flags: number,
+  ): void {
+    const sqes = this.#sqes;
+    const base = (this.#tail & this.#sqMask) * SQE_WORDS;
+    sqes[base + Sqe.opcode_flags] = opcode | (IOSQE_FIXED_FILE << 8);
+    sqes[base + Sqe.fd] = 0;
+    sqes[base + Sqe.off] = offset;
+    sqes[base + Sqe.off + 1] = offset / TWO_32;
+    sqes[base + Sqe.addr] = address;
+    sqes[base + Sqe.addr + 1] = address / TWO_32;
+    sqes[base + Sqe.len] = count;
+    sqes[base + Sqe.op_flags] = flags;
+    sqes[base + Sqe.user_data] = tag;
+    sqes[base + Sqe.user_data + 1] = 0;
+    this.#tail = (this.#tail + 1) | 0;
+    this.#unsubmitted++;
+  }
+
+  #enter(submit: number, complete: number): number {
+    return libc.io_uring_enter(
+      SYS_io_uring_enter,
+      this.#fd,
+      submit,
+      complete,
+      complete > 0 ? IORING_ENTER_GETEVENTS : 0,
+      null,
+      0n,
+    );
+  }
+
+  #register(opcode: number, fd: number, what: string): void {
+    const argument = new Int32Array([fd]);
+    const number = SYS_io_uring_register;
+    check(
+      libc.io_uring_register(number, this.#fd, opcode, argument, 1),
+      () => `io_uring: register ${what}`,
+    );
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * TAP: a network interface of the host whose frames a process reads and
+ * writes (Documentation/networking/tuntap.rst), with the virtio-net header.
+ *
+ * @module
+ */
+import { check, Errno, errno, SystemError, VireoError } from "./errno.ts";
+import { closeFd, cString, Open, openFd } from "./file.ts";
+import { _IOW, ioctlBuffer, ioctlValue } from "./ioctl.ts";
+import { libc } from "./symbols.ts";
+
+const TUN_TYPE = 0x54;
+const TUNSETIFF = _IOW(TUN_TYPE, 202, 4);
+const TUNSETOFFLOAD = _IOW(TUN_TYPE, 208, 4);
+const TUNSETVNETHDRSZ = _IOW(TUN_TYPE, 216, 4);
+const SIOCGIFMTU = 0x8921;
+
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+const IFF_VNET_HDR = 0x4000;
+
+// struct ifreq: char name[16], then a union.
+const IFREQ_SIZE = 40;
+const IFNAMSIZ = 16;
+const CLONE_NEWNET = 0x4000_0000;
+
+/** `TUN_F_*`: what the guest accepts in received frames. */
+export const TapOffload = {
+  CSUM: 0x01,
+  TSO4: 0x02,
+  TSO6: 0x04,
+  TSO_ECN: 0x08,
+  UFO: 0x10,
+} as const;
+
+/** Where a TAP is. */
+export interface TapOptions {
+  /** The interface's name, at most 15 bytes; `%d` is not special. */
+  name: string;
+  /** A named network namespace, as `ip netns add` makes them. */
+  netns?: string;
+  /** Bytes of the virtio-net header before each frame. */
+  headerSize: number;
+}
+
+/** An open TAP. */
+export interface Tap {
+  /** Non-blocking descriptor: one read or write per frame. */
+  fd: number;
+  /** The interface's MTU in bytes. */
+  mtu: number;
+}
+
+/**
+ * Attaches to the TAP `name`; makes it when it doesn't exist, until the
+ * descriptor is closed.
+ *
+ * @throws {VireoError} EBUSY, EPERM, no such namespace, bad name
+ */
+export function openTap(options: TapOptions): Tap {
+  const { name, netns } = options;
+  if (!/^[^\s/%]{1,15}$/.test(name)) {
+    throw new VireoError(
+      `network: "${name}" can't be an interface's name (1 to 15 bytes)`,
+    );
+  }
+  return netns === undefined
+    ? attach(options)
+    : inNamespace(netns, () => attach(options));
+}
+
+/** Tells the kernel which `TapOffload`s the guest accepts. */
+export function setTapOffload(fd: number, offload: number): void {
+  ioctlValue(fd, TUNSETOFFLOAD, offload, "TUNSETOFFLOAD");
+}
+
+function attach({ name, headerSize }: TapOptions): Tap {
+  const fd = openFd("/dev/net/tun", Open.RDWR | Open.NONBLOCK, "TAP driver");
+  try {
+    const request = interfaceRequest(name);
+    new DataView(request.buffer).setUint16(
+      IFNAMSIZ,
+      IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
+      true,
+    );
+    if (libc.ioctl_buffer(fd, TUNSETIFF, request) < 0) {
+      const code = errno();
+      throw new SystemError(`attach to TAP "${name}"`, code, advice(code));
+    }
+    const size = new Int32Array([headerSize]);
+    ioctlBuffer(fd, TUNSETVNETHDRSZ, size, "TUNSETVNETHDRSZ");
+    return { fd, mtu: interfaceMtu(name) };
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+}
+
+function advice(code: number): string | undefined {
+  switch (code) {
+    case Errno.EBUSY:
+      return "another program uses this TAP";
+    case Errno.EPERM:
+      return "it takes CAP_NET_ADMIN, or a TAP made for you: " +
+        "ip tuntap add NAME mode tap user $USER";
+    case Errno.EINVAL:
+      return "the interface exists and isn't a TAP, or is multi-queue";
+  }
+}
+
+function interfaceRequest(name: string): Uint8Array<ArrayBuffer> {
+  const request = new Uint8Array(IFREQ_SIZE);
+  request.set(cString(name));
+  return request;
+}
+
+function interfaceMtu(name: string): number {
+  // Any socket of this namespace answers; a unix one needs no permission.
+  const AF_UNIX = 1;
+  const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
+  const socket = check(libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0), "socket");
+  try {
+    const request = interfaceRequest(name);
+    const operation = `MTU of "${name}"`;
+    ioctlBuffer(socket, SIOCGIFMTU, request, operation);
+    return new DataView(request.buffer).getInt32(IFNAMSIZ, true);
+  } finally {
+    closeFd(socket);
+  }
+}
+
+/** Runs `action` with this thread in the named network namespace. */
+function inNamespace<T>(name: string, action: () => T): T {
+  const own = openFd("/proc/thread-self/ns/net", Open.RDONLY, "namespace");
+  try {
+    const path = `/run/netns/${name}`;
+    const other = openFd(path, Open.RDONLY, "network namespace");
+    try {
+      check(libc.setns(other, CLONE_NEWNET), `enter namespace "${name}"`);
+    } finally {
+      closeFd(other);
+    }
+    try {
+      return action();
+    } finally {
+      check(libc.setns(own, CLONE_NEWNET), "leave the network namespace");
+    }
+  } finally {
+    closeFd(own);
+  }
+}
