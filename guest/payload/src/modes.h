@@ -1,0 +1,5 @@
+/* What the payload can be told to do; each mode is a file. */
+#pragma once
+
+void mode_demo(void);
+void mode_serve(void);

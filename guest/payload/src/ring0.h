@@ -1,0 +1,13 @@
+/* The few things that need CPL0 (traps.S). */
+#pragma once
+
+#include <stdint.h>
+
+/* Runs one of the functions below at CPL0. They must not be called directly. */
+uint64_t ring0_call(void (*function)(void), uint64_t a, uint64_t b, uint64_t c);
+
+void halt_for_interrupt(void);
+void ring0_write_msr(void);    /* (msr, value) */
+void ring0_cpuid(void);        /* (leaf, uint32_t registers[4]: EAX EBX ECX EDX) */
+void ring0_serial_write(void); /* (text, length) */
+void ring0_triple_fault(void);

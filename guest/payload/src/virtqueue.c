@@ -1,0 +1,185 @@
+#include "virtqueue.h"
+
+#include "clock.h"
+#include "interrupts.h"
+#include "x86.h"
+
+static bool has_event_idx(const struct virtqueue *queue) {
+  return queue->device->features & VIRTIO_F_EVENT_IDX;
+}
+
+static volatile uint16_t *used_event(struct virtqueue *queue) {
+  return &queue->avail.ring[queue->size];
+}
+
+static volatile uint16_t *avail_event(struct virtqueue *queue) {
+  return (volatile uint16_t *)&queue->used.ring[queue->size];
+}
+
+/* Ask for no interrupt: by flag, or by an event index that is always far away. */
+static void suppress_interrupts(struct virtqueue *queue) {
+  if (has_event_idx(queue)) {
+    *used_event(queue) = queue->used_next - 1;
+  } else {
+    queue->avail.flags = VIRTQ_AVAIL_NO_INTERRUPT;
+  }
+}
+
+/* Ask for an interrupt with the next completion. */
+static void request_interrupt(struct virtqueue *queue) {
+  if (has_event_idx(queue)) {
+    *used_event(queue) = queue->used_next;
+  } else {
+    queue->avail.flags = 0;
+  }
+}
+
+static void write_address(const struct virtio_device *device, uint32_t low_register,
+                          const volatile void *memory) {
+  virtio_write(device, low_register, (uint32_t)(uintptr_t)memory);
+  virtio_write(device, low_register + 4, (uint32_t)((uintptr_t)memory >> 32));
+}
+
+static void reset_state(struct virtqueue *queue) {
+  memset((void *)&queue->avail, 0, sizeof queue->avail);
+  memset((void *)&queue->used, 0, sizeof queue->used);
+  for (uint16_t i = 0; i < queue->size; i++) queue->desc[i].next = i + 1;
+  queue->free_head = 0;
+  queue->free_count = queue->size;
+  queue->avail_next = queue->used_next = 0;
+  suppress_interrupts(queue);
+}
+
+bool virtqueue_init(struct virtqueue *queue, struct virtio_device *device, uint16_t index,
+                    uint16_t size_limit, enum wait_mode wait) {
+  virtio_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
+  uint32_t maximum = virtio_read(device, VIRTIO_MMIO_QUEUE_NUM_MAX);
+  if (maximum == 0 || virtio_read(device, VIRTIO_MMIO_QUEUE_READY) != 0) return false;
+  queue->device = device;
+  queue->index = index;
+  queue->wait = wait;
+  queue->size = maximum < size_limit ? (uint16_t)maximum : size_limit;
+  reset_state(queue);
+  virtio_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
+  write_address(device, VIRTIO_MMIO_QUEUE_DESC_LOW, queue->desc);
+  write_address(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, &queue->avail);
+  write_address(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, &queue->used);
+  virtio_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
+  return true;
+}
+
+static void describe(struct virtq_desc *desc, const struct buffer *buffer, bool writable,
+                     bool last) {
+  desc->address = (uintptr_t)buffer->data;
+  desc->length = buffer->length;
+  desc->flags = (writable ? VIRTQ_DESC_WRITE : 0) | (last ? 0 : VIRTQ_DESC_NEXT);
+}
+
+/* §2.7.5.3: the whole chain in a table of its own, one descriptor in the ring. */
+static void add_indirect(struct virtqueue *queue, const struct buffer *buffers, unsigned readable,
+                         unsigned count) {
+  uint16_t head = queue->free_head;
+  struct virtq_desc *table = queue->indirect[head];
+  for (unsigned i = 0; i < count; i++) {
+    describe(&table[i], &buffers[i], i >= readable, i + 1 == count);
+    table[i].next = (uint16_t)(i + 1);
+  }
+  struct virtq_desc *desc = &queue->desc[head];
+  queue->free_head = desc->next;
+  queue->free_count--;
+  desc->address = (uintptr_t)table;
+  desc->length = count * sizeof *table;
+  desc->flags = VIRTQ_DESC_INDIRECT;
+}
+
+/* The free list is already linked through `next`. */
+static void add_direct(struct virtqueue *queue, const struct buffer *buffers, unsigned readable,
+                       unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    struct virtq_desc *desc = &queue->desc[queue->free_head];
+    describe(desc, &buffers[i], i >= readable, i + 1 == count);
+    queue->free_head = desc->next;
+  }
+  queue->free_count -= count;
+}
+
+bool virtqueue_add(struct virtqueue *queue, const struct buffer *buffers, unsigned readable,
+                   unsigned writable, uint16_t token) {
+  unsigned count = readable + writable;
+  bool indirect = count > 1 && (queue->device->features & VIRTIO_F_INDIRECT_DESC);
+  if (queue->free_count < (indirect ? 1 : count) || count > CHAIN_LENGTH_MAX) return false;
+  uint16_t head = queue->free_head;
+  if (indirect) {
+    add_indirect(queue, buffers, readable, count);
+  } else {
+    add_direct(queue, buffers, readable, count);
+  }
+  queue->token[head] = token;
+  queue->avail.ring[queue->avail_next % queue->size] = head;
+  queue->avail_next++;
+  return true;
+}
+
+/* §2.7.10: true when `event` lies in (old, new], modulo 2^16. */
+static bool event_passed(uint16_t event, uint16_t new, uint16_t old) {
+  return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
+}
+
+void virtqueue_kick(struct virtqueue *queue) {
+  uint16_t old = queue->avail.idx;
+  compiler_barrier();
+  queue->avail.idx = queue->avail_next;
+  store_load_fence();
+  bool wanted = has_event_idx(queue)
+                    ? event_passed(*avail_event(queue), queue->avail_next, old)
+                    : !(queue->used.flags & VIRTQ_USED_NO_NOTIFY);
+  if (!wanted) return;
+  queue->notifications++;
+  virtio_write(queue->device, VIRTIO_MMIO_QUEUE_NOTIFY, queue->index);
+}
+
+static void free_chain(struct virtqueue *queue, uint16_t head) {
+  uint16_t tail = head, count = 1;
+  while (queue->desc[tail].flags & VIRTQ_DESC_NEXT) tail = queue->desc[tail].next, count++;
+  queue->desc[tail].next = queue->free_head;
+  queue->free_head = head;
+  queue->free_count += count;
+}
+
+bool virtqueue_take(struct virtqueue *queue, uint16_t *token, uint32_t *length) {
+  if (queue->used.idx == queue->used_next) return false;
+  compiler_barrier();
+  volatile struct virtq_used_element *element = &queue->used.ring[queue->used_next % queue->size];
+  uint16_t head = (uint16_t)element->id % queue->size;
+  *length = element->length;
+  *token = queue->token[head];
+  queue->used_next++;
+  free_chain(queue, head);
+  if (queue->wait == WAIT_POLLING && has_event_idx(queue)) suppress_interrupts(queue);
+  return true;
+}
+
+static bool wait_polling(struct virtqueue *queue, uint64_t deadline) {
+  while (queue->used.idx == queue->used_next) {
+    if (clock_passed(deadline)) return false;
+    cpu_pause();
+  }
+  return true;
+}
+
+static bool wait_for_interrupt(struct virtqueue *queue, uint64_t deadline) {
+  while (queue->used.idx == queue->used_next) {
+    request_interrupt(queue);
+    store_load_fence();
+    if (queue->used.idx != queue->used_next) break;
+    interrupts_wait();
+    if (clock_passed(deadline)) return queue->used.idx != queue->used_next;
+  }
+  suppress_interrupts(queue);
+  return true;
+}
+
+bool virtqueue_wait(struct virtqueue *queue, uint64_t deadline) {
+  return queue->wait == WAIT_POLLING ? wait_polling(queue, deadline)
+                                     : wait_for_interrupt(queue, deadline);
+}
