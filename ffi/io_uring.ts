@@ -26,6 +26,8 @@ const Params = {
 const RingOffset = { head: 0, tail: 4, ring_mask: 8 } as const;
 const SQ_OFF_ARRAY = 24;
 const CQ_OFF_CQES = 20;
+const CQ_OFF_FLAGS = 24;
+const IORING_CQ_EVENTFD_DISABLED = 1;
 
 const IORING_OFF_SQ_RING = 0;
 const IORING_OFF_SQES = 0x1000_0000;
@@ -78,6 +80,7 @@ export class IoUring {
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
+  readonly #cqFlags: number;
   #tail = 0;
   #unsubmitted = 0;
 
@@ -124,6 +127,7 @@ export class IoUring {
     this.#cqTail = get(cq_off + RingOffset.tail) >> 2;
     this.#cqMask = this.#words[get(cq_off + RingOffset.ring_mask) >> 2]!;
     this.#cqes = cqes >> 2;
+    this.#cqFlags = get(cq_off + CQ_OFF_FLAGS) >> 2;
     // Submission slot n always holds SQE n.
     for (let i = 0; i < this.entries; i++) this.#words[(array >> 2) + i] = i;
     this.#tail = this.#words[this.#sqTail]!;
@@ -133,6 +137,16 @@ export class IoUring {
   /** Signals `eventfd` at each completion. */
   registerEventFd(eventfd: number): void {
     this.#register(IORING_REGISTER_EVENTFD, eventfd, "eventfd");
+  }
+
+  /**
+   * Whether completions signal the eventfd. Off while the thread looks at
+   * the completion ring anyway: a signal costs a wake-up. After switching it
+   * on, look once more.
+   */
+  set signalCompletions(on: boolean) {
+    const flags = on ? 0 : IORING_CQ_EVENTFD_DISABLED;
+    Atomics.store(this.#words, this.#cqFlags, flags);
   }
 
   /** Room in the submission ring. */

@@ -34,7 +34,16 @@ export const LIBC_SYMBOLS = {
   readv: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   writev: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   preadv: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
-  pwritev: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
+  preadv_at: {
+    name: "preadv",
+    parameters: ["i32", "pointer", "i32", "i64"],
+    result: "i32",
+  },
+  pwritev_at: {
+    name: "pwritev",
+    parameters: ["i32", "pointer", "i32", "i64"],
+    result: "i32",
+  },
   fdatasync: { parameters: ["i32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   flock: { parameters: ["i32", "i32"], result: "i32" },

@@ -1,0 +1,38 @@
+/**
+ * What a block device reads and writes. It knows nothing of virtio.
+ *
+ * @module
+ */
+
+/**
+ * Storage with asynchronous vectored I/O. Offsets and lengths are in bytes;
+ * tags name requests and come back from {@linkcode BlockBackend.next}.
+ */
+export interface BlockBackend {
+  /** Size in bytes, a multiple of 512. */
+  readonly size: number;
+  /** Writes are refused. */
+  readonly readOnly: boolean;
+  /** The smallest unit of I/O in bytes: 512 or 4096. */
+  readonly blockSize: number;
+  /** Becomes readable when completions wait, or -1. */
+  readonly completionFd: number;
+  /** Bytes or -errno of the request that `next` returned. */
+  readonly result: number;
+  /** Reads into `count` iovecs at host address `iovecs`. */
+  readv(tag: number, iovecs: number, count: number, offset: number): void;
+  /** Writes from iovecs. */
+  writev(tag: number, iovecs: number, count: number, offset: number): void;
+  /** Puts completed writes on stable storage. */
+  flush(tag: number): void;
+  /** Starts what was queued, in one batch. */
+  submit(): void;
+  /** The tag of a completed request, or -1. */
+  next(): number;
+  /** Blocks until a completion waits. Only with requests in flight. */
+  wait(): void;
+  /** Sets the completion descriptor back to "nothing waits". */
+  acknowledge(): void;
+  /** Frees what the backend holds. Nothing may be in flight. */
+  close(): void;
+}

@@ -1,0 +1,263 @@
+/**
+ * A raw disk image, or a block device, on the host.
+ *
+ * @module
+ */
+import { errno, SystemError, VireoError } from "../../ffi/errno.ts";
+import { closeFd, endOfFile, Open, openFd, tryLock } from "../../ffi/file.ts";
+import { createEventFd, drainEventFd } from "../../ffi/eventfd.ts";
+import { IoUring } from "../../ffi/io_uring.ts";
+import { Mapping } from "../../ffi/mmap.ts";
+import { libc } from "../../ffi/symbols.ts";
+import type { BlockBackend } from "./backend.ts";
+
+/** Bytes per sector of virtio-blk. */
+export const SECTOR = 512;
+
+/** How to open an image. */
+export interface RawImageOptions {
+  /** Path of the image or block device. */
+  path: string;
+  /** Open for reading only; the file is never opened for writing. */
+  readOnly?: boolean;
+  /** Bypass the page cache (`O_DIRECT`). */
+  direct?: boolean;
+}
+
+/** An open image as plain data, to hand to the device worker. */
+export interface RawImage {
+  /** The descriptor; its owner closes it. */
+  fd: number;
+  /** Size in bytes. */
+  size: number;
+  /** Opened for reading only. */
+  readOnly: boolean;
+  /** The smallest unit of I/O in bytes. */
+  blockSize: number;
+}
+
+/**
+ * Opens an image. Never creates, truncates or extends it. It is locked, so
+ * that no two machines write to it.
+ *
+ * @throws {VireoError} missing, unreadable, a directory, odd size, in use
+ */
+export function openRawImage(options: RawImageOptions): RawImage {
+  const { path, readOnly = false, direct = false } = options;
+  const info = statImage(path);
+  if (info.isDirectory) throw new VireoError(`disk "${path}": is a directory`);
+  if (!info.isFile && !info.isBlockDevice) {
+    throw new VireoError(`disk "${path}": is not a file or block device`);
+  }
+  const mode = readOnly ? Open.RDONLY : Open.RDWR;
+  const fd = openFd(path, mode | (direct ? Open.DIRECT : 0), "disk");
+  try {
+    const size = endOfFile(fd);
+    if (size === 0 || size % SECTOR !== 0) {
+      throw new VireoError(
+        `disk "${path}": its size, ${size} bytes, is not a multiple of ` +
+          `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,
+      );
+    }
+    if (!tryLock(fd, !readOnly)) {
+      throw new VireoError(
+        `disk "${path}": another machine uses it` +
+          (readOnly ? " for writing" : "; add ,ro to both to share it"),
+      );
+    }
+    return { fd, size, readOnly, blockSize: direct ? directUnit(fd) : SECTOR };
+  } catch (error) {
+    closeFd(fd);
+    throw error;
+  }
+}
+
+function statImage(path: string): Deno.FileInfo {
+  try {
+    return Deno.statSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw new VireoError(`disk "${path}": no such file`);
+    }
+    throw error instanceof Deno.errors.PermissionDenied
+      ? new VireoError(`disk "${path}": permission denied`)
+      : error;
+  }
+}
+
+/** The unit that O_DIRECT wants on this file system: 512 or 4096. */
+function directUnit(fd: number): number {
+  using page = new Mapping(4096, { name: "probe" });
+  using vector = new Mapping(4096, { name: "probe" });
+  const iovec = new BigUint64Array(vector.buffer);
+  iovec[0] = BigInt(page.address);
+  iovec[1] = BigInt(SECTOR);
+  const bytes = new Uint8Array(vector.buffer);
+  return libc.preadv(fd, bytes, 1, 0n) < 0 ? 4096 : SECTOR;
+}
+
+/** Storage on an open image: io_uring, or plain calls where it's refused. */
+export function rawBackend(image: RawImage, requests: number): BlockBackend {
+  try {
+    return new UringBackend(image, requests);
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    return new SyncBackend(image, requests);
+  }
+}
+
+/** Asynchronous I/O through io_uring. */
+export class UringBackend implements BlockBackend {
+  /** See {@linkcode BlockBackend.size}. */
+  readonly size: number;
+  /** See {@linkcode BlockBackend.readOnly}. */
+  readonly readOnly: boolean;
+  /** See {@linkcode BlockBackend.blockSize}. */
+  readonly blockSize: number;
+  /** See {@linkcode BlockBackend.completionFd}. */
+  readonly completionFd: number;
+  readonly #ring: IoUring;
+  #polling = false;
+
+  /** @param requests the most requests in flight, a power of two */
+  constructor(image: RawImage, requests: number) {
+    this.size = image.size;
+    this.readOnly = image.readOnly;
+    this.blockSize = image.blockSize;
+    this.#ring = new IoUring(image.fd, requests);
+    this.completionFd = createEventFd();
+    this.#ring.registerEventFd(this.completionFd);
+  }
+
+  /** See {@linkcode BlockBackend.result}. */
+  get result(): number {
+    return this.#ring.result;
+  }
+
+  /** See {@linkcode BlockBackend.readv}. */
+  readv(tag: number, iovecs: number, count: number, offset: number): void {
+    this.#makeRoom();
+    this.#ring.readv(tag, iovecs, count, offset);
+  }
+
+  /** See {@linkcode BlockBackend.writev}. */
+  writev(tag: number, iovecs: number, count: number, offset: number): void {
+    this.#makeRoom();
+    this.#ring.writev(tag, iovecs, count, offset);
+  }
+
+  /** See {@linkcode BlockBackend.flush}. */
+  flush(tag: number): void {
+    this.#makeRoom();
+    this.#ring.fdatasync(tag);
+  }
+
+  /** See {@linkcode BlockBackend.submit}. */
+  submit(): void {
+    this.#polling = true;
+    this.#ring.signalCompletions = false;
+    this.#ring.submit();
+  }
+
+  /** See {@linkcode BlockBackend.next}. */
+  next(): number {
+    const tag = this.#ring.next();
+    if (tag >= 0 || !this.#polling) return tag;
+    // About to sleep: signals on, and one more look, so none is lost.
+    this.#polling = false;
+    this.#ring.signalCompletions = true;
+    return this.#ring.next();
+  }
+
+  /** See {@linkcode BlockBackend.wait}. */
+  wait(): void {
+    this.#ring.wait();
+  }
+
+  /** See {@linkcode BlockBackend.acknowledge}. */
+  acknowledge(): void {
+    drainEventFd(this.completionFd);
+  }
+
+  /** See {@linkcode BlockBackend.close}. */
+  close(): void {
+    this.#ring.close();
+    closeFd(this.completionFd);
+  }
+
+  #makeRoom(): void {
+    if (this.#ring.room === 0) this.#ring.submit();
+  }
+}
+
+/** Blocking I/O, for hosts that forbid io_uring. Completes at submission. */
+export class SyncBackend implements BlockBackend {
+  /** See {@linkcode BlockBackend.size}. */
+  readonly size: number;
+  /** See {@linkcode BlockBackend.readOnly}. */
+  readonly readOnly: boolean;
+  /** See {@linkcode BlockBackend.blockSize}. */
+  readonly blockSize: number;
+  /** See {@linkcode BlockBackend.completionFd}: completions never wait. */
+  readonly completionFd = -1;
+  /** See {@linkcode BlockBackend.result}. */
+  result = 0;
+  readonly #fd: number;
+  readonly #tags: Uint32Array;
+  readonly #results: Int32Array;
+  #head = 0;
+  #tail = 0;
+
+  /** @param requests the most requests in flight, a power of two */
+  constructor(image: RawImage, requests: number) {
+    this.#fd = image.fd;
+    this.size = image.size;
+    this.readOnly = image.readOnly;
+    this.blockSize = image.blockSize;
+    this.#tags = new Uint32Array(requests);
+    this.#results = new Int32Array(requests);
+  }
+
+  /** See {@linkcode BlockBackend.readv}. */
+  readv(tag: number, iovecs: number, count: number, offset: number): void {
+    const at = Deno.UnsafePointer.create(BigInt(iovecs));
+    this.#done(tag, libc.preadv_at(this.#fd, at, count, BigInt(offset)));
+  }
+
+  /** See {@linkcode BlockBackend.writev}. */
+  writev(tag: number, iovecs: number, count: number, offset: number): void {
+    const at = Deno.UnsafePointer.create(BigInt(iovecs));
+    this.#done(tag, libc.pwritev_at(this.#fd, at, count, BigInt(offset)));
+  }
+
+  /** See {@linkcode BlockBackend.flush}. */
+  flush(tag: number): void {
+    this.#done(tag, libc.fdatasync(this.#fd));
+  }
+
+  /** See {@linkcode BlockBackend.submit}. */
+  submit(): void {}
+
+  /** See {@linkcode BlockBackend.next}. */
+  next(): number {
+    if (this.#head === this.#tail) return -1;
+    const slot = this.#head++ % this.#tags.length;
+    this.result = this.#results[slot]!;
+    return this.#tags[slot]!;
+  }
+
+  /** See {@linkcode BlockBackend.wait}. */
+  wait(): void {}
+
+  /** See {@linkcode BlockBackend.acknowledge}. */
+  acknowledge(): void {}
+
+  /** See {@linkcode BlockBackend.close}. */
+  close(): void {}
+
+  #done(tag: number, result: number): void {
+    const slot = this.#tail++ % this.#tags.length;
+    this.#tags[slot] = tag;
+    this.#results[slot] = result < 0 ? -errno() : result;
+  }
+}

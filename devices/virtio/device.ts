@@ -1,0 +1,60 @@
+/**
+ * What a virtio device is to the rest of Vireo. A device never sees its
+ * transport; it has queues, a configuration space, and a context.
+ *
+ * @module
+ */
+import type { Watcher } from "../event_loop.ts";
+import type { GuestMemory } from "../../guest/memory.ts";
+import type { VirtQueue } from "./queue.ts";
+import type { FeatureWords } from "./spec.ts";
+
+/** What a device may ask of the thread that runs it. */
+export interface DeviceContext {
+  /** The guest's RAM. */
+  readonly memory: GuestMemory;
+  /** The device's queues; those that the driver set up are `live`. */
+  readonly queues: readonly VirtQueue[];
+  /** True when the driver accepted feature bit `bit`. */
+  hasFeature(bit: number): boolean;
+  /** Shows pushed chains to the driver, with an interrupt if it wants one. */
+  publish(queue: VirtQueue): void;
+  /** Tells the driver that the configuration space changed (§2.5). */
+  configChanged(change: (config: Uint8Array) => void): void;
+  /** The device can't go on until it is reset (§2.1.2). */
+  needsReset(reason: string): void;
+  /** Calls `watcher` when `fd` is ready. */
+  watch(fd: number, watcher: Watcher, events?: number): void;
+  /** Changes what `fd` is watched for. */
+  modifyWatch(fd: number, events: number): void;
+  /** Forgets `fd`. */
+  unwatch(fd: number): void;
+}
+
+/** A virtio device. It runs on the device worker. */
+export interface VirtioDevice {
+  /** The device id (§5). */
+  readonly deviceId: number;
+  /** Offered feature bits; `VERSION_1` is always offered too. */
+  readonly features: FeatureWords;
+  /** The largest size of each queue, powers of two. */
+  readonly queueSizes: readonly number[];
+  /** The initial configuration space. */
+  readonly config: Uint8Array;
+
+  /** Once, before the guest runs. */
+  attach(context: DeviceContext): void;
+  /** The driver has set DRIVER_OK: live queues may be used. */
+  activate(): void;
+  /** The driver rang the doorbell of a live queue. */
+  notify(queue: VirtQueue): void;
+  /**
+   * Lets go of all queues: no access to guest memory after it returns.
+   * With `queue`, of that one only.
+   */
+  reset(queue?: VirtQueue): void;
+  /** The driver wrote to the configuration space. */
+  writeConfig?(offset: number, size: number, value: number): void;
+  /** Releases what the device holds; it was reset before. */
+  close(): void;
+}

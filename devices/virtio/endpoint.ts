@@ -1,0 +1,210 @@
+/**
+ * The device's end of a transport, on the device worker: carries out what the
+ * driver's register writes ask for, and passes doorbells to the device.
+ *
+ * @module
+ */
+import { drainEventFd } from "../../ffi/eventfd.ts";
+import type { GuestMemory } from "../../guest/memory.ts";
+import type { EventLoop, Watcher } from "../event_loop.ts";
+import type { DeviceContext, VirtioDevice } from "./device.ts";
+import { type DeviceState, QueueWord, Request, Word } from "./device_state.ts";
+import { VirtQueue } from "./queue.ts";
+import { Feature, Interrupt } from "./spec.ts";
+
+/** What an endpoint needs around it. */
+export interface EndpointOptions {
+  /** The device's registers, shared with the vCPU threads. */
+  state: DeviceState;
+  /** The guest's RAM. */
+  memory: GuestMemory;
+  /** Where descriptors are waited for. */
+  loop: EventLoop;
+  /** Raises the device's interrupt: writes the irqfd. */
+  raiseInterrupt(): void;
+  /** Tells a human why a device needs a reset. */
+  log(message: string): void;
+}
+
+/** One device with its queues. */
+export class Endpoint implements DeviceContext {
+  /** The device behind this endpoint. */
+  readonly device: VirtioDevice;
+  /** The guest's RAM. */
+  readonly memory: GuestMemory;
+  /** The device's queues. */
+  readonly queues: readonly VirtQueue[];
+  readonly #options: EndpointOptions;
+  readonly #state: DeviceState;
+
+  /** Describes the device in its registers and attaches it. */
+  constructor(device: VirtioDevice, options: EndpointOptions) {
+    this.device = device;
+    this.#options = options;
+    this.#state = options.state;
+    this.memory = options.memory;
+    this.queues = device.queueSizes.map((size, index) =>
+      new VirtQueue(index, size, options.memory)
+    );
+    const { deviceId, features, queueSizes, config } = device;
+    this.#state.describe(deviceId, features, queueSizes, config);
+    device.attach(this);
+  }
+
+  /** Watches the doorbell of queue `index`. */
+  watchDoorbell(index: number, eventfd: number): void {
+    this.#options.loop.watch(eventfd, new Doorbell(this, index, eventfd));
+  }
+
+  /** Carries out the transport's request, if there is one. */
+  serve(): void {
+    const { words } = this.#state;
+    const request = Atomics.load(words, Word.REQUEST);
+    if (request === Request.NONE) return;
+    this.#carryOut(request);
+    Atomics.store(words, Word.REQUEST, Request.NONE);
+    Atomics.notify(words, Word.REQUEST);
+  }
+
+  /** The driver rang the doorbell of queue `index`. */
+  doorbell(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined || !queue.live) return; // §4.2.3.3: not set up
+    this.device.notify(queue);
+    this.checkQueues();
+  }
+
+  /** Puts the device into `DEVICE_NEEDS_RESET` if a queue broke. */
+  checkQueues(): void {
+    for (let i = 0; i < this.queues.length; i++) {
+      const queue = this.queues[i]!;
+      if (queue.broken !== undefined) {
+        this.needsReset(`queue ${queue.index}: ${queue.broken}`);
+      }
+    }
+  }
+
+  /** Resets and closes the device. */
+  close(): void {
+    this.#reset();
+    this.device.close();
+  }
+
+  /** See {@linkcode DeviceContext.hasFeature}. */
+  hasFeature(bit: number): boolean {
+    return this.#state.hasFeature(bit);
+  }
+
+  /** See {@linkcode DeviceContext.publish}. */
+  publish(queue: VirtQueue): void {
+    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER);
+  }
+
+  /** See {@linkcode DeviceContext.configChanged}. */
+  configChanged(change: (config: Uint8Array) => void): void {
+    // The generation is odd while the fields change, so a driver that reads
+    // in between sees a different one afterwards (§2.5.3).
+    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
+    change(this.#state.config);
+    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
+    if (this.#state.words[Word.ACTIVE] === 1) {
+      this.#interrupt(Interrupt.CONFIG_CHANGE);
+    }
+  }
+
+  /** See {@linkcode DeviceContext.needsReset}. */
+  needsReset(reason: string): void {
+    if (!this.#state.setNeedsReset()) return;
+    this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
+    this.#interrupt(Interrupt.CONFIG_CHANGE); // §2.1.2
+  }
+
+  /** See {@linkcode DeviceContext.watch}. */
+  watch(fd: number, watcher: Watcher, events?: number): void {
+    this.#options.loop.watch(fd, watcher, events);
+  }
+
+  /** See {@linkcode DeviceContext.modifyWatch}. */
+  modifyWatch(fd: number, events: number): void {
+    this.#options.loop.modify(fd, events);
+  }
+
+  /** See {@linkcode DeviceContext.unwatch}. */
+  unwatch(fd: number): void {
+    this.#options.loop.unwatch(fd);
+  }
+
+  #carryOut(request: number): void {
+    const { words } = this.#state;
+    switch (request) {
+      case Request.ACTIVATE:
+        return this.#activate();
+      case Request.RESET:
+        return this.#reset();
+      case Request.QUEUE_STOP:
+        return this.#stopQueue(words[Word.REQUEST_VALUE]!);
+      case Request.CONFIG_WRITE:
+        this.device.writeConfig?.(
+          words[Word.REQUEST_OFFSET]!,
+          words[Word.REQUEST_SIZE]!,
+          words[Word.REQUEST_VALUE]! >>> 0,
+        );
+        return;
+    }
+  }
+
+  #activate(): void {
+    const state = this.#state;
+    for (const queue of this.queues) {
+      if (state.queue(queue.index, QueueWord.READY) !== 1) continue;
+      queue.activate({
+        size: state.queue(queue.index, QueueWord.SIZE),
+        desc: state.queueAddress(queue.index, QueueWord.DESC),
+        avail: state.queueAddress(queue.index, QueueWord.DRIVER),
+        used: state.queueAddress(queue.index, QueueWord.DEVICE),
+        eventIdx: this.hasFeature(Feature.EVENT_IDX),
+        indirect: this.hasFeature(Feature.INDIRECT_DESC),
+        nextAvail: 0,
+        nextUsed: 0,
+      });
+    }
+    this.checkQueues();
+    this.device.activate();
+    this.checkQueues();
+  }
+
+  #reset(): void {
+    this.device.reset();
+    for (const queue of this.queues) queue.deactivate();
+  }
+
+  #stopQueue(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined) return;
+    this.device.reset(queue);
+    queue.deactivate();
+  }
+
+  #interrupt(bit: number): void {
+    Atomics.or(this.#state.words, Word.INTERRUPT_STATUS, bit);
+    this.#options.raiseInterrupt();
+  }
+}
+
+/** A queue's ioeventfd. */
+class Doorbell implements Watcher {
+  readonly #endpoint: Endpoint;
+  readonly #index: number;
+  readonly #eventfd: number;
+
+  constructor(endpoint: Endpoint, index: number, eventfd: number) {
+    this.#endpoint = endpoint;
+    this.#index = index;
+    this.#eventfd = eventfd;
+  }
+
+  ready(): void {
+    drainEventFd(this.#eventfd);
+    this.#endpoint.doorbell(this.#index);
+  }
+}
