@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Register offsets (§8, table 1). */
+/** Register offsets (§8). */
 export const Reg = {
   /** Receiver buffer (read), transmitter holding (write); DLAB: DLL. */
   DATA: 0,
@@ -42,7 +42,7 @@ export const Ier = {
   MASK: 0x0f,
 } as const;
 
-/** Interrupt identification register (§8.6, table 5). */
+/** Interrupt identification register (§8.6). */
 export const Iir = {
   /** Nothing is pending. */
   NONE: 0x01,

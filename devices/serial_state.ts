@@ -74,7 +74,7 @@ export class SerialState {
   /** Host to guest. */
   readonly input: ByteRing;
 
-  /** The state after a hardware reset (PC16550D §8, table 3). */
+  /** The state after a hardware reset (PC16550D §8). */
   static create(): SharedArrayBuffer {
     const shared = new SharedArrayBuffer(TOTAL);
     const words = new Int32Array(shared, 0, WORD_COUNT);

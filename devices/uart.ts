@@ -247,7 +247,7 @@ export class Uart {
     this.fillFromHost();
   }
 
-  /** IIR: the pending source of the highest priority (§8.6, table 5). */
+  /** IIR: the pending source of the highest priority (§8.6). */
   #identifyInterrupt(): number {
     const words = this.#words;
     const fifo = words[Word.RX_DEPTH] === 1 ? 0 : Iir.FIFO_ENABLED;
