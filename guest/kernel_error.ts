@@ -14,6 +14,8 @@ export class KernelError extends VireoError {
   override name = "KernelError";
 
   /**
+   * Joins the two to one line.
+   *
    * @param object what is at fault: `kernel "vmlinux"`
    * @param reason what is wrong with it, and what to do
    */

@@ -1,0 +1,285 @@
+/**
+ * What CPUID tells a vCPU: what KVM supports on this host, with the topology
+ * of the guest in place of the host's. Leaves are those of the Intel SDM,
+ * volume 2, CPUID, and of AMD's manual, volume 3, appendix E.
+ *
+ * @module
+ */
+
+/** `struct kvm_cpuid2` and its `struct kvm_cpuid_entry2` (KVM API §4.20). */
+const Cpuid2 = { NENT: 0, ENTRIES: 8 } as const;
+const Entry = {
+  FUNCTION: 0,
+  INDEX: 4,
+  FLAGS: 8,
+  EAX: 12,
+  EBX: 16,
+  ECX: 20,
+  EDX: 24,
+  SIZE: 40,
+} as const;
+
+/** `KVM_CPUID_FLAG_SIGNIFCANT_INDEX`: the leaf has subleaves by ECX. */
+const SIGNIFICANT_INDEX = 1;
+
+/** A 32-bit register that CPUID answers in. */
+export type CpuidRegister = "eax" | "ebx" | "ecx" | "edx";
+
+/** One leaf, or one subleaf of one. */
+export interface CpuidEntry {
+  /** EAX of the question. */
+  leaf: number;
+  /** ECX of the question. */
+  subleaf: number;
+  /** `KVM_CPUID_FLAG_*`. */
+  flags: number;
+  /** Answer. */
+  eax: number;
+  /** Answer. */
+  ebx: number;
+  /** Answer. */
+  ecx: number;
+  /** Answer. */
+  edx: number;
+}
+
+/** Bits to take away from an answer, in every subleaf. */
+export interface CpuidMask {
+  /** EAX of the question. */
+  leaf: number;
+  /** The register of the answer. */
+  register: CpuidRegister;
+  /** The bits that become 0. */
+  bits: number;
+}
+
+/** Which vCPU of how many, and what to change beyond that. */
+export interface CpuidOptions {
+  /** This vCPU's index, which is its APIC id. */
+  cpu: number;
+  /** All vCPUs: cores of one package, one thread each. */
+  cpus: number;
+  /**
+   * The TSC deadline timer works: `KVM_CAP_TSC_DEADLINE_TIMER`, and the irqchip
+   * is KVM's. `KVM_GET_SUPPORTED_CPUID` leaves it to us to say so (KVM API
+   * §4.46).
+   */
+  tscDeadlineTimer?: boolean;
+  /** Features to hide from the guest. */
+  masks?: readonly CpuidMask[];
+}
+
+/** Leaves that aren't passed on as they are. */
+const Leaf = {
+  VENDOR: 0,
+  FEATURES: 1,
+  CACHES: 4,
+  PERFORMANCE: 0xa,
+  TOPOLOGY: 0xb,
+  TOPOLOGY_V2: 0x1f,
+  AMD_FEATURES: 0x8000_0001,
+  AMD_SIZES: 0x8000_0008,
+  AMD_CACHES: 0x8000_001d,
+  AMD_TOPOLOGY: 0x8000_001e,
+} as const;
+
+/** Single bits, by leaf and register. */
+const Bit = {
+  /** Leaf 1 ECX: performance capabilities MSR. */
+  PDCM: 1 << 15,
+  /** Leaf 1 ECX. */
+  TSC_DEADLINE: 1 << 24,
+  /** Leaf 1 ECX: there is a hypervisor, see leaf 0x40000000. */
+  HYPERVISOR: 1 << 31,
+  /** Leaf 1 EDX: the package has several logical processors. */
+  HTT: 1 << 28,
+  /** Leaf 0x80000001 ECX: those are cores, not threads. */
+  CMP_LEGACY: 1 << 1,
+} as const;
+
+/** EBX of leaf 0 for AMD ("Auth") and for Hygon ("Hygo"). */
+const AMD_VENDORS = [0x6874_7541, 0x6f67_7948];
+
+/** Level types of leaf 0xB, ECX bits 15 to 8. */
+const Level = { THREAD: 1, CORE: 2 } as const;
+
+/** CLFLUSH line size in units of 8 bytes. */
+const CLFLUSH_QUADWORDS = 8;
+
+/** From this cache level on, all cores share; below, each has its own. */
+const SHARED_CACHE_LEVEL = 3;
+
+/**
+ * The CPUID of one vCPU.
+ *
+ * @param supported what `KVM_GET_SUPPORTED_CPUID` gave; it stays unchanged
+ * @returns a `struct kvm_cpuid2` for {@linkcode Vcpu.setCpuid2}
+ */
+export function vcpuCpuid(
+  supported: Uint8Array,
+  options: CpuidOptions,
+): Uint8Array<ArrayBuffer> {
+  const all = decodeCpuid(supported);
+  const amd = all.some(({ leaf, ebx }) =>
+    leaf === Leaf.VENDOR && AMD_VENDORS.includes(ebx)
+  );
+  const hasTopology = all.some(({ leaf }) => leaf === Leaf.TOPOLOGY);
+  // The host's topology leaves go: V2 would override ours, and is optional.
+  const entries = all.filter(({ leaf }) =>
+    leaf !== Leaf.TOPOLOGY && leaf !== Leaf.TOPOLOGY_V2
+  );
+  if (hasTopology) entries.push(...topology(options));
+  for (const entry of entries) {
+    adapt(entry, options, amd);
+    for (const { leaf, register, bits } of options.masks ?? []) {
+      if (leaf === entry.leaf) entry[register] &= ~bits;
+    }
+  }
+  return encodeCpuid(entries);
+}
+
+/** Puts the guest's topology into one entry. */
+function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
+  const { cpu, cpus, tscDeadlineTimer = false } = options;
+  switch (entry.leaf) {
+    case Leaf.FEATURES:
+      entry.ebx = setBits(entry.ebx, 31, 24, cpu);
+      entry.ebx = setBits(entry.ebx, 23, 16, cpus);
+      entry.ebx = setBits(entry.ebx, 15, 8, CLFLUSH_QUADWORDS);
+      entry.ecx = setFlag(entry.ecx, Bit.HYPERVISOR, true);
+      entry.ecx = setFlag(entry.ecx, Bit.PDCM, false);
+      if (tscDeadlineTimer) {
+        entry.ecx = setFlag(entry.ecx, Bit.TSC_DEADLINE, true);
+      }
+      entry.edx = setFlag(entry.edx, Bit.HTT, cpus > 1);
+      break;
+    case Leaf.CACHES:
+      // Subleaves after the last cache stay empty.
+      if (cacheType(entry) === 0) break;
+      entry.eax = setBits(entry.eax, 31, 26, Math.min(cpus, 64) - 1);
+      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, cpus) - 1);
+      break;
+    case Leaf.PERFORMANCE:
+      // No Intel PMU (see PDCM above too): its counters cost a guest that
+      // probes them, and depend on the host more than anything else here.
+      entry.eax =
+        entry.ebx =
+        entry.ecx =
+        entry.edx =
+          0;
+      break;
+    case Leaf.AMD_FEATURES:
+      if (amd) entry.ecx = setFlag(entry.ecx, Bit.CMP_LEGACY, cpus > 1);
+      break;
+    case Leaf.AMD_SIZES:
+      // Reserved on Intel.
+      if (!amd) break;
+      entry.ecx = setBits(entry.ecx, 15, 12, bitsFor(cpus));
+      entry.ecx = setBits(entry.ecx, 7, 0, cpus - 1);
+      break;
+    case Leaf.AMD_CACHES:
+      if (cacheType(entry) === 0) break;
+      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, cpus) - 1);
+      break;
+    case Leaf.AMD_TOPOLOGY:
+      // EBX: core id, one thread per core; ECX: node 0 of one.
+      entry.eax = cpu;
+      entry.ebx = cpu;
+      entry.ecx = 0;
+      break;
+  }
+}
+
+/** Leaf 0xB: a thread level of one, and a core level of all. */
+function topology({ cpu, cpus }: CpuidOptions): CpuidEntry[] {
+  const level = (
+    subleaf: number,
+    type: number,
+    shift: number,
+    count: number,
+  ): CpuidEntry => ({
+    leaf: Leaf.TOPOLOGY,
+    subleaf,
+    flags: SIGNIFICANT_INDEX,
+    eax: shift,
+    ebx: count,
+    ecx: subleaf | type << 8,
+    edx: cpu,
+  });
+  return [
+    level(0, Level.THREAD, 0, 1),
+    level(1, Level.CORE, bitsFor(cpus), cpus),
+    level(2, 0, 0, 0),
+  ];
+}
+
+/** Leaves 4 and 0x8000001D: EAX bits 4 to 0; 0 is no cache. */
+function cacheType({ eax }: CpuidEntry): number {
+  return eax & 0x1f;
+}
+
+/** How many logical processors share this cache; EAX bits 7 to 5: level. */
+function sharers({ eax }: CpuidEntry, cpus: number): number {
+  const level = eax >>> 5 & 0x7;
+  return level >= SHARED_CACHE_LEVEL ? cpus : 1;
+}
+
+/** Bits that an APIC id below `count` needs. */
+function bitsFor(count: number): number {
+  return 32 - Math.clz32(count - 1);
+}
+
+function setBits(
+  word: number,
+  high: number,
+  low: number,
+  value: number,
+): number {
+  const mask = 2 ** (high - low + 1) - 1;
+  return (word & ~(mask << low) | (value & mask) << low) >>> 0;
+}
+
+function setFlag(word: number, bit: number, on: boolean): number {
+  return (on ? word | bit : word & ~bit) >>> 0;
+}
+
+/** Reads a `struct kvm_cpuid2`. */
+export function decodeCpuid(cpuid: Uint8Array): CpuidEntry[] {
+  const view = new DataView(cpuid.buffer, cpuid.byteOffset, cpuid.byteLength);
+  const count = view.getUint32(Cpuid2.NENT, true);
+  return Array.from({ length: count }, (_, i) => {
+    const at = Cpuid2.ENTRIES + i * Entry.SIZE;
+    const u32 = (offset: number) => view.getUint32(at + offset, true);
+    return {
+      leaf: u32(Entry.FUNCTION),
+      subleaf: u32(Entry.INDEX),
+      flags: u32(Entry.FLAGS),
+      eax: u32(Entry.EAX),
+      ebx: u32(Entry.EBX),
+      ecx: u32(Entry.ECX),
+      edx: u32(Entry.EDX),
+    };
+  });
+}
+
+/** Writes a `struct kvm_cpuid2`. */
+export function encodeCpuid(
+  entries: readonly CpuidEntry[],
+): Uint8Array<ArrayBuffer> {
+  const cpuid = new Uint8Array(Cpuid2.ENTRIES + entries.length * Entry.SIZE);
+  const view = new DataView(cpuid.buffer);
+  view.setUint32(Cpuid2.NENT, entries.length, true);
+  entries.forEach((entry, i) => {
+    const at = Cpuid2.ENTRIES + i * Entry.SIZE;
+    const u32 = (offset: number, value: number) =>
+      view.setUint32(at + offset, value, true);
+    u32(Entry.FUNCTION, entry.leaf);
+    u32(Entry.INDEX, entry.subleaf);
+    u32(Entry.FLAGS, entry.flags);
+    u32(Entry.EAX, entry.eax);
+    u32(Entry.EBX, entry.ebx);
+    u32(Entry.ECX, entry.ecx);
+    u32(Entry.EDX, entry.edx);
+  });
+  return cpuid;
+}

@@ -1,0 +1,50 @@
+/**
+ * Model-specific registers as the boot protocols expect them. Numbers and
+ * names are those of the Intel SDM, volume 4.
+ *
+ * @module
+ */
+
+/** MSR indices. */
+export const Msr = {
+  TSC: 0x10,
+  SYSENTER_CS: 0x174,
+  SYSENTER_ESP: 0x175,
+  SYSENTER_EIP: 0x176,
+  MISC_ENABLE: 0x1a0,
+  MTRR_DEF_TYPE: 0x2ff,
+  STAR: 0xc000_0081,
+  LSTAR: 0xc000_0082,
+  CSTAR: 0xc000_0083,
+  SYSCALL_MASK: 0xc000_0084,
+  KERNEL_GS_BASE: 0xc000_0102,
+} as const;
+
+/** `IA32_MISC_ENABLE`: `REP MOVS` and `REP STOS` may use fast strings. */
+const FAST_STRINGS = 1n;
+
+/** `IA32_MTRR_DEF_TYPE`: MTRRs on, all memory write-back. */
+const MTRR_ENABLE = 1n << 11n;
+const WRITE_BACK = 6n;
+
+/**
+ * The boot MSRs of every vCPU, for {@linkcode Vcpu.setMsrs}.
+ *
+ * The TSC is set to 0 on each: KVM takes equal writes close together as the
+ * wish for synchronised counters. Those that a KVM may refuse come last, for
+ * `KVM_SET_MSRS` stops at the first refusal.
+ */
+export const BOOT_MSRS: ReadonlyArray<readonly [index: number, value: bigint]> =
+  [
+    [Msr.SYSENTER_CS, 0n],
+    [Msr.SYSENTER_ESP, 0n],
+    [Msr.SYSENTER_EIP, 0n],
+    [Msr.STAR, 0n],
+    [Msr.CSTAR, 0n],
+    [Msr.KERNEL_GS_BASE, 0n],
+    [Msr.SYSCALL_MASK, 0n],
+    [Msr.LSTAR, 0n],
+    [Msr.TSC, 0n],
+    [Msr.MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK],
+    [Msr.MISC_ENABLE, FAST_STRINGS],
+  ];
