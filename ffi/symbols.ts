@@ -31,8 +31,8 @@ export const LIBC_SYMBOLS = {
     parameters: ["i32", "buffer", "u32"],
     result: "i32",
   },
-  readv: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  writev: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   preadv: { parameters: ["i32", "buffer", "i32", "i64"], result: "i32" },
   preadv_at: {
     name: "preadv",

@@ -23,6 +23,7 @@ export class ChainPart {
   readonly #base: number;
   readonly #words: Uint32Array;
   readonly #guest: Float64Array;
+  readonly #pointers: Deno.PointerValue[] = [];
   #first = 0;
 
   /** A part over `capacity` iovecs of mapped memory at `address`. */
@@ -58,9 +59,11 @@ export class ChainPart {
     this.bytes += length;
   }
 
-  /** Guest address of the first byte that is left. */
-  get guestAddress(): number {
-    return this.#guest[this.#first]!;
+  /** {@linkcode iovecs} as an FFI pointer, made once per position. */
+  get pointer(): Deno.PointerValue {
+    return this.#pointers[this.#first] ??= Deno.UnsafePointer.create(
+      BigInt(this.iovecs),
+    );
   }
 
   /** Length of the first range that is left. */
