@@ -8,7 +8,3 @@ void demo_disk(struct blk *blk);
 
 /* ARP and ping the peer, or send one gratuitous ARP frame without one. */
 void demo_network(struct net *net);
-
-/* This interface's addresses from the words `ip=` and `peer=`. */
-struct inet;
-void inet_configure(struct inet *inet, struct net *net);

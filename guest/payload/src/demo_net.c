@@ -13,11 +13,8 @@ enum {
   DEFAULT_PINGS = 20,
   PINGS_MAX = 1000,
   PING_PAYLOAD = 56,
-  ARP_ATTEMPTS = 5,
-  ARP_TIMEOUT_US = 200000,
   PING_TIMEOUT_US = 500000,
   DRAIN_TIMEOUT_US = 1000000,
-  LINK_LOCAL_DEFAULT = 0xa9fe5656, /* 169.254.86.86 */
 };
 
 static void print_ipv4(uint32_t address) {
@@ -26,32 +23,6 @@ static void print_ipv4(uint32_t address) {
 
 static void print_mac(const uint8_t *mac) {
   for (unsigned i = 0; i < MAC_LENGTH; i++) print(i ? ":%02x" : "%02x", mac[i]);
-}
-
-/* The n-th `ip=` and `peer=` belong to netn; with a peer only, we are its neighbour. */
-void inet_configure(struct inet *inet, struct net *net) {
-  const char *ip = cmdline_value("ip", net->number), *peer = cmdline_value("peer", net->number);
-  *inet = (struct inet){.net = net};
-  if (peer) inet->peer = parse_ipv4(peer);
-  if (ip) inet->address = parse_ipv4(ip);
-  if (!inet->address) inet->address = inet->peer ? inet->peer ^ 1 : LINK_LOCAL_DEFAULT;
-}
-
-static bool resolve_peer(struct inet *inet) {
-  for (unsigned attempt = 0; attempt < ARP_ATTEMPTS && !inet->peer_known; attempt++) {
-    uint64_t deadline = clock_deadline(ARP_TIMEOUT_US);
-    inet_send_arp_request(inet, inet->peer);
-    while (!inet->peer_known && net_wait(inet->net, deadline)) inet_poll(inet);
-  }
-  return inet->peer_known;
-}
-
-/* Returns the round trip in TSC ticks, 0 when no reply came. */
-static uint64_t ping(struct inet *inet, uint16_t sequence) {
-  uint64_t deadline = clock_deadline(PING_TIMEOUT_US), start = read_tsc();
-  inet_send_echo(inet, sequence, PING_PAYLOAD);
-  while (inet->echo_reply != sequence && net_wait(inet->net, deadline)) inet_poll(inet);
-  return inet->echo_reply == sequence ? read_tsc() - start : 0;
 }
 
 static void sort(uint64_t *values, unsigned count) {
@@ -70,7 +41,7 @@ static void ping_peer(struct inet *inet) {
   unsigned wanted = (unsigned)cmdline_number("pings", DEFAULT_PINGS), replies = 0;
   if (wanted > PINGS_MAX) wanted = PINGS_MAX;
   for (unsigned i = 1; i <= wanted; i++) {
-    uint64_t ticks = ping(inet, (uint16_t)i);
+    uint64_t ticks = inet_ping(inet, (uint16_t)i, PING_PAYLOAD, PING_TIMEOUT_US);
     if (ticks) round_trips[replies++] = ticks;
   }
   sort(round_trips, replies);
@@ -99,7 +70,7 @@ static void exercise(struct net *net, enum wait_mode wait) {
   inet_configure(&inet, net);
   if (!inet.peer) {
     announce(&inet);
-  } else if (check(resolve_peer(&inet))) {
+  } else if (check(inet_resolve_peer(&inet))) {
     print("net%u: ", net->number);
     print_ipv4(inet.peer);
     print(" is at ");

@@ -1,6 +1,11 @@
 #include "inet.h"
 
+#include "clock.h"
+#include "cmdline.h"
 #include "x86.h"
+
+enum { ARP_ATTEMPTS = 5, ARP_TIMEOUT_US = 200000 };
+enum { LINK_LOCAL_DEFAULT = 0xa9fe5656 /* 169.254.86.86 */ };
 
 /* All fields are in network byte order. */
 struct ethernet {
@@ -89,7 +94,7 @@ void inet_send_arp_request(struct inet *inet, uint32_t target) {
   send_arp(inet, ARP_REQUEST, broadcast, target);
 }
 
-void inet_send_echo(struct inet *inet, uint16_t sequence, uint32_t payload) {
+static void send_echo(struct inet *inet, uint16_t sequence, uint32_t payload) {
   uint8_t space[NET_BUFFER_SIZE] = {0};
   struct echo_frame *frame = (void *)space;
   uint32_t icmp_length = sizeof frame->echo + payload;
@@ -169,4 +174,28 @@ void inet_poll(struct inet *inet) {
     }
     net_release(inet->net, &frame);
   }
+}
+
+void inet_configure(struct inet *inet, struct net *net) {
+  const char *ip = cmdline_value("ip", net->number), *peer = cmdline_value("peer", net->number);
+  *inet = (struct inet){.net = net};
+  if (peer) inet->peer = parse_ipv4(peer);
+  if (ip) inet->address = parse_ipv4(ip);
+  if (!inet->address) inet->address = inet->peer ? inet->peer ^ 1 : LINK_LOCAL_DEFAULT;
+}
+
+bool inet_resolve_peer(struct inet *inet) {
+  for (unsigned attempt = 0; attempt < ARP_ATTEMPTS && !inet->peer_known; attempt++) {
+    uint64_t deadline = clock_deadline(ARP_TIMEOUT_US);
+    inet_send_arp_request(inet, inet->peer);
+    while (!inet->peer_known && net_wait(inet->net, deadline)) inet_poll(inet);
+  }
+  return inet->peer_known;
+}
+
+uint64_t inet_ping(struct inet *inet, uint16_t sequence, uint32_t payload, uint64_t timeout_us) {
+  uint64_t deadline = clock_deadline(timeout_us), start = read_tsc();
+  send_echo(inet, sequence, payload);
+  while (inet->echo_reply != sequence && net_wait(inet->net, deadline)) inet_poll(inet);
+  return inet->echo_reply == sequence ? read_tsc() - start : 0;
 }

@@ -16,10 +16,19 @@ struct inet {
   uint32_t requests_answered;
 };
 
-void inet_send_arp_request(struct inet *inet, uint32_t target);
+/*
+ * Addresses from the command line: the n-th `ip=` and `peer=` belong to netn.
+ * With a peer only, we are its neighbour; without either, we are link-local.
+ */
+void inet_configure(struct inet *inet, struct net *net);
 
-/* An ICMP echo request to the (known) peer, with this many bytes of payload. */
-void inet_send_echo(struct inet *inet, uint16_t sequence, uint32_t payload);
+/* Ask for the peer's MAC until it answers or the patience ends. */
+bool inet_resolve_peer(struct inet *inet);
+
+/* One echo round trip with the resolved peer in TSC ticks; 0 without a reply. */
+uint64_t inet_ping(struct inet *inet, uint16_t sequence, uint32_t payload, uint64_t timeout_us);
+
+void inet_send_arp_request(struct inet *inet, uint32_t target);
 
 /*
  * Handle every frame that has arrived: learn the peer from ARP replies, note

@@ -16,7 +16,11 @@ static void print_banner(void) {
 
 static void run_modes(void) {
   bool serve = cmdline_value("serve", 0);
-  if (cmdline_has("demo") || !serve) mode_demo();
+  bool bench = cmdline_value("bench", 0);
+  bool hostile = cmdline_value("hostile", 0);
+  if (cmdline_has("demo") || !(serve || hostile || bench)) mode_demo();
+  if (hostile) mode_hostile();
+  if (bench) mode_bench();
   if (serve) mode_serve();
 }
 

@@ -3,3 +3,5 @@
 
 void mode_demo(void);
 void mode_serve(void);
+void mode_hostile(void);
+void mode_bench(void);

@@ -10,4 +10,8 @@ void halt_for_interrupt(void);
 void ring0_write_msr(void);    /* (msr, value) */
 void ring0_cpuid(void);        /* (leaf, uint32_t registers[4]: EAX EBX ECX EDX) */
 void ring0_serial_write(void); /* (text, length) */
+void ring0_mmio_read_loop(void);  /* (address, count) */
+void ring0_mmio_write_loop(void); /* (address, count, value) */
+void ring0_mmio_ack_loop(void);   /* (status address, count, acknowledge address) */
+void ring0_port_read_loop(void);  /* (port, count) */
 void ring0_triple_fault(void);

@@ -132,6 +132,38 @@ wait_for_fifo:
 serial_done:
         ret
 
+/* (address, count[, value or second address]): loops for the benchmarks. */
+        .globl  ring0_mmio_read_loop
+ring0_mmio_read_loop:
+        mov     (%rdi), %eax
+        dec     %esi
+        jnz     ring0_mmio_read_loop
+        ret
+
+        .globl  ring0_mmio_write_loop
+ring0_mmio_write_loop:
+        mov     %edx, (%rdi)
+        dec     %esi
+        jnz     ring0_mmio_write_loop
+        ret
+
+        .globl  ring0_mmio_ack_loop
+ring0_mmio_ack_loop:
+        mov     (%rdi), %eax
+        mov     %eax, (%rdx)
+        dec     %esi
+        jnz     ring0_mmio_ack_loop
+        ret
+
+        .globl  ring0_port_read_loop
+ring0_port_read_loop:
+        mov     %edi, %edx
+next_port_read:
+        in      %dx, %al
+        dec     %esi
+        jnz     next_port_read
+        ret
+
         .globl  ring0_triple_fault
 ring0_triple_fault:
         lidt    no_idt
