@@ -1,8 +1,19 @@
 /**
- * Builds small ELF files for tests: valid ones, and every kind of broken one.
+ * For tests: builds small ELF files, valid ones and every kind of broken one.
  *
  * @module
  */
+import { Kvm } from "../ffi/kvm.ts";
+
+/** True where KVM works: tests that run a guest are skipped elsewhere. */
+export function canOpenKvm(): boolean {
+  try {
+    new Kvm().close();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** One program header, and the bytes that it points to. */
 export interface TestSegment {
