@@ -35,13 +35,6 @@ static struct bench_options read_options(void) {
   };
 }
 
-uint64_t bench_random(void) {
-  static uint64_t state = 88172645463325252u;
-  state ^= state << 13;
-  state ^= state >> 7;
-  return state ^= state << 17;
-}
-
 void bench_start(struct bench_result *result) {
   memset(result, 0, sizeof *result);
   result->least = UINT64_MAX;

@@ -40,6 +40,3 @@ extern const struct benchmark blk_benchmarks[], net_benchmarks[], exit_benchmark
 void bench_start(struct bench_result *result);
 void bench_record(struct bench_result *result, uint64_t ticks);
 void bench_stop(struct bench_result *result);
-
-/* For workload generators: Marsaglia's xorshift64. */
-uint64_t bench_random(void);

@@ -2,8 +2,7 @@
 #include "bench.h"
 
 #include "clock.h"
-#include "machine.h"
-#include "serial.h"
+#include "random.h"
 #include "x86.h"
 
 enum { COMPLETION_TIMEOUT_US = 5000000 };
@@ -20,7 +19,7 @@ struct workload {
 };
 
 static uint64_t pick_block(struct workload *w) {
-  uint64_t block = w->random ? bench_random() : w->next_block++;
+  uint64_t block = w->random ? random_next() : w->next_block++;
   return block % w->blocks;
 }
 

@@ -153,6 +153,7 @@ static void exercise(struct blk *blk, enum wait_mode wait) {
   } else {
     check_writes(blk);
   }
+  check_interrupts(&blk->queue, "blk", blk->number);
 }
 
 void demo_disk(struct blk *blk) {

@@ -82,6 +82,7 @@ static void exercise(struct net *net, enum wait_mode wait) {
     print_ipv4(inet.peer);
     print(" FAILED\n");
   }
+  check_interrupts(&net->receive, "net", net->number);
 }
 
 static void describe_network(struct net *net) {
@@ -112,4 +113,5 @@ void mode_serve(void) {
     inet_poll(&inet);
   }
   print("net0: answered %u requests\n", inet.requests_answered);
+  check_interrupts(&networks[0]->receive, "net", 0);
 }

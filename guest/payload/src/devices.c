@@ -43,6 +43,11 @@ bool network_start(struct net *net, enum wait_mode wait) {
   return started;
 }
 
+void check_interrupts(struct virtqueue *queue, const char *name, unsigned number) {
+  if (check(queue->lost_interrupts == 0)) return;
+  print("%s%u: %u interrupts lost FAILED\n", name, number, queue->lost_interrupts);
+}
+
 const char *wait_name(enum wait_mode wait) {
   return wait == WAIT_POLLING ? "polling" : "interrupts";
 }

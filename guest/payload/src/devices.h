@@ -15,4 +15,7 @@ void devices_init(void);
 bool disk_start(struct blk *blk, enum wait_mode wait);
 bool network_start(struct net *net, enum wait_mode wait);
 
+/* Report interrupts that this queue has lost, as a failure. */
+void check_interrupts(struct virtqueue *queue, const char *name, unsigned number);
+
 const char *wait_name(enum wait_mode wait);

@@ -1,6 +1,7 @@
 #include "hostile.h"
 
 #include "clock.h"
+#include "random.h"
 #include "x86.h"
 
 enum {
@@ -14,16 +15,9 @@ enum {
   MARKER = 0xa5,
 };
 
-static uint64_t next_random(void) {
-  static uint64_t state = 88172645463325252u; /* Marsaglia's xorshift64 */
-  state ^= state << 13;
-  state ^= state >> 7;
-  return state ^= state << 17;
-}
-
 /* A mixture of small numbers, all ones and noise. */
 static uint64_t wild_value(void) {
-  uint64_t random = next_random();
+  uint64_t random = random_next();
   switch (random >> 62) {
     case 0: return random & 15;
     case 1: return ~0ull;

@@ -4,6 +4,8 @@
 #include "interrupts.h"
 #include "x86.h"
 
+enum { INTERRUPT_PATIENCE_US = 100000 };
+
 static bool has_event_idx(const struct virtqueue *queue) {
   return queue->device->features & VIRTIO_F_EVENT_IDX;
 }
@@ -159,21 +161,45 @@ bool virtqueue_take(struct virtqueue *queue, uint16_t *token, uint32_t *length) 
   return true;
 }
 
+static bool completed(const struct virtqueue *queue) {
+  return queue->used.idx != queue->used_next;
+}
+
 static bool wait_polling(struct virtqueue *queue, uint64_t deadline) {
-  while (queue->used.idx == queue->used_next) {
+  while (!completed(queue)) {
     if (clock_passed(deadline)) return false;
     cpu_pause();
   }
   return true;
 }
 
+/*
+ * A completion came, but something else ended our sleep. The interrupt we asked
+ * for must be on its way: without this check the heartbeat would hide its loss.
+ */
+static void expect_interrupt(struct virtqueue *queue, uint32_t taken_before) {
+  uint64_t deadline = clock_deadline(INTERRUPT_PATIENCE_US);
+  while (interrupts_taken(queue->device->gsi) == taken_before) {
+    if (clock_passed(deadline)) {
+      queue->lost_interrupts++;
+      return;
+    }
+    interrupts_wait();
+  }
+}
+
 static bool wait_for_interrupt(struct virtqueue *queue, uint64_t deadline) {
-  while (queue->used.idx == queue->used_next) {
+  while (!completed(queue)) {
     request_interrupt(queue);
     store_load_fence();
-    if (queue->used.idx != queue->used_next) break;
+    if (completed(queue)) break;
+    uint32_t taken = interrupts_taken(queue->device->gsi);
     interrupts_wait();
-    if (clock_passed(deadline)) return queue->used.idx != queue->used_next;
+    if (completed(queue)) {
+      expect_interrupt(queue, taken);
+    } else if (clock_passed(deadline)) {
+      return false;
+    }
   }
   suppress_interrupts(queue);
   return true;

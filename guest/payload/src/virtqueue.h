@@ -56,7 +56,8 @@ struct virtqueue {
   uint16_t avail_next;     /* next avail index; published by virtqueue_kick */
   uint16_t used_next;      /* next used index to look at */
   uint16_t token[QUEUE_SIZE_MAX];
-  uint32_t notifications;  /* doorbells rung, for the curious */
+  uint32_t notifications;   /* doorbells rung, for the curious */
+  uint32_t lost_interrupts; /* completions that should have interrupted, and didn't */
 };
 
 /* §4.2.3.2, between negotiation and DRIVER_OK. False when there is no such queue. */
