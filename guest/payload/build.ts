@@ -84,7 +84,12 @@ export async function buildPayload(output: string): Promise<void> {
   await Deno.chmod(output, 0o644);
 }
 
+/** gcc runs in the source folder, so the output's path must be absolute. */
+async function absolutePath(output: string | undefined): Promise<string> {
+  if (output === undefined) return await Deno.realPath(payloadPath);
+  return output.startsWith("/") ? output : `${Deno.cwd()}/${output}`;
+}
+
 if (import.meta.main) {
-  const output = Deno.args[0] ?? payloadPath.pathname;
-  await buildPayload(new URL(output, `file://${Deno.cwd()}/`).pathname);
+  await buildPayload(await absolutePath(Deno.args[0]));
 }
