@@ -68,6 +68,17 @@ Deno.test("loadElf: a virtual entry is translated by its segment", () => {
   assert.equal(loadElf(memory, kernel).entry, 0x100_0008);
 });
 
+Deno.test("loadElf: a segment of BSS only has no bytes in the file, wherever it points", () => {
+  using memory = GuestMemory.allocate(RAM);
+  const kernel = buildElf({
+    segments: [
+      { address: 0x100_0000n, bytes: new Uint8Array(16) },
+      { address: 0x120_0000n, offset: 1n << 40n, memorySize: 4096n },
+    ],
+  });
+  assert.equal(loadElf(memory, kernel).end, 0x120_1000);
+});
+
 Deno.test("loadElf: the PVH note gives the 32-bit entry", () => {
   using memory = GuestMemory.allocate(RAM);
   const notes = new Uint8Array([
