@@ -62,6 +62,22 @@ export const Layout = {
   RAM_ABOVE_4G: 4 * GiB,
 } as const;
 
+/** I/O ports. */
+export const Port = {
+  /** i8042 data. */
+  I8042_DATA: 0x60,
+  /** i8042 status and command. */
+  I8042_COMMAND: 0x64,
+  /** CMOS index and data. */
+  RTC: 0x70,
+  /** The first serial port. */
+  COM1: 0x3f8,
+  /** Sleep control and status, as in hardware-reduced ACPI. */
+  SLEEP: 0x600,
+  /** Reset control of PC chipsets. */
+  RESET: 0xcf9,
+} as const;
+
 /** Global system interrupts: pins of the I/O APIC. */
 export const Gsi = {
   /** COM1. */

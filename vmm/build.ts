@@ -1,0 +1,251 @@
+/**
+ * Puts a machine together, up to the point where its vCPUs could run: KVM,
+ * memory, interrupts, kernel, images, TAPs. All or nothing.
+ *
+ * @module
+ */
+import { BootTimer } from "../devices/boot_timer.ts";
+import { openRawImage } from "../devices/block/raw.ts";
+import { Rtc } from "../devices/rtc.ts";
+import { SerialState } from "../devices/serial.ts";
+import { DeviceState } from "../devices/virtio/device_state.ts";
+import { NET_HEADER_SIZE } from "../devices/virtio/net.ts";
+import { closeFd } from "../ffi/file.ts";
+import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
+import { openTap } from "../ffi/tap.ts";
+import type { Vcpu } from "../ffi/vcpu.ts";
+import { loadElf } from "../guest/elf_loader.ts";
+import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
+import { setUpLinux } from "../guest/linux_boot.ts";
+import { bootRegisters, enterLongMode } from "../guest/long_mode.ts";
+import { writeBootTables } from "../guest/long_mode.ts";
+import { GuestMemory } from "../guest/memory.ts";
+import { writeMpTable } from "../guest/mptable.ts";
+import {
+  checkDeviceCount,
+  DEFAULT_BOOT_ARGS,
+  type Drive,
+  macAddress,
+  machineSize,
+  type NetworkInterface,
+  type VmConfig,
+} from "./config.ts";
+import { vcpuCpuid } from "./cpuid.ts";
+import { setLocalInterrupts } from "./lapic.ts";
+import type { DeviceSpec } from "./messages.ts";
+import { BOOT_MSRS } from "./msrs.ts";
+
+/** A machine's parts, still in one hand. */
+export interface MachineParts extends Disposable {
+  /** The VM. */
+  readonly vm: Vm;
+  /** Its RAM. */
+  readonly memory: GuestMemory;
+  /** The vCPUs' descriptors, ready to run. */
+  readonly vcpus: readonly number[];
+  /** Bytes of `struct kvm_run`. */
+  readonly runSize: number;
+  /** The devices for the device worker. */
+  readonly devices: DeviceSpec[];
+  /** The serial port's shared state. */
+  readonly serial: SharedArrayBuffer;
+  /** The clock's shared state. */
+  readonly rtc: SharedArrayBuffer;
+  /** The boot timer's shared state. */
+  readonly bootTimer: SharedArrayBuffer;
+  /** From now on, the vCPU workers close the vCPUs. */
+  vcpusHandedOver(): void;
+}
+
+/**
+ * Builds the machine.
+ *
+ * @param serialIrq eventfd that raises the serial port's interrupt
+ * @throws {VireoError} when a part can't be had; the others are released
+ */
+export function buildMachine(
+  config: VmConfig,
+  serialIrq: number,
+): MachineParts {
+  const { cpus, memory: memorySize } = machineSize(config);
+  checkDeviceCount(config);
+  using stack = new DisposableStack();
+  using kvm = new Kvm();
+  const devices = openDevices(config, stack);
+  const memory = stack.use(GuestMemory.allocate(memorySize));
+  const vm = createVm(kvm, memory);
+  stack.use(vm);
+  vm.irqfd(serialIrq, Gsi.SERIAL);
+  const registers = loadGuest(config, devices, memory, cpus);
+  const vcpuStack = stack.use(new DisposableStack());
+  const vcpus = createVcpus(kvm, vm, cpus, registers, vcpuStack);
+  const resources = stack.move();
+  return {
+    vm,
+    memory,
+    vcpus,
+    runSize: kvm.getVcpuMmapSize(),
+    devices,
+    serial: SerialState.create(),
+    rtc: Rtc.createState(),
+    bootTimer: BootTimer.createState(),
+    vcpusHandedOver: () => void vcpuStack.move(),
+    [Symbol.dispose]: () => resources.dispose(),
+  };
+}
+
+function createVm(kvm: Kvm, memory: GuestMemory): Vm {
+  const vm = kvm.createVm();
+  try {
+    vm.setTssAddr(Layout.TSS);
+    vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
+    vm.createIrqchip();
+    vm.createPit2();
+    if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
+      vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
+    }
+    memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
+      vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
+    );
+    return vm;
+  } catch (error) {
+    vm.close();
+    throw error;
+  }
+}
+
+/** Kernel, command line, tables; returns the boot vCPU's registers. */
+function loadGuest(
+  config: VmConfig,
+  devices: readonly DeviceSpec[],
+  memory: GuestMemory,
+  cpus: number,
+): ReturnType<typeof bootRegisters> {
+  const source = config["boot-source"];
+  const kernel = loadElf(memory, source.kernel_image_path);
+  const bootParams = setUpLinux(memory, {
+    commandLine: commandLine(config, devices),
+    kernelEnd: kernel.end,
+    initrd: source.initrd_path,
+  });
+  writeBootTables(memory);
+  writeMpTable(memory, cpus);
+  return bootRegisters(kernel.entry, bootParams);
+}
+
+/** The user's words, the root disk, and where the devices are. */
+function commandLine(
+  config: VmConfig,
+  devices: readonly DeviceSpec[],
+): string {
+  const words = [config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS];
+  const drives = config.drives ?? [];
+  const root = drives.findIndex((drive) => drive.is_root_device);
+  if (root >= 0) {
+    const mode = drives[root]!.is_read_only ? "ro" : "rw";
+    words.push(`root=/dev/vd${diskLetter(root)} ${mode}`);
+  }
+  const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
+  for (const { window, gsi } of devices) {
+    const address = `0x${window.toString(16)}`;
+    words.push(`virtio_mmio.device=${size}@${address}:${gsi}`);
+  }
+  return words.join(" ");
+}
+
+function diskLetter(index: number): string {
+  return String.fromCharCode("a".charCodeAt(0) + index);
+}
+
+function createVcpus(
+  kvm: Kvm,
+  vm: Vm,
+  cpus: number,
+  registers: ReturnType<typeof bootRegisters>,
+  stack: DisposableStack,
+): number[] {
+  const supported = kvm.getSupportedCpuid();
+  const tscDeadlineTimer = kvm.checkExtension(Cap.TSC_DEADLINE_TIMER) > 0;
+  return Array.from({ length: cpus }, (_, cpu) => {
+    // The worker maps its own view; this one is only for the setup.
+    using vcpu = new VcpuSetup(vm.createVcpu(cpu), stack);
+    vcpu.setUp(
+      vcpuCpuid(supported, { cpu, cpus, tscDeadlineTimer }),
+      cpu === 0 ? registers : undefined,
+    );
+    return vcpu.fd;
+  });
+}
+
+/** A vCPU while its registers are set. */
+class VcpuSetup implements Disposable {
+  readonly fd: number;
+  readonly #vcpu: Vcpu;
+
+  constructor(vcpu: Vcpu, stack: DisposableStack) {
+    this.#vcpu = vcpu;
+    this.fd = vcpu.fd;
+    stack.defer(() => closeFd(vcpu.fd));
+  }
+
+  /** Registers only for the boot vCPU: KVM starts the others by SIPI. */
+  setUp(
+    cpuid: Uint8Array<ArrayBuffer>,
+    registers: ReturnType<typeof bootRegisters> | undefined,
+  ): void {
+    const vcpu = this.#vcpu;
+    vcpu.setCpuid2(cpuid);
+    vcpu.setMsrs(BOOT_MSRS);
+    const lapic = vcpu.getLapic();
+    setLocalInterrupts(lapic);
+    vcpu.setLapic(lapic);
+    if (registers === undefined) return;
+    vcpu.setFpu();
+    const sregs = vcpu.getSregs();
+    enterLongMode(sregs);
+    vcpu.setSregs(sregs);
+    vcpu.setRegs(registers);
+  }
+
+  [Symbol.dispose](): void {
+    this.#vcpu.run.unmap();
+  }
+}
+
+/** Opens images and TAPs; `stack` closes them. */
+function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
+  const devices: DeviceSpec[] = [];
+  const place = () => ({
+    state: new DeviceState().shared,
+    window: virtioWindow(devices.length),
+    gsi: virtioGsi(devices.length),
+  });
+  for (const drive of config.drives ?? []) {
+    devices.push({ ...place(), ...openDrive(drive, stack) });
+  }
+  for (const network of config["network-interfaces"] ?? []) {
+    devices.push({ ...place(), ...openNetwork(network, stack) });
+  }
+  return devices;
+}
+
+function openDrive(drive: Drive, stack: DisposableStack) {
+  const image = openRawImage({
+    path: drive.path_on_host,
+    readOnly: drive.is_read_only,
+    direct: drive.direct,
+  });
+  stack.defer(() => closeFd(image.fd));
+  return { kind: "blk", image, id: drive.drive_id } as const;
+}
+
+function openNetwork(network: NetworkInterface, stack: DisposableStack) {
+  const mac = macAddress(network.guest_mac, network.host_dev_name);
+  const tap = openTap({
+    name: network.host_dev_name,
+    netns: network.netns,
+    headerSize: NET_HEADER_SIZE,
+  });
+  stack.defer(() => closeFd(tap.fd));
+  return { kind: "net", tap, mac } as const;
+}

@@ -1,0 +1,134 @@
+/**
+ * What a machine is made of, in the shape of Firecracker's `--config-file`.
+ *
+ * @module
+ */
+import { VireoError } from "../ffi/errno.ts";
+import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
+
+/** What to boot. */
+export interface BootSource {
+  /** Path of the kernel, or its bytes. */
+  kernel_image_path: string | Uint8Array;
+  /** Path of the initial RAM disk. */
+  initrd_path?: string;
+  /**
+   * The kernel command line; the devices are added to it. Default
+   * {@linkcode DEFAULT_BOOT_ARGS}.
+   */
+  boot_args?: string;
+}
+
+/** CPUs and memory. */
+export interface MachineConfig {
+  /** vCPUs, 1 to 32; default 1. */
+  vcpu_count?: number;
+  /** RAM in MiB, 2 to 65536; default 128. */
+  mem_size_mib?: number;
+}
+
+/** A virtio block device on a raw image. */
+export interface Drive {
+  /** What the guest reads as the disk's serial number, at most 20 bytes. */
+  drive_id: string;
+  /** Path of the image or block device. */
+  path_on_host: string;
+  /** Adds `root=/dev/vda` (its name) to the command line. */
+  is_root_device: boolean;
+  /** Refuse writes, and never open the image for writing. */
+  is_read_only?: boolean;
+  /** Bypass the host's page cache (`O_DIRECT`). */
+  direct?: boolean;
+}
+
+/** A virtio network device on a TAP. */
+export interface NetworkInterface {
+  /** A name for messages. */
+  iface_id: string;
+  /** The TAP's name. */
+  host_dev_name: string;
+  /** `02:..`; default: made from the TAP's name. */
+  guest_mac?: string;
+  /** The network namespace that the TAP is in (`ip netns`). */
+  netns?: string;
+}
+
+/** A whole machine. */
+export interface VmConfig {
+  /** What to boot. */
+  "boot-source": BootSource;
+  /** CPUs and memory. */
+  "machine-config"?: MachineConfig;
+  /** Disks: vda, vdb, ... in this order. */
+  drives?: Drive[];
+  /** Networks: eth0, eth1, ... in this order. */
+  "network-interfaces"?: NetworkInterface[];
+}
+
+/**
+ * The command line of a kernel that gets none: console on the serial port,
+ * reboot through the i8042, which ends the machine, also after a panic; no
+ * probing for keyboards, and no `nolapic`, which hangs.
+ */
+export const DEFAULT_BOOT_ARGS =
+  "console=ttyS0 reboot=k panic=-1 nomodule i8042.noaux i8042.nomux " +
+  "i8042.nopnp i8042.dumbkbd";
+
+const MAX_MEMORY_MIB = 64 * GiB / MiB;
+
+/** CPUs and memory with defaults and within limits. */
+export function machineSize(
+  config: VmConfig,
+): { cpus: number; memory: number } {
+  const { vcpu_count = 1, mem_size_mib = 128 } = config["machine-config"] ?? {};
+  if (!Number.isInteger(vcpu_count) || vcpu_count < 1 || vcpu_count > 32) {
+    throw new VireoError(`cpus: ${vcpu_count} is not 1 to 32`);
+  }
+  const fits = mem_size_mib >= 2 && mem_size_mib <= MAX_MEMORY_MIB;
+  if (!Number.isInteger(mem_size_mib) || !fits) {
+    throw new VireoError(
+      `memory: ${mem_size_mib} MiB is not within 2 MiB to 64 GiB`,
+    );
+  }
+  return { cpus: vcpu_count, memory: mem_size_mib * MiB };
+}
+
+/** Refuses more devices than there are windows and interrupts. */
+export function checkDeviceCount(config: VmConfig): void {
+  const count = (config.drives?.length ?? 0) +
+    (config["network-interfaces"]?.length ?? 0);
+  if (count > MAX_VIRTIO_DEVICES) {
+    throw new VireoError(
+      `${count} devices: at most ${MAX_VIRTIO_DEVICES} fit on the interrupts`,
+    );
+  }
+}
+
+/**
+ * Six bytes from `02:00:00:00:00:01`. Without text, a locally administered
+ * address that stays the same for the same `name`.
+ *
+ * @throws {VireoError} not six bytes, or a multicast address
+ */
+export function macAddress(text: string | undefined, name: string): Uint8Array {
+  if (text === undefined) return macFromName(name);
+  const valid = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text);
+  const mac = Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
+  if (!valid || mac[0]! & 1) {
+    throw new VireoError(
+      `mac: "${text}" is not a unicast address like 02:00:00:00:00:01`,
+    );
+  }
+  return mac;
+}
+
+function macFromName(name: string): Uint8Array {
+  // FNV-1a: spreads short names over four bytes.
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(name)) {
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  const mac = new Uint8Array([0x02, 0x56, 0, 0, 0, 0]);
+  new DataView(mac.buffer).setUint32(2, hash);
+  return mac;
+}

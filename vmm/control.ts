@@ -1,0 +1,113 @@
+/**
+ * The words through which the main isolate steers the workers. A vCPU thread
+ * sits in `KVM_RUN` and reads no messages, so commands are words in shared
+ * memory, followed by a kick.
+ *
+ * @module
+ */
+
+/** What the workers are to do. */
+export const Command = { RUN: 0, PAUSE: 1, STOP: 2 } as const;
+
+const VCPU_COMMAND = 0;
+const DEVICE_COMMAND = 1;
+const VCPUS = 16;
+const VCPU_STRIDE = 16;
+const TID = 0;
+const EXITS = 1;
+const HALTED = 2;
+const EXITS_SEEN = 3;
+
+/** The most vCPUs of one machine. */
+export const MAX_VCPUS = 32;
+
+/** One thread's view of a machine's control words. */
+export class Control {
+  /** The words, to hand to other threads. */
+  readonly shared: SharedArrayBuffer;
+  readonly #words: Int32Array;
+
+  /** Views `shared`, or new words: everyone is to run. */
+  constructor(
+    shared: SharedArrayBuffer = new SharedArrayBuffer(
+      4 * (VCPUS + VCPU_STRIDE * MAX_VCPUS),
+    ),
+  ) {
+    this.shared = shared;
+    this.#words = new Int32Array(shared);
+  }
+
+  /** What the vCPUs are to do: one of {@linkcode Command}. */
+  get vcpuCommand(): number {
+    return Atomics.load(this.#words, VCPU_COMMAND);
+  }
+
+  /** Sets it and wakes paused vCPUs; those in the guest need a kick. */
+  set vcpuCommand(command: number) {
+    Atomics.store(this.#words, VCPU_COMMAND, command);
+    Atomics.notify(this.#words, VCPU_COMMAND);
+  }
+
+  /** What the device worker is to do. */
+  get deviceCommand(): number {
+    return Atomics.load(this.#words, DEVICE_COMMAND);
+  }
+
+  /** Sets it and wakes a paused device worker; else signal its eventfd. */
+  set deviceCommand(command: number) {
+    Atomics.store(this.#words, DEVICE_COMMAND, command);
+    Atomics.notify(this.#words, DEVICE_COMMAND);
+  }
+
+  /** True once the machine ends. Cheap: it's asked in waiting loops. */
+  get stopping(): boolean {
+    return this.vcpuCommand === Command.STOP;
+  }
+
+  /** Blocks the calling vCPU thread while the command is PAUSE. */
+  waitWhileVcpusPaused(): void {
+    Atomics.wait(this.#words, VCPU_COMMAND, Command.PAUSE);
+  }
+
+  /** Blocks the device worker while the command is PAUSE. */
+  waitWhileDevicesPaused(): void {
+    Atomics.wait(this.#words, DEVICE_COMMAND, Command.PAUSE);
+  }
+
+  /** The thread of vCPU `id`; 0 before it has started. */
+  threadOf(id: number): number {
+    return Atomics.load(this.#words, word(id, TID));
+  }
+
+  /** Publishes the calling thread as that of vCPU `id`. */
+  setThreadOf(id: number, tid: number): void {
+    Atomics.store(this.#words, word(id, TID), tid);
+  }
+
+  /** True when vCPU `id` has not exited since the last time this was asked. */
+  idleSinceLastLook(id: number): boolean {
+    const exits = this.#words[word(id, EXITS)]!;
+    const idle = exits === this.#words[word(id, EXITS_SEEN)];
+    this.#words[word(id, EXITS_SEEN)] = exits;
+    return idle;
+  }
+
+  /** Counts an exit. Hot: a plain store, only this vCPU writes it. */
+  countExit(id: number): void {
+    this.#words[word(id, EXITS)]!++;
+  }
+
+  /** True when vCPU `id` sleeps and nothing can wake it. */
+  haltedForEver(id: number): boolean {
+    return Atomics.load(this.#words, word(id, HALTED)) === 1;
+  }
+
+  /** Publishes the above for the calling vCPU. */
+  setHaltedForEver(id: number, halted: boolean): void {
+    Atomics.store(this.#words, word(id, HALTED), halted ? 1 : 0);
+  }
+}
+
+function word(id: number, offset: number): number {
+  return VCPUS + id * VCPU_STRIDE + offset;
+}

@@ -1,0 +1,132 @@
+/// <reference no-default-lib="true"/>
+/// <reference lib="deno.worker"/>
+/**
+ * The entry point of the device worker: makes the devices, connects their
+ * doorbells and interrupts to KVM, then serves them until the machine ends.
+ *
+ * @module
+ */
+import { rawBackend } from "../devices/block/raw.ts";
+import { EventLoop } from "../devices/event_loop.ts";
+import { TapBackend } from "../devices/net/tap.ts";
+import { Blk } from "../devices/virtio/blk.ts";
+import type { VirtioDevice } from "../devices/virtio/device.ts";
+import { DeviceState } from "../devices/virtio/device_state.ts";
+import { Endpoint } from "../devices/virtio/endpoint.ts";
+import { MmioRegister } from "../devices/virtio/mmio.ts";
+import { Net } from "../devices/virtio/net.ts";
+import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
+import { Vm } from "../ffi/kvm.ts";
+import { GuestMemory } from "../guest/memory.ts";
+import { Command, Control } from "./control.ts";
+import type {
+  DeviceSpec,
+  DeviceWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+
+/** Requests that one disk may have in flight. */
+const BLK_REQUESTS = 256;
+
+function post(message: WorkerMessage): void {
+  self.postMessage(message);
+}
+
+self.onmessage = ({ data }: MessageEvent<DeviceWorkerStart>) => {
+  try {
+    using devices = new DeviceThread(data);
+    post({ type: "ready", doorbells: devices.doorbells });
+    devices.run();
+  } catch (error) {
+    const message = error instanceof Error
+      ? error.stack ?? error.message
+      : String(error);
+    post({ type: "end", end: { reason: "error", message } });
+  } finally {
+    post({ type: "stopped" });
+  }
+};
+
+/** The devices of one machine, and their loop. */
+class DeviceThread implements Disposable {
+  readonly doorbells: number[][] = [];
+  readonly #control: Control;
+  readonly #controlFd: number;
+  readonly #loop = new EventLoop();
+  readonly #endpoints: Endpoint[] = [];
+  readonly #eventFds: EventFd[] = [];
+
+  constructor(start: DeviceWorkerStart) {
+    this.#control = new Control(start.control);
+    this.#controlFd = start.controlFd;
+    const memory = GuestMemory.attach(start.memory);
+    const vm = new Vm(start.vmFd, 0);
+    for (const spec of start.devices) this.#add(spec, memory, vm);
+    this.#loop.watch(start.controlFd, this);
+  }
+
+  /** Serves the devices until the main isolate says stop. */
+  run(): void {
+    const control = this.#control;
+    for (;;) {
+      const command = control.deviceCommand;
+      if (command === Command.STOP) return;
+      if (command === Command.PAUSE) {
+        post({ type: "paused" });
+        control.waitWhileDevicesPaused();
+      } else {
+        this.#loop.turn(-1);
+      }
+    }
+  }
+
+  /** The control eventfd: a command, or a request of a transport. */
+  ready(): void {
+    drainEventFd(this.#controlFd);
+    for (const endpoint of this.#endpoints) endpoint.serve();
+  }
+
+  [Symbol.dispose](): void {
+    for (const endpoint of this.#endpoints) endpoint.close();
+    this.#loop.close();
+    for (const eventFd of this.#eventFds) eventFd.close();
+  }
+
+  #add(spec: DeviceSpec, memory: GuestMemory, vm: Vm): void {
+    const interrupt = this.#eventFd();
+    vm.irqfd(interrupt.fd, spec.gsi);
+    const endpoint = new Endpoint(makeDevice(spec), {
+      state: new DeviceState(spec.state),
+      memory,
+      loop: this.#loop,
+      raiseInterrupt: () => interrupt.signal(),
+      log: (message) => post({ type: "log", message }),
+    });
+    this.#endpoints.push(endpoint);
+    this.doorbells.push(endpoint.queues.map(({ index }) => {
+      const doorbell = this.#eventFd();
+      vm.ioeventfd(doorbell.fd, {
+        address: spec.window + MmioRegister.QueueNotify,
+        length: 4,
+        datamatch: index,
+      });
+      endpoint.watchDoorbell(index, doorbell.fd);
+      return doorbell.fd;
+    }));
+  }
+
+  #eventFd(): EventFd {
+    const eventFd = new EventFd();
+    this.#eventFds.push(eventFd);
+    return eventFd;
+  }
+}
+
+function makeDevice(spec: DeviceSpec): VirtioDevice {
+  switch (spec.kind) {
+    case "blk":
+      return new Blk(rawBackend(spec.image, BLK_REQUESTS), spec.id);
+    case "net":
+      return new Net(new TapBackend(spec.tap), spec.mac);
+  }
+}

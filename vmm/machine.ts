@@ -1,0 +1,283 @@
+/**
+ * A virtual machine: one worker per vCPU, one device worker, and this
+ * isolate, which is never on a hot path.
+ *
+ * @module
+ */
+import { Serial } from "../devices/serial.ts";
+import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
+import { VireoError } from "../ffi/errno.ts";
+import { kickThread } from "../ffi/signals.ts";
+import { buildMachine, type MachineParts } from "./build.ts";
+import type { VmConfig } from "./config.ts";
+import { Command, Control } from "./control.ts";
+import type { MachineEnd, WorkerMessage } from "./messages.ts";
+import { WorkerThread } from "./worker_thread.ts";
+
+/** How a machine talks to its maker. */
+export interface MachineOptions {
+  /** The guest's serial output, as it comes. */
+  onOutput?(bytes: Uint8Array): void;
+  /** One line about something that went wrong in a device. */
+  onLog?(message: string): void;
+  /** The guest reported through the boot timer that it is up. */
+  onBooted?(milliseconds: number): void;
+}
+
+/** How often to look whether the guest sleeps for ever, in milliseconds. */
+const HALT_CHECK = 1000;
+
+/**
+ * A virtual machine.
+ *
+ * @example Boot a kernel and print its console
+ * ```ts ignore
+ * await using machine = await Machine.create(
+ *   { "boot-source": { kernel_image_path: "vmlinux" } },
+ *   { onOutput: (bytes) => Deno.stdout.writeSync(bytes) },
+ * );
+ * machine.start();
+ * console.log(await machine.wait());
+ * ```
+ */
+export class Machine {
+  readonly #control: Control;
+  readonly #controlFd: EventFd;
+  readonly #parts: MachineParts;
+  readonly #options: MachineOptions;
+  readonly #vcpus: WorkerThread[];
+  readonly #devices: WorkerThread;
+  readonly #serial: Serial;
+  readonly #serialIrq: EventFd;
+  readonly #resources: DisposableStack;
+  readonly #end = Promise.withResolvers<MachineEnd>();
+  readonly #input: Uint8Array[] = [];
+  #doorbells: number[][] = [];
+  #startTime = 0;
+  #haltTimer: ReturnType<typeof setInterval> | undefined;
+  #started = false;
+  #teardown: Promise<void> | undefined;
+
+  private constructor(
+    config: VmConfig,
+    options: MachineOptions,
+    resources: DisposableStack,
+  ) {
+    this.#options = options;
+    this.#resources = resources;
+    this.#control = new Control();
+    this.#controlFd = resources.use(new EventFd());
+    this.#serialIrq = resources.use(new EventFd());
+    // Their modules load while the kernel does.
+    const url = (name: string) => new URL(name, import.meta.url);
+    const onMessage = (message: WorkerMessage) => this.#message(message);
+    const cpus = config["machine-config"]?.vcpu_count ?? 1;
+    this.#devices = new WorkerThread(url("./device_worker.ts"), onMessage);
+    resources.defer(() => this.#devices.terminate());
+    this.#vcpus = Array.from({ length: cpus }, () => {
+      const worker = new WorkerThread(url("./vcpu_worker.ts"), onMessage);
+      resources.defer(() => worker.terminate());
+      return worker;
+    });
+    this.#parts = resources.use(buildMachine(config, this.#serialIrq.fd));
+    this.#serial = new Serial(this.#parts.serial, {
+      raiseInterrupt: () => this.#serialIrq.signal(),
+      outputReady: () => this.#drainOutput(),
+      inputRoom: () => this.#pushInput(),
+      stopping: () => this.#control.stopping,
+    });
+  }
+
+  /**
+   * Makes a machine that is ready to start: everything is open, the kernel
+   * is in memory, the devices exist.
+   *
+   * @throws {VireoError} when something in `config` can't be had; nothing
+   * stays behind
+   */
+  static async create(
+    config: VmConfig,
+    options: MachineOptions = {},
+  ): Promise<Machine> {
+    const resources = new DisposableStack();
+    try {
+      const machine = new Machine(config, options, resources);
+      await machine.#startDevices();
+      return machine;
+    } catch (error) {
+      resources.dispose();
+      throw error;
+    }
+  }
+
+  /** Runs the guest from its entry point. Once per machine. */
+  start(): void {
+    if (this.#started) throw new VireoError("a machine starts only once");
+    this.#started = true;
+    this.#startTime = performance.now();
+    const { vcpus, serial, rtc, bootTimer, runSize, devices } = this.#parts;
+    this.#vcpus.forEach((worker, id) => {
+      worker.post({
+        id,
+        vcpuFd: vcpus[id]!,
+        runSize,
+        control: this.#control.shared,
+        controlFd: this.#controlFd.fd,
+        serial: { state: serial, irqFd: this.#serialIrq.fd },
+        rtc,
+        bootTimer,
+        devices: devices.map(({ state }, index) => ({
+          state,
+          doorbells: this.#doorbells[index]!,
+        })),
+      });
+    });
+    this.#parts.vcpusHandedOver();
+    this.#haltTimer = setInterval(() => this.#checkHalt(), HALT_CHECK);
+  }
+
+  /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
+  async pause(): Promise<void> {
+    if (this.#teardown || !this.#started) return;
+    this.#control.vcpuCommand = Command.PAUSE;
+    const vcpus = this.#vcpus.map((worker) => worker.next("paused"));
+    this.#kick();
+    await Promise.race([Promise.all(vcpus), this.#end.promise]);
+    if (this.#teardown) return;
+    const devices = this.#devices.next("paused");
+    this.#commandDevices(Command.PAUSE);
+    await Promise.race([devices, this.#end.promise]);
+  }
+
+  /** Goes on after {@linkcode pause}. */
+  resume(): void {
+    if (this.#teardown) return;
+    this.#commandDevices(Command.RUN);
+    this.#control.vcpuCommand = Command.RUN;
+  }
+
+  /** Ends the machine, whatever the guest is doing. */
+  async stop(): Promise<MachineEnd> {
+    this.#finish({ reason: "stopped" });
+    return await this.wait();
+  }
+
+  /** Waits for the end; afterwards nothing of the machine is left. */
+  async wait(): Promise<MachineEnd> {
+    const end = await this.#end.promise;
+    await this.#teardown;
+    return end;
+  }
+
+  /** Bytes for the guest's serial console; none is lost. */
+  input(bytes: Uint8Array): void {
+    this.#input.push(bytes);
+    this.#pushInput();
+  }
+
+  /** `await using` support. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #startDevices(): Promise<void> {
+    const ready = this.#devices.next("ready");
+    this.#devices.post({
+      control: this.#control.shared,
+      controlFd: this.#controlFd.fd,
+      vmFd: this.#parts.vm.fd,
+      memory: this.#parts.memory.handles(),
+      devices: this.#parts.devices,
+    });
+    const failed = this.#end.promise.then(async (end) => {
+      await this.#teardown;
+      throw new VireoError(end.message ?? end.reason);
+    });
+    const message = await Promise.race([ready, failed]);
+    failed.catch(() => {});
+    this.#doorbells = message.doorbells ?? [];
+  }
+
+  #message(message: WorkerMessage): void {
+    switch (message.type) {
+      case "output":
+        return this.#drainOutput();
+      case "input-room":
+        return this.#pushInput();
+      case "booted":
+        this.#options.onBooted?.(performance.now() - this.#startTime);
+        return;
+      case "log":
+        this.#options.onLog?.(message.message);
+        return;
+      case "end":
+        return this.#finish(message.end);
+    }
+  }
+
+  #drainOutput(): void {
+    const bytes = this.#serial.drainOutput();
+    if (bytes.length > 0) this.#options.onOutput?.(bytes);
+  }
+
+  #pushInput(): void {
+    while (this.#input.length > 0) {
+      const bytes = this.#input[0]!;
+      const taken = this.#serial.pushInput(bytes);
+      if (taken < bytes.length) {
+        this.#input[0] = bytes.subarray(taken);
+        return;
+      }
+      this.#input.shift();
+    }
+  }
+
+  /**
+   * A guest without ACPI ends in HLT with interrupts off. KVM doesn't say
+   * so: kick vCPUs that have not exited for a while, and let them look.
+   */
+  #checkHalt(): void {
+    if (this.#control.vcpuCommand !== Command.RUN) return;
+    const ids = this.#vcpus.keys().toArray();
+    if (ids.every((id) => this.#control.haltedForEver(id))) {
+      return this.#finish({ reason: "halt" });
+    }
+    for (const id of ids) {
+      if (!this.#control.idleSinceLastLook(id)) continue;
+      kickThread(this.#control.threadOf(id));
+    }
+  }
+
+  #finish(end: MachineEnd): void {
+    if (this.#teardown) return;
+    clearInterval(this.#haltTimer);
+    this.#teardown = this.#tearDown();
+    this.#end.resolve(end);
+  }
+
+  /** vCPUs first: they may wait for the device worker. */
+  async #tearDown(): Promise<void> {
+    this.#control.vcpuCommand = Command.STOP;
+    if (this.#started) {
+      const stopped = this.#vcpus.map((worker) => worker.stopped);
+      this.#kick();
+      await Promise.all(stopped);
+    }
+    this.#commandDevices(Command.STOP);
+    await this.#devices.stopped;
+    this.#drainOutput();
+    this.#resources.dispose();
+  }
+
+  #commandDevices(command: number): void {
+    this.#control.deviceCommand = command;
+    signalEventFd(this.#controlFd.fd);
+  }
+
+  #kick(): void {
+    for (const id of this.#vcpus.keys()) {
+      const tid = this.#control.threadOf(id);
+      if (tid !== 0) kickThread(tid);
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * What the main isolate and the workers say to each other. Descriptors and
+ * addresses are valid in all of them: they are threads of one process.
+ *
+ * @module
+ */
+import type { RawImage } from "../devices/block/raw.ts";
+import type { RegionHandle } from "../guest/memory.ts";
+import type { Tap } from "../ffi/tap.ts";
+
+/** Why a machine ended. */
+export interface MachineEnd {
+  /**
+   * `power-off`, `reset`, `halt` (every vCPU sleeps with interrupts off):
+   * the guest's wish. `stopped`: ours. `triple-fault` and `error`: a failure.
+   */
+  reason:
+    | "power-off"
+    | "reset"
+    | "halt"
+    | "stopped"
+    | "triple-fault"
+    | "error";
+  /** What went wrong, in one or more lines. */
+  message?: string;
+}
+
+/** A device for the device worker to make. */
+export type DeviceSpec =
+  & {
+    /** The device's registers. */
+    state: SharedArrayBuffer;
+    /** Guest address of its virtio-mmio window. */
+    window: number;
+    /** Its interrupt. */
+    gsi: number;
+  }
+  & (
+    | { kind: "blk"; image: RawImage; id: string }
+    | { kind: "net"; tap: Tap; mac: Uint8Array }
+  );
+
+/** Starts the device worker. */
+export interface DeviceWorkerStart {
+  /** {@linkcode Control.shared}. */
+  control: SharedArrayBuffer;
+  /** eventfd: a command or a transport's request waits. */
+  controlFd: number;
+  /** The VM's descriptor. */
+  vmFd: number;
+  /** The guest's RAM. */
+  memory: RegionHandle[];
+  /** The devices, in the order of their windows. */
+  devices: DeviceSpec[];
+}
+
+/** A device as a vCPU worker sees it. */
+export interface DeviceLink {
+  /** The device's registers. */
+  state: SharedArrayBuffer;
+  /** One eventfd per queue. */
+  doorbells: number[];
+}
+
+/** Starts a vCPU worker. */
+export interface VcpuWorkerStart {
+  /** The vCPU's number. */
+  id: number;
+  /** The vCPU's descriptor; the worker closes it. */
+  vcpuFd: number;
+  /** Bytes of its `struct kvm_run`. */
+  runSize: number;
+  /** {@linkcode Control.shared}. */
+  control: SharedArrayBuffer;
+  /** The device worker's eventfd. */
+  controlFd: number;
+  /** The serial port's shared state, and its irqfd. */
+  serial: { state: SharedArrayBuffer; irqFd: number };
+  /** The real-time clock's shared state. */
+  rtc: SharedArrayBuffer;
+  /** The boot timer's shared state. */
+  bootTimer: SharedArrayBuffer;
+  /** The virtio devices, in the order of their windows. */
+  devices: DeviceLink[];
+}
+
+/** What workers tell the main isolate. */
+export type WorkerMessage =
+  | { type: "ready"; doorbells?: number[][] }
+  | { type: "output" }
+  | { type: "input-room" }
+  | { type: "booted" }
+  | { type: "paused" }
+  | { type: "stopped" }
+  | { type: "log"; message: string }
+  | { type: "end"; end: MachineEnd };

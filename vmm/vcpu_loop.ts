@@ -1,0 +1,201 @@
+/**
+ * The loop around `KVM_RUN`: every exit is answered in this thread.
+ *
+ * @module
+ */
+import type { Bus } from "../devices/bus.ts";
+import type { MmioTransport } from "../devices/virtio/mmio.ts";
+import { errnoName } from "../ffi/errno.ts";
+import { formatRegisters } from "../ffi/kvm_registers.ts";
+import { Exit, exitName, InternalError, type KvmRun } from "../ffi/kvm_run.ts";
+import { KvmRunOffset } from "../ffi/kvm_run.ts";
+import { drainKicks } from "../ffi/signals.ts";
+import { MpState, type Vcpu, wasKicked } from "../ffi/vcpu.ts";
+import { Layout } from "../guest/layout.ts";
+import { Command, type Control } from "./control.ts";
+import type { MachineEnd } from "./messages.ts";
+import { stepPast } from "./step_past.ts";
+
+const WINDOW_SHIFT = Math.log2(Layout.VIRTIO_MMIO_SIZE);
+const WINDOW_MASK = Layout.VIRTIO_MMIO_SIZE - 1;
+const MMIO_DATA = KvmRunOffset.mmio_data;
+/** The longest MMIO access that KVM reports, in bytes. */
+const MMIO_MAX = 8;
+
+/** What a vCPU's exits are answered with. */
+export interface VcpuEnvironment {
+  /** The vCPU's number. */
+  id: number;
+  /** Commands of the main isolate. */
+  control: Control;
+  /** The ports. */
+  ports: Bus;
+  /** Memory-mapped devices other than virtio windows. */
+  mmio: Bus;
+  /** The virtio windows, in order. */
+  transports: readonly MmioTransport[];
+  /** A device asked for the machine's end; asked after each PIO write. */
+  ended(): MachineEnd | undefined;
+  /** Tells the main isolate that this vCPU does not run any more. */
+  paused(): void;
+}
+
+/** One vCPU's thread. */
+export class VcpuLoop {
+  readonly #vcpu: Vcpu;
+  readonly #run: KvmRun;
+  readonly #environment: VcpuEnvironment;
+  readonly #data: DataView;
+
+  /** A loop for `vcpu`, which the calling thread owns from now on. */
+  constructor(vcpu: Vcpu, environment: VcpuEnvironment) {
+    this.#vcpu = vcpu;
+    this.#run = vcpu.run;
+    this.#environment = environment;
+    this.#data = new DataView(vcpu.run.u8.buffer);
+  }
+
+  /** Runs the guest until the machine ends; undefined when told to stop. */
+  run(): MachineEnd | undefined {
+    const { control, id } = this.#environment;
+    for (;;) {
+      const command = control.vcpuCommand;
+      if (command === Command.STOP) return undefined;
+      if (command === Command.PAUSE) {
+        this.#environment.paused();
+        control.waitWhileVcpusPaused();
+        continue;
+      }
+      const code = this.#vcpu.enter();
+      control.countExit(id);
+      if (code !== 0) {
+        if (!wasKicked(code)) return this.#failure(errnoName(code));
+        this.#kicked();
+        continue;
+      }
+      const end = this.#exit();
+      if (end !== undefined) return end;
+    }
+  }
+
+  #exit(): MachineEnd | undefined {
+    switch (this.#run.exitReason) {
+      case Exit.MMIO:
+        this.#mmioExit();
+        return undefined;
+      case Exit.IO:
+        return this.#ioExit();
+      case Exit.INTR:
+      case Exit.IRQ_WINDOW_OPEN:
+        return undefined;
+      case Exit.SHUTDOWN:
+        return { reason: "triple-fault", message: "the guest triple-faulted" };
+      case Exit.INTERNAL_ERROR:
+        return this.#internalError();
+      default:
+        return this.#failure(exitName(this.#run.exitReason));
+    }
+  }
+
+  #mmioExit(): void {
+    const run = this.#run;
+    const address = run.mmioAddress;
+    const size = run.mmioSize;
+    if (size === MMIO_MAX) {
+      // No device has registers of 64 bits: two accesses of 32.
+      this.#mmioAccess(address, 4, MMIO_DATA);
+      this.#mmioAccess(address + 4, 4, MMIO_DATA + 4);
+    } else {
+      this.#mmioAccess(address, size, MMIO_DATA);
+    }
+  }
+
+  #mmioAccess(address: number, size: number, data: number): void {
+    const { transports, mmio } = this.#environment;
+    const inWindows = address - Layout.VIRTIO_MMIO;
+    const write = this.#run.mmioIsWrite;
+    if (inWindows >= 0 && inWindows < transports.length << WINDOW_SHIFT) {
+      const transport = transports[inWindows >> WINDOW_SHIFT]!;
+      const offset = inWindows & WINDOW_MASK;
+      if (write) transport.write(offset, size, this.#get(data, size));
+      else this.#set(data, size, transport.read(offset, size));
+    } else if (write) {
+      mmio.write(address, size, this.#get(data, size));
+    } else {
+      this.#set(data, size, mmio.read(address, size));
+    }
+  }
+
+  #ioExit(): MachineEnd | undefined {
+    const run = this.#run;
+    const { ports } = this.#environment;
+    const port = run.ioPort;
+    const size = run.ioSize;
+    const out = run.ioIsOut;
+    let data = run.ioDataOffset;
+    for (let left = run.ioCount; left > 0; left--) {
+      if (out) ports.write(port, size, this.#get(data, size));
+      else this.#set(data, size, ports.read(port, size));
+      data += size;
+    }
+    return out ? this.#environment.ended() : undefined;
+  }
+
+  #get(at: number, size: number): number {
+    switch (size) {
+      case 1:
+        return this.#run.u8[at]!;
+      case 2:
+        return this.#data.getUint16(at, true);
+      case 4:
+        return this.#data.getUint32(at, true);
+      default:
+        return 0; // KVM splits odd sizes only at page borders
+    }
+  }
+
+  #set(at: number, size: number, value: number): void {
+    switch (size) {
+      case 1:
+        this.#run.u8[at] = value;
+        break;
+      case 2:
+        this.#data.setUint16(at, value, true);
+        break;
+      case 4:
+        this.#data.setUint32(at, value, true);
+        break;
+      default:
+        this.#run.u8.fill(0xff, at, at + size);
+    }
+  }
+
+  /** Takes the kick off, and looks whether anything can wake the guest. */
+  #kicked(): void {
+    drainKicks();
+    const { control, id } = this.#environment;
+    const halted = !this.#run.interruptsEnabled &&
+      this.#vcpu.getMpState() !== MpState.RUNNABLE;
+    control.setHaltedForEver(id, halted);
+  }
+
+  #internalError(): MachineEnd | undefined {
+    if (this.#run.internalSuberror !== InternalError.EMULATION) {
+      return this.#failure(
+        `KVM_EXIT_INTERNAL_ERROR ${this.#run.internalSuberror}`,
+      );
+    }
+    const bytes = this.#run.instructionBytes;
+    if (stepPast(this.#vcpu) !== undefined) return undefined;
+    const text = Array.from(bytes, (b) => b.toString(16).padStart(2, "0"));
+    return this.#failure(
+      `KVM can't emulate the instruction ${text.join(" ") || "(no bytes)"}`,
+    );
+  }
+
+  #failure(what: string): MachineEnd {
+    const registers = formatRegisters(this.#vcpu.getRegs());
+    const message = `vCPU ${this.#environment.id}: ${what}\n${registers}`;
+    return { reason: "error", message };
+  }
+}

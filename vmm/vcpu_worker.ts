@@ -1,0 +1,112 @@
+/// <reference no-default-lib="true"/>
+/// <reference lib="deno.worker"/>
+/**
+ * The entry point of a vCPU's worker: makes this thread's devices over their
+ * shared state, then runs the guest until the machine ends.
+ *
+ * @module
+ */
+import { BOOT_TIMER_SIZE, BootTimer } from "../devices/boot_timer.ts";
+import { Bus } from "../devices/bus.ts";
+import { I8042_PORTS, I8042Command, I8042Data } from "../devices/i8042.ts";
+import {
+  RESET_PORTS,
+  ResetControl,
+  SLEEP_PORTS,
+  SleepRegisters,
+} from "../devices/power.ts";
+import { Rtc, RTC_PORTS } from "../devices/rtc.ts";
+import { Serial, SERIAL_PORTS } from "../devices/serial.ts";
+import { DeviceState } from "../devices/virtio/device_state.ts";
+import { MmioTransport } from "../devices/virtio/mmio.ts";
+import { signalEventFd } from "../ffi/eventfd.ts";
+import { blockKickSignal, currentThread } from "../ffi/signals.ts";
+import { Vcpu } from "../ffi/vcpu.ts";
+import { Layout, Port } from "../guest/layout.ts";
+import { Control } from "./control.ts";
+import type {
+  DeviceLink,
+  MachineEnd,
+  VcpuWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+import { VcpuLoop } from "./vcpu_loop.ts";
+
+function post(message: WorkerMessage): void {
+  self.postMessage(message);
+}
+
+self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
+  const control = new Control(data.control);
+  let vcpu: Vcpu | undefined;
+  try {
+    blockKickSignal();
+    vcpu = new Vcpu(data.vcpuFd, data.runSize);
+    vcpu.setSignalMask();
+    control.setThreadOf(data.id, currentThread());
+    const end = vcpuLoop(vcpu, control, data).run();
+    if (end !== undefined) post({ type: "end", end });
+  } catch (error) {
+    const message = error instanceof Error
+      ? error.stack ?? error.message
+      : String(error);
+    post({ type: "end", end: { reason: "error", message } });
+  } finally {
+    // No kick may reach this thread any more: its id can be used again.
+    control.setThreadOf(data.id, 0);
+    vcpu?.close();
+    post({ type: "stopped" });
+  }
+};
+
+function vcpuLoop(
+  vcpu: Vcpu,
+  control: Control,
+  start: VcpuWorkerStart,
+): VcpuLoop {
+  let end: MachineEnd | undefined;
+  const power = {
+    reset: () => void (end = { reason: "reset" }),
+    powerOff: () => void (end = { reason: "power-off" }),
+  };
+  const ports = new Bus();
+  const { irqFd } = start.serial;
+  const serial = new Serial(start.serial.state, {
+    raiseInterrupt: () => signalEventFd(irqFd),
+    outputReady: () => post({ type: "output" }),
+    inputRoom: () => post({ type: "input-room" }),
+    stopping: () => control.stopping,
+  });
+  ports.add(Port.COM1, SERIAL_PORTS, serial);
+  ports.add(Port.RTC, RTC_PORTS, new Rtc(start.rtc, Date.now));
+  ports.add(Port.I8042_DATA, I8042_PORTS, new I8042Data());
+  ports.add(Port.I8042_COMMAND, I8042_PORTS, new I8042Command(power));
+  ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
+  ports.add(Port.RESET, RESET_PORTS, new ResetControl(power));
+  const mmio = new Bus();
+  const timer = new BootTimer(start.bootTimer, {
+    booted: () => post({ type: "booted" }),
+  });
+  mmio.add(Layout.BOOT_TIMER, BOOT_TIMER_SIZE, timer);
+  return new VcpuLoop(vcpu, {
+    id: start.id,
+    control,
+    ports,
+    mmio,
+    transports: start.devices.map((link) => transport(link, start, control)),
+    ended: () => end,
+    paused: () => post({ type: "paused" }),
+  });
+}
+
+function transport(
+  link: DeviceLink,
+  { controlFd }: VcpuWorkerStart,
+  control: Control,
+): MmioTransport {
+  return new MmioTransport(new DeviceState(link.state), {
+    requestReady: () => signalEventFd(controlFd),
+    notify: (index) => signalEventFd(link.doorbells[index]!),
+    stopping: () => control.stopping,
+  });
+}

@@ -1,0 +1,56 @@
+/**
+ * A worker and the messages that are awaited from it.
+ *
+ * @module
+ */
+import type {
+  DeviceWorkerStart,
+  VcpuWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+
+/** One worker of a machine. */
+export class WorkerThread {
+  /** Resolves when the worker has let go of everything. */
+  readonly stopped: Promise<void>;
+  readonly #worker: Worker;
+  readonly #awaited: Map<string, (message: ReadyMessage) => void> = new Map();
+
+  /** Starts the module at `url`; `onMessage` gets every message. */
+  constructor(url: URL, onMessage: (message: WorkerMessage) => void) {
+    const stopped = Promise.withResolvers<void>();
+    this.stopped = stopped.promise;
+    this.#worker = new Worker(url, { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+      if (data.type === "stopped") stopped.resolve();
+      onMessage(data);
+      this.#awaited.get(data.type)?.(data as ReadyMessage);
+      this.#awaited.delete(data.type);
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      onMessage({
+        type: "end",
+        end: { reason: "error", message: event.message },
+      });
+      stopped.resolve();
+    };
+  }
+
+  /** Gives the worker its start message. */
+  post(message: DeviceWorkerStart | VcpuWorkerStart): void {
+    this.#worker.postMessage(message);
+  }
+
+  /** The next message of this type. */
+  next(type: WorkerMessage["type"]): Promise<ReadyMessage> {
+    return new Promise((resolve) => this.#awaited.set(type, resolve));
+  }
+
+  /** Ends the worker; it must not be in `KVM_RUN` any more. */
+  terminate(): void {
+    this.#worker.terminate();
+  }
+}
+
+type ReadyMessage = Extract<WorkerMessage, { type: "ready" }>;
