@@ -201,12 +201,16 @@ export class Uart {
     this.#inputRoom = true;
   }
 
-  /** Moves host input into the receiver FIFO, if the guest listens. */
+  /**
+   * Moves host input into the receiver FIFO, if the guest listens: up to the
+   * trigger level, so that a fast host looks to the guest like a guest in
+   * time, and drivers that take one byte per interrupt get one for each.
+   */
   fillFromHost(): void {
     const words = this.#words;
     if (this.#loops()) return;
     if ((words[Word.IER]! & Ier.RDI) === 0 && words[Word.POLLED] === 0) return;
-    const room = words[Word.RX_DEPTH]! - words[Word.RX_LOOPED]!;
+    const room = Math.max(words[Word.RX_TRIGGER]! - words[Word.RX_LOOPED]!, 0);
     words[Word.RX_HOST] = Math.min(room, this.#state.input.length);
   }
 
