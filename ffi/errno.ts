@@ -4,15 +4,9 @@
  * @module
  */
 import { libc } from "./symbols.ts";
+import { VireoError } from "./vireo_error.ts";
 
-/**
- * A failure whose message is one clear line for the user: what failed, where,
- * and what to do. The command line prints it without a stack trace.
- */
-export class VireoError extends Error {
-  /** The class's name, for `console.error` and tests. */
-  override name = "VireoError";
-}
+export { VireoError };
 
 /**
  * A failed system call: `open disk "a.raw": EACCES (Permission denied)`.
@@ -28,6 +22,8 @@ export class SystemError extends VireoError {
   readonly code: string;
 
   /**
+   * Puts the message together.
+   *
    * @param operation what was tried, with the object: `open disk "a.raw"`
    * @param errno the positive errno value
    * @param advice what the user can do, appended after the reason

@@ -24,10 +24,28 @@ const REGISTER_NAMES = [
   "r15",
   "rip",
   "rflags",
-] as const;
+] as const satisfies readonly RegisterName[];
 
 /** A general register in `struct kvm_regs`. */
-export type RegisterName = typeof REGISTER_NAMES[number];
+export type RegisterName =
+  | "rax"
+  | "rbx"
+  | "rcx"
+  | "rdx"
+  | "rsi"
+  | "rdi"
+  | "rsp"
+  | "rbp"
+  | "r8"
+  | "r9"
+  | "r10"
+  | "r11"
+  | "r12"
+  | "r13"
+  | "r14"
+  | "r15"
+  | "rip"
+  | "rflags";
 
 /** The general registers, RIP and RFLAGS: 64-bit values as bigints. */
 export type Registers = Record<RegisterName, bigint>;
@@ -91,11 +109,42 @@ export interface Segment {
 }
 
 const SEGMENT_SIZE = 24;
-const SEGMENTS = ["cs", "ds", "es", "fs", "gs", "ss", "tr", "ldt"] as const;
+/** A segment register in `struct kvm_sregs`. */
+export type SegmentName =
+  | "cs"
+  | "ds"
+  | "es"
+  | "fs"
+  | "gs"
+  | "ss"
+  | "tr"
+  | "ldt";
+/** A descriptor table register in `struct kvm_sregs`. */
+export type TableName = "gdt" | "idt";
+/** A control register, EFER or the APIC base in `struct kvm_sregs`. */
+export type ControlName =
+  | "cr0"
+  | "cr2"
+  | "cr3"
+  | "cr4"
+  | "cr8"
+  | "efer"
+  | "apicBase";
+
+const SEGMENTS: readonly SegmentName[] = [
+  "cs",
+  "ds",
+  "es",
+  "fs",
+  "gs",
+  "ss",
+  "tr",
+  "ldt",
+];
 const TABLES_OFFSET = SEGMENTS.length * SEGMENT_SIZE;
-const TABLES = ["gdt", "idt"] as const;
+const TABLES: readonly TableName[] = ["gdt", "idt"];
 const CONTROL_OFFSET = TABLES_OFFSET + 2 * 16;
-const CONTROLS = [
+const CONTROLS: readonly ControlName[] = [
   "cr0",
   "cr2",
   "cr3",
@@ -103,10 +152,10 @@ const CONTROLS = [
   "cr8",
   "efer",
   "apicBase",
-] as const;
+];
 
 /** `sizeof(struct kvm_sregs)`: the above and a 256-bit interrupt bitmap. */
-export const SREGS_SIZE = CONTROL_OFFSET + CONTROLS.length * 8 + 32;
+export const SREGS_SIZE: number = CONTROL_OFFSET + CONTROLS.length * 8 + 32;
 
 /** `struct kvm_sregs`: segments, descriptor tables, control registers. */
 export class SpecialRegisters {
@@ -115,7 +164,7 @@ export class SpecialRegisters {
   readonly #view = new DataView(this.bytes.buffer);
 
   /** Reads one segment register. */
-  segment(name: typeof SEGMENTS[number]): Segment {
+  segment(name: SegmentName): Segment {
     const at = SEGMENTS.indexOf(name) * SEGMENT_SIZE;
     const byte = (offset: number) => this.#view.getUint8(at + offset);
     return {
@@ -133,7 +182,7 @@ export class SpecialRegisters {
   }
 
   /** Writes one segment register. */
-  setSegment(name: typeof SEGMENTS[number], segment: Segment): void {
+  setSegment(name: SegmentName, segment: Segment): void {
     const at = SEGMENTS.indexOf(name) * SEGMENT_SIZE;
     const view = this.#view;
     view.setBigUint64(at, segment.base, true);
@@ -146,20 +195,20 @@ export class SpecialRegisters {
   }
 
   /** Sets the base and limit of the GDT or IDT. */
-  setTable(name: typeof TABLES[number], base: bigint, limit: number): void {
+  setTable(name: TableName, base: bigint, limit: number): void {
     const at = TABLES_OFFSET + TABLES.indexOf(name) * 16;
     this.#view.setBigUint64(at, base, true);
     this.#view.setUint16(at + 8, limit, true);
   }
 
   /** Reads a control register, EFER or the APIC base. */
-  control(name: typeof CONTROLS[number]): bigint {
+  control(name: ControlName): bigint {
     const at = CONTROL_OFFSET + CONTROLS.indexOf(name) * 8;
     return this.#view.getBigUint64(at, true);
   }
 
   /** Writes a control register, EFER or the APIC base. */
-  setControl(name: typeof CONTROLS[number], value: bigint): void {
+  setControl(name: ControlName, value: bigint): void {
     const at = CONTROL_OFFSET + CONTROLS.indexOf(name) * 8;
     this.#view.setBigUint64(at, value, true);
   }

@@ -93,7 +93,9 @@ export class Vcpu {
    * §4.19: model-specific registers. Returns how many were set: fewer than
    * given when KVM refuses one.
    */
-  setMsrs(values: ReadonlyArray<readonly [index: number, value: bigint]>) {
+  setMsrs(
+    values: ReadonlyArray<readonly [index: number, value: bigint]>,
+  ): number {
     const msrs = new DataView(new ArrayBuffer(8 + values.length * 16));
     msrs.setUint32(0, values.length, true);
     values.forEach(([index, value], i) => {

@@ -141,7 +141,7 @@ function commandLine(
   const words = [config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS];
   const drives = config.drives ?? [];
   const root = drives.findIndex((drive) => drive.is_root_device);
-  if (root >= 0) {
+  if (root >= 0 && !/(^| )root=/.test(words[0]!)) {
     const mode = drives[root]!.is_read_only ? "ro" : "rw";
     words.push(`root=/dev/vd${diskLetter(root)} ${mode}`);
   }

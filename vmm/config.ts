@@ -66,13 +66,12 @@ export interface VmConfig {
 }
 
 /**
- * The command line of a kernel that gets none: console on the serial port,
- * reboot through the i8042, which ends the machine, also after a panic; no
- * probing for keyboards, and no `nolapic`, which hangs.
+ * The command line of a kernel that gets none: console on the serial port;
+ * reboot, also after a panic, through the i8042, which ends the machine; and
+ * no search for a keyboard behind it.
  */
 export const DEFAULT_BOOT_ARGS =
-  "console=ttyS0 reboot=k panic=-1 nomodule i8042.noaux i8042.nomux " +
-  "i8042.nopnp i8042.dumbkbd";
+  "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
 
 const MAX_MEMORY_MIB = 64 * GiB / MiB;
 

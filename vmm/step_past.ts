@@ -10,8 +10,8 @@ import type { Vcpu } from "../ffi/vcpu.ts";
 const RFLAGS_AC = 1n << 18n;
 const BREAKPOINT = 3;
 
-/** Carries an instruction out, given the registers; returns its effect. */
-interface Step {
+/** An instruction, and what carrying it out does besides advancing RIP. */
+export interface Step {
   /** The instruction, without prefixes. */
   readonly bytes: readonly number[];
   /** Its name, for counts and messages. */

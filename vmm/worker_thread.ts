@@ -53,4 +53,5 @@ export class WorkerThread {
   }
 }
 
-type ReadyMessage = Extract<WorkerMessage, { type: "ready" }>;
+/** {@linkcode WorkerMessage} of the type `ready`. */
+export type ReadyMessage = Extract<WorkerMessage, { type: "ready" }>;

@@ -119,7 +119,7 @@ export class UringBackend implements BlockBackend {
   readonly #ring: IoUring;
   #polling = false;
 
-  /** @param requests the most requests in flight, a power of two */
+  /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
     this.size = image.size;
     this.readOnly = image.readOnly;
@@ -199,7 +199,7 @@ export class SyncBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.blockSize}. */
   readonly blockSize: number;
   /** See {@linkcode BlockBackend.completionFd}: completions never wait. */
-  readonly completionFd = -1;
+  readonly completionFd: number = -1;
   /** See {@linkcode BlockBackend.result}. */
   result = 0;
   readonly #fd: number;
@@ -208,7 +208,7 @@ export class SyncBackend implements BlockBackend {
   #head = 0;
   #tail = 0;
 
-  /** @param requests the most requests in flight, a power of two */
+  /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
     this.#fd = image.fd;
     this.size = image.size;

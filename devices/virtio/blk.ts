@@ -49,7 +49,7 @@ const IDLE = 0xff;
 /** A virtio block device over a backend. */
 export class Blk implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.deviceId}. */
-  readonly deviceId = DeviceId.BLOCK;
+  readonly deviceId: number = DeviceId.BLOCK;
   /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords;
   /** See {@linkcode VirtioDevice.queueSizes}. */
@@ -71,7 +71,7 @@ export class Blk implements VirtioDevice, Watcher {
   #context!: DeviceContext;
   #pushed = false;
 
-  /** @param id what GET_ID answers: at most 20 bytes of ASCII */
+  /** A disk on `backend`; GET_ID answers `id`, at most 20 bytes of ASCII. */
   constructor(backend: BlockBackend, id: string) {
     this.#backend = backend;
     this.#id = new Uint8Array(ID_SIZE);

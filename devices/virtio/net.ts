@@ -59,7 +59,7 @@ const BATCH = 64;
 /** A virtio network device over a backend. */
 export class Net implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.deviceId}. */
-  readonly deviceId = DeviceId.NET;
+  readonly deviceId: number = DeviceId.NET;
   /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords = featureWords(
     Feature.INDIRECT_DESC,
@@ -82,7 +82,7 @@ export class Net implements VirtioDevice, Watcher {
   #txWaiting = false; // #txChain waits for room in the backend
   #linkUp = true;
 
-  /** @param mac six bytes */
+  /** An interface on `backend` with the address `mac`, six bytes. */
   constructor(backend: NetBackend, mac: Uint8Array) {
     this.#backend = backend;
     const config = new DataView(new ArrayBuffer(NetConfig.SIZE));

@@ -1,0 +1,126 @@
+/**
+ * The command line: `vireo boot`, `vireo demo`, `vireo prepare`.
+ *
+ * @module
+ */
+import { Command, CommanderError } from "commander";
+// Only what needs no permission: the rest is imported by the command that is
+// run, so that a missing permission gets a message.
+import { VireoError } from "./ffi/vireo_error.ts";
+import type { BootOptions } from "./vmm/boot.ts";
+import { BUSYBOX, NO_ROOT } from "./vmm/options.ts";
+
+const BOOT_HELP = `
+Without KERNEL, boots the prepared kernel (built on first use) with a busybox
+root image on /dev/vda. With KERNEL, a 64-bit ELF vmlinux, there is no root
+disk unless --root says so; "--root ${BUSYBOX}" is the prepared image.
+
+The serial console is standard input and output. On a terminal, Ctrl-A x ends
+the machine. Input from a pipe is typed into the guest's shell, and the guest
+powers off after its end:
+  echo 'uname -a' | vireo boot
+
+With --exec, standard output is the output of the commands, and the exit status
+is theirs; the kernel's log goes to standard error:
+  vireo boot --quiet --exec 'cat /proc/meminfo'
+
+Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
+opened for writing; ",direct" bypasses the host's page cache.
+
+A network needs a TAP: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
+tap0; ip link set tap0 up; then
+  vireo boot --net tap=tap0 --cmdline 'ip=10.0.0.2::10.0.0.1:255.255.255.0'
+
+Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
+commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
+
+const DEMO_HELP = `
+Boots Vireo's own small guest, whose drivers write, flush, read and verify a
+scratch disk and, when this may make a network namespace with a TAP, ping the
+host. No kernel is needed.`;
+
+const PREPARE_HELP = `
+Builds the guest kernel from Debian's linux-source-6.1 and a busybox root image,
+and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs when
+it runs as root, else prints the command that does. "boot" does this by itself.`;
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+function program(): Command {
+  const vireo = new Command("vireo")
+    .description("A KVM virtual machine monitor in TypeScript.")
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) =>
+        write(text.trim().replace(/^error/, "vireo").replace("\n", " ") + "\n"),
+    });
+  vireo.command("boot")
+    .description("Boot a Linux kernel.")
+    .argument("[kernel]", "64-bit ELF vmlinux; default: the prepared kernel")
+    .option("--initrd <file>", "initial RAM disk")
+    .option("--cmdline <words>", "more words for the kernel command line")
+    .option("--memory <size>", "RAM, such as 64M or 2G", "128M")
+    .option("--cpus <count>", "virtual CPUs, 1 to 32", "1")
+    .option(
+      "--root <file>",
+      `root disk: FILE[,ro][,direct], "${BUSYBOX}" or "${NO_ROOT}"`,
+    )
+    .option(
+      "--disk <file>",
+      "disk: FILE[,ro][,direct]; repeatable",
+      collect,
+      [],
+    )
+    .option(
+      "--net <tap>",
+      "network: tap=NAME[,netns=NS][,mac=M]; repeatable",
+      collect,
+      [],
+    )
+    .option("--exec <commands>", "run them in the guest's shell, and end")
+    .option("--quiet", "no kernel log")
+    .addHelpText("after", BOOT_HELP)
+    .action(async (kernel: string | undefined, options: BootOptions) => {
+      const { boot } = await import("./vmm/boot.ts");
+      Deno.exitCode = await boot({ ...options, kernel });
+    });
+  vireo.command("demo")
+    .description("Show disk and network working, in two seconds.")
+    .addHelpText("after", DEMO_HELP)
+    .action(async () => {
+      const { demo } = await import("./examples/demo.ts");
+      Deno.exitCode = await demo();
+    });
+  vireo.command("prepare")
+    .description("Build the guest kernel and root image.")
+    .addHelpText("after", PREPARE_HELP)
+    .action(async () => {
+      const { prepare } = await import("./guest/linux/prepare.ts");
+      const { kernel, rootfs } = await prepare();
+      console.log(`kernel  ${kernel}\nroot    ${rootfs}`);
+    });
+  return vireo;
+}
+
+/** What to tell the user about a failure; undefined when commander did. */
+function explain(error: unknown): string | undefined {
+  if (error instanceof CommanderError) return undefined;
+  if (error instanceof VireoError) return error.message;
+  if (error instanceof Deno.errors.NotCapable) {
+    return `${error.message.split(",")[0]}: run it with "deno run -A"`;
+  }
+  throw error;
+}
+
+if (import.meta.main) {
+  try {
+    await program().parseAsync(Deno.args, { from: "user" });
+  } catch (error) {
+    const message = explain(error);
+    if (message !== undefined) console.error(`vireo: ${message}`);
+    const code = error instanceof CommanderError ? error.exitCode : 1;
+    Deno.exit(code);
+  }
+}

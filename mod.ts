@@ -1,0 +1,45 @@
+/**
+ * Vireo: a KVM virtual machine monitor you can read in an afternoon and
+ * change in a minute.
+ *
+ * {@linkcode Machine} boots a kernel with disks and networks. The parts that
+ * it is made of are public too: {@linkcode Kvm}, {@linkcode Vm} and
+ * {@linkcode Vcpu} are KVM's own API, one method per ioctl.
+ *
+ * @example Boot a kernel and print its console
+ * ```ts ignore
+ * import { Machine } from "./mod.ts";
+ *
+ * await using machine = await Machine.create({
+ *   "boot-source": { kernel_image_path: "vmlinux" },
+ *   "machine-config": { mem_size_mib: 64 },
+ * }, { onOutput: (bytes) => Deno.stdout.writeSync(bytes) });
+ * machine.start();
+ * console.log(await machine.wait());
+ * ```
+ *
+ * @module
+ */
+export { Machine, type MachineOptions } from "./vmm/machine.ts";
+export type { MachineEnd } from "./vmm/messages.ts";
+export {
+  type BootSource,
+  DEFAULT_BOOT_ARGS,
+  type Drive,
+  type MachineConfig,
+  type NetworkInterface,
+  type VmConfig,
+} from "./vmm/config.ts";
+export { payloadPath, readPayload } from "./guest/payload/payload.ts";
+export { prepare, type Prepared, prepared } from "./guest/linux/prepare.ts";
+export { SystemError, VireoError } from "./ffi/errno.ts";
+export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm.ts";
+export { MpState, Vcpu } from "./ffi/vcpu.ts";
+export { Exit, InternalError, KvmRun } from "./ffi/kvm_run.ts";
+export {
+  type RegisterName,
+  type Registers,
+  type Segment,
+  SpecialRegisters,
+} from "./ffi/kvm_registers.ts";
+export { Mapping, type MappingOptions } from "./ffi/mmap.ts";

@@ -1,0 +1,101 @@
+/**
+ * The words of the command line, as parts of a {@linkcode VmConfig}.
+ *
+ * @module
+ */
+import { VireoError } from "../ffi/vireo_error.ts";
+import { type Drive, type NetworkInterface } from "./config.ts";
+
+/** `--root`: the prepared image. */
+export const BUSYBOX = "busybox";
+/** `--root`: no root disk. */
+export const NO_ROOT = "none";
+
+const UNITS: Record<string, number> = {
+  "": 1,
+  K: 1 / 1024,
+  M: 1,
+  G: 1024,
+  T: 1024 * 1024,
+};
+
+/**
+ * MiB from `128M`, `2G` or `128`.
+ *
+ * @throws {VireoError} when it is no size, or not a whole number of MiB
+ */
+export function parseMemory(text: string): number {
+  const match = /^(\d+)([KMGT]?)(i?B)?$/i.exec(text);
+  const mebibytes = match
+    ? Number(match[1]) * UNITS[match[2]!.toUpperCase()]!
+    : NaN;
+  if (!Number.isInteger(mebibytes)) {
+    throw new VireoError(
+      `--memory ${text}: not a size in whole MiB like 128M or 2G`,
+    );
+  }
+  return mebibytes;
+}
+
+/**
+ * A whole number.
+ *
+ * @throws {VireoError} when it is none
+ */
+export function parseCount(option: string, text: string): number {
+  if (!/^\d+$/.test(text)) {
+    throw new VireoError(`${option} ${text}: not a whole number`);
+  }
+  return Number(text);
+}
+
+/**
+ * A disk from `FILE[,ro][,direct]`.
+ *
+ * @throws {VireoError} when a word after the file is unknown
+ */
+export function parseDisk(text: string, index: number): Drive {
+  const [path = "", ...flags] = text.split(",");
+  if (path === "") throw new VireoError(`--disk ${text}: no file is named`);
+  for (const flag of flags) {
+    if (flag !== "ro" && flag !== "direct") {
+      throw new VireoError(
+        `--disk ${text}: unknown word "${flag}"; FILE[,ro][,direct]`,
+      );
+    }
+  }
+  return {
+    drive_id: `vireo-${index}`,
+    path_on_host: path,
+    is_root_device: false,
+    is_read_only: flags.includes("ro"),
+    direct: flags.includes("direct"),
+  };
+}
+
+/**
+ * A network from `tap=NAME[,netns=NS][,mac=M]`.
+ *
+ * @throws {VireoError} when the TAP or a value is missing, or a key unknown
+ */
+export function parseNet(text: string, index: number): NetworkInterface {
+  const keys: Record<string, string> = {};
+  for (const word of text.split(",")) {
+    const [key = "", value] = word.split(/=(.*)/s);
+    if (!["tap", "netns", "mac"].includes(key) || !value) {
+      throw new VireoError(
+        `--net ${text}: "${word}" is not one of tap=NAME, netns=NS, mac=M`,
+      );
+    }
+    keys[key] = value;
+  }
+  if (!keys.tap) {
+    throw new VireoError(`--net ${text}: tap=NAME is missing`);
+  }
+  return {
+    iface_id: `eth${index}`,
+    host_dev_name: keys.tap,
+    ...(keys.netns && { netns: keys.netns }),
+    ...(keys.mac && { guest_mac: keys.mac }),
+  };
+}
