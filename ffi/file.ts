@@ -19,7 +19,12 @@ export const Open = {
 } as const;
 
 /** `LOCK_*` bits of flock(2). */
-export const Lock = { SHARED: 1, EXCLUSIVE: 2, NONBLOCKING: 4 } as const;
+export const Lock = {
+  SHARED: 1,
+  EXCLUSIVE: 2,
+  NONBLOCKING: 4,
+  UNLOCK: 8,
+} as const;
 
 const encoder = new TextEncoder();
 
@@ -65,6 +70,11 @@ export function endOfFile(fd: number): number {
 export function tryLock(fd: number, exclusive: boolean): boolean {
   const mode = exclusive ? Lock.EXCLUSIVE : Lock.SHARED;
   return libc.flock(fd, mode | Lock.NONBLOCKING) === 0;
+}
+
+/** Ends the lock at once, whoever else still holds the open file. */
+export function unlock(fd: number): void {
+  libc.flock(fd, Lock.UNLOCK);
 }
 
 /** True when the descriptor is a terminal. */

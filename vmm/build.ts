@@ -5,7 +5,7 @@
  * @module
  */
 import { BootTimer } from "../devices/boot_timer.ts";
-import { openRawImage } from "../devices/block/raw.ts";
+import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { SerialState } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
@@ -235,7 +235,7 @@ function openDrive(drive: Drive, stack: DisposableStack) {
     readOnly: drive.is_read_only,
     direct: drive.direct,
   });
-  stack.defer(() => closeFd(image.fd));
+  stack.defer(() => closeRawImage(image));
   return { kind: "blk", image, id: drive.drive_id } as const;
 }
 

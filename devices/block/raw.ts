@@ -4,7 +4,14 @@
  * @module
  */
 import { errno, SystemError, VireoError } from "../../ffi/errno.ts";
-import { closeFd, endOfFile, Open, openFd, tryLock } from "../../ffi/file.ts";
+import {
+  closeFd,
+  endOfFile,
+  Open,
+  openFd,
+  tryLock,
+  unlock,
+} from "../../ffi/file.ts";
 import { createEventFd, drainEventFd } from "../../ffi/eventfd.ts";
 import { IoUring } from "../../ffi/io_uring.ts";
 import { Mapping } from "../../ffi/mmap.ts";
@@ -70,6 +77,14 @@ export function openRawImage(options: RawImageOptions): RawImage {
     closeFd(fd);
     throw error;
   }
+}
+
+/** Unlocks and closes an image. */
+export function closeRawImage(image: RawImage): void {
+  // Closing is not enough: the kernel tears an io_uring down later, and it
+  // holds the file, with its lock, until then.
+  unlock(image.fd);
+  closeFd(image.fd);
 }
 
 function statImage(path: string): Deno.FileInfo {
