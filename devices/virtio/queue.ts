@@ -57,6 +57,7 @@ export class VirtQueue {
   #availBase = 0; // in 16-bit words
   #used!: MemoryRegion;
   #usedBase = 0; // in 16-bit words
+  #usedRing = 0; // its first entry, in 32-bit words
   #state!: QueueState;
   #eventIdx = false;
   #indirect = false;
@@ -103,6 +104,7 @@ export class VirtQueue {
     this.#availBase = (state.avail - avail.guestAddress) / 2;
     this.#used = used;
     this.#usedBase = (state.used - used.guestAddress) / 2;
+    this.#usedRing = (state.used - used.guestAddress + RING_HEADER) / 4;
     this.#state = state;
     this.#eventIdx = state.eventIdx;
     this.#indirect = state.indirect;
@@ -163,7 +165,7 @@ export class VirtQueue {
   push(head: number, written: number): void {
     if (this.size === 0) return;
     const slot = this.#nextUsed & (this.size - 1);
-    const at = (this.#usedBase >> 1) + 1 + 2 * slot;
+    const at = this.#usedRing + 2 * slot;
     this.#used.u32[at] = head;
     this.#used.u32[at + 1] = written;
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
