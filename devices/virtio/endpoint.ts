@@ -121,7 +121,11 @@ export class Endpoint implements DeviceContext {
 
   /** See {@linkcode DeviceContext.watch}. */
   watch(fd: number, watcher: Watcher, events?: number): void {
-    this.#options.loop.watch(fd, watcher, events);
+    const ready = (events: number) => {
+      watcher.ready(events);
+      this.checkQueues(); // the device may have looked at its queues
+    };
+    this.#options.loop.watch(fd, { ready }, events);
   }
 
   /** See {@linkcode DeviceContext.modifyWatch}. */
