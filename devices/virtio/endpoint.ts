@@ -26,6 +26,9 @@ export interface EndpointOptions {
   log(message: string): void;
 }
 
+/** Lines about a device after which a hostile driver gets no more. */
+const LOG_MAX = 20;
+
 /** One device with its queues. */
 export class Endpoint implements DeviceContext {
   /** The device behind this endpoint. */
@@ -36,6 +39,7 @@ export class Endpoint implements DeviceContext {
   readonly queues: readonly VirtQueue[];
   readonly #options: EndpointOptions;
   readonly #state: DeviceState;
+  #logged = 0;
 
   /** Describes the device in its registers and attaches it. */
   constructor(device: VirtioDevice, options: EndpointOptions) {
@@ -115,7 +119,9 @@ export class Endpoint implements DeviceContext {
   /** See {@linkcode DeviceContext.needsReset}. */
   needsReset(reason: string): void {
     if (!this.#state.setNeedsReset()) return;
-    this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
+    if (this.#logged++ < LOG_MAX) {
+      this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
+    }
     this.#interrupt(Interrupt.CONFIG_CHANGE); // §2.1.2
   }
 

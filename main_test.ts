@@ -1,0 +1,240 @@
+/** The command line: what users get wrong, and what they get for it. */
+import assert from "node:assert/strict";
+import { payloadPath } from "./guest/payload/payload.ts";
+import { buildElf, canOpenKvm } from "./guest/testing.ts";
+import { canMakeNetworks, command, TestNetwork } from "./vmm/testing.ts";
+
+const MAIN = new URL("./main.ts", import.meta.url).pathname;
+const PAYLOAD = payloadPath.pathname;
+const noKvm = !canOpenKvm();
+
+interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function deno(...args: string[]): Promise<Result> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+const vireo = (...args: string[]) => deno("run", "-A", MAIN, ...args);
+
+/** Exit status 1, nothing on stdout, one line on stderr that matches. */
+async function refuses(message: RegExp, ...args: string[]): Promise<void> {
+  const { code, stdout, stderr } = await vireo(...args);
+  assert.match(stderr, message);
+  assert.match(stderr, /^vireo: [^\n]+\n$/, "one line");
+  assert.equal(code, 1);
+  assert.equal(stdout, "");
+}
+
+async function inScratch(fn: (dir: string) => Promise<void>): Promise<void> {
+  const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  try {
+    await fn(dir);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
+}
+
+Deno.test({
+  name: "vireo boot: each kernel that can't be booted gets its own line",
+  ignore: noKvm,
+  fn: () =>
+    inScratch(async (dir) => {
+      const file = (name: string, bytes: Uint8Array) => {
+        Deno.writeFileSync(`${dir}/${name}`, bytes);
+        return `${dir}/${name}`;
+      };
+      const elf = buildElf();
+      await refuses(/kernel ".*": is a directory/, "boot", dir);
+      const empty = file("empty", new Uint8Array());
+      await refuses(/is empty/, "boot", empty);
+      const noise = file("noise", new Uint8Array(5000).fill(7));
+      await refuses(/is not an ELF file/, "boot", noise);
+      const short = file("short", elf.slice(0, elf.length - 8));
+      await refuses(/is truncated/, "boot", short);
+      const narrow = file("narrow", buildElf({ class: 1 }));
+      await refuses(/32-bit/, "boot", narrow);
+      await refuses(/ENOENT/, "boot", `${dir}/missing`);
+      await refuses(/open initrd/, "boot", PAYLOAD, "--initrd", `${dir}/none`);
+    }),
+});
+
+Deno.test({
+  name: "vireo boot: each disk that can't be used gets its own line",
+  ignore: noKvm,
+  fn: () =>
+    inScratch(async (dir) => {
+      const disk = (text: string) => ["boot", PAYLOAD, "--disk", text];
+      await refuses(
+        /disk ".*missing": no such file/,
+        ...disk(`${dir}/missing`),
+      );
+      await refuses(/is a directory/, ...disk(dir));
+      Deno.writeFileSync(`${dir}/odd`, new Uint8Array(1000));
+      await refuses(
+        /1000 bytes, is not a multiple of 512/,
+        ...disk(`${dir}/odd`),
+      );
+      assert.equal(Deno.statSync(`${dir}/odd`).size, 1000);
+      Deno.writeFileSync(`${dir}/empty`, new Uint8Array());
+      await refuses(/0 bytes/, ...disk(`${dir}/empty`));
+      await refuses(/unknown word "rw"/, ...disk(`${dir}/odd,rw`));
+      await command("mkfifo", `${dir}/fifo`);
+      await refuses(/is not a file or block device/, ...disk(`${dir}/fifo`));
+    }),
+});
+
+Deno.test({
+  name: "vireo boot: a disk that this user can't read gets its own line" +
+    (Deno.uid() === 0 ? "" : " [needs root, to become someone else]"),
+  ignore: noKvm || Deno.uid() !== 0,
+  fn: () =>
+    inScratch(async (dir) => {
+      Deno.writeFileSync(`${dir}/secret`, new Uint8Array(512), { mode: 0o600 });
+      Deno.chmodSync(dir, 0o755);
+      // A process without root's capabilities reads only what modes allow.
+      const { code, stderr } = await new Deno.Command("setpriv", {
+        args: [
+          ...["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
+          ...["--clear-groups", "--", Deno.execPath(), "eval"],
+          `const { openRawImage } = await import("${new URL(
+            "./devices/block/raw.ts",
+            import.meta.url,
+          )}");` +
+          `try { openRawImage({ path: "${dir}/secret" }) } catch (e) {` +
+          "console.error(e.message) }",
+        ],
+        env: { NO_COLOR: "1", DENO_DIR: `${dir}/deno`, HOME: dir },
+      }).output();
+      const text = new TextDecoder().decode(stderr);
+      assert.match(text, /open disk ".*secret": EACCES/, `${code}`);
+    }),
+});
+
+Deno.test({
+  name: "vireo boot: memory and CPUs out of range get one line",
+  ignore: noKvm,
+  async fn() {
+    const memory = (text: string) => ["boot", PAYLOAD, "--memory", text];
+    await refuses(/memory: 0 MiB is not within/, ...memory("0"));
+    await refuses(/memory: 1 MiB is not within/, ...memory("1M"));
+    await refuses(/memory: 1048576 MiB is not within/, ...memory("1T"));
+    await refuses(/not a size/, ...memory("lots"));
+    await refuses(/cpus: 0 is not 1 to 32/, "boot", PAYLOAD, "--cpus", "0");
+    await refuses(/not a whole number/, "boot", PAYLOAD, "--cpus", "two");
+  },
+});
+
+Deno.test("vireo: unknown commands and options get one line", async () => {
+  await refuses(/unknown option '--bad'/, "boot", "--bad");
+  await refuses(/unknown command 'bot' \(Did you mean boot\?\)/, "bot");
+  await refuses(/argument missing/, "boot", "--disk");
+});
+
+Deno.test({
+  name: "vireo boot: each TAP that can't be used gets its own line" +
+    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]"),
+  ignore: noKvm || !canMakeNetworks(),
+  async fn() {
+    await using network = await TestNetwork.create();
+    const { netns } = network;
+    const net = (text: string) => ["boot", PAYLOAD, "--net", text];
+    await refuses(
+      /can't be an interface's name/,
+      ...net("tap=much-too-long-for-one"),
+    );
+    await refuses(
+      /namespace "\/run\/netns\/none": ENOENT/,
+      ...net("tap=t,netns=none"),
+    );
+    await refuses(/"foo=1" is not one of/, ...net("foo=1"));
+    await refuses(
+      /not a unicast address/,
+      ...net("tap=t,mac=01:00:00:00:00:00"),
+    );
+    await refuses(/exists and isn't a TAP/, ...net(`tap=lo,netns=${netns}`));
+
+    const { openTap } = await import("./ffi/tap.ts");
+    const { closeFd } = await import("./ffi/file.ts");
+    const tap = openTap({ name: "tap0", netns, headerSize: 12 });
+    await refuses(
+      /TAP "tap0": EBUSY.*another program/,
+      ...net(`tap=tap0,netns=${netns}`),
+    );
+    closeFd(tap.fd);
+  },
+});
+
+Deno.test("vireo boot: without permissions, it names the flag", async () => {
+  const { code, stderr } = await deno("run", MAIN, "boot", PAYLOAD);
+  assert.match(stderr, /^vireo: Requires ffi access[^\n]*deno run -A"\n$/);
+  assert.equal(code, 1);
+});
+
+Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
+  const { Kvm } = await import("./ffi/kvm.ts");
+  assert.throws(
+    () => new Kvm("/dev/there-is-no-kvm"),
+    /open \/dev\/there-is-no-kvm: ENOENT .*load kvm_intel or kvm_amd/,
+  );
+  assert.throws(() => new Kvm("/dev/null"), /not KVM/);
+});
+
+Deno.test("vireo --help: every command's help is complete", async () => {
+  const all = await vireo("--help");
+  assert.equal(all.code, 0);
+  for (const name of ["boot", "demo", "prepare"]) {
+    assert.match(all.stdout, new RegExp(`^  ${name} `, "m"));
+    const help = await vireo(name, "--help");
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, new RegExp(`Usage: vireo ${name}`));
+  }
+  const boot = await vireo("boot", "--help");
+  for (
+    const option of "initrd cmdline memory cpus root disk net exec quiet".split(
+      " ",
+    )
+  ) {
+    assert.match(boot.stdout, new RegExp(`--${option} `));
+  }
+});
+
+Deno.test({
+  name: "vireo demo: verifies block and network, and ends with 0",
+  ignore: noKvm,
+  async fn() {
+    const { code, stdout } = await vireo("demo");
+    assert.match(stdout, /^payload: ok/m);
+    assert.match(stdout, /^demo: ok/m);
+    assert.equal(code, 0);
+    if (canMakeNetworks()) assert.match(stdout, /20\/20 replies/);
+  },
+});
+
+Deno.test({
+  name: "vireo boot: SIGTERM ends the machine with status 143",
+  ignore: noKvm,
+  async fn() {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", MAIN, "boot", PAYLOAD, "--cmdline", "serve=60 demo"],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read(); // the guest runs
+    child.kill("SIGTERM");
+    while (!(await reader.read()).done);
+    await child.stdin.close();
+    assert.equal((await child.status).code, 143);
+  },
+});

@@ -1,0 +1,276 @@
+/** The payload under KVM: the machine, its devices, and its end. */
+import assert from "node:assert/strict";
+import { buildElf, canOpenKvm } from "../guest/testing.ts";
+import { readPayload } from "../guest/payload/payload.ts";
+import type { Drive, VmConfig } from "./config.ts";
+import {
+  canMakeNetworks,
+  descriptorsAtRest,
+  runMachine,
+  ScratchFile,
+  TestMachine,
+  TestNetwork,
+} from "./testing.ts";
+
+const noKvm = !canOpenKvm();
+const payload = await readPayload();
+
+function kvmTest(name: string, fn: () => Promise<void>): void {
+  const ignore = noKvm;
+  Deno.test({ name: ignore ? `${name} [no /dev/kvm]` : name, ignore, fn });
+}
+
+function networkTest(name: string, fn: () => Promise<void>): void {
+  const ignore = noKvm || !canMakeNetworks();
+  const reason = " [needs root, /dev/kvm, /dev/net/tun, ip, ping]";
+  Deno.test({ name: ignore ? name + reason : name, ignore, fn });
+}
+
+function payloadConfig(words: string, ...disks: (string | Drive)[]): VmConfig {
+  return {
+    "boot-source": { kernel_image_path: payload, boot_args: words },
+    "machine-config": { mem_size_mib: 64 },
+    drives: disks.map((disk, index) =>
+      typeof disk === "string" ? drive(disk, index) : disk
+    ),
+  };
+}
+
+function drive(path: string, index: number): Drive {
+  return { drive_id: `d${index}`, path_on_host: path, is_root_device: false };
+}
+
+/** A guest of a few instructions at 1 MiB. */
+function code(...bytes: number[]): VmConfig {
+  const kernel = buildElf({
+    segments: [{ address: 0x10_0000n, bytes: Uint8Array.from(bytes) }],
+  });
+  return {
+    "boot-source": { kernel_image_path: kernel, boot_args: "" },
+    "machine-config": { mem_size_mib: 8 },
+  };
+}
+
+/** `mov dx, 0x3f8; mov al, character; out dx, al` */
+const print = (character: string) => [
+  ...[0x66, 0xba, 0xf8, 0x03],
+  ...[0xb0, character.charCodeAt(0)],
+  0xee,
+];
+const resetByKeyboard = [0xb0, 0xfe, 0xe6, 0x64]; // out 0x64, 0xfe
+const haltForEver = [0xfa, 0xf4, 0xeb, 0xfd]; // cli; hlt; jmp back
+
+kvmTest("Machine: the payload says hello and resets", async () => {
+  const { end, output } = await runMachine(payloadConfig("hello"));
+  assert.deepEqual(end, { reason: "reset" });
+  assert.match(output, /payload: hello/);
+});
+
+kvmTest(
+  "Machine: the demo verifies a disk, polling and by interrupts",
+  async () => {
+    using disk = new ScratchFile(8 << 20);
+    const { end, output } = await runMachine(payloadConfig("demo", disk.path));
+    assert.equal(end.reason, "reset", output);
+    assert.match(output, /1 MiB verified \(polling\)/);
+    assert.match(output, /1 MiB verified \(interrupts\)/);
+    assert.match(output, /^payload: ok/m);
+  },
+);
+
+kvmTest("Machine: what the guest wrote is in the image", async () => {
+  using disk = new ScratchFile(8 << 20);
+  const run = await runMachine(payloadConfig("demo keep", disk.path));
+  assert.match(run.output, /^payload: ok/m);
+  assert.ok(Deno.readFileSync(disk.path).some((byte) => byte !== 0));
+  assert.equal(Deno.statSync(disk.path).size, 8 << 20);
+});
+
+kvmTest("Machine: O_DIRECT works the same", async () => {
+  using disk = new ScratchFile(8 << 20);
+  const direct = { ...drive(disk.path, 0), direct: true };
+  const { output } = await runMachine(payloadConfig("demo", direct));
+  assert.match(output, /^payload: ok/m);
+});
+
+kvmTest(
+  "Machine: a read-only disk refuses writes and stays as it was",
+  async () => {
+    using disk = new ScratchFile(1 << 20);
+    Deno.writeFileSync(disk.path, crypto.getRandomValues(new Uint8Array(4096)));
+    Deno.truncateSync(disk.path, 1 << 20);
+    const before = Deno.readFileSync(disk.path);
+    const readOnly = { ...drive(disk.path, 0), is_read_only: true };
+    const { output } = await runMachine(payloadConfig("demo", readOnly));
+    assert.match(output, /read-only/);
+    assert.match(output, /^payload: ok/m);
+    assert.deepEqual(Deno.readFileSync(disk.path), before);
+  },
+);
+
+networkTest("Machine: the demo pings the host through a TAP", async () => {
+  await using network = await TestNetwork.create();
+  const words = `demo ip=${network.guest} peer=${network.host}`;
+  const { output } = await runMachine({
+    ...payloadConfig(words),
+    "network-interfaces": [
+      { iface_id: "eth0", host_dev_name: "tap0", netns: network.netns },
+    ],
+  });
+  assert.match(output, /20\/20 replies \(polling\)/);
+  assert.match(output, /20\/20 replies \(interrupts\)/);
+  assert.match(output, /^payload: ok/m);
+});
+
+networkTest("Machine: the host pings the guest", async () => {
+  await using network = await TestNetwork.create();
+  await using test = await TestMachine.create({
+    ...payloadConfig(`serve=20 ip=${network.guest}`),
+    "network-interfaces": [
+      { iface_id: "eth0", host_dev_name: "tap0", netns: network.netns },
+    ],
+  });
+  test.machine.start();
+  await test.printed("answering at");
+  const ping = ["ping", "-c", "20", "-i", "0.01", "-W", "5", network.guest];
+  assert.match(await network.run(...ping), /20 received/);
+});
+
+networkTest(
+  "Machine: a hostile driver hurts neither VMM nor neighbours",
+  async () => {
+    await using network = await TestNetwork.create();
+    using first = new ScratchFile(4 << 20);
+    using second = new ScratchFile(4 << 20);
+    const { end, output, log } = await runMachine({
+      ...payloadConfig("hostile=all", first.path, second.path),
+      "network-interfaces": [
+        { iface_id: "eth0", host_dev_name: "tap0", netns: network.netns },
+      ],
+    });
+    assert.equal(end.reason, "reset", output);
+    assert.match(output, /^payload: ok/m, output);
+    for (
+      const attack of [
+        "loop",
+        "outside",
+        "hole",
+        "zerolen",
+        "hugelen",
+        "longchain",
+        "usedoutside",
+        "size0",
+        "sizeodd",
+        "notready",
+        "resetinflight",
+        "wildregs",
+      ]
+    ) {
+      const verdict = new RegExp(`^hostile: blk0 ${attack} .*verdict=ok`, "m");
+      assert.match(output, verdict);
+    }
+    assert.ok(log.some((line) => line.includes("chain too long")), log.join());
+  },
+);
+
+kvmTest("Machine: a triple fault ends it with that reason", async () => {
+  // No IDT: an undefined instruction can't be delivered.
+  const { end } = await runMachine(code(0x0f, 0x0b));
+  assert.equal(end.reason, "triple-fault");
+});
+
+kvmTest(
+  "Machine: HLT with interrupts off ends it, though KVM doesn't say",
+  async () => {
+    const { end, output } = await runMachine(
+      code(...print("h"), ...haltForEver),
+    );
+    assert.deepEqual(end, { reason: "halt" });
+    assert.equal(output, "h");
+  },
+);
+
+kvmTest("Machine: the sleep control register powers off", async () => {
+  // mov dx, 0x600; mov al, 0x34; out dx, al
+  const powerOff = [0x66, 0xba, 0x00, 0x06, 0xb0, 0x34, 0xee];
+  const { end } = await runMachine(code(...powerOff, ...haltForEver));
+  assert.deepEqual(end, { reason: "power-off" });
+});
+
+kvmTest(
+  "Machine: FWAIT is carried out, by the CPU or by stepping past",
+  async () => {
+    const { end, output } = await runMachine(
+      code(...print("a"), 0x9b, ...print("b"), ...resetByKeyboard),
+    );
+    assert.equal(end.reason, "reset", end.message);
+    assert.equal(output, "ab");
+  },
+);
+
+kvmTest("Machine: stop ends a guest that loops for ever", async () => {
+  await using test = await TestMachine.create(code(...print("x"), 0xeb, 0xfe));
+  test.machine.start();
+  await test.printed("x");
+  assert.deepEqual(await test.machine.stop(), { reason: "stopped" });
+});
+
+kvmTest(
+  "Machine: a paused guest does nothing; resumed it goes on",
+  async () => {
+    // loop: in al, 0x60 (an exit); print "."; jmp loop
+    const body = [0xe4, 0x60, ...print(".")];
+    const loop = [...body, 0xeb, 0x100 - body.length - 2];
+    await using test = await TestMachine.create(code(...loop));
+    test.machine.start();
+    await test.printed("...");
+    await test.machine.pause();
+    await new Promise((done) => setTimeout(done, 50));
+    const paused = test.output.length;
+    await new Promise((done) => setTimeout(done, 200));
+    assert.equal(test.output.length, paused);
+    test.machine.resume();
+    await test.printed(".".repeat(paused + 10));
+  },
+);
+
+kvmTest(
+  "Machine: input reaches a guest that polls the serial port",
+  async () => {
+    // wait: in al, LSR; test al, 1; jz wait; in al, RBR; out THR, al; jmp wait
+    const poll = [
+      ...[0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7],
+      ...[0x66, 0xba, 0xf8, 0x03, 0xec, 0xee, 0xeb, 0xef],
+    ];
+    await using test = await TestMachine.create(code(...poll));
+    test.machine.start();
+    test.machine.input(new TextEncoder().encode("echo me"));
+    await test.printed("echo me");
+  },
+);
+
+kvmTest("Machine: a failed create leaves no descriptor open", async () => {
+  using disk = new ScratchFile(1 << 20);
+  const before = await descriptorsAtRest();
+  const missing = payloadConfig("hello", disk.path, "/nonexistent/disk");
+  await assert.rejects(runMachine(missing), /no such file/);
+  await assert.rejects(
+    runMachine({
+      ...payloadConfig("hello", disk.path),
+      "boot-source": { kernel_image_path: new Uint8Array(4096) },
+    }),
+    /not an ELF/,
+  );
+  assert.deepEqual(await descriptorsAtRest(), before);
+  // And the disk is free again.
+  const { end } = await runMachine(payloadConfig("hello", disk.path));
+  assert.equal(end.reason, "reset");
+});
+
+kvmTest("Machine: two machines can't write to one image", async () => {
+  using disk = new ScratchFile(1 << 20);
+  await using first = await TestMachine.create(payloadConfig("", disk.path));
+  assert.ok(first);
+  const second = TestMachine.create(payloadConfig("", disk.path));
+  await assert.rejects(second, /another machine uses it/);
+});
