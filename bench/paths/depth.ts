@@ -1,0 +1,97 @@
+/**
+ * IOPS and latency over queue depth, measured and plotted.
+ *
+ * @module
+ */
+import type { Vmm } from "./guest.ts";
+import { measure, type Surroundings } from "./measure.ts";
+import { best, spread } from "./pairs.ts";
+import { plotDepths } from "./plot.ts";
+import { qemuDiskVariants } from "./qemu.ts";
+import type { Row } from "./rows.ts";
+import { vireo } from "./vireo.ts";
+
+/** The depths on the horizontal axis. */
+export const DEPTHS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
+const RUNS = 3;
+
+/** One line of the plot. */
+export interface Series {
+  /** `Vireo` or `QEMU`, and how the image was opened. */
+  name: string;
+  /** The image was opened with O_DIRECT. */
+  direct: boolean;
+  settings: string;
+  /** Thousands of operations per second at {@linkcode DEPTHS}. */
+  kiops: number[];
+  /** Median latency in microseconds. */
+  latency: number[];
+}
+
+/** Measures 4 KiB random reads at every depth and writes the plot to `file`. */
+export async function sweepDepths(
+  surroundings: Surroundings,
+  withQemu: boolean,
+  file: string,
+  progress: (text: string) => void,
+): Promise<Series[]> {
+  const all: Series[] = [];
+  for (const direct of [false, true]) {
+    const vmms: Vmm[] = [vireo()];
+    if (withQemu) {
+      const run = (vmm: Vmm) => measure(rowOf(8, direct), vmm, surroundings);
+      vmms.push(await best(rowOf(8, direct), qemuDiskVariants(direct), run));
+    }
+    const series = vmms.map((vmm): Series => ({
+      name: vmm.name === "vireo" ? "Vireo" : "QEMU",
+      direct,
+      settings: vmm.settings,
+      kiops: [],
+      latency: [],
+    }));
+    for (const depth of DEPTHS) {
+      progress(`plot: ${direct ? "O_DIRECT" : "page cache"}, depth ${depth}`);
+      await addDepth(rowOf(depth, direct), vmms, series, surroundings);
+    }
+    all.push(...series);
+  }
+  await Deno.writeTextFile(file, plotDepths(all));
+  return all;
+}
+
+async function addDepth(
+  row: Row,
+  vmms: readonly Vmm[],
+  series: readonly Series[],
+  surroundings: Surroundings,
+): Promise<void> {
+  const kiops: number[][] = vmms.map(() => []);
+  const latency: number[][] = vmms.map(() => []);
+  for (let run = 0; run < RUNS; run++) {
+    for (const [i, vmm] of vmms.entries()) {
+      const { value, figures } = await measure(row, vmm, surroundings);
+      kiops[i]!.push(value);
+      latency[i]!.push(figures.lat_p50_ns! / 1000);
+    }
+  }
+  for (const [i, one] of series.entries()) {
+    one.kiops.push(spread(kiops[i]!).median);
+    one.latency.push(spread(latency[i]!).median);
+  }
+}
+
+function rowOf(depth: number, direct: boolean): Row {
+  return {
+    name: `depth-${depth}`,
+    title: `blk 4 KiB random read, QD${depth}`,
+    peer: "qemu",
+    goal: { ratio: 1, atMost: false },
+    measure: {
+      kind: "bench",
+      bench: "blk-randread",
+      words: `qd=${depth}`,
+      metric: { key: "ops_per_s", scale: 1000, unit: "k/s" },
+      disk: direct ? "direct" : "cached",
+    },
+  };
+}

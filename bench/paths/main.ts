@@ -1,0 +1,189 @@
+/**
+ * Measures whole I/O paths against C and QEMU: `deno task bench:paths --help`.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError } from "commander";
+import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
+import { sweepDepths } from "./depth.ts";
+import { makeDisk } from "./disk.ts";
+import type { Vmm } from "./guest.ts";
+import { measure, type Surroundings } from "./measure.ts";
+import { Network } from "./network.ts";
+import { alternate, best, type Outcome } from "./pairs.ts";
+import { QEMU, qemu, qemuDiskVariants, qemuNetworkVariants } from "./qemu.ts";
+import { table } from "./report.ts";
+import { type Row, selectRows } from "./rows.ts";
+import { vireo, vireoCommandLine } from "./vireo.ts";
+
+interface Options {
+  only: string[];
+  pairs: number;
+  seconds: number;
+  peer: string[];
+  disk: number;
+  json?: string;
+  svg?: string;
+}
+
+/** Who is there; a text says why somebody is not. */
+interface Peers {
+  c: CPrograms | string;
+  qemu: true | string;
+  network: true | string;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("not a positive number");
+  return value;
+}
+
+function list(text: string, previous: string[]): string[] {
+  return [...previous, ...text.split(",").filter(Boolean)];
+}
+
+function parse(args: string[]): Options {
+  return new Command("bench:paths")
+    .description(
+      "Measures whole I/O paths of Vireo in alternation with a C program and " +
+        "QEMU, all running the same guest.",
+    )
+    .option("--only <names>", "rows whose names begin so", list, [])
+    .option("--pairs <n>", "runs of each side", positive, 5)
+    .option("--seconds <s>", "length of a run", positive, 1)
+    .option("--peer <name>", "c or qemu; repeatable; default: both", list, [])
+    .option("--disk <MiB>", "size of the scratch image", positive, 512)
+    .option("--json <file>", "write every sample there")
+    .option("--svg <file>", "plot IOPS and latency over queue depth there")
+    .parse(args, { from: "user" }).opts<Options>();
+}
+
+/** Progress is for people; the table goes to standard output. */
+function progress(text: string): void {
+  console.error(`bench:paths: ${text}`);
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "not installed";
+  return error instanceof Error ? error.message.trim() : String(error);
+}
+
+async function findPeers(folder: string, wanted: string[]): Promise<Peers> {
+  const isWanted = (name: string) =>
+    wanted.length === 0 || wanted.includes(name);
+  const attempt = async <T>(action: () => Promise<T>): Promise<T | string> => {
+    try {
+      return await action();
+    } catch (error) {
+      return reasonOf(error);
+    }
+  };
+  return {
+    // The programs are also the senders of frames, so they are always built.
+    c: await attempt(() => buildCPrograms(folder)),
+    qemu: isWanted("qemu")
+      ? await attempt(async (): Promise<true> => {
+        await new Deno.Command(QEMU, { args: ["--version"] }).output();
+        return true;
+      })
+      : "not asked for",
+    network: await attempt(async (): Promise<true> => {
+      await using _network = await Network.create();
+      return true;
+    }),
+  };
+}
+
+/** The peer's candidates for this row, or why there are none. */
+function candidates(row: Row, peers: Peers, wanted: string[]): Vmm[] | string {
+  if (row.peer === "c") {
+    if (wanted.length > 0 && !wanted.includes("c")) return "not asked for";
+    if (typeof peers.c === "string") return peers.c;
+    const polling = row.measure.kind === "bench" && row.measure.polling;
+    return [cVmm(peers.c.vmm, polling === true)];
+  }
+  if (peers.qemu !== true) return peers.qemu;
+  if (row.measure.kind !== "bench") return [qemu()];
+  const { network, words } = row.measure;
+  if (network) return qemuNetworkVariants(words.includes("offload"));
+  return qemuDiskVariants(row.measure.disk === "direct");
+}
+
+/** Why the row can't be run at all, or undefined. */
+function obstacle({ measure }: Row, peers: Peers): string | undefined {
+  const network = measure.kind === "memory" ||
+    measure.kind === "bench" && measure.network !== undefined;
+  if (network && peers.network !== true) return peers.network;
+  const frames = measure.kind === "bench" && measure.network?.frames;
+  if (frames && typeof peers.c === "string") return peers.c;
+}
+
+function vireoFor({ measure }: Row): Vmm {
+  return measure.kind === "start" && measure.program === "command-line"
+    ? vireoCommandLine()
+    : vireo();
+}
+
+async function runRow(
+  row: Row,
+  peers: Peers,
+  options: Options,
+  surroundings: Surroundings,
+): Promise<Outcome> {
+  const run = (vmm: Vmm) => measure(row, vmm, surroundings);
+  const found = candidates(row, peers, options.peer);
+  const missing = typeof found === "string" ? found : undefined;
+  const peer = typeof found === "string"
+    ? undefined
+    : await best(row, found, run);
+  const outcome = await alternate(
+    row,
+    vireoFor(row),
+    peer,
+    options.pairs,
+    run,
+  );
+  return { ...outcome, missing };
+}
+
+async function main(options: Options): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const folder = await Deno.makeTempDir({ prefix: "vireo-bench-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  const rows = selectRows(options.only);
+  progress(`preparing a disk of ${options.disk} MiB, and the peers`);
+  const disk = await makeDisk(folder, options.disk);
+  const peers = await findPeers(folder, options.peer);
+  const frames = typeof peers.c === "string" ? undefined : peers.c.frames;
+  const surroundings = { disk, frames, seconds: options.seconds };
+  const outcomes: Outcome[] = [];
+  for (const [index, row] of rows.entries()) {
+    progress(`row ${index + 1} of ${rows.length}: ${row.name}`);
+    const reason = obstacle(row, peers);
+    if (reason !== undefined) {
+      console.log(`${row.title}: not available: ${reason}`);
+      continue;
+    }
+    outcomes.push(await runRow(row, peers, options, surroundings));
+  }
+  if (outcomes.length > 0) console.log(table(outcomes));
+  const sweep = options.svg
+    ? await sweepDepths(
+      surroundings,
+      peers.qemu === true,
+      options.svg,
+      progress,
+    )
+    : undefined;
+  if (options.json) {
+    const host = {
+      kernel: Deno.osRelease(),
+      cpus: navigator.hardwareConcurrency,
+    };
+    const text = JSON.stringify({ host, options, outcomes, sweep }, null, 1);
+    await Deno.writeTextFile(options.json, text + "\n");
+  }
+}
+
+if (import.meta.main) await main(parse(Deno.args));

@@ -1,0 +1,130 @@
+/**
+ * One run of one row on one virtual machine monitor.
+ *
+ * @module
+ */
+import type { Guest, Vmm } from "./guest.ts";
+import { GUEST_ADDRESS, HOST_ADDRESS, Network, TAP } from "./network.ts";
+import { VmmProcess } from "./process.ts";
+import type { BenchRow, MemoryRow, Row, StartRow } from "./rows.ts";
+
+/** C's virtual machine has as much. */
+const RAM = 64;
+const START_TIMEOUT = 30_000;
+/** How long a machine idles before its memory is looked at, in ms. */
+const SETTLE = 500;
+
+/** What does not change between runs. */
+export interface Surroundings {
+  /** Path of the scratch image. */
+  disk: string;
+  /** Path of the program that sends frames; undefined without gcc. */
+  frames?: string;
+  /** Seconds that a benchmark lasts. */
+  seconds: number;
+}
+
+/** What a run gave. */
+export interface Sample {
+  /** In the row's unit. */
+  value: number;
+  /** Microseconds of CPU time of the process per operation. */
+  cpu?: number;
+  /** The payload's figures. */
+  figures: Record<string, number>;
+}
+
+/** Runs `row` once on `vmm`. */
+export async function measure(
+  row: Row,
+  vmm: Vmm,
+  surroundings: Surroundings,
+): Promise<Sample> {
+  switch (row.measure.kind) {
+    case "bench":
+      return await measureBench(row.measure, vmm, surroundings);
+    case "start":
+      return await measureStart(row.measure, vmm);
+    case "memory":
+      return await measureMemory(row.measure, vmm, surroundings);
+  }
+}
+
+/** The unit of {@linkcode Sample.value}. */
+export function unitOf({ measure }: Row): string {
+  if (measure.kind === "bench") return measure.metric.unit;
+  return measure.kind === "start" ? "ms" : "MiB";
+}
+
+async function measureBench(
+  row: BenchRow,
+  vmm: Vmm,
+  { disk, frames, seconds }: Surroundings,
+): Promise<Sample> {
+  const milliseconds = Math.round(seconds * 1000);
+  await using network = row.network ? await Network.create() : undefined;
+  const guest: Guest = {
+    // The second benchmark keeps the process alive while its CPU time is read.
+    words: `bench=${row.bench},pio-read ms=${milliseconds} ${row.words} ` +
+      `ip=${GUEST_ADDRESS} peer=${HOST_ADDRESS}`,
+    memory: RAM,
+    disk: row.disk && { path: disk, direct: row.disk === "direct" },
+    network: network && { netns: network.netns, tap: TAP },
+  };
+  await using process = new VmmProcess(vmm.command(guest));
+  const begins = row.network?.frames ? /^bench: ready/ : /^vireo payload:/;
+  await process.line(begins, START_TIMEOUT);
+  const sender = row.network?.frames &&
+    network!.spawn(frames!, TAP, ...row.network.frames);
+  const cpuBefore = process.cpuSeconds();
+  try {
+    const timeout = START_TIMEOUT + milliseconds;
+    const line = await process.line(/^bench: name=/, timeout);
+    const cpu = process.cpuSeconds() - cpuBefore;
+    const figures = parseFigures(line.text);
+    const { key, scale } = row.metric;
+    return {
+      value: figures[key]! / scale,
+      cpu: cpu * 1e6 / figures.ops!,
+      figures,
+    };
+  } finally {
+    sender?.kill("SIGKILL");
+    await sender?.status;
+  }
+}
+
+async function measureStart(_row: StartRow, vmm: Vmm): Promise<Sample> {
+  const guest = { words: "hello", memory: RAM };
+  await using process = new VmmProcess(vmm.command(guest));
+  const { time } = await process.line(/^payload: hello/, START_TIMEOUT);
+  return { value: time, figures: {} };
+}
+
+async function measureMemory(
+  { key }: MemoryRow,
+  vmm: Vmm,
+  { disk }: Surroundings,
+): Promise<Sample> {
+  await using network = await Network.create();
+  const guest: Guest = {
+    words: `bench=blk-randread,net-rr,blk-randread ms=${SETTLE} qd=32 ` +
+      `ip=${GUEST_ADDRESS} peer=${HOST_ADDRESS}`,
+    memory: RAM,
+    disk: { path: disk, direct: false },
+    network: { netns: network.netns, tap: TAP },
+  };
+  await using process = new VmmProcess(vmm.command(guest));
+  await process.line(/^bench: name=net-rr/, START_TIMEOUT);
+  const memory = process.memory(RAM);
+  return { value: memory[key], figures: { ...memory } };
+}
+
+/** The numbers of `bench: name=NAME key=value ...`. */
+export function parseFigures(line: string): Record<string, number> {
+  const figures: Record<string, number> = {};
+  for (const [, key, value] of line.matchAll(/(\w+)=(\d+)(?= |$)/g)) {
+    figures[key!] = Number(value);
+  }
+  return figures;
+}

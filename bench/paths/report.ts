@@ -1,0 +1,64 @@
+/**
+ * The table.
+ *
+ * @module
+ */
+import { unitOf } from "./measure.ts";
+import { type Outcome, reached, type Side, type Spread } from "./pairs.ts";
+
+const HEADINGS = [
+  "path",
+  "unit",
+  "Vireo",
+  "peer",
+  "ratio",
+  "goal",
+  "",
+  "CPU us/op",
+  "settings",
+];
+
+/** The outcomes as a Markdown table: medians with minimum and maximum. */
+export function table(outcomes: readonly Outcome[]): string {
+  const rows = [HEADINGS, HEADINGS.map(() => "---"), ...outcomes.map(cells)];
+  const widths = HEADINGS.map((_, column) =>
+    Math.max(...rows.map((row) => row[column]!.length))
+  );
+  return rows.map((row) =>
+    `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
+      .replace(/-{3} +(?=\|)/g, (dashes) => "-".repeat(dashes.length - 1) + " ")
+  ).join("\n");
+}
+
+function cells(outcome: Outcome): string[] {
+  const { row, vireo, peer, ratio, missing } = outcome;
+  const sign = row.goal.atMost ? "<=" : ">=";
+  return [
+    row.title,
+    unitOf(row),
+    show(vireo.value),
+    peer ? `${peer.vmm} ${show(peer.value)}` : `not available: ${missing}`,
+    ratio ? show(ratio) : "",
+    `${sign} ${row.goal.ratio.toFixed(2)}`,
+    ratio ? (reached(outcome) ? "ok" : "missed") : "",
+    cpu(vireo, peer),
+    [vireo, ...(peer ? [peer] : [])]
+      .map((side) => `${side.vmm}: ${side.settings}`).join("; "),
+  ];
+}
+
+function cpu(vireo: Side, peer: Side | undefined): string {
+  if (!vireo.cpu) return "";
+  const text = number(vireo.cpu.median);
+  return peer?.cpu ? `${text} : ${number(peer.cpu.median)}` : text;
+}
+
+function show({ median, min, max }: Spread): string {
+  return `${number(median)} (${number(min)}..${number(max)})`;
+}
+
+/** Three significant digits, and no fewer than all before the point. */
+function number(value: number): string {
+  const digits = Math.floor(Math.log10(Math.abs(value) || 1));
+  return value.toFixed(Math.min(3, Math.max(0, 2 - digits)));
+}

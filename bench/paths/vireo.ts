@@ -1,0 +1,73 @@
+/**
+ * Vireo as a process of its own, so that its CPU time and memory can be told
+ * apart from the harness's.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import type { VmConfig } from "../../vmm/config.ts";
+import type { Guest, Vmm } from "./guest.ts";
+
+const FOLDER = import.meta.dirname!;
+const PROGRAM = join(FOLDER, "vireo_guest.ts");
+const COMMAND_LINE = join(FOLDER, "..", "..", "main.ts");
+
+/** The payload's ELF file. */
+export const PAYLOAD: string = join(
+  FOLDER,
+  "..",
+  "..",
+  "guest",
+  "payload",
+  "payload.elf",
+);
+
+/** Vireo through its library. */
+export function vireo(): Vmm {
+  return {
+    name: "vireo",
+    settings: "defaults",
+    command: (guest) => [
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--cached-only",
+      PROGRAM,
+      JSON.stringify(configOf(guest)),
+    ],
+  };
+}
+
+/** Vireo as `vireo boot`, without devices. */
+export function vireoCommandLine(): Vmm {
+  return {
+    name: "vireo",
+    settings: "vireo boot",
+    command: ({ words, memory }) =>
+      [Deno.execPath(), "run", "-A", "--cached-only", COMMAND_LINE, "boot"]
+        .concat(PAYLOAD, "--root", "none", "--memory", `${memory}M`)
+        .concat("--cmdline", words),
+  };
+}
+
+function configOf({ words, memory, disk, network }: Guest): VmConfig {
+  return {
+    "boot-source": { kernel_image_path: PAYLOAD, boot_args: words },
+    "machine-config": { mem_size_mib: memory },
+    drives: disk
+      ? [{
+        drive_id: "scratch",
+        path_on_host: disk.path,
+        is_root_device: false,
+        direct: disk.direct,
+      }]
+      : [],
+    "network-interfaces": network
+      ? [{
+        iface_id: "eth0",
+        host_dev_name: network.tap,
+        netns: network.netns,
+      }]
+      : [],
+  };
+}
