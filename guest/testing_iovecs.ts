@@ -9,32 +9,38 @@ import type { GuestMemory } from "./memory.ts";
 
 const IOVEC_SIZE = 16; // struct iovec: u64 base, u64 length
 
-/**
- * Views of the guest bytes that `count` iovecs at `iovecs` name.
- *
- * @throws {Error} one of them is empty or not in RAM
- */
-export function guestBytes(
-  memory: GuestMemory,
+/** One `struct iovec`. */
+export interface Iovec {
+  /** Host address. */
+  base: number;
+  /** Length in bytes. */
+  length: number;
+}
+
+/** The `count` iovecs at host address `iovecs`. */
+export function readIovecs(
   iovecs: number | Deno.PointerValue,
   count: number,
-): Uint8Array<ArrayBuffer>[] {
+): Iovec[] {
   const pointer = typeof iovecs === "number"
     ? Deno.UnsafePointer.create(BigInt(iovecs))
     : iovecs;
   if (pointer === null) throw new Error("iovecs at the null address");
   const view = new Deno.UnsafePointerView(pointer);
-  return Array.from({ length: count }, (_, i) => {
-    const base = Number(view.getBigUint64(i * IOVEC_SIZE));
-    const length = Number(view.getBigUint64(i * IOVEC_SIZE + 8));
-    return hostRange(memory, base, length);
-  });
+  return Array.from({ length: count }, (_, i) => ({
+    base: Number(view.getBigUint64(i * IOVEC_SIZE)),
+    length: Number(view.getBigUint64(i * IOVEC_SIZE + 8)),
+  }));
 }
 
-function hostRange(
+/**
+ * The guest bytes that an iovec names: a view, not a copy.
+ *
+ * @throws {Error} it is empty or not in RAM
+ */
+export function guestBytes(
   memory: GuestMemory,
-  base: number,
-  length: number,
+  { base, length }: Iovec,
 ): Uint8Array<ArrayBuffer> {
   for (const region of memory.regions) {
     const start = base - region.hostAddress;

@@ -11,7 +11,12 @@ import {
   signalEventFd,
 } from "../../ffi/eventfd.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
-import { gather, guestBytes, scatter } from "../../guest/testing_iovecs.ts";
+import {
+  gather,
+  guestBytes,
+  readIovecs,
+  scatter,
+} from "../../guest/testing_iovecs.ts";
 import type { BlockBackend } from "./backend.ts";
 
 /** One operation that a device has asked for. */
@@ -150,7 +155,8 @@ export class MemoryBackend implements BlockBackend {
     iovecs: number,
     count: number,
   ): void {
-    const ranges = guestBytes(this.#memory, iovecs, count);
+    const ranges = readIovecs(iovecs, count)
+      .map((iovec) => guestBytes(this.#memory, iovec));
     this.#queued.push({ kind, tag, offset, ranges });
   }
 

@@ -6,7 +6,14 @@
 import { Errno } from "../../ffi/errno.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
-import { gather, guestBytes, scatter } from "../../guest/testing_iovecs.ts";
+import { viewOf } from "../../ffi/mmap.ts";
+import {
+  gather,
+  guestBytes,
+  type Iovec,
+  readIovecs,
+  scatter,
+} from "../../guest/testing_iovecs.ts";
 import type { NetBackend } from "./backend.ts";
 
 /** A backend that keeps what the guest sends, and sends what it is told to. */
@@ -29,6 +36,8 @@ export class MemoryNet implements NetBackend {
   offload = -1;
   readonly #memory: GuestMemory;
   readonly #readable = new EventFd();
+  #spill: Iovec | undefined;
+  #spillBytes: Uint8Array<ArrayBuffer> | undefined;
 
   /** A network for the guest that has `memory`. */
   constructor(memory: GuestMemory, mtu = 1500) {
@@ -45,7 +54,8 @@ export class MemoryNet implements NetBackend {
 
   /** See {@linkcode NetBackend.send}. */
   send(iovecs: Deno.PointerValue, count: number): number {
-    const ranges = guestBytes(this.#memory, iovecs, count);
+    const ranges = readIovecs(iovecs, count)
+      .map((iovec) => guestBytes(this.#memory, iovec));
     const failure = this.failures.shift();
     if (failure !== undefined) return -failure;
     if (this.room <= 0) return -Errno.EAGAIN;
@@ -58,7 +68,7 @@ export class MemoryNet implements NetBackend {
   /** See {@linkcode NetBackend.receive}; as a TAP does, it cuts frames off. */
   receive(iovecs: Deno.PointerValue, count: number): number {
     this.receives++;
-    const targets = this.targets(iovecs, count);
+    const targets = this.#targets(iovecs, count);
     const failure = this.failures.shift();
     if (failure !== undefined) return -failure;
     const frame = this.waiting.shift();
@@ -72,14 +82,6 @@ export class MemoryNet implements NetBackend {
     return true;
   }
 
-  /** Where a frame goes: guest RAM, or this throws. */
-  protected targets(
-    iovecs: Deno.PointerValue,
-    count: number,
-  ): Uint8Array<ArrayBuffer>[] {
-    return guestBytes(this.#memory, iovecs, count);
-  }
-
   /** Closes the descriptor. */
   close(): void {
     this.#readable.close();
@@ -88,5 +90,24 @@ export class MemoryNet implements NetBackend {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /**
+   * Where a frame goes: guest RAM, and at the very end a spill of the
+   * device's own, always the same. Anything else throws.
+   */
+  #targets(
+    iovecs: Deno.PointerValue,
+    count: number,
+  ): Uint8Array<ArrayBuffer>[] {
+    const given = readIovecs(iovecs, count);
+    const last = given.pop()!;
+    const ranges = given.map((iovec) => guestBytes(this.#memory, iovec));
+    this.#spill ??= last;
+    if (last.base !== this.#spill.base || last.length !== this.#spill.length) {
+      throw new Error("the last iovec is not the device's spill");
+    }
+    this.#spillBytes ??= new Uint8Array(viewOf(last.base, last.length));
+    return [...ranges, this.#spillBytes];
   }
 }

@@ -74,13 +74,20 @@ export class Net implements VirtioDevice, Watcher {
   readonly #pool = new ChainPool(2, QUEUE_SIZE);
   readonly #rxChain: DescriptorChain = this.#pool.chains[0]!;
   readonly #txChain: DescriptorChain = this.#pool.chains[1]!;
-  readonly #window = new RxWindow(QUEUE_SIZE);
+  readonly #window = new RxWindow(
+    QUEUE_SIZE,
+    NET_HEADER_SIZE + TSO_FRAME,
+  );
   #context!: DeviceContext;
   #mergeable = false;
   #frameMax = 0; // bytes that a frame with its header may need
   #interest = 0; // what the backend's descriptor is watched for
   #txWaiting = false; // #txChain waits for room in the backend
   #linkUp = true;
+  // A frame that is larger than what is posted waits for more buffers: its
+  // length, and how much of it they hold. The rest is in the window's spill.
+  #held = 0;
+  #heldInBuffers = 0;
 
   /** An interface on `backend` with the address `mac`, six bytes. */
   constructor(backend: NetBackend, mac: Uint8Array) {
@@ -135,6 +142,7 @@ export class Net implements VirtioDevice, Watcher {
   reset(queue?: VirtQueue): void {
     if (queue?.index !== NetQueue.TRANSMIT) {
       this.#window.clear();
+      this.#held = 0;
       this.#watch(this.#interest & ~Events.IN);
     }
     if (queue?.index !== NetQueue.RECEIVE) {
@@ -197,12 +205,15 @@ export class Net implements VirtioDevice, Watcher {
     this.#watch(this.#interest | Events.IN);
   }
 
-  /** Takes posted buffers until the largest frame fits. */
+  /** Takes posted buffers; false when the driver must post more first. */
   #fill(queue: VirtQueue): boolean {
     const window = this.#window;
     while (!this.#frameFits(queue)) {
       if (!window.hasRoomFor(queue.size)) break;
-      if (!queue.hasAvailable && !queue.enableNotification()) return false;
+      if (!queue.hasAvailable) {
+        if (this.#mayReceive(queue)) break;
+        if (!queue.enableNotification()) return false;
+      }
       if (!queue.pop(this.#rxChain)) return false;
       if (this.#rxChain.writable.bytes < NET_HEADER_SIZE) {
         this.#context.needsReset("net: receive buffer without room");
@@ -211,27 +222,48 @@ export class Net implements VirtioDevice, Watcher {
       window.add(this.#rxChain);
     }
     queue.disableNotification();
-    return window.chains > 0;
+    return true;
   }
 
   #frameFits(queue: VirtQueue): boolean {
     const window = this.#window;
     if (!this.#mergeable) return window.chains > 0;
-    // A driver that has posted all it can gets what fits.
-    return window.bytes >= this.#frameMax || window.chains === queue.size;
+    const need = this.#held > 0 ? this.#held : this.#frameMax;
+    return window.bytes >= need || window.chains === queue.size;
+  }
+
+  /** With fewer buffers than the largest frame needs: most are small. */
+  #mayReceive(queue: VirtQueue): boolean {
+    const window = this.#window;
+    return window.chains > 0 &&
+      (this.#held === 0 || window.holdsAllOf(queue.size));
   }
 
   /** False when no frame waits. */
   #receiveOne(queue: VirtQueue): boolean {
     const window = this.#window;
-    const count = this.#mergeable ? window.count : window.firstCount;
-    const capacity = this.#mergeable ? window.bytes : window.firstBytes;
-    const length = this.#backend.receive(window.pointer, count);
+    if (this.#held > 0) {
+      this.#deliverHeld(queue);
+      return true;
+    }
+    const length = this.#backend.receive(window.pointer, window.count);
     if (length < 0) return length === -Errno.EINTR;
-    // A frame that fills everything was cut off: drop it, keep the buffers.
-    if (length >= capacity && capacity < this.#frameMax) return true;
-    this.#deliver(queue, length);
+    if (length <= window.bytes) {
+      this.#deliver(queue, length);
+    } else if (this.#mergeable) {
+      this.#held = length;
+      this.#heldInBuffers = window.bytes;
+    } // else it will never fit: it is dropped, and its buffer used again
     return true;
+  }
+
+  /** The frame that waited; it is dropped if the whole queue is too small. */
+  #deliverHeld(queue: VirtQueue): void {
+    const length = this.#held;
+    this.#held = 0;
+    if (length > this.#window.bytes) return;
+    this.#window.unspill(this.#context.memory, this.#heldInBuffers, length);
+    this.#deliver(queue, length);
   }
 
   #deliver(queue: VirtQueue, length: number): void {
@@ -241,8 +273,8 @@ export class Net implements VirtioDevice, Watcher {
     let covered = window.firstBytes;
     while (covered < length) covered += window.sizeOf(buffers++);
     // §5.1.6.4: num_buffers is 1 without mergeable buffers, too.
-    window.pokeFirst(memory, HEADER_NUM_BUFFERS, buffers & 0xff);
-    window.pokeFirst(memory, HEADER_NUM_BUFFERS + 1, buffers >> 8);
+    window.poke(memory, HEADER_NUM_BUFFERS, buffers & 0xff);
+    window.poke(memory, HEADER_NUM_BUFFERS + 1, buffers >> 8);
     let left = length;
     for (let i = 0; i < buffers; i++) {
       const written = Math.min(left, window.firstBytes);

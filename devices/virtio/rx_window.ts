@@ -13,13 +13,20 @@ import { type DescriptorChain, IOVEC_SIZE } from "./chain.ts";
 const IOV_MAX = 1024;
 const TWO_32 = 0x1_0000_0000;
 
-/** A first-in first-out run of buffers. The hot path allocates nothing. */
+/**
+ * A first-in first-out run of buffers. The hot path allocates nothing.
+ *
+ * Behind the buffers, one more iovec leads to memory of our own, the spill:
+ * it takes the end of a frame that is larger than what is posted.
+ */
 export class RxWindow {
   /** Chains that wait for a frame. */
   chains = 0;
   /** Bytes of those chains, as far as one readv reaches. */
   bytes = 0;
   readonly #mapping: Mapping;
+  readonly #spill: Mapping;
+  readonly #spilled: Uint8Array;
   readonly #words: Uint32Array;
   readonly #pointers: Deno.PointerValue[] = [];
   readonly #guest: Float64Array; // per iovec
@@ -31,12 +38,14 @@ export class RxWindow {
   #iovecs = 0;
   #firstChain = 0;
 
-  /** A window for a queue of `queueSize` descriptors. */
-  constructor(queueSize: number) {
+  /** A window for a queue of `queueSize`, and frames of `frameMax` bytes. */
+  constructor(queueSize: number, frameMax: number) {
     this.#capacity = 4 * IOV_MAX;
     this.#mapping = new Mapping(this.#capacity * IOVEC_SIZE, {
       name: "receive iovecs",
     });
+    this.#spill = new Mapping(frameMax, { name: "receive spill" });
+    this.#spilled = new Uint8Array(this.#spill.buffer);
     this.#words = new Uint32Array(this.#mapping.buffer);
     this.#guest = new Float64Array(this.#capacity);
     // Twice the queue: entries move to the front only now and then.
@@ -45,14 +54,9 @@ export class RxWindow {
     this.#sizes = new Float64Array(2 * queueSize);
   }
 
-  /** Iovecs for one readv: all that wait. */
+  /** Iovecs for one readv: all that wait, and the spill. */
   get count(): number {
-    return this.#iovecs;
-  }
-
-  /** Iovecs of the first chain. */
-  get firstCount(): number {
-    return this.#counts[this.#firstChain]!;
+    return this.#iovecs + 1;
   }
 
   /** Bytes of the first chain. */
@@ -77,9 +81,14 @@ export class RxWindow {
     );
   }
 
+  /** True when the driver can hardly post more in a queue of that size. */
+  holdsAllOf(queueSize: number): boolean {
+    return this.chains >= queueSize || this.#iovecs >= queueSize;
+  }
+
   /** True when another chain of `descriptors` fits into one readv. */
   hasRoomFor(descriptors: number): boolean {
-    return this.#iovecs + descriptors <= IOV_MAX &&
+    return this.#iovecs + 1 + descriptors <= IOV_MAX &&
       this.chains < this.#heads.length / 2;
   }
 
@@ -89,14 +98,10 @@ export class RxWindow {
     const { writable } = chain;
     const end = this.#firstIovec + this.#iovecs;
     for (let i = 0; i < writable.count; i++) {
-      const at = (end + i) * 4;
-      const host = writable.hostAddressAt(i);
-      this.#words[at] = host;
-      this.#words[at + 1] = host / TWO_32;
-      this.#words[at + 2] = writable.lengthAt(i);
-      this.#words[at + 3] = 0;
+      this.#put(end + i, writable.hostAddressAt(i), writable.lengthAt(i));
       this.#guest[end + i] = writable.guestAddressAt(i);
     }
+    this.#put(end + writable.count, this.#spill.address, this.#spill.size);
     const last = this.#firstChain + this.chains;
     this.#heads[last] = chain.head;
     this.#counts[last] = writable.count;
@@ -108,7 +113,7 @@ export class RxWindow {
 
   /** Takes the first chain out. */
   shift(): void {
-    const count = this.firstCount;
+    const count = this.#counts[this.#firstChain]!;
     this.bytes -= this.firstBytes;
     this.#firstIovec += count;
     this.#iovecs -= count;
@@ -116,10 +121,10 @@ export class RxWindow {
     this.chains--;
   }
 
-  /** Writes one byte at `offset` of the first chain, if it is that long. */
-  pokeFirst(memory: GuestMemory, offset: number, value: number): void {
-    for (let i = 0; i < this.firstCount; i++) {
-      const index = this.#firstIovec + i;
+  /** Writes one byte at `offset` of the frame, if the chains are that long. */
+  poke(memory: GuestMemory, offset: number, value: number): void {
+    const end = this.#firstIovec + this.#iovecs;
+    for (let index = this.#firstIovec; index < end; index++) {
       const length = this.#words[index * 4 + 2]!;
       if (offset < length) {
         const address = this.#guest[index]! + offset;
@@ -128,6 +133,21 @@ export class RxWindow {
         return;
       }
       offset -= length;
+    }
+  }
+
+  /** Copies the spill to where it belongs: bytes `from` to `to` of a frame. */
+  unspill(memory: GuestMemory, from: number, to: number): void {
+    let start = 0; // of the iovec, in the frame
+    for (let i = this.#firstIovec; start < to; i++) {
+      const length = this.#words[i * 4 + 2]!;
+      const first = Math.max(start, from);
+      const end = Math.min(start + length, to);
+      if (first < end) {
+        const target = this.#guest[i]! + first - start;
+        memory.write(target, this.#spilled.subarray(first - from, end - from));
+      }
+      start += length;
     }
   }
 
@@ -143,12 +163,21 @@ export class RxWindow {
   /** Unmaps the iovecs. */
   close(): void {
     this.#mapping.unmap();
+    this.#spill.unmap();
+  }
+
+  #put(iovec: number, address: number, length: number): void {
+    const at = iovec * 4;
+    this.#words[at] = address;
+    this.#words[at + 1] = address / TWO_32;
+    this.#words[at + 2] = length;
+    this.#words[at + 3] = 0;
   }
 
   /** Moves what waits to the front when the end is near. */
   #makeRoom(iovecs: number): void {
     const endIovec = this.#firstIovec + this.#iovecs;
-    if (endIovec + iovecs > this.#capacity) {
+    if (endIovec + iovecs + 1 > this.#capacity) {
       this.#words.copyWithin(0, this.#firstIovec * 4, endIovec * 4);
       this.#guest.copyWithin(0, this.#firstIovec, endIovec);
       this.#firstIovec = 0;
