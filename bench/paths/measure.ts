@@ -62,7 +62,9 @@ async function measureBench(
   { disk, frames, seconds }: Surroundings,
 ): Promise<Sample> {
   const milliseconds = Math.round(seconds * 1000);
-  await using network = row.network ? await Network.create() : undefined;
+  await using network = row.network
+    ? await Network.create(row.network.queue)
+    : undefined;
   const guest: Guest = {
     // The second benchmark keeps the process alive while its CPU time is read.
     words: `bench=${row.bench},pio-read ms=${milliseconds} ${row.words} ` +

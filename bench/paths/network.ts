@@ -26,9 +26,10 @@ export class Network implements AsyncDisposable {
   /**
    * Makes a namespace with {@linkcode TAP} up in it.
    *
+   * @param queue frames that wait for the guest before the host drops more
    * @throws {Error} without the right to do so
    */
-  static async create(): Promise<Network> {
+  static async create(queue = 1000): Promise<Network> {
     const netns = `vireo-bench-${Deno.pid}-${namespaces++}`;
     await ip("netns", "add", netns);
     const network = new Network(netns);
@@ -38,7 +39,7 @@ export class Network implements AsyncDisposable {
       await ip("-n", netns, "link", "set", TAP, "addrgenmode", "none");
       const address = `${HOST_ADDRESS}/24`;
       await ip("-n", netns, "address", "add", address, "dev", TAP);
-      await ip("-n", netns, "link", "set", TAP, "up");
+      await ip("-n", netns, "link", "set", TAP, "txqueuelen", `${queue}`, "up");
       return network;
     } catch (error) {
       await network[Symbol.asyncDispose]();

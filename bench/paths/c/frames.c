@@ -1,7 +1,7 @@
 /*
- * frames INTERFACE BYTES [gso]: sends the same TCP segment out of an interface
- * again and again, as fast as it takes them; with `gso` it is one for the
- * receiver's stack to cut (or, with virtio-net's TSO, not to cut).
+ * frames INTERFACE BYTES [gso]: keeps the queue of an interface full of the
+ * same TCP segment; with `gso` it is one for the other end to cut, or, with
+ * virtio-net's TSO, to take whole.
  */
 #define _GNU_SOURCE /* sendmmsg */
 #include <arpa/inet.h>
@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
+#include <time.h>
 
 enum { FRAME_MAX = 65535 + 14, ETHERNET = 14, IPV4 = 20, TCP = 20, SEGMENT = 1448 };
 enum { HEADERS = ETHERNET + IPV4 + TCP, BATCH = 64 };
@@ -29,6 +31,8 @@ static int open_interface(const char *name) {
   int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   require(fd >= 0, "AF_PACKET socket");
   int on = 1;
+  /* Without a queueing discipline, send says when the queue is full. */
+  require(setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) == 0, "PACKET_QDISC_BYPASS");
   require(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) == 0, "PACKET_VNET_HDR");
   struct sockaddr_ll address = {.sll_family = AF_PACKET,
                                 .sll_protocol = htons(ETH_P_IP),
@@ -67,7 +71,13 @@ int main(int argc, char **argv) {
   }
   struct iovec parts[2] = {{&header, sizeof header}, {frame, bytes}};
   struct mmsghdr messages[BATCH] = {0};
-  for (int i = 0; i < BATCH; i++) messages[i].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = 2};
-  /* A full queue refuses (ENOBUFS): the frame is lost, as on a wire. */
-  for (;;) sendmmsg(fd, messages, BATCH, 0);
+  for (int i = 0; i < BATCH; i++) {
+    messages[i].msg_hdr = (struct msghdr){.msg_iov = parts, .msg_iovlen = 2};
+  }
+  /* The receiver drains a full queue in more time than this pause. */
+  struct timespec pause = {.tv_nsec = 100000};
+  prctl(PR_SET_TIMERSLACK, 1);
+  for (;;) {
+    if (sendmmsg(fd, messages, BATCH, 0) < BATCH) nanosleep(&pause, 0);
+  }
 }
