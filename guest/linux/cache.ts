@@ -1,0 +1,108 @@
+/**
+ * Where the built kernel and root image are kept, and which build of them
+ * belongs to these sources.
+ *
+ * @module
+ */
+
+/** What the key of a product is made of. */
+export interface Recipe {
+  /** The product's name, the first part of its file's name. */
+  name: string;
+  /** The end of the file's name, such as `.ext4`. */
+  suffix: string;
+  /** Files beside this module that decide what is built. */
+  inputs: readonly string[];
+}
+
+/** The kernel: an ELF file without symbols. */
+export const KERNEL: Recipe = {
+  name: "vmlinux",
+  suffix: "",
+  inputs: ["vireo.config", "vireo.patch", "kernel.ts"],
+};
+
+/** The root file system: an ext4 image. */
+export const ROOTFS: Recipe = {
+  name: "rootfs",
+  suffix: ".ext4",
+  inputs: [
+    "init.c",
+    "files/etc/group",
+    "files/etc/hostname",
+    "files/etc/hosts",
+    "files/etc/passwd",
+    "files/etc/udhcpc/default.script",
+    "rootfs.ts",
+  ],
+};
+
+/**
+ * The folder of everything that Vireo keeps: `~/.cache/vireo`, or in
+ * `XDG_CACHE_HOME`.
+ *
+ * @param env where to look up variables
+ */
+export function cacheFolder(
+  env: (name: string) => string | undefined = (name) => Deno.env.get(name),
+): string {
+  const xdg = env("XDG_CACHE_HOME");
+  // The specification has relative paths ignored.
+  const base = xdg?.startsWith("/") ? xdg : `${env("HOME") ?? "/root"}/.cache`;
+  return `${base}/vireo`;
+}
+
+/**
+ * The path of a product. It contains a hash of the inputs, so a change of any
+ * gives another file, and an old one is never mistaken for the new.
+ *
+ * @param recipe what to build
+ * @param folder the cache's folder
+ */
+export async function productPath(
+  recipe: Recipe,
+  folder: string = cacheFolder(),
+): Promise<string> {
+  const contents = await Promise.all(
+    recipe.inputs.map((input) =>
+      Deno.readFile(new URL(input, import.meta.url))
+    ),
+  );
+  const key = await inputsKey(recipe.inputs, contents);
+  return `${folder}/${recipe.name}-${key}${recipe.suffix}`;
+}
+
+/**
+ * A short hash of files: of their names, lengths and contents.
+ *
+ * @param names the files' names
+ * @param contents their contents, in the same order
+ */
+export async function inputsKey(
+  names: readonly string[],
+  contents: readonly Uint8Array[],
+): Promise<string> {
+  const heading = new TextEncoder().encode(
+    names.map((name, i) => `${name} ${contents[i]?.length}\n`).join(""),
+  );
+  const all = new Uint8Array(
+    await new Blob([heading, ...contents] as BlobPart[]).arrayBuffer(),
+  );
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", all));
+  return hash.slice(0, 8).toHex();
+}
+
+/**
+ * Whether a product is there. It is renamed into place when complete, so what
+ * is there is whole.
+ *
+ * @param path from {@linkcode productPath}
+ */
+export async function isBuilt(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Programs whose output goes to a log file.
+ *
+ * @module
+ */
+import { VireoError } from "../../ffi/errno.ts";
+
+/** How many of the log's last lines an error shows. */
+const LAST_LINES = 8;
+
+/** Options of {@linkcode runLogged}. */
+export interface LoggedOptions {
+  /** The working directory. */
+  cwd?: string;
+  /** Variables added to the environment. */
+  env?: Record<string, string>;
+  /** Called with each line of the output. */
+  onLine?: (line: string) => void;
+}
+
+/** A log file that programs write to. */
+export class CommandLog {
+  /** The file's path. */
+  readonly path: string;
+  readonly #file: Deno.FsFile;
+
+  /**
+   * Opens the log.
+   *
+   * @param path the file, which is emptied
+   */
+  constructor(path: string) {
+    this.path = path;
+    this.#file = Deno.openSync(path, {
+      create: true,
+      write: true,
+      truncate: true,
+    });
+  }
+
+  /**
+   * Appends a line.
+   *
+   * @param line without its end
+   */
+  write(line: string): void {
+    const bytes = new TextEncoder().encode(`${line}\n`);
+    for (let at = 0; at < bytes.length;) {
+      at += this.#file.writeSync(bytes.subarray(at));
+    }
+  }
+
+  /** Closes the file. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+/**
+ * Runs a program, with its output and errors in the log.
+ *
+ * @param log where the output goes
+ * @param argv the program and its arguments
+ * @param options where it runs, and who sees its lines
+ * @throws {VireoError} naming the log and quoting its end, if the program fails
+ */
+export async function runLogged(
+  log: CommandLog,
+  argv: readonly [string, ...string[]],
+  options: LoggedOptions = {},
+): Promise<void> {
+  const [program, ...args] = argv;
+  log.write(`$ ${argv.join(" ")}`);
+  const child = spawn(program, args, options);
+  const last: string[] = [];
+  const take = async (stream: ReadableStream<Uint8Array>) => {
+    const text = stream.pipeThrough(
+      new TextDecoderStream() as TransformStream<Uint8Array, string>,
+    );
+    for await (const line of lines(text)) {
+      log.write(line);
+      last.push(line);
+      if (last.length > LAST_LINES) last.shift();
+      options.onLine?.(line);
+    }
+  };
+  const [status] = await Promise.all([
+    child.status,
+    take(child.stdout),
+    take(child.stderr),
+  ]);
+  if (status.success) return;
+  throw new VireoError(
+    [`${program} failed; all of its output is in ${log.path}`, ...last]
+      .join("\n  "),
+  );
+}
+
+function spawn(
+  program: string,
+  args: string[],
+  options: LoggedOptions,
+): Deno.ChildProcess {
+  try {
+    return new Deno.Command(program, {
+      args,
+      cwd: options.cwd,
+      // Messages that are looked at must be in English.
+      env: { LC_ALL: "C", ...options.env },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new VireoError(`${program}: no such program`);
+  }
+}
+
+async function* lines(text: ReadableStream<string>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const chunk of text) {
+    const parts = (rest + chunk).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts;
+  }
+  if (rest !== "") yield rest;
+}
