@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { Errno } from "../../ffi/errno.ts";
+import { check, Errno } from "../../ffi/errno.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
+import { closeFd } from "../../ffi/file.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import { viewOf } from "../../ffi/mmap.ts";
 import {
@@ -34,6 +35,8 @@ export class MemoryNet implements NetBackend {
   receives = 0;
   /** What the guest was last said to accept. */
   offload = -1;
+  /** Offloads that are refused, as a TAP refuses TSO without checksums. */
+  refuse: (offload: number) => boolean = () => false;
   readonly #memory: GuestMemory;
   readonly #readable = new EventFd();
   #spill: Iovec | undefined;
@@ -78,6 +81,7 @@ export class MemoryNet implements NetBackend {
 
   /** See {@linkcode NetBackend.setOffload}. */
   setOffload(offload: number): boolean {
+    if (this.refuse(offload)) return false;
     this.offload = offload;
     return true;
   }
@@ -109,5 +113,43 @@ export class MemoryNet implements NetBackend {
     }
     this.#spillBytes ??= new Uint8Array(viewOf(last.base, last.length));
     return [...ranges, this.#spillBytes];
+  }
+}
+
+/** Two connected sockets of frames: what a TAP is, without the privilege. */
+export class SocketPair implements Disposable {
+  /** The device's end. */
+  readonly device: number;
+  /** The network's end; -1 after {@linkcode SocketPair.hangUp}. */
+  network: number;
+
+  /** Opens both ends, non-blocking. */
+  constructor() {
+    const AF_UNIX = 1;
+    const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000;
+    const library = Deno.dlopen("libc.so.6", {
+      socketpair: {
+        parameters: ["i32", "i32", "i32", "buffer"],
+        result: "i32",
+      },
+    });
+    const ends = new Int32Array(2);
+    const { socketpair } = library.symbols;
+    check(socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, ends), "socketpair");
+    library.close();
+    this.device = ends[0]!;
+    this.network = ends[1]!;
+  }
+
+  /** Closes the network's end: the device's sees EPOLLHUP. */
+  hangUp(): void {
+    if (this.network >= 0) closeFd(this.network);
+    this.network = -1;
+  }
+
+  /** Closes both ends. */
+  [Symbol.dispose](): void {
+    this.hangUp();
+    closeFd(this.device);
   }
 }

@@ -112,12 +112,12 @@ export class Net implements VirtioDevice, Watcher {
     const tso = has(NetFeature.GUEST_TSO4) || has(NetFeature.GUEST_TSO6);
     this.#frameMax = NET_HEADER_SIZE +
       (tso ? TSO_FRAME : this.#backend.mtu + ETHERNET_HEADER);
-    this.#backend.setOffload(
-      (has(NetFeature.GUEST_CSUM) ? TapOffload.CSUM : 0) |
-        (has(NetFeature.GUEST_TSO4) ? TapOffload.TSO4 : 0) |
-        (has(NetFeature.GUEST_TSO6) ? TapOffload.TSO6 : 0) |
-        (has(NetFeature.GUEST_ECN) ? TapOffload.TSO_ECN : 0),
-    );
+    const offload = (has(NetFeature.GUEST_CSUM) ? TapOffload.CSUM : 0) |
+      (has(NetFeature.GUEST_TSO4) ? TapOffload.TSO4 : 0) |
+      (has(NetFeature.GUEST_TSO6) ? TapOffload.TSO6 : 0) |
+      (has(NetFeature.GUEST_ECN) ? TapOffload.TSO_ECN : 0);
+    // Refused without CSUM (§5.1.3.1); those of the last driver must go, too.
+    if (!this.#backend.setOffload(offload)) this.#backend.setOffload(0);
     this.#receive();
   }
 
@@ -291,6 +291,9 @@ export class Net implements VirtioDevice, Watcher {
     this.#context.configChanged((config) => {
       config[NetConfig.status] = 0;
     });
+    // There will never be room for a frame that waits: it is lost.
+    const queue = this.#context.queues[NetQueue.TRANSMIT]!;
+    if (this.#txWaiting && queue.live) this.#transmit(queue);
   }
 
   #watch(events: number): void {
