@@ -15,13 +15,16 @@ export interface Watcher {
 /** Descriptors and who waits for them. A turn allocates nothing. */
 export class EventLoop {
   readonly #epoll = new Epoll();
-  readonly #watchers: (Watcher | undefined)[] = [];
-  readonly #tokens: Map<number, number> = new Map();
+  readonly #watchers: (Watcher | undefined)[] = []; // index is the token
+  readonly #tokens: Map<number, number> = new Map(); // by descriptor
+  readonly #free: number[] = [];
+  // Tokens of this turn's forgotten descriptors: an event of theirs may still
+  // be to come, and must not reach a new watcher.
+  readonly #retired: number[] = [];
 
   /** Calls `watcher` when `fd` is ready; 0 events waits for nothing. */
   watch(fd: number, watcher: Watcher, events: number = Events.IN): void {
-    let token = this.#watchers.indexOf(undefined);
-    if (token < 0) token = this.#watchers.length;
+    const token = this.#free.pop() ?? this.#watchers.length;
     this.#epoll.add(fd, token, events);
     this.#watchers[token] = watcher;
     this.#tokens.set(fd, token);
@@ -39,6 +42,7 @@ export class EventLoop {
     this.#epoll.remove(fd);
     this.#tokens.delete(fd);
     this.#watchers[token] = undefined;
+    this.#retired.push(token);
   }
 
   /** Waits at most `timeout` ms (-1: for ever) and calls who is ready. */
@@ -48,6 +52,7 @@ export class EventLoop {
     for (let i = 0; i < count; i++) {
       this.#watchers[epoll.token(i)]?.ready(epoll.events(i));
     }
+    while (this.#retired.length > 0) this.#free.push(this.#retired.pop()!);
     return count;
   }
 

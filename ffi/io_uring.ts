@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { check, Errno, errno } from "./errno.ts";
+import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
 import { Map, Mapping } from "./mmap.ts";
 import { libc } from "./symbols.ts";
@@ -97,11 +97,12 @@ export class IoUring {
       libc.io_uring_setup(SYS_io_uring_setup, entries, params),
       "io_uring_setup",
     );
+    using undo = new DisposableStack(); // unless all goes well
+    undo.defer(() => closeFd(this.#fd));
     const get = (offset: number) => params.getUint32(offset, true);
     this.entries = get(Params.sq_entries);
     if (!(get(Params.features) & IORING_FEAT_SINGLE_MMAP)) {
-      closeFd(this.#fd);
-      throw new Error("io_uring without IORING_FEAT_SINGLE_MMAP (Linux 5.4)");
+      throw new SystemError("io_uring older than Linux 5.4", Errno.ENOSYS);
     }
     const { sq_off, cq_off } = Params;
     const array = get(sq_off + SQ_OFF_ARRAY);
@@ -111,12 +112,14 @@ export class IoUring {
       cqes + get(Params.cq_entries) * CQE_WORDS * 4,
     );
     const map = (size: number, offset: number) =>
-      new Mapping(size, {
-        fd: this.#fd,
-        offset,
-        flags: Map.SHARED | Map.POPULATE,
-        name: "io_uring",
-      });
+      undo.use(
+        new Mapping(size, {
+          fd: this.#fd,
+          offset,
+          flags: Map.SHARED | Map.POPULATE,
+          name: "io_uring",
+        }),
+      );
     this.#rings = map(ringSize, IORING_OFF_SQ_RING);
     this.#sqesMapping = map(this.entries * SQE_WORDS * 4, IORING_OFF_SQES);
     this.#words = new Int32Array(this.#rings.buffer);
@@ -132,6 +135,7 @@ export class IoUring {
     for (let i = 0; i < this.entries; i++) this.#words[(array >> 2) + i] = i;
     this.#tail = this.#words[this.#sqTail]!;
     this.#register(IORING_REGISTER_FILES, file, "file");
+    undo.move();
   }
 
   /** Signals `eventfd` at each completion. */

@@ -1,0 +1,70 @@
+/** Memory outside the JavaScript heap. */
+import assert from "node:assert/strict";
+import { closeFd, Open, openFd } from "./file.ts";
+import { Madvise, Map, Mapping, viewOf } from "./mmap.ts";
+import { mappingsOfProcess } from "./mmap_testing.ts";
+
+/** The part of the process's mappings that holds `address`. */
+function mapped(address: number): boolean {
+  return mappingsOfProcess().some(({ start, size }) =>
+    address >= start && address < start + size
+  );
+}
+
+Deno.test("Mapping: anonymous memory is zero, writable, and seen by viewOf", () => {
+  using mapping = new Mapping(8192);
+  const bytes = new Uint8Array(mapping.buffer);
+  assert.equal(bytes.length, 8192);
+  assert.equal(bytes.every((byte) => byte === 0), true);
+  bytes[8191] = 7;
+  assert.equal(new Uint8Array(viewOf(mapping.address, 8192))[8191], 7);
+  const value = Deno.UnsafePointer.value(mapping.pointer);
+  assert.equal(BigInt(value), BigInt(mapping.address));
+  assert.equal(mapping.advise(Madvise.DONTNEED), true);
+  assert.equal(bytes[8191], 0);
+});
+
+Deno.test("Mapping: unmap gives the range back, once", () => {
+  const mapping = new Mapping(1 << 20);
+  assert.equal(mapped(mapping.address), true);
+  mapping.unmap();
+  assert.equal(mapped(mapping.address), false);
+  mapping.unmap();
+});
+
+Deno.test("Mapping: a hundred mappings leave nothing behind", () => {
+  const addresses: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    using mapping = new Mapping(1 << 24, {
+      flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
+    });
+    addresses.push(mapping.address);
+  }
+  const size16MiB = mappingsOfProcess().filter(({ start, size }) =>
+    size >= 1 << 24 && addresses.includes(start)
+  );
+  assert.deepEqual(size16MiB, []);
+});
+
+Deno.test("Mapping: a shared file mapping writes to the file, from its offset", () => {
+  const path = Deno.makeTempFileSync();
+  Deno.truncateSync(path, 8192);
+  const fd = openFd(path, Open.RDWR, "file");
+  try {
+    using mapping = new Mapping(4096, { fd, offset: 4096 });
+    new Uint8Array(mapping.buffer)[3] = 99;
+    assert.equal(Deno.readFileSync(path)[4099], 99);
+  } finally {
+    closeFd(fd);
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("Mapping: what the kernel refuses is an error with size and name", () => {
+  assert.throws(() => new Mapping(0), /mmap 0 bytes of memory: EINVAL/);
+  assert.throws(
+    () => new Mapping(4096, { fd: 9999, name: "rings" }),
+    /mmap 4096 bytes of rings: EBADF/,
+  );
+  assert.throws(() => viewOf(0, 8), RangeError);
+});
