@@ -1,0 +1,60 @@
+/** The README's library example, as a reader would paste it. */
+import assert from "node:assert/strict";
+import { canOpenKvm } from "./guest/testing.ts";
+
+const noKvm = !canOpenKvm();
+
+/** The first block of code in this language. */
+function codeBlock(markdown: string, language: string): string {
+  const start = "```" + language + "\n";
+  const from = markdown.indexOf(start) + start.length;
+  const to = markdown.indexOf("```", from);
+  assert.ok(from >= start.length && to > from, `no ${language} block`);
+  return markdown.slice(from, to);
+}
+
+Deno.test({
+  name: "README: the library example works when pasted" +
+    (noKvm ? " [no /dev/kvm]" : ""),
+  ignore: noKvm,
+  async fn() {
+    const url = (name: string) => new URL(name, import.meta.url);
+    const readme = await Deno.readTextFile(url("README.md"));
+    // Beside mod.ts, as the README says.
+    const path = await Deno.makeTempFile({
+      dir: decodeURIComponent(url(".").pathname),
+      prefix: "readme_example_",
+      suffix: ".ts",
+    });
+    try {
+      await Deno.writeTextFile(path, codeBlock(readme, "ts"));
+      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--check", path],
+        env: { NO_COLOR: "1" },
+        stdin: "null",
+      }).output();
+      const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      assert.equal(code, 0, text(stderr));
+      const output = text(stdout).replaceAll("\r", "");
+      const promised = readme.split("It prints:\n\n```\n")[1]?.split("```")[0];
+      assert.equal(output, promised);
+    } finally {
+      await Deno.remove(path);
+    }
+  },
+});
+
+Deno.test("README: the files that it names exist", async () => {
+  const url = (name: string) => new URL(name, import.meta.url);
+  const readme = await Deno.readTextFile(url("README.md"));
+  const rows = readme.matchAll(/^\| [^|]+ \| (`.+) +\|$/gm);
+  for (const [, cell] of rows) {
+    let folder = "";
+    for (const [, path] of cell!.matchAll(/`([\w./]+[./]\w*)`/g)) {
+      // A name without a folder is in that of the one before it.
+      if (path!.includes("/")) folder = path!.replace(/[^/]*$/, "");
+      const file = path!.includes("/") ? path! : folder + path!;
+      await Deno.stat(url(file));
+    }
+  }
+});
