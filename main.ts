@@ -79,6 +79,12 @@ function program(): Command {
       collect,
       [],
     )
+    .option(
+      "--device <module>",
+      "a virtio device of your own, see examples/rng.ts; repeatable",
+      collect,
+      [],
+    )
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--quiet", "no kernel log")
     .addHelpText("after", BOOT_HELP)

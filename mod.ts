@@ -24,12 +24,22 @@ export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export {
   type BootSource,
+  type CustomDevice,
   DEFAULT_BOOT_ARGS,
   type Drive,
   type MachineConfig,
   type NetworkInterface,
   type VmConfig,
 } from "./vmm/config.ts";
+export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
+export { ChainPool, DescriptorChain } from "./devices/virtio/chain.ts";
+export { VirtQueue } from "./devices/virtio/queue.ts";
+export {
+  DeviceId,
+  Feature,
+  type FeatureWords,
+  featureWords,
+} from "./devices/virtio/spec.ts";
 export { payloadPath, readPayload } from "./guest/payload/payload.ts";
 export { prepare, type Prepared, prepared } from "./guest/linux/prepare.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";

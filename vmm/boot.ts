@@ -13,6 +13,7 @@ import {
   BUSYBOX,
   NO_ROOT,
   parseCount,
+  parseDevice,
   parseDisk,
   parseMemory,
   parseNet,
@@ -37,6 +38,8 @@ export interface BootOptions {
   disk: string[];
   /** Networks: `tap=NAME[,netns=NS][,mac=M]`. */
   net: string[];
+  /** Modules of virtio devices: paths or URLs. */
+  device: string[];
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
@@ -77,6 +80,7 @@ async function machineConfig(
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),
+    devices: options.device.map(parseDevice),
   };
   const root = options.root ??
     (options.kernel === undefined && options.initrd === undefined

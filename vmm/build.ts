@@ -226,6 +226,9 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   for (const network of config["network-interfaces"] ?? []) {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
+  for (const { module, options } of config.devices ?? []) {
+    devices.push({ ...place(), kind: "module", module, options });
+  }
   return devices;
 }
 

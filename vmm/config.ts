@@ -53,6 +53,17 @@ export interface NetworkInterface {
   netns?: string;
 }
 
+/** A virtio device of the user's own. */
+export interface CustomDevice {
+  /**
+   * URL of a module whose default export is a class that implements
+   * {@linkcode VirtioDevice}; it is instantiated on the device worker.
+   */
+  module: string;
+  /** Passed to the constructor: plain data. */
+  options?: unknown;
+}
+
 /** A whole machine. */
 export interface VmConfig {
   /** What to boot. */
@@ -63,6 +74,8 @@ export interface VmConfig {
   drives?: Drive[];
   /** Networks: eth0, eth1, ... in this order. */
   "network-interfaces"?: NetworkInterface[];
+  /** Devices of the user's own, after all others. */
+  devices?: CustomDevice[];
 }
 
 /**
@@ -95,7 +108,8 @@ export function machineSize(
 /** Refuses more devices than there are windows and interrupts. */
 export function checkDeviceCount(config: VmConfig): void {
   const count = (config.drives?.length ?? 0) +
-    (config["network-interfaces"]?.length ?? 0);
+    (config["network-interfaces"]?.length ?? 0) +
+    (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {
     throw new VireoError(
       `${count} devices: at most ${MAX_VIRTIO_DEVICES} fit on the interrupts`,

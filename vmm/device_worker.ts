@@ -32,9 +32,10 @@ function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
-self.onmessage = ({ data }: MessageEvent<DeviceWorkerStart>) => {
+self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   try {
-    using devices = new DeviceThread(data);
+    const made = await Promise.all(data.devices.map(makeDevice));
+    using devices = new DeviceThread(data, made);
     post({ type: "ready", doorbells: devices.doorbells });
     devices.run();
   } catch (error) {
@@ -56,12 +57,14 @@ class DeviceThread implements Disposable {
   readonly #endpoints: Endpoint[] = [];
   readonly #eventFds: EventFd[] = [];
 
-  constructor(start: DeviceWorkerStart) {
+  constructor(start: DeviceWorkerStart, devices: VirtioDevice[]) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
     const memory = GuestMemory.attach(start.memory);
     const vm = new Vm(start.vmFd, 0);
-    for (const spec of start.devices) this.#add(spec, memory, vm);
+    start.devices.forEach((spec, index) =>
+      this.#add(spec, devices[index]!, memory, vm)
+    );
     this.#loop.watch(start.controlFd, this);
   }
 
@@ -92,10 +95,15 @@ class DeviceThread implements Disposable {
     for (const eventFd of this.#eventFds) eventFd.close();
   }
 
-  #add(spec: DeviceSpec, memory: GuestMemory, vm: Vm): void {
+  #add(
+    spec: DeviceSpec,
+    device: VirtioDevice,
+    memory: GuestMemory,
+    vm: Vm,
+  ): void {
     const interrupt = this.#eventFd();
     vm.irqfd(interrupt.fd, spec.gsi);
-    const endpoint = new Endpoint(makeDevice(spec), {
+    const endpoint = new Endpoint(device, {
       state: new DeviceState(spec.state),
       memory,
       loop: this.#loop,
@@ -122,11 +130,15 @@ class DeviceThread implements Disposable {
   }
 }
 
-function makeDevice(spec: DeviceSpec): VirtioDevice {
+async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
   switch (spec.kind) {
     case "blk":
       return new Blk(rawBackend(spec.image, BLK_REQUESTS), spec.id);
     case "net":
       return new Net(new TapBackend(spec.tap), spec.mac);
+    case "module": {
+      const { default: Device } = await import(spec.module);
+      return new Device(spec.options);
+    }
   }
 }

@@ -38,6 +38,7 @@ export type DeviceSpec =
   & (
     | { kind: "blk"; image: RawImage; id: string }
     | { kind: "net"; tap: Tap; mac: Uint8Array }
+    | { kind: "module"; module: string; options: unknown }
   );
 
 /** Starts the device worker. */

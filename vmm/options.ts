@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
-import { type Drive, type NetworkInterface } from "./config.ts";
+import type { CustomDevice, Drive, NetworkInterface } from "./config.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
@@ -98,4 +99,25 @@ export function parseNet(text: string, index: number): NetworkInterface {
     ...(keys.netns && { netns: keys.netns }),
     ...(keys.mac && { guest_mac: keys.mac }),
   };
+}
+
+/**
+ * A device from the path or URL of its module.
+ *
+ * @throws {VireoError} when there is no such file
+ */
+export function parseDevice(text: string): CustomDevice {
+  const url = URL.canParse(text) ? new URL(text) : pathToFileURL(text);
+  if (url.protocol === "file:" && !isFile(url)) {
+    throw new VireoError(`--device ${text}: no such file`);
+  }
+  return { module: url.href };
+}
+
+function isFile(url: URL): boolean {
+  try {
+    return Deno.statSync(url).isFile;
+  } catch {
+    return false;
+  }
 }
