@@ -60,7 +60,8 @@ export function openRawImage(options: RawImageOptions): RawImage {
   const fd = openFd(path, mode | (direct ? Open.DIRECT : 0), "disk");
   try {
     const size = endOfFile(fd);
-    if (size === 0 || size % SECTOR !== 0) {
+    if (size === 0) throw new VireoError(`disk "${path}": is empty`);
+    if (size % SECTOR !== 0) {
       throw new VireoError(
         `disk "${path}": its size, ${size} bytes, is not a multiple of ` +
           `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,

@@ -1,0 +1,82 @@
+/** TAPs: names, errors, namespaces. */
+import assert from "node:assert/strict";
+import { VireoError } from "./errno.ts";
+import { closeFd } from "./file.ts";
+import { descriptorsOfProcess } from "./mmap_testing.ts";
+import { openTap, setTapOffload, TapOffload } from "./tap.ts";
+import { canUseTap, TestNamespace } from "./tap_testing.ts";
+
+const headerSize = 12;
+const ignore = !canUseTap();
+const why = ignore ? " [ignored: needs root, ip and /dev/net/tun]" : "";
+
+/** The message with which opening fails; no descriptor stays open. */
+function refusal(name: string, netns?: string): string {
+  const before = descriptorsOfProcess().size;
+  const own = Deno.readLinkSync("/proc/thread-self/ns/net");
+  try {
+    openTap({ name, netns, headerSize });
+  } catch (error) {
+    assert.ok(error instanceof VireoError, String(error));
+    assert.equal(descriptorsOfProcess().size, before);
+    assert.equal(Deno.readLinkSync("/proc/thread-self/ns/net"), own);
+    return error.message;
+  }
+  assert.fail(`${name} was opened`);
+}
+
+Deno.test("openTap: refuses what can't be an interface's name", () => {
+  for (const name of ["", "a b", "a/b", "tap%d", "sixteen-letters-", "a\n"]) {
+    assert.match(refusal(name), /can't be an interface's name/);
+  }
+});
+
+Deno.test("openTap: a namespace that is missing is named", () => {
+  const path = "/run/netns/vireo-none";
+  assert.ok(refusal("tap0", "vireo-none").includes(path));
+});
+
+Deno.test(
+  `openTap: makes the TAP in its namespace, for as long as it is open${why}`,
+  { ignore },
+  () => {
+    using namespace = new TestNamespace();
+    const own = Deno.readLinkSync("/proc/thread-self/ns/net");
+    const tap = openTap({ name: "tap0", netns: namespace.name, headerSize });
+    assert.equal(tap.mtu, 1500);
+    assert.equal(Deno.readLinkSync("/proc/thread-self/ns/net"), own);
+    namespace.ip("link", "show", "tap0");
+    closeFd(tap.fd);
+    assert.throws(() => namespace.ip("link", "show", "tap0"));
+  },
+);
+
+Deno.test(`openTap: the MTU is the interface's${why}`, { ignore }, () => {
+  using namespace = new TestNamespace();
+  namespace.ip("tuntap", "add", "tap0", "mode", "tap");
+  namespace.ip("link", "set", "tap0", "mtu", "9000");
+  const tap = openTap({ name: "tap0", netns: namespace.name, headerSize });
+  assert.equal(tap.mtu, 9000);
+  closeFd(tap.fd);
+});
+
+Deno.test(`openTap: a TAP in use, and an interface that is none${why}`, {
+  ignore,
+}, () => {
+  using namespace = new TestNamespace();
+  const tap = openTap({ name: "tap0", netns: namespace.name, headerSize });
+  const busy = refusal("tap0", namespace.name);
+  assert.match(busy, /attach to TAP "tap0": EBUSY .*another program/);
+  assert.match(refusal("lo", namespace.name), /attach to TAP "lo": EINVAL/);
+  closeFd(tap.fd);
+});
+
+Deno.test(`setTapOffload: TSO needs checksums${why}`, { ignore }, () => {
+  using namespace = new TestNamespace();
+  const { fd } = openTap({ name: "tap0", netns: namespace.name, headerSize });
+  const { CSUM, TSO4, TSO6, TSO_ECN } = TapOffload;
+  setTapOffload(fd, CSUM | TSO4 | TSO6 | TSO_ECN);
+  setTapOffload(fd, 0);
+  assert.throws(() => setTapOffload(fd, TSO4), /TUNSETOFFLOAD: EINVAL/);
+  closeFd(fd);
+});
