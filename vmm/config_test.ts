@@ -1,0 +1,109 @@
+/** The machine's configuration: defaults and limits. */
+import assert from "node:assert/strict";
+import { VireoError } from "../ffi/errno.ts";
+import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
+import {
+  checkDeviceCount,
+  DEFAULT_BOOT_ARGS,
+  macAddress,
+  type MachineConfig,
+  machineSize,
+  type VmConfig,
+} from "./config.ts";
+
+function configWith(parts: Partial<VmConfig>): VmConfig {
+  return { "boot-source": { kernel_image_path: "vmlinux" }, ...parts };
+}
+
+function size(machine?: MachineConfig): { cpus: number; memory: number } {
+  return machineSize(configWith({ "machine-config": machine }));
+}
+
+Deno.test("machineSize: one CPU and 128 MiB unless told otherwise", () => {
+  assert.deepEqual(size(), { cpus: 1, memory: 128 * MiB });
+  assert.deepEqual(size({}), { cpus: 1, memory: 128 * MiB });
+  assert.deepEqual(size({ vcpu_count: 4 }), { cpus: 4, memory: 128 * MiB });
+});
+
+Deno.test("machineSize: the limits themselves are allowed", () => {
+  assert.deepEqual(size({ vcpu_count: 32, mem_size_mib: 2 }), {
+    cpus: 32,
+    memory: 2 * MiB,
+  });
+  assert.equal(size({ mem_size_mib: 65536 }).memory, 64 * GiB);
+});
+
+Deno.test("machineSize: beyond them is one clear line", () => {
+  for (const vcpu_count of [0, 33, -1, 1.5, NaN]) {
+    const message = `cpus: ${vcpu_count} is not 1 to 32`;
+    assert.throws(() => size({ vcpu_count }), { name: "VireoError", message });
+  }
+  for (const mem_size_mib of [0, 1, 65537, 1024 * 1024, -5, 2.5, NaN]) {
+    const message = `memory: ${mem_size_mib} MiB is not within 2 MiB to 64 GiB`;
+    assert.throws(() => size({ mem_size_mib }), {
+      name: "VireoError",
+      message,
+    });
+  }
+});
+
+Deno.test("checkDeviceCount: as many devices as there are interrupts", () => {
+  const drives = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      drive_id: `d${i}`,
+      path_on_host: "x",
+      is_root_device: false,
+    }));
+  const network = [{ iface_id: "eth0", host_dev_name: "tap0" }];
+  checkDeviceCount(configWith({}));
+  checkDeviceCount(configWith({ drives: drives(MAX_VIRTIO_DEVICES) }));
+  const tooMany = configWith({
+    drives: drives(MAX_VIRTIO_DEVICES - 1),
+    "network-interfaces": [...network, ...network],
+  });
+  assert.throws(() => checkDeviceCount(tooMany), {
+    name: "VireoError",
+    message: `${MAX_VIRTIO_DEVICES + 1} devices: at most ` +
+      `${MAX_VIRTIO_DEVICES} fit on the interrupts`,
+  });
+});
+
+Deno.test("macAddress: six bytes in hex", () => {
+  const mac = macAddress("02:aB:00:ff:7f:01", "tap0");
+  assert.deepEqual([...mac], [2, 0xab, 0, 0xff, 0x7f, 1]);
+});
+
+Deno.test("macAddress: refuses what is no unicast address", () => {
+  for (
+    const text of [
+      "",
+      "02:00:00:00:00",
+      "02:00:00:00:00:01:02",
+      "02-00-00-00-00-01",
+      "2:0:0:0:0:1",
+      "0g:00:00:00:00:01",
+      "ff:ff:ff:ff:ff:ff",
+      "01:00:5e:00:00:01",
+      "02:00:00:00:00:01\n",
+    ]
+  ) {
+    assert.throws(() => macAddress(text, "tap0"), VireoError, text);
+  }
+});
+
+Deno.test("macAddress: made from the name, it is unicast, local and stays", () => {
+  const names = Array.from({ length: 200 }, (_, i) => `tap${i}`);
+  const addresses = names.map((name) => macAddress(undefined, name));
+  for (const mac of addresses) {
+    assert.equal(mac.length, 6);
+    assert.equal(mac[0]! & 3, 2);
+  }
+  assert.deepEqual(macAddress(undefined, "tap0"), addresses[0]);
+  const different = new Set(addresses.map((mac) => mac.join()));
+  assert.equal(different.size, names.length);
+});
+
+Deno.test("DEFAULT_BOOT_ARGS: a console, and a way to end the machine", () => {
+  assert.match(DEFAULT_BOOT_ARGS, /console=ttyS0/);
+  assert.match(DEFAULT_BOOT_ARGS, /reboot=k panic=-1/);
+});

@@ -1,0 +1,63 @@
+/** The words that steer the workers. */
+import assert from "node:assert/strict";
+import { Command, Control, MAX_VCPUS } from "./control.ts";
+
+Deno.test("Control: everyone runs at first; views share their words", () => {
+  const main = new Control();
+  const worker = new Control(main.shared);
+  assert.equal(worker.vcpuCommand, Command.RUN);
+  assert.equal(worker.deviceCommand, Command.RUN);
+  main.vcpuCommand = Command.PAUSE;
+  assert.equal(worker.vcpuCommand, Command.PAUSE);
+  assert.equal(worker.deviceCommand, Command.RUN, "two commands");
+  main.deviceCommand = Command.STOP;
+  assert.equal(worker.deviceCommand, Command.STOP);
+  assert.equal(worker.stopping, false, "the vCPUs' command counts");
+  main.vcpuCommand = Command.STOP;
+  assert.equal(worker.stopping, true);
+});
+
+Deno.test("Control: nobody waits unless the command is PAUSE", () => {
+  const control = new Control();
+  for (const command of [Command.RUN, Command.STOP]) {
+    control.vcpuCommand = command;
+    control.waitWhileVcpusPaused();
+    control.deviceCommand = command;
+    control.waitWhileDevicesPaused();
+  }
+});
+
+Deno.test("Control: each vCPU has words of its own", () => {
+  const control = new Control();
+  for (let id = 0; id < MAX_VCPUS; id++) control.setThreadOf(id, 1000 + id);
+  control.setHaltedForEver(3, true);
+  for (let id = 0; id < MAX_VCPUS; id++) {
+    assert.equal(control.threadOf(id), 1000 + id);
+    assert.equal(control.haltedForEver(id), id === 3);
+  }
+  control.setHaltedForEver(3, false);
+  assert.equal(control.haltedForEver(3), false);
+  assert.equal(control.vcpuCommand, Command.RUN);
+  assert.equal(control.deviceCommand, Command.RUN);
+});
+
+Deno.test("Control: a vCPU is idle when it has not exited since the last look", () => {
+  const control = new Control();
+  control.countExit(1);
+  assert.equal(control.idleSinceLastLook(1), false);
+  assert.equal(control.idleSinceLastLook(1), true);
+  control.countExit(0);
+  assert.equal(control.idleSinceLastLook(1), true, "another's exit");
+  control.countExit(1);
+  control.countExit(1);
+  assert.equal(control.idleSinceLastLook(1), false);
+});
+
+Deno.test("Control: the count of exits may wrap", () => {
+  const control = new Control();
+  const words = new Int32Array(control.shared);
+  words.fill(0x7fff_ffff, 16); // all vCPUs' words
+  control.idleSinceLastLook(0);
+  control.countExit(0);
+  assert.equal(control.idleSinceLastLook(0), false);
+});
