@@ -14,8 +14,6 @@ const TWO_32 = 0x1_0000_0000;
 
 /** The device-readable or the device-writable part of a chain. */
 export class ChainPart {
-  /** Host address of the first iovec that is left. */
-  iovecs: number;
   /** Number of iovecs that are left. */
   count = 0;
   /** Bytes that are left. */
@@ -36,12 +34,16 @@ export class ChainPart {
     this.#words = new Uint32Array(buffer, offset, capacity * IOVEC_WORDS);
     this.#guest = new Float64Array(capacity);
     this.#base = address;
-    this.iovecs = address;
+  }
+
+  /** Host address of the first iovec that is left. */
+  get iovecs(): number {
+    // Not a field: storing a number this large would allocate.
+    return this.#base + this.#first * IOVEC_SIZE;
   }
 
   /** Empties the part. */
   clear(): void {
-    this.iovecs = this.#base;
     this.count = 0;
     this.bytes = 0;
     this.#first = 0;
@@ -99,7 +101,6 @@ export class ChainPart {
       bytes -= length;
       this.#first++;
       this.count--;
-      this.iovecs += IOVEC_SIZE;
     }
   }
 
