@@ -86,7 +86,8 @@ Deno.test({
       );
       assert.equal(Deno.statSync(`${dir}/odd`).size, 1000);
       Deno.writeFileSync(`${dir}/empty`, new Uint8Array());
-      await refuses(/0 bytes/, ...disk(`${dir}/empty`));
+      await refuses(/is empty/, ...disk(`${dir}/empty`));
+      await refuses(/Not a directory/, ...disk(`${dir}/odd/under`));
       await refuses(/unknown word "rw"/, ...disk(`${dir}/odd,rw`));
       await command("mkfifo", `${dir}/fifo`);
       await refuses(/is not a file or block device/, ...disk(`${dir}/fifo`));
@@ -160,6 +161,10 @@ Deno.test({
     await refuses(
       /not a unicast address/,
       ...net("tap=t,mac=01:00:00:00:00:00"),
+    );
+    await refuses(
+      /TAP "t": ENODEV .*ip tuntap add/,
+      ...net(`tap=t,netns=${netns}`),
     );
     await refuses(/exists and isn't a TAP/, ...net(`tap=lo,netns=${netns}`));
 

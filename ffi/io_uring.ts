@@ -101,8 +101,11 @@ export class IoUring {
     undo.defer(() => closeFd(this.#fd));
     const get = (offset: number) => params.getUint32(offset, true);
     this.entries = get(Params.sq_entries);
-    if (!(get(Params.features) & IORING_FEAT_SINGLE_MMAP)) {
-      throw new SystemError("io_uring older than Linux 5.4", Errno.ENOSYS);
+    if (
+      !(get(Params.features) & IORING_FEAT_SINGLE_MMAP) ||
+      get(Params.cq_off + CQ_OFF_FLAGS) === 0
+    ) {
+      throw new SystemError("io_uring older than Linux 5.8", Errno.ENOSYS);
     }
     const { sq_off, cq_off } = Params;
     const array = get(sq_off + SQ_OFF_ARRAY);

@@ -52,10 +52,9 @@ export interface Tap {
 }
 
 /**
- * Attaches to the TAP `name`; makes it when it doesn't exist, until the
- * descriptor is closed.
+ * Attaches to the TAP `name`, which must exist.
  *
- * @throws {VireoError} EBUSY, EPERM, no such namespace, bad name
+ * @throws {VireoError} EBUSY, EPERM, no such TAP or namespace, bad name
  */
 export function openTap(options: TapOptions): Tap {
   const { name, netns } = options;
@@ -77,6 +76,8 @@ export function setTapOffload(fd: number, offload: number): void {
 function attach({ name, headerSize }: TapOptions): Tap {
   const fd = openFd("/dev/net/tun", Open.RDWR | Open.NONBLOCK, "TAP driver");
   try {
+    // TUNSETIFF would make a missing one, without address or link.
+    const mtu = interfaceMtu(name);
     const request = interfaceRequest(name);
     new DataView(request.buffer).setUint16(
       IFNAMSIZ,
@@ -89,7 +90,7 @@ function attach({ name, headerSize }: TapOptions): Tap {
     }
     const size = new Int32Array([headerSize]);
     ioctlBuffer(fd, TUNSETVNETHDRSZ, size, "TUNSETVNETHDRSZ");
-    return { fd, mtu: interfaceMtu(name) };
+    return { fd, mtu };
   } catch (error) {
     closeFd(fd);
     throw error;
@@ -121,8 +122,10 @@ function interfaceMtu(name: string): number {
   const socket = check(libc.socket(AF_UNIX, SOCK_DGRAM_CLOEXEC, 0), "socket");
   try {
     const request = interfaceRequest(name);
-    const operation = `MTU of "${name}"`;
-    ioctlBuffer(socket, SIOCGIFMTU, request, operation);
+    if (libc.ioctl_buffer(socket, SIOCGIFMTU, request) < 0) {
+      const advice = `make it: ip tuntap add ${name} mode tap`;
+      throw new SystemError(`TAP "${name}"`, errno(), advice);
+    }
     return new DataView(request.buffer).getInt32(IFNAMSIZ, true);
   } finally {
     closeFd(socket);

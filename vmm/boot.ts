@@ -166,7 +166,7 @@ class Session {
   #exitStatus(end: MachineEnd): number {
     if (end.reason === "error" || end.reason === "triple-fault") {
       console.error(`vireo: ${end.message}`);
-      return this.#stream.status ?? 1;
+      return this.#stream.status || 1;
     }
     if (!this.#exec) return 0;
     if (this.#stream.status !== undefined) return this.#stream.status;

@@ -56,6 +56,7 @@ export class Machine {
   #startTime = 0;
   #haltTimer: ReturnType<typeof setInterval> | undefined;
   #started = false;
+  #paused: Promise<void> | undefined;
   #teardown: Promise<void> | undefined;
 
   private constructor(
@@ -137,7 +138,12 @@ export class Machine {
   }
 
   /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
-  async pause(): Promise<void> {
+  pause(): Promise<void> {
+    this.#paused ??= this.#pause();
+    return this.#paused;
+  }
+
+  async #pause(): Promise<void> {
     if (this.#teardown || !this.#started) return;
     this.#control.vcpuCommand = Command.PAUSE;
     const vcpus = this.#vcpus.map((worker) => worker.next("paused"));
@@ -149,8 +155,10 @@ export class Machine {
     await Promise.race([devices, this.#end.promise]);
   }
 
-  /** Goes on after {@linkcode pause}. */
-  resume(): void {
+  /** Goes on after {@linkcode pause}, which is completed first. */
+  async resume(): Promise<void> {
+    await this.#paused;
+    this.#paused = undefined;
     if (this.#teardown) return;
     this.#commandDevices(Command.RUN);
     this.#control.vcpuCommand = Command.RUN;

@@ -229,8 +229,13 @@ kvmTest(
     const paused = test.output.length;
     await new Promise((done) => setTimeout(done, 200));
     assert.equal(test.output.length, paused);
-    test.machine.resume();
+    await test.machine.resume();
     await test.printed(".".repeat(paused + 10));
+    // Calls in any order end in the state of the last one.
+    const calls = [test.machine.pause(), test.machine.pause()];
+    calls.push(test.machine.resume());
+    await Promise.all(calls);
+    await test.printed(".".repeat(test.output.length + 10));
   },
 );
 

@@ -95,9 +95,10 @@ function statImage(path: string): Deno.FileInfo {
     if (error instanceof Deno.errors.NotFound) {
       throw new VireoError(`disk "${path}": no such file`);
     }
-    throw error instanceof Deno.errors.PermissionDenied
-      ? new VireoError(`disk "${path}": permission denied`)
-      : error;
+    // Permission denied, not a directory, name too long, ...
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new VireoError(`disk "${path}": ${reason}`);
   }
 }
 

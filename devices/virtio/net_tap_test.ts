@@ -24,6 +24,7 @@ class TapDriver implements Disposable {
 
   constructor(options: StartOptions = {}) {
     const { name: netns } = this.namespace;
+    this.namespace.ip("tuntap", "add", "tap0", "mode", "tap");
     this.tap = openTap({ name: "tap0", netns, headerSize: NET_HEADER_SIZE });
     this.namespace.ip("addr", "add", "10.77.0.1/24", "dev", "tap0");
     this.namespace.ip("link", "set", "tap0", "up");
