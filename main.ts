@@ -86,6 +86,7 @@ function program(): Command {
       [],
     )
     .option("--exec <commands>", "run them in the guest's shell, and end")
+    .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")
     .addHelpText("after", BOOT_HELP)
     .action(async (kernel: string | undefined, options: BootOptions) => {

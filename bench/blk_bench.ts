@@ -35,6 +35,9 @@ class NullBackend implements BlockBackend {
     this.#tags[this.#count++] = tag;
   }
   submit(): void {}
+  arm(): boolean {
+    return false;
+  }
   next(): number {
     return this.#count === 0 ? -1 : this.#tags[--this.#count]!;
   }

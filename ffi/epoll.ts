@@ -9,7 +9,14 @@ import { Mapping } from "./mmap.ts";
 import { libc } from "./symbols.ts";
 
 /** `EPOLL*` event bits. */
-export const Events = { IN: 0x1, OUT: 0x4, ERR: 0x8, HUP: 0x10 } as const;
+export const Events = {
+  IN: 0x1,
+  OUT: 0x4,
+  ERR: 0x8,
+  HUP: 0x10,
+  /** Report a change once, instead of a state for as long as it lasts. */
+  ET: 0x8000_0000,
+} as const;
 
 const EPOLL_CLOEXEC = 0o2000000;
 const CTL_ADD = 1;

@@ -209,6 +209,12 @@ export class IoUring {
     if (count > 0) this.#unsubmitted -= count;
   }
 
+  /** True when {@linkcode IoUring.next} would return a tag. */
+  get hasCompletions(): boolean {
+    const words = this.#words;
+    return words[this.#cqHead] !== Atomics.load(words, this.#cqTail);
+  }
+
   /** The tag of the next completion, or -1; sets {@linkcode result}. */
   next(): number {
     const words = this.#words;

@@ -40,6 +40,8 @@ export interface BootOptions {
   net: string[];
   /** Modules of virtio devices: paths or URLs. */
   device: string[];
+  /** Longest polling time in microseconds: `100`. */
+  pollUs?: string;
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
@@ -77,6 +79,9 @@ async function machineConfig(
     "machine-config": {
       vcpu_count: parseCount("--cpus", options.cpus),
       mem_size_mib: parseMemory(options.memory),
+      poll_us: options.pollUs === undefined
+        ? undefined
+        : parseCount("--poll-us", options.pollUs),
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),

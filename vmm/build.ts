@@ -28,6 +28,7 @@ import {
   macAddress,
   machineSize,
   type NetworkInterface,
+  pollMicroseconds,
   type VmConfig,
 } from "./config.ts";
 import { vcpuCpuid } from "./cpuid.ts";
@@ -47,6 +48,8 @@ export interface MachineParts extends Disposable {
   readonly runSize: number;
   /** The devices for the device worker. */
   readonly devices: DeviceSpec[];
+  /** See {@linkcode MachineConfig.poll_us}. */
+  readonly pollMicroseconds: number;
   /** The serial port's shared state. */
   readonly serial: SharedArrayBuffer;
   /** The clock's shared state. */
@@ -86,6 +89,7 @@ export function buildMachine(
     vcpus,
     runSize: kvm.getVcpuMmapSize(),
     devices,
+    pollMicroseconds: pollMicroseconds(config),
     serial: SerialState.create(),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),

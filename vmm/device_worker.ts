@@ -9,6 +9,7 @@
 import { rawBackend } from "../devices/block/raw.ts";
 import { EventLoop } from "../devices/event_loop.ts";
 import { TapBackend } from "../devices/net/tap.ts";
+import { PollWindow } from "../devices/poll_window.ts";
 import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
@@ -27,6 +28,9 @@ import type {
 
 /** Requests that one disk may have in flight. */
 const BLK_REQUESTS = 256;
+
+/** Looks at memory between two looks at descriptors: those are system calls. */
+const POLLS_PER_TURN = 16;
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
@@ -56,10 +60,12 @@ class DeviceThread implements Disposable {
   readonly #loop = new EventLoop();
   readonly #endpoints: Endpoint[] = [];
   readonly #eventFds: EventFd[] = [];
+  readonly #window: PollWindow;
 
   constructor(start: DeviceWorkerStart, devices: VirtioDevice[]) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
+    this.#window = new PollWindow(start.pollMicroseconds);
     const memory = GuestMemory.attach(start.memory);
     const vm = new Vm(start.vmFd, 0);
     start.devices.forEach((spec, index) =>
@@ -77,10 +83,47 @@ class DeviceThread implements Disposable {
       if (command === Command.PAUSE) {
         post({ type: "paused" });
         control.waitWhileDevicesPaused();
+      } else if (this.#window.enabled) {
+        this.#pollThenSleep();
       } else {
         this.#loop.turn(-1);
       }
     }
+  }
+
+  /** Looks for work until none has come for a window's time, then sleeps. */
+  #pollThenSleep(): void {
+    const window = this.#window;
+    let idleSince = performance.now();
+    do {
+      if (this.#loop.turn(0) > 0) idleSince = performance.now();
+      for (let i = 0; i < POLLS_PER_TURN; i++) {
+        if (this.#poll()) idleSince = performance.now();
+      }
+    } while (
+      performance.now() - idleSince < window.milliseconds &&
+      this.#control.deviceCommand === Command.RUN
+    );
+    if (this.#arm()) return;
+    const asleep = performance.now();
+    this.#loop.turn(-1);
+    window.woke(performance.now() - asleep);
+  }
+
+  #poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#endpoints.length; i++) {
+      if (this.#endpoints[i]!.poll()) worked = true;
+    }
+    return worked;
+  }
+
+  #arm(): boolean {
+    let work = false;
+    for (let i = 0; i < this.#endpoints.length; i++) {
+      if (this.#endpoints[i]!.arm()) work = true;
+    }
+    return work;
   }
 
   /** The control eventfd: a command, or a request of a transport. */
@@ -107,6 +150,7 @@ class DeviceThread implements Disposable {
       state: new DeviceState(spec.state),
       memory,
       loop: this.#loop,
+      polled: this.#window.enabled,
       raiseInterrupt: () => interrupt.signal(),
       log: (message) => post({ type: "log", message }),
     });

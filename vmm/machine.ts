@@ -196,6 +196,7 @@ export class Machine {
       vmFd: this.#parts.vm.fd,
       memory: this.#parts.memory.handles(),
       devices: this.#parts.devices,
+      pollMicroseconds: this.#parts.pollMicroseconds,
     });
     const failed = this.#end.promise.then(async (end) => {
       await this.#teardown;

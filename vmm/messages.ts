@@ -53,6 +53,8 @@ export interface DeviceWorkerStart {
   memory: RegionHandle[];
   /** The devices, in the order of their windows. */
   devices: DeviceSpec[];
+  /** The longest time to look for work before sleeping, in microseconds. */
+  pollMicroseconds: number;
 }
 
 /** A device as a vCPU worker sees it. */

@@ -27,10 +27,18 @@ export interface BlockBackend {
   flush(tag: number): void;
   /** Starts what was queued, in one batch. */
   submit(): void;
-  /** The tag of a completed request, or -1. */
+  /**
+   * The tag of a completed request, or -1. Completions are signalled through
+   * `completionFd` only after {@linkcode BlockBackend.arm}.
+   */
   next(): number;
   /** Blocks until a completion waits. Only with requests in flight. */
   wait(): void;
+  /**
+   * Asks for a signal at the next completion, until the next `submit`. True
+   * when completions wait already.
+   */
+  arm(): boolean;
   /** Sets the completion descriptor back to "nothing waits". */
   acknowledge(): void;
   /** Frees what the backend holds. Nothing may be in flight. */

@@ -134,7 +134,6 @@ export class UringBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.completionFd}. */
   readonly completionFd: number;
   readonly #ring: IoUring;
-  #polling = false;
 
   /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
@@ -171,19 +170,19 @@ export class UringBackend implements BlockBackend {
 
   /** See {@linkcode BlockBackend.submit}. */
   submit(): void {
-    this.#polling = true;
     this.#ring.signalCompletions = false;
     this.#ring.submit();
   }
 
   /** See {@linkcode BlockBackend.next}. */
   next(): number {
-    const tag = this.#ring.next();
-    if (tag >= 0 || !this.#polling) return tag;
-    // About to sleep: signals on, and one more look, so none is lost.
-    this.#polling = false;
-    this.#ring.signalCompletions = true;
     return this.#ring.next();
+  }
+
+  /** See {@linkcode BlockBackend.arm}. */
+  arm(): boolean {
+    this.#ring.signalCompletions = true;
+    return this.#ring.hasCompletions;
   }
 
   /** See {@linkcode BlockBackend.wait}. */
@@ -265,6 +264,11 @@ export class SyncBackend implements BlockBackend {
 
   /** See {@linkcode BlockBackend.wait}. */
   wait(): void {}
+
+  /** See {@linkcode BlockBackend.arm}. */
+  arm(): boolean {
+    return this.#head !== this.#tail;
+  }
 
   /** See {@linkcode BlockBackend.acknowledge}. */
   acknowledge(): void {}

@@ -137,6 +137,11 @@ export class MemoryBackend implements BlockBackend {
     this.#complete(0);
   }
 
+  /** See {@linkcode BlockBackend.arm}. */
+  arm(): boolean {
+    return this.#done.length > 0;
+  }
+
   /** See {@linkcode BlockBackend.acknowledge}. */
   acknowledge(): void {
     drainEventFd(this.completionFd);

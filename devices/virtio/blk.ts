@@ -117,6 +117,22 @@ export class Blk implements VirtioDevice, Watcher {
       this.#backend.submit();
       this.#complete();
     } while (this.#freeCount > 0 && queue.enableNotification());
+    this.#settle();
+  }
+
+  /** See {@linkcode VirtioDevice.poll}. */
+  poll(): boolean {
+    const before = this.#freeCount;
+    if (before === QUEUE_SIZE) return false;
+    this.#complete();
+    const queue = this.#context.queues[0]!;
+    if (before === 0 && this.#freeCount > 0 && queue.live) this.notify(queue);
+    return this.#freeCount !== before;
+  }
+
+  /** See {@linkcode VirtioDevice.arm}. */
+  arm(): boolean {
+    return this.#freeCount < QUEUE_SIZE && this.#backend.arm();
   }
 
   /** The backend has completions. */
@@ -124,6 +140,7 @@ export class Blk implements VirtioDevice, Watcher {
     this.#backend.acknowledge();
     const wasFull = this.#freeCount === 0;
     this.#complete();
+    this.#settle();
     const queue = this.#context.queues[0]!;
     if (wasFull && queue.live) this.notify(queue);
   }
@@ -214,6 +231,12 @@ export class Blk implements VirtioDevice, Watcher {
     this.#type[slot] = type;
     this.#offset[slot] = sector * SECTOR_SIZE;
     this.#length[slot] = bytes;
+  }
+
+  /** A thread that doesn't poll sleeps next: completions must signal. */
+  #settle(): void {
+    if (this.#context.polled) return;
+    while (this.arm()) this.#complete();
   }
 
   #complete(): void {

@@ -15,6 +15,8 @@ export interface DeviceContext {
   readonly memory: GuestMemory;
   /** The device's queues; those that the driver set up are `live`. */
   readonly queues: readonly VirtQueue[];
+  /** The thread polls: it calls `poll` and, before it sleeps, `arm`. */
+  readonly polled: boolean;
   /** True when the driver accepted feature bit `bit`. */
   hasFeature(bit: number): boolean;
   /** Shows pushed chains to the driver, with an interrupt if it wants one. */
@@ -53,6 +55,10 @@ export interface VirtioDevice {
    * With `queue`, of that one only.
    */
   reset(queue?: VirtQueue): void;
+  /** Looks for work that isn't in a queue, such as completions. */
+  poll?(): boolean;
+  /** The thread is about to sleep. True when there is work after all. */
+  arm?(): boolean;
   /** The driver wrote to the configuration space. */
   writeConfig?(offset: number, size: number, value: number): void;
   /** Releases what the device holds; it was reset before. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { drainEventFd } from "../../ffi/eventfd.ts";
+import { Events } from "../../ffi/epoll.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../event_loop.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
@@ -22,6 +22,8 @@ export interface EndpointOptions {
   loop: EventLoop;
   /** Raises the device's interrupt: writes the irqfd. */
   raiseInterrupt(): void;
+  /** The thread polls between doorbells. */
+  polled?: boolean;
   /** Tells a human why a device needs a reset. */
   log(message: string): void;
 }
@@ -37,6 +39,8 @@ export class Endpoint implements DeviceContext {
   readonly memory: GuestMemory;
   /** The device's queues. */
   readonly queues: readonly VirtQueue[];
+  /** See {@linkcode DeviceContext.polled}. */
+  readonly polled: boolean;
   readonly #options: EndpointOptions;
   readonly #state: DeviceState;
   #logged = 0;
@@ -47,9 +51,11 @@ export class Endpoint implements DeviceContext {
     this.#options = options;
     this.#state = options.state;
     this.memory = options.memory;
+    this.polled = options.polled ?? false;
     this.queues = device.queueSizes.map((size, index) =>
       new VirtQueue(index, size, options.memory)
     );
+    for (const queue of this.queues) queue.polled = this.polled;
     const { deviceId, features, queueSizes, config } = device;
     this.#state.describe(deviceId, features, queueSizes, config);
     device.attach(this);
@@ -57,7 +63,10 @@ export class Endpoint implements DeviceContext {
 
   /** Watches the doorbell of queue `index`. */
   watchDoorbell(index: number, eventfd: number): void {
-    this.#options.loop.watch(eventfd, new Doorbell(this, index, eventfd));
+    // Edge-triggered: each ring is an event of its own, and nobody has to
+    // read the counter.
+    const events = Events.IN | Events.ET;
+    this.#options.loop.watch(eventfd, new Doorbell(this, index), events);
   }
 
   /** Carries out the transport's request, if there is one. */
@@ -76,6 +85,29 @@ export class Endpoint implements DeviceContext {
     if (queue === undefined || !queue.live) return; // §4.2.3.3: not set up
     this.device.notify(queue);
     this.checkQueues();
+  }
+
+  /** Looks at queues and completions; true when there was work. */
+  poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.queues.length; i++) {
+      const queue = this.queues[i]!;
+      if (!queue.ready) continue;
+      this.device.notify(queue);
+      worked = true;
+    }
+    if (this.device.poll?.()) worked = true;
+    if (worked) this.checkQueues();
+    return worked;
+  }
+
+  /** Before the thread sleeps. True when it must not: there is work. */
+  arm(): boolean {
+    let work = this.device.arm?.() ?? false;
+    for (let i = 0; i < this.queues.length; i++) {
+      if (this.queues[i]!.arm()) work = true;
+    }
+    return work;
   }
 
   /** Puts the device into `DEVICE_NEEDS_RESET` if a queue broke. */
@@ -205,16 +237,13 @@ export class Endpoint implements DeviceContext {
 class Doorbell implements Watcher {
   readonly #endpoint: Endpoint;
   readonly #index: number;
-  readonly #eventfd: number;
 
-  constructor(endpoint: Endpoint, index: number, eventfd: number) {
+  constructor(endpoint: Endpoint, index: number) {
     this.#endpoint = endpoint;
     this.#index = index;
-    this.#eventfd = eventfd;
   }
 
   ready(): void {
-    drainEventFd(this.#eventfd);
     this.#endpoint.doorbell(this.#index);
   }
 }

@@ -48,6 +48,11 @@ export class VirtQueue {
   readonly maxSize: number;
   /** Number of descriptors; 0 when the queue is not live. */
   size = 0;
+  /**
+   * While the device's thread polls, asking for the doorbell is put off until
+   * {@linkcode arm}: a doorbell that nobody waits for costs the guest an exit.
+   */
+  polled = false;
   /** Why the queue can't go on, or undefined. */
   broken: string | undefined;
   readonly #memory: GuestMemory;
@@ -64,6 +69,7 @@ export class VirtQueue {
   #availIdx = 0; // the driver's index, as last seen
   #nextAvail = 0;
   #nextUsed = 0;
+  #wanted = false; // enableNotification was asked for and put off
   #signalledUsed = 0; // nextUsed at the last decision about an interrupt
 
   /** Queue `index` of a device of the guest that has `memory`. */
@@ -127,6 +133,7 @@ export class VirtQueue {
   /** Takes the queue out of use. */
   deactivate(): void {
     this.size = 0;
+    this.#wanted = false;
     this.broken = undefined;
   }
 
@@ -196,6 +203,7 @@ export class VirtQueue {
 
   /** Asks the driver not to ring the doorbell (§2.7.10): a hint. */
   disableNotification(): void {
+    this.#wanted = false;
     if (this.size === 0 || this.#eventIdx) return;
     this.#used.u16[this.#usedBase] = USED_F_NO_NOTIFY;
   }
@@ -206,6 +214,10 @@ export class VirtQueue {
    */
   enableNotification(): boolean {
     if (!this.live) return false;
+    if (this.polled) {
+      this.#wanted = true;
+      return this.hasAvailable;
+    }
     if (this.#eventIdx) {
       const availEvent = this.#usedBase + 2 + 4 * this.size;
       Atomics.store(this.#used.u16, availEvent, this.#nextAvail);
@@ -213,6 +225,21 @@ export class VirtQueue {
       Atomics.store(this.#used.u16, this.#usedBase, 0);
     }
     return this.hasAvailable;
+  }
+
+  /** Polling: a chain is there, and the device has asked for it. */
+  get ready(): boolean {
+    return this.#wanted && this.hasAvailable;
+  }
+
+  /** Ends a round of polling: asks the driver for the doorbell after all. */
+  arm(): boolean {
+    if (!this.#wanted) return false;
+    this.polled = false;
+    const available = this.enableNotification();
+    this.polled = true;
+    this.#wanted = available;
+    return available;
   }
 
   #area(
