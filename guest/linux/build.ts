@@ -75,9 +75,12 @@ async function buildProducts(
   if (kernel.needed) steps.push(UNPACK_STEP, COMPILE_STEP);
   if (rootfs.needed) steps.push(ROOTFS_STEP);
   const progress = new Progress(steps, output);
-  using _end = { [Symbol.dispose]: () => progress.end() };
-  if (steps.includes(PACKAGES_STEP)) progress.begin(PACKAGES_STEP.label);
-  const installed = await ensurePackages(log);
+  using stack = new DisposableStack();
+  stack.defer(() => progress.end());
+  const installed = await ensurePackages(
+    log,
+    () => progress.begin(PACKAGES_STEP.label),
+  );
   if (kernel.needed) {
     progress.begin(UNPACK_STEP.label);
     await make(folder, kernel, installed, (work) =>

@@ -228,11 +228,15 @@ static void loopback_up(void)
 
 static void open_console(void)
 {
-	// From an initrd there was no /dev/console for the kernel to open.
-	if (CALL(fcntl, 0, F_GETFD, 0, 0, 0) < 0)
-		while (CALL(open, "/dev/console", O_RDWR, 0, 0, 0) == 0 &&
-		       CALL(dup, 0, 0, 0, 0, 0) < 2)
-			;
+	// The kernel's own has no name in this /dev, and from an initrd there
+	// is none at all.
+	long fd = CALL(open, "/dev/console", O_RDWR, 0, 0, 0);
+	int to;
+
+	for (to = 0; fd >= 0 && to < 3; to++)
+		CALL(dup2, fd, to, 0, 0, 0);
+	if (fd > 2)
+		CALL(close, fd, 0, 0, 0, 0);
 	CALL(setsid, 0, 0, 0, 0, 0);
 	control(0, TIOCSCTTY, 0);
 	if (rows && cols) {

@@ -101,18 +101,21 @@ export function missingPackagesMessage(missing: readonly string[]): string {
  * Makes sure that all packages are there: installs the missing ones.
  *
  * @param log where apt-get's output goes
+ * @param onInstall called before an installation
  * @param isRoot whether this process may install
  * @returns what is installed
  * @throws {VireoError} when some are missing and it may not or can't
  */
 export async function ensurePackages(
   log: CommandLog,
+  onInstall: () => void = () => {},
   isRoot: boolean = Deno.uid() === 0,
 ): Promise<Installed> {
   const before = await installedPackages();
   const missing = PACKAGES.filter((name) => !before.has(name));
   if (missing.length === 0) return before;
   if (!isRoot) throw new VireoError(missingPackagesMessage(missing));
+  onInstall();
   await install(log, missing);
   return await installedPackages();
 }
