@@ -94,6 +94,17 @@ Deno.test("DeviceState: a device with too many queues or config is refused", () 
   assert.equal(driver.endpoint.queues.every((queue) => queue.live), true);
 });
 
+Deno.test("DeviceState: the configuration is no queue's registers", () => {
+  const queueSizes = new Array(MAX_QUEUES).fill(2);
+  const config = new Uint8Array(MAX_CONFIG).fill(0x5a);
+  const device = new RecordingDevice({ queueSizes, config });
+  using driver = new MockDriver(device);
+  driver.configureQueue(MAX_QUEUES, { size: 1, desc: 2, avail: 3, used: 4 });
+  assert.equal(driver.get(MmioRegister.QueueNumMax), 0);
+  assert.equal(driver.get(MmioRegister.QueueReady), 0);
+  assert.deepEqual(driver.state.config, config);
+});
+
 Deno.test("QueueNotify: reaches the queue that it names, and nothing else (§4.2.3.3)", () => {
   const { driver, device } = started();
   using _ = driver;

@@ -136,18 +136,22 @@ export class RxWindow {
     }
   }
 
-  /** Copies the spill to where it belongs: bytes `from` to `to` of a frame. */
+  /**
+   * Copies the spill, bytes `from` to `to` of a frame, to the buffers that
+   * came after it: the first of them is for byte `from`.
+   */
   unspill(memory: GuestMemory, from: number, to: number): void {
     let start = 0; // of the iovec, in the frame
     for (let i = this.#firstIovec; start < to; i++) {
-      const length = this.#words[i * 4 + 2]!;
-      const first = Math.max(start, from);
-      const end = Math.min(start + length, to);
-      if (first < end) {
-        const target = this.#guest[i]! + first - start;
-        memory.write(target, this.#spilled.subarray(first - from, end - from));
+      const end = start + this.#words[i * 4 + 2]!;
+      if (start >= from) {
+        const part = this.#spilled.subarray(
+          start - from,
+          Math.min(end, to) - from,
+        );
+        memory.write(this.#guest[i]!, part);
       }
-      start += length;
+      start = end;
     }
   }
 
