@@ -116,8 +116,8 @@ export class Blk implements VirtioDevice, Watcher {
       }
       this.#backend.submit();
       this.#complete();
+      this.#settle(); // may free the first slot: before it is looked at
     } while (this.#freeCount > 0 && queue.enableNotification());
-    this.#settle();
   }
 
   /** See {@linkcode VirtioDevice.poll}. */

@@ -39,6 +39,8 @@ export interface MockDriverOptions {
   memory?: GuestMemory;
   /** Doorbells go through eventfds and the loop; default: straight. */
   doorbellFds?: boolean;
+  /** The device's thread polls: {@linkcode MockDriver.turn} plays it. */
+  polled?: boolean;
 }
 
 /** How {@linkcode MockDriver.start} sets a device up. */
@@ -98,6 +100,7 @@ export class MockDriver implements Disposable {
       state: this.state,
       memory: this.memory,
       loop: this.loop,
+      polled: options.polled,
       raiseInterrupt: () => this.interrupts++,
       log: (message) => this.messages.push(message),
     });
@@ -221,8 +224,12 @@ export class MockDriver implements Disposable {
     return status;
   }
 
-  /** Lets the loop look once, without waiting; the number of events. */
+  /**
+   * Lets the loop look once, without waiting; the number of events. Before
+   * that, a polling thread looks for work until there is none.
+   */
   turn(): number {
+    while (this.endpoint.poll() || this.endpoint.arm());
     return this.loop.turn(0);
   }
 

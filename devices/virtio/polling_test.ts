@@ -1,0 +1,165 @@
+/** Devices on a thread that polls between doorbells, and one that sleeps. */
+import assert from "node:assert/strict";
+import { PollWindow } from "../poll_window.ts";
+import { MemoryBackend } from "../block/testing.ts";
+import { MemoryNet } from "../net/testing.ts";
+import { MiB } from "../../guest/layout.ts";
+import { GuestMemory } from "../../guest/memory.ts";
+import { BlkType } from "./blk.ts";
+import { BlkDriver } from "./blk_testing.ts";
+import { NetFeature } from "./net.ts";
+import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
+import { Feature } from "./spec.ts";
+
+const EVENT_IDX = [[], [Feature.EVENT_IDX]];
+
+/** Completes what is in flight just when the device is about to sleep. */
+class LateDisk extends MemoryBackend {
+  override arm(): boolean {
+    if (this.inFlight.length > 5) this.release(0);
+    return super.arm();
+  }
+}
+
+Deno.test("polling: requests are found without a doorbell, and none is wanted", () => {
+  for (const features of EVENT_IDX) {
+    using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+    const disk = new MemoryBackend(memory, MiB);
+    using driver = new BlkDriver(disk, { memory, features, polled: true });
+    const queue = driver.queues[0]!;
+    driver.read(0);
+    assert.equal(driver.kick(0), true, "before the first round");
+    assert.equal(queue.usedIdx, 1);
+    for (let i = 1; i < 300; i++) {
+      const head = queue.poll();
+      assert.ok(head >= 0);
+      const request = driver.read(i % 64);
+      assert.equal(queue.doorbellWanted(), false);
+      assert.equal(driver.endpoint.poll(), true);
+      assert.equal(driver.statusOf(request), 0);
+    }
+    assert.equal(driver.endpoint.poll(), false, "no work");
+  }
+});
+
+Deno.test("polling: before the thread sleeps, doorbells are wanted again", () => {
+  for (const features of EVENT_IDX) {
+    using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+    using driver = new BlkDriver(new MemoryBackend(memory, MiB), {
+      memory,
+      features,
+      polled: true,
+    });
+    const queue = driver.queues[0]!;
+    driver.read(0);
+    driver.ring(0);
+    assert.equal(driver.endpoint.arm(), false);
+    driver.read(1);
+    assert.equal(driver.kick(0), true);
+    assert.equal(queue.usedIdx, 2);
+
+    driver.read(2);
+    assert.equal(driver.endpoint.arm(), true, "a chain came in meanwhile");
+    assert.equal(driver.endpoint.poll(), true);
+    assert.equal(queue.usedIdx, 3);
+    assert.equal(driver.endpoint.arm(), false);
+  }
+});
+
+Deno.test("polling: completions are found, and before sleep not missed", () => {
+  using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+  const disk = new MemoryBackend(memory, MiB);
+  disk.held = true;
+  using driver = new BlkDriver(disk, { memory, polled: true });
+  driver.read(0);
+  driver.read(1);
+  driver.ring(0);
+  assert.equal(driver.endpoint.poll(), false);
+  disk.release(1);
+  assert.equal(driver.endpoint.arm(), true);
+  assert.equal(driver.endpoint.poll(), true);
+  assert.equal(driver.queues[0]!.usedIdx, 1);
+  disk.release(0);
+  assert.equal(driver.endpoint.poll(), true);
+  assert.equal(driver.queues[0]!.usedIdx, 2);
+});
+
+Deno.test("polling: frames go both ways without doorbells", () => {
+  for (const features of EVENT_IDX) {
+    using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+    using net = new MemoryNet(memory);
+    using driver = new NetDriver(net, {
+      memory,
+      features: [...features, NetFeature.MRG_RXBUF],
+      polled: true,
+    });
+    driver.post(1, 1526);
+    driver.queueFrame(frame(60));
+    driver.kick(1);
+    net.sent.length = 0;
+    for (let i = 0; i < 100; i++) {
+      driver.post(1, 1526);
+      net.deliver(frame(60 + i, i));
+      driver.queueFrame(frame(70 + i, i));
+      assert.equal(driver.tx.doorbellWanted(), false);
+      driver.endpoint.poll();
+      driver.loop.turn(0);
+      assertFrames(driver.frames(), [received(frame(60 + i, i))]);
+      assertFrames(net.sent.splice(0), [frame(70 + i, i)]);
+      while (driver.tx.poll() >= 0);
+    }
+  }
+});
+
+Deno.test("polling: a queue that breaks is reported", () => {
+  using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+  const disk = new MemoryBackend(memory, MiB);
+  using driver = new BlkDriver(disk, { memory, polled: true });
+  driver.ring(0);
+  driver.queues[0]!.offer(999);
+  driver.endpoint.poll();
+  assert.equal(driver.status & 64, 64);
+  assert.equal(driver.endpoint.poll(), false, "and left alone");
+  assert.equal(driver.endpoint.arm(), false);
+});
+
+Deno.test("blk: a slot that frees up just before the thread sleeps is used", () => {
+  using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+  const disk = new LateDisk(memory, MiB);
+  disk.held = true;
+  using driver = new BlkDriver(disk, { memory });
+  const queue = driver.queues[0]!;
+  const head = queue.add([
+    driver.header(BlkType.IN, 0),
+    driver.room(512),
+    driver.room(1),
+  ]);
+  for (let i = 1; i < 256; i++) queue.offer(head);
+  assert.equal(driver.kick(0), true);
+  assert.equal(disk.inFlight.length, 5);
+  assert.equal(queue.usedIdx, 251);
+  queue.offer(head);
+  assert.equal(queue.doorbellWanted(), true, "nothing else would tell");
+});
+
+Deno.test("PollWindow: grows when work comes soon, shrinks when it doesn't", () => {
+  const window = new PollWindow(50);
+  assert.equal(window.enabled, true);
+  assert.equal(window.milliseconds, 0);
+  const sizes = [0.02, 0.02, 0.02, 0.02, 0.04, 5, 5, 5, 5].map((slept) => {
+    window.woke(slept);
+    return window.milliseconds;
+  });
+  assert.deepEqual(sizes, [
+    0.01,
+    0.02,
+    0.04,
+    0.05,
+    0.05,
+    0.025,
+    0.0125,
+    0.00625,
+    0,
+  ]);
+  assert.equal(new PollWindow(0).enabled, false);
+});
