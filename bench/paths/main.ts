@@ -12,7 +12,7 @@ import { measure, type Surroundings } from "./measure.ts";
 import { Network } from "./network.ts";
 import { alternate, best, type Outcome } from "./pairs.ts";
 import { QEMU, qemu, qemuDiskVariants, qemuNetworkVariants } from "./qemu.ts";
-import { table } from "./report.ts";
+import { othersLine, table } from "./report.ts";
 import { type Row, selectRows } from "./rows.ts";
 import { vireo, vireoCommandLine } from "./vireo.ts";
 
@@ -122,7 +122,7 @@ function obstacle({ measure }: Row, peers: Peers): string | undefined {
 function vireoFor({ measure }: Row): Vmm {
   return measure.kind === "start" && measure.program === "command-line"
     ? vireoCommandLine()
-    : vireo();
+    : vireo(measure.kind !== "bench" || measure.polling !== false);
 }
 
 async function runRow(
@@ -167,7 +167,7 @@ async function main(options: Options): Promise<void> {
     }
     outcomes.push(await runRow(row, peers, options, surroundings));
   }
-  if (outcomes.length > 0) console.log(table(outcomes));
+  if (outcomes.length > 0) console.log(table(outcomes), othersLine(outcomes));
   const sweep = options.svg
     ? await sweepDepths(
       surroundings,

@@ -5,7 +5,7 @@
  */
 import type { Guest, Vmm } from "./guest.ts";
 import { GUEST_ADDRESS, HOST_ADDRESS, Network, TAP } from "./network.ts";
-import { VmmProcess } from "./process.ts";
+import { hostCpuSeconds, VmmProcess } from "./process.ts";
 import type { BenchRow, MemoryRow, Row, StartRow } from "./rows.ts";
 
 /** C's virtual machine has as much. */
@@ -30,6 +30,8 @@ export interface Sample {
   value: number;
   /** Microseconds of CPU time of the process per operation. */
   cpu?: number;
+  /** Cores that other processes used meanwhile, the sender included. */
+  others?: number;
   /** The payload's figures. */
   figures: Record<string, number>;
 }
@@ -79,15 +81,19 @@ async function measureBench(
   const sender = row.network?.frames &&
     network!.spawn(frames!, TAP, ...row.network.frames);
   const cpuBefore = process.cpuSeconds();
+  const hostBefore = hostCpuSeconds();
+  const begun = performance.now();
   try {
     const timeout = START_TIMEOUT + milliseconds;
     const line = await process.line(/^bench: name=/, timeout);
     const cpu = process.cpuSeconds() - cpuBefore;
+    const others = hostCpuSeconds() - hostBefore - cpu;
     const figures = parseFigures(line.text);
     const { key, scale } = row.metric;
     return {
       value: figures[key]! / scale,
       cpu: cpu * 1e6 / figures.ops!,
+      others: Math.max(0, others * 1000 / (performance.now() - begun)),
       figures,
     };
   } finally {

@@ -8,6 +8,16 @@
 /** `sysconf(_SC_CLK_TCK)`, the unit of /proc/PID/stat on Linux. */
 const TICKS_PER_SECOND = 100;
 
+/** CPU seconds that all of the host's processes have used. */
+export function hostCpuSeconds(): number {
+  // proc(5): user, nice, system, idle, iowait, irq, softirq, ...
+  const [user, nice, system, , , irq, softirq] = Deno
+    .readTextFileSync("/proc/stat").split("\n")[0]!
+    .split(/ +/).slice(1).map(Number) as [number, ...number[]];
+  const ticks = user + nice! + system! + irq! + softirq!;
+  return ticks / TICKS_PER_SECOND;
+}
+
 /** A line of the guest's serial output. */
 export interface Line {
   /** Without its end. */

@@ -4,7 +4,13 @@
  * @module
  */
 import { unitOf } from "./measure.ts";
-import { type Outcome, reached, type Side, type Spread } from "./pairs.ts";
+import {
+  type Outcome,
+  reached,
+  type Side,
+  type Spread,
+  spread,
+} from "./pairs.ts";
 
 const HEADINGS = [
   "path",
@@ -28,6 +34,16 @@ export function table(outcomes: readonly Outcome[]): string {
     `| ${row.map((cell, i) => cell.padEnd(widths[i]!)).join(" | ")} |`
       .replace(/-{3} +(?=\|)/g, (dashes) => "-".repeat(dashes.length - 1) + " ")
   ).join("\n");
+}
+
+/** How crowded the host was: a table from a busy host says little. */
+export function othersLine(outcomes: readonly Outcome[]): string {
+  const others = outcomes
+    .flatMap(({ vireo, peer }) => [...vireo.samples, ...peer?.samples ?? []])
+    .flatMap((sample) => sample.others ?? []);
+  if (others.length === 0) return "";
+  return `\n\nOther processes used ${show(spread(others))} of ` +
+    `${navigator.hardwareConcurrency} cores during the runs.`;
 }
 
 function cells(outcome: Outcome): string[] {

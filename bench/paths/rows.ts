@@ -40,7 +40,7 @@ export interface BenchRow {
   disk?: "cached" | "direct";
   /** The machine has a TAP; what the host sends through it. */
   network?: { frames?: string[]; queue?: number };
-  /** The C peer polls. */
+  /** The device threads of Vireo and the C peer poll, or sleep. */
   polling?: boolean;
 }
 

@@ -22,18 +22,18 @@ export const PAYLOAD: string = join(
   "payload.elf",
 );
 
-/** Vireo through its library. */
-export function vireo(): Vmm {
+/** Vireo through its library; `polling` is adaptive where nothing is said. */
+export function vireo(polling = true): Vmm {
   return {
     name: "vireo",
-    settings: "defaults",
+    settings: polling ? "defaults" : "poll_us=0",
     command: (guest) => [
       Deno.execPath(),
       "run",
       "-A",
       "--cached-only",
       PROGRAM,
-      JSON.stringify(configOf(guest)),
+      JSON.stringify(configOf(guest, polling)),
     ],
   };
 }
@@ -50,10 +50,14 @@ export function vireoCommandLine(): Vmm {
   };
 }
 
-function configOf({ words, memory, disk, network }: Guest): VmConfig {
+function configOf(guest: Guest, polling: boolean): VmConfig {
+  const { words, memory, disk, network } = guest;
   return {
     "boot-source": { kernel_image_path: PAYLOAD, boot_args: words },
-    "machine-config": { mem_size_mib: memory },
+    "machine-config": {
+      mem_size_mib: memory,
+      ...(!polling && { poll_us: 0 }),
+    },
     drives: disk
       ? [{
         drive_id: "scratch",
