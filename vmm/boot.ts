@@ -117,6 +117,8 @@ function bootArgs(options: BootOptions, nonce: string): string {
   } else if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
     const { rows, columns } = Deno.consoleSize();
     words.push(`VIREO_ROWS=${rows}`, `VIREO_COLS=${columns}`);
+    const type = Deno.env.get("TERM") ?? "";
+    if (/^[\w.+-]+$/.test(type)) words.push(`TERM=${type}`);
   }
   return words.join(" ");
 }
