@@ -9,11 +9,23 @@
 /** Shortest window worth having, in microseconds. */
 const MIN = 10;
 
-/** An adaptive polling window: it grows on hits and shrinks on misses. */
+/** Sleeps without polling after polling stood in the guest's way. */
+const REST_MIN = 32, REST_MAX = 4096;
+
+/**
+ * An adaptive polling window. It grows while a longer one would have spared
+ * the sleep, and closes when none would have.
+ *
+ * When a window passes without work, and work comes as soon as the thread
+ * sleeps, then the guest waited for the very core that polled. Polling then
+ * rests, each time for longer.
+ */
 export class PollWindow {
   /** The window now, in milliseconds; 0 while polling doesn't pay. */
   milliseconds = 0;
   readonly #max: number;
+  #rest = 0; // sleeps left without polling
+  #nextRest = REST_MIN;
 
   /** A window of at most `max` microseconds; 0 never polls. */
   constructor(max: number) {
@@ -26,19 +38,22 @@ export class PollWindow {
   }
 
   /**
-   * The thread slept for `slept` milliseconds. Short of the largest window,
-   * a longer window would have caught the work: it doubles. Far beyond, no
-   * window would have: it halves.
+   * The thread polled, `hit` saying whether work came within the window, and
+   * then slept for `slept` milliseconds.
    */
-  woke(slept: number): void {
-    const window = this.milliseconds;
-    if (slept <= this.#max) {
-      this.milliseconds = Math.min(
-        this.#max,
-        Math.max(MIN / 1000, window * 2),
-      );
+  woke(hit: boolean, slept: number): void {
+    const polled = hit ? 0 : this.milliseconds;
+    if (hit) this.#nextRest = Math.max(REST_MIN, this.#nextRest / 2);
+    if (this.#rest > 0) {
+      this.#rest--;
+    } else if (polled + slept <= this.#max) {
+      const grown = Math.max(MIN / 1000, 2 * this.milliseconds);
+      this.milliseconds = Math.min(this.#max, grown);
     } else {
-      this.milliseconds = window > MIN / 1000 ? window / 2 : 0;
+      this.milliseconds = 0;
+      if (polled === 0) return;
+      this.#rest = this.#nextRest;
+      this.#nextRest = Math.min(2 * this.#nextRest, REST_MAX);
     }
   }
 }

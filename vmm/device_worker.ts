@@ -94,20 +94,33 @@ class DeviceThread implements Disposable {
   /** Looks for work until none has come for a window's time, then sleeps. */
   #pollThenSleep(): void {
     const window = this.#window;
-    let idleSince = performance.now();
-    do {
-      if (this.#loop.turn(0) > 0) idleSince = performance.now();
-      for (let i = 0; i < POLLS_PER_TURN; i++) {
-        if (this.#poll()) idleSince = performance.now();
-      }
-    } while (
-      performance.now() - idleSince < window.milliseconds &&
-      this.#control.deviceCommand === Command.RUN
-    );
-    if (this.#arm()) return;
+    // Even without a window: what arm() found last time is to be done.
+    let hit = false;
+    if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
+    else this.#poll();
+    if (this.#arm() || this.#control.deviceCommand !== Command.RUN) return;
     const asleep = performance.now();
     this.#loop.turn(-1);
-    window.woke(performance.now() - asleep);
+    window.woke(hit, performance.now() - asleep);
+  }
+
+  /** True when work came within `milliseconds` of the start. */
+  #pollFor(milliseconds: number): boolean {
+    let deadline = performance.now() + milliseconds;
+    let hit = false;
+    while (this.#control.deviceCommand === Command.RUN) {
+      let worked = this.#loop.turn(0) > 0;
+      for (let i = 0; i < POLLS_PER_TURN; i++) {
+        if (this.#poll()) worked = true;
+      }
+      const now = performance.now();
+      // Late work means that this thread lost its core: no merit of polling.
+      if (now > deadline) return hit && worked;
+      if (!worked) continue;
+      deadline = now + milliseconds;
+      hit = true;
+    }
+    return true;
   }
 
   #poll(): boolean {
