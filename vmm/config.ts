@@ -27,7 +27,7 @@ export interface MachineConfig {
   mem_size_mib?: number;
   /**
    * The longest time that the device worker looks for work before it sleeps,
-   * in microseconds; it adapts below that. 0 never polls. Default 100 when
+   * in microseconds; it adapts below that. 0 never polls. Default 50 when
    * the host has a core to spare for it, else 0.
    */
   poll_us?: number;
@@ -92,8 +92,8 @@ export interface VmConfig {
 export const DEFAULT_BOOT_ARGS =
   "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
 
-/** Microseconds: about twice what a wake-up costs. */
-const DEFAULT_POLL = 100;
+/** Microseconds: about what a wake-up costs. */
+const DEFAULT_POLL = 50;
 const MAX_POLL = 1_000_000;
 
 const MAX_MEMORY_MIB = 64 * GiB / MiB;

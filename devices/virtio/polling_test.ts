@@ -1,6 +1,5 @@
 /** Devices on a thread that polls between doorbells, and one that sleeps. */
 import assert from "node:assert/strict";
-import { PollWindow } from "../poll_window.ts";
 import { MemoryBackend } from "../block/testing.ts";
 import { MemoryNet } from "../net/testing.ts";
 import { MiB } from "../../guest/layout.ts";
@@ -140,26 +139,4 @@ Deno.test("blk: a slot that frees up just before the thread sleeps is used", () 
   assert.equal(queue.usedIdx, 251);
   queue.offer(head);
   assert.equal(queue.doorbellWanted(), true, "nothing else would tell");
-});
-
-Deno.test("PollWindow: grows when work comes soon, shrinks when it doesn't", () => {
-  const window = new PollWindow(50);
-  assert.equal(window.enabled, true);
-  assert.equal(window.milliseconds, 0);
-  const sizes = [0.02, 0.02, 0.02, 0.02, 0.04, 5, 5, 5, 5].map((slept) => {
-    window.woke(slept);
-    return window.milliseconds;
-  });
-  assert.deepEqual(sizes, [
-    0.01,
-    0.02,
-    0.04,
-    0.05,
-    0.05,
-    0.025,
-    0.0125,
-    0.00625,
-    0,
-  ]);
-  assert.equal(new PollWindow(0).enabled, false);
 });
