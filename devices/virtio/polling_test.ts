@@ -8,7 +8,7 @@ import { BlkType } from "./blk.ts";
 import { BlkDriver } from "./blk_testing.ts";
 import { NetFeature } from "./net.ts";
 import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
-import { Feature } from "./spec.ts";
+import { Feature, Status } from "./spec.ts";
 
 const EVENT_IDX = [[], [Feature.EVENT_IDX]];
 
@@ -110,16 +110,23 @@ Deno.test("polling: frames go both ways without doorbells", () => {
   }
 });
 
-Deno.test("polling: a queue that breaks is reported", () => {
+Deno.test("polling: a queue that breaks is reported, then left alone", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
-  const disk = new MemoryBackend(memory, MiB);
-  using driver = new BlkDriver(disk, { memory, polled: true });
-  driver.ring(0);
-  driver.queues[0]!.offer(999);
-  driver.endpoint.poll();
-  assert.equal(driver.status & 64, 64);
-  assert.equal(driver.endpoint.poll(), false, "and left alone");
-  assert.equal(driver.endpoint.arm(), false);
+  using net = new MemoryNet(memory);
+  const make = [
+    () =>
+      new BlkDriver(new MemoryBackend(memory, MiB), { memory, polled: true }),
+    () => new NetDriver(net, { memory, polled: true }),
+  ];
+  for (const device of make) {
+    using driver = device();
+    driver.ring(0);
+    driver.queues[0]!.offer(999);
+    driver.endpoint.poll();
+    assert.equal(driver.status & Status.DEVICE_NEEDS_RESET, 64);
+    assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
+    assert.equal(driver.endpoint.arm(), false);
+  }
 });
 
 Deno.test("blk: a slot that frees up just before the thread sleeps is used", () => {

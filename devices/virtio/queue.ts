@@ -229,7 +229,7 @@ export class VirtQueue {
 
   /** Polling: a chain is there, and the device has asked for it. */
   get ready(): boolean {
-    return this.#wanted && this.hasAvailable;
+    return this.#wanted && this.live && this.hasAvailable;
   }
 
   /** Ends a round of polling: asks the driver for the doorbell after all. */
