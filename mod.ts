@@ -31,9 +31,22 @@ export {
   type NetworkInterface,
   type VmConfig,
 } from "./vmm/config.ts";
+export type { Watcher } from "./devices/event_loop.ts";
+export { Events } from "./ffi/epoll.ts";
+export {
+  type AllocateOptions,
+  GuestAddressError,
+  GuestMemory,
+  MemoryRegion,
+  type RegionHandle,
+} from "./guest/memory.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
-export { ChainPool, DescriptorChain } from "./devices/virtio/chain.ts";
-export { VirtQueue } from "./devices/virtio/queue.ts";
+export {
+  ChainPart,
+  ChainPool,
+  DescriptorChain,
+} from "./devices/virtio/chain.ts";
+export { type QueueState, VirtQueue } from "./devices/virtio/queue.ts";
 export {
   DeviceId,
   Feature,
@@ -41,15 +54,24 @@ export {
   featureWords,
 } from "./devices/virtio/spec.ts";
 export { payloadPath, readPayload } from "./guest/payload/payload.ts";
-export { prepare, type Prepared, prepared } from "./guest/linux/prepare.ts";
+export {
+  prepare,
+  type Prepared,
+  prepared,
+  type PrepareOptions,
+  type ProgressOutput,
+} from "./guest/linux/prepare.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
 export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm.ts";
 export { MpState, Vcpu } from "./ffi/vcpu.ts";
 export { Exit, InternalError, KvmRun } from "./ffi/kvm_run.ts";
 export {
+  type ControlName,
   type RegisterName,
   type Registers,
   type Segment,
+  type SegmentName,
   SpecialRegisters,
+  type TableName,
 } from "./ffi/kvm_registers.ts";
 export { Mapping, type MappingOptions } from "./ffi/mmap.ts";

@@ -156,6 +156,11 @@ export class IoUring {
     Atomics.store(this.#words, this.#cqFlags, flags);
   }
 
+  /** Operations that the kernel has not taken yet. */
+  get unsubmitted(): number {
+    return this.#unsubmitted;
+  }
+
   /** Room in the submission ring. */
   get room(): number {
     return this.entries - this.#unsubmitted;

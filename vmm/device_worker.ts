@@ -83,10 +83,8 @@ class DeviceThread implements Disposable {
       if (command === Command.PAUSE) {
         post({ type: "paused" });
         control.waitWhileDevicesPaused();
-      } else if (this.#window.enabled) {
-        this.#pollThenSleep();
       } else {
-        this.#loop.turn(-1);
+        this.#pollThenSleep();
       }
     }
   }
@@ -98,7 +96,8 @@ class DeviceThread implements Disposable {
     let hit = false;
     if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
     else this.#poll();
-    if (this.#arm() || this.#control.deviceCommand !== Command.RUN) return;
+    if (this.#arm()) return void this.#loop.turn(0); // others' turn, too
+    if (this.#control.deviceCommand !== Command.RUN) return;
     const asleep = performance.now();
     this.#loop.turn(-1);
     window.woke(hit, performance.now() - asleep);
@@ -163,7 +162,7 @@ class DeviceThread implements Disposable {
       state: new DeviceState(spec.state),
       memory,
       loop: this.#loop,
-      polled: this.#window.enabled,
+      polled: true,
       raiseInterrupt: () => interrupt.signal(),
       log: (message) => post({ type: "log", message }),
     });

@@ -170,6 +170,7 @@ export class UringBackend implements BlockBackend {
 
   /** See {@linkcode BlockBackend.submit}. */
   submit(): void {
+    if (this.#ring.unsubmitted === 0) return;
     this.#ring.signalCompletions = false;
     this.#ring.submit();
   }
@@ -182,7 +183,7 @@ export class UringBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.arm}. */
   arm(): boolean {
     this.#ring.signalCompletions = true;
-    return this.#ring.hasCompletions;
+    return this.#ring.hasCompletions || this.#ring.unsubmitted > 0;
   }
 
   /** See {@linkcode BlockBackend.wait}. */

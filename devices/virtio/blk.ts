@@ -38,6 +38,8 @@ export const BlkConfig = {
 } as const;
 
 const QUEUE_SIZE = 256;
+/** Looks at the ring per turn, so that one device doesn't starve the others. */
+const ROUNDS = 4;
 const HEADER_SIZE = 16; // struct virtio_blk_req: le32 type, reserved; le64 sector
 const SECTOR_SIZE = 512;
 const ID_SIZE = 20;
@@ -105,6 +107,7 @@ export class Blk implements VirtioDevice, Watcher {
 
   /** Takes every available request. */
   notify(queue: VirtQueue): void {
+    let rounds = 0;
     do {
       queue.disableNotification();
       while (this.#freeCount > 0) {
@@ -117,13 +120,17 @@ export class Blk implements VirtioDevice, Watcher {
       this.#backend.submit();
       this.#complete();
       this.#settle(); // may free the first slot: before it is looked at
-    } while (this.#freeCount > 0 && queue.enableNotification());
+    } while (
+      this.#freeCount > 0 && queue.enableNotification() &&
+      !(++rounds >= ROUNDS && this.#context.polled)
+    );
   }
 
   /** See {@linkcode VirtioDevice.poll}. */
   poll(): boolean {
     const before = this.#freeCount;
     if (before === QUEUE_SIZE) return false;
+    this.#backend.submit(); // what the kernel had no room for
     this.#complete();
     const queue = this.#context.queues[0]!;
     if (before === 0 && this.#freeCount > 0 && queue.live) this.notify(queue);

@@ -170,9 +170,12 @@ export class Net implements VirtioDevice, Watcher {
           return this.#watch(this.#interest | Events.OUT);
         }
         if (++sent % BATCH === 0) this.#context.publish(queue);
+        if (sent >= BUDGET && this.#context.polled) break;
       }
       this.#context.publish(queue);
-    } while (queue.enableNotification());
+    } while (
+      queue.enableNotification() && !(sent >= BUDGET && this.#context.polled)
+    );
   }
 
   /** Sends the current chain; false when the backend has no room. */
