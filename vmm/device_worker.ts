@@ -40,7 +40,7 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   try {
     const made = await Promise.all(data.devices.map(makeDevice));
     using devices = new DeviceThread(data, made);
-    post({ type: "ready", doorbells: devices.doorbells });
+    post({ type: "ready" });
     devices.run();
   } catch (error) {
     const message = error instanceof Error
@@ -54,7 +54,6 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
 
 /** The devices of one machine, and their loop. */
 class DeviceThread implements Disposable {
-  readonly doorbells: number[][] = [];
   readonly #control: Control;
   readonly #controlFd: number;
   readonly #loop = new EventLoop();
@@ -158,6 +157,17 @@ class DeviceThread implements Disposable {
   ): void {
     const interrupt = this.#eventFd();
     vm.irqfd(interrupt.fd, spec.gsi);
+    // Before the endpoint: once it has described the device, a driver that is
+    // waiting for it may ring.
+    const doorbells = device.queueSizes.map((_, index) => {
+      const doorbell = this.#eventFd();
+      vm.ioeventfd(doorbell.fd, {
+        address: spec.window + MmioRegister.QueueNotify,
+        length: 4,
+        datamatch: index,
+      });
+      return doorbell;
+    });
     const endpoint = new Endpoint(device, {
       state: new DeviceState(spec.state),
       memory,
@@ -167,16 +177,7 @@ class DeviceThread implements Disposable {
       log: (message) => post({ type: "log", message }),
     });
     this.#endpoints.push(endpoint);
-    this.doorbells.push(endpoint.queues.map(({ index }) => {
-      const doorbell = this.#eventFd();
-      vm.ioeventfd(doorbell.fd, {
-        address: spec.window + MmioRegister.QueueNotify,
-        length: 4,
-        datamatch: index,
-      });
-      endpoint.watchDoorbell(index, doorbell.fd);
-      return doorbell.fd;
-    }));
+    doorbells.forEach(({ fd }, index) => endpoint.watchDoorbell(index, fd));
   }
 
   #eventFd(): EventFd {

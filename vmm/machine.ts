@@ -9,7 +9,7 @@ import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
-import type { VmConfig } from "./config.ts";
+import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import { WorkerThread } from "./worker_thread.ts";
@@ -46,13 +46,13 @@ export class Machine {
   readonly #parts: MachineParts;
   readonly #options: MachineOptions;
   readonly #vcpus: WorkerThread[];
-  readonly #devices: WorkerThread;
   readonly #serial: Serial;
   readonly #serialIrq: EventFd;
   readonly #resources: DisposableStack;
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #input: Uint8Array[] = [];
-  #doorbells: number[][] = [];
+  #devices: WorkerThread | undefined;
+  #devicesReady: Promise<unknown> | undefined;
   #startTime = 0;
   #haltTimer: ReturnType<typeof setInterval> | undefined;
   #started = false;
@@ -70,16 +70,11 @@ export class Machine {
     this.#controlFd = resources.use(new EventFd());
     this.#serialIrq = resources.use(new EventFd());
     // Their modules load while the kernel does.
-    const url = (name: string) => new URL(name, import.meta.url);
-    const onMessage = (message: WorkerMessage) => this.#message(message);
-    const cpus = config["machine-config"]?.vcpu_count ?? 1;
-    this.#devices = new WorkerThread(url("./device_worker.ts"), onMessage);
-    resources.defer(() => this.#devices.terminate());
-    this.#vcpus = Array.from({ length: cpus }, () => {
-      const worker = new WorkerThread(url("./vcpu_worker.ts"), onMessage);
-      resources.defer(() => worker.terminate());
-      return worker;
-    });
+    const { cpus } = machineSize(config);
+    this.#vcpus = Array.from(
+      { length: cpus },
+      () => this.#worker("./vcpu_worker.ts"),
+    );
     this.#parts = resources.use(buildMachine(config, this.#serialIrq.fd));
     this.#serial = new Serial(this.#parts.serial, {
       raiseInterrupt: () => this.#serialIrq.signal(),
@@ -90,8 +85,8 @@ export class Machine {
   }
 
   /**
-   * Makes a machine that is ready to start: everything is open, the kernel
-   * is in memory, the devices exist.
+   * Makes a machine that is ready to start: everything is open, and the
+   * kernel is in memory.
    *
    * @throws {VireoError} when something in `config` can't be had; nothing
    * stays behind
@@ -103,7 +98,8 @@ export class Machine {
     const resources = new DisposableStack();
     try {
       const machine = new Machine(config, options, resources);
-      await machine.#startDevices();
+      // Modules of the user's own may fail to load: that is to be known now.
+      if (config.devices?.length) await machine.#customDevices();
       return machine;
     } catch (error) {
       resources.dispose();
@@ -127,13 +123,12 @@ export class Machine {
         serial: { state: serial, irqFd: this.#serialIrq.fd },
         rtc,
         bootTimer,
-        devices: devices.map(({ state }, index) => ({
-          state,
-          doorbells: this.#doorbells[index]!,
-        })),
+        devices: devices.map(({ state }) => state),
       });
     });
     this.#parts.vcpusHandedOver();
+    // The guest runs already: it waits for its devices when it gets there.
+    this.#startDevices();
     this.#haltTimer = setInterval(() => this.#checkHalt(), HALT_CHECK);
   }
 
@@ -150,7 +145,8 @@ export class Machine {
     this.#kick();
     await Promise.race([Promise.all(vcpus), this.#end.promise]);
     if (this.#teardown) return;
-    const devices = this.#devices.next("paused");
+    await Promise.race([this.#devicesReady, this.#end.promise]);
+    const devices = this.#devices?.next("paused");
     this.#commandDevices(Command.PAUSE);
     await Promise.race([devices, this.#end.promise]);
   }
@@ -188,23 +184,39 @@ export class Machine {
     await this.stop();
   }
 
-  async #startDevices(): Promise<void> {
-    const ready = this.#devices.next("ready");
+  #worker(name: string): WorkerThread {
+    const url = new URL(name, import.meta.url);
+    const worker = new WorkerThread(url, (message) => this.#message(message));
+    this.#resources.defer(() => worker.terminate());
+    return worker;
+  }
+
+  #startDevices(): void {
+    const { devices, vm, memory, pollMicroseconds } = this.#parts;
+    if (this.#devices !== undefined || devices.length === 0) return;
+    this.#devices = this.#worker("./device_worker.ts");
+    this.#devicesReady = this.#devices.next("ready");
     this.#devices.post({
       control: this.#control.shared,
       controlFd: this.#controlFd.fd,
-      vmFd: this.#parts.vm.fd,
-      memory: this.#parts.memory.handles(),
-      devices: this.#parts.devices,
-      pollMicroseconds: this.#parts.pollMicroseconds,
+      vmFd: vm.fd,
+      memory: memory.handles(),
+      devices,
+      pollMicroseconds,
     });
-    const failed = this.#end.promise.then(async (end) => {
-      await this.#teardown;
-      throw new VireoError(end.message ?? end.reason);
-    });
-    const message = await Promise.race([ready, failed]);
-    failed.catch(() => {});
-    this.#doorbells = message.doorbells ?? [];
+  }
+
+  /** Starts the devices, and throws what is wrong with them. */
+  async #customDevices(): Promise<void> {
+    this.#startDevices();
+    const failed = this.#end.promise.then((end) => end.message ?? end.reason);
+    const problem = await Promise.race([
+      this.#devicesReady!.then(() => undefined),
+      failed,
+    ]);
+    if (problem === undefined) return;
+    await this.#teardown;
+    throw new VireoError(problem);
   }
 
   #message(message: WorkerMessage): void {
@@ -273,7 +285,7 @@ export class Machine {
       await Promise.all(stopped);
     }
     this.#commandDevices(Command.STOP);
-    await this.#devices.stopped;
+    await this.#devices?.stopped;
     this.#drainOutput();
     this.#resources.dispose();
   }

@@ -57,14 +57,6 @@ export interface DeviceWorkerStart {
   pollMicroseconds: number;
 }
 
-/** A device as a vCPU worker sees it. */
-export interface DeviceLink {
-  /** The device's registers. */
-  state: SharedArrayBuffer;
-  /** One eventfd per queue. */
-  doorbells: number[];
-}
-
 /** Starts a vCPU worker. */
 export interface VcpuWorkerStart {
   /** The vCPU's number. */
@@ -83,13 +75,13 @@ export interface VcpuWorkerStart {
   rtc: SharedArrayBuffer;
   /** The boot timer's shared state. */
   bootTimer: SharedArrayBuffer;
-  /** The virtio devices, in the order of their windows. */
-  devices: DeviceLink[];
+  /** The virtio devices' registers, in the order of their windows. */
+  devices: SharedArrayBuffer[];
 }
 
 /** What workers tell the main isolate. */
 export type WorkerMessage =
-  | { type: "ready"; doorbells?: number[][] }
+  | { type: "ready" }
   | { type: "output" }
   | { type: "input-room" }
   | { type: "booted" }

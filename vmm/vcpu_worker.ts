@@ -24,12 +24,7 @@ import { blockKickSignal, currentThread } from "../ffi/signals.ts";
 import { Vcpu } from "../ffi/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
 import { Control } from "./control.ts";
-import type {
-  DeviceLink,
-  MachineEnd,
-  VcpuWorkerStart,
-  WorkerMessage,
-} from "./messages.ts";
+import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
 import { VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
@@ -93,20 +88,20 @@ function vcpuLoop(
     control,
     ports,
     mmio,
-    transports: start.devices.map((link) => transport(link, start, control)),
+    transports: start.devices.map((state) => transport(state, start, control)),
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });
 }
 
 function transport(
-  link: DeviceLink,
+  state: SharedArrayBuffer,
   { controlFd }: VcpuWorkerStart,
   control: Control,
 ): MmioTransport {
-  return new MmioTransport(new DeviceState(link.state), {
+  return new MmioTransport(new DeviceState(state), {
     requestReady: () => signalEventFd(controlFd),
-    notify: (index) => signalEventFd(link.doorbells[index]!),
+    notify: () => {}, // every valid doorbell is an ioeventfd
     stopping: () => control.stopping,
   });
 }

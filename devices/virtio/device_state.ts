@@ -77,7 +77,7 @@ export class DeviceState {
     this.config = new Uint8Array(shared, CONFIG_BYTES);
   }
 
-  /** Fills in what the device offers, before any driver looks. */
+  /** Fills in what the device offers; a driver that looks waits for it. */
   describe(
     deviceId: number,
     features: FeatureWords,
@@ -88,7 +88,6 @@ export class DeviceState {
       throw new RangeError(`device ${deviceId}: too many queues or config`);
     }
     const { words } = this;
-    words[Word.DEVICE_ID] = deviceId;
     words[Word.DEVICE_FEATURES] = features[0];
     words[Word.DEVICE_FEATURES + 1] = features[1] |
       (1 << (Feature.VERSION_1 - 32));
@@ -98,6 +97,8 @@ export class DeviceState {
       words[queueWord(index, QueueWord.MAX_SIZE)] = size;
     });
     this.config.set(config);
+    Atomics.store(words, Word.DEVICE_ID, deviceId); // last: now it's there
+    Atomics.notify(words, Word.DEVICE_ID);
   }
 
   /** Reads one word of a queue's registers. */

@@ -58,7 +58,7 @@ const NO_SHARED_MEMORY = 0xffff_ffff;
 export interface TransportHooks {
   /** Wakes the device worker: {@linkcode Word.REQUEST} is set. */
   requestReady(): void;
-  /** Signals queue `index`'s doorbell (a write that KVM did not take). */
+  /** Queue `index`'s doorbell, where no ioeventfd takes the write. */
   notify(index: number): void;
   /** True when the machine ends: nobody answers requests any more. */
   stopping(): boolean;
@@ -79,6 +79,7 @@ export class MmioTransport {
 
   /** A guest read of `size` bytes at `offset` in the window. */
   read(offset: number, size: number): number {
+    if (this.#words[Word.DEVICE_ID] === 0) this.#awaitDevice();
     if (offset >= MmioRegister.Config) {
       return this.#readConfig(offset - MmioRegister.Config, size);
     }
@@ -89,6 +90,7 @@ export class MmioTransport {
 
   /** A guest write. */
   write(offset: number, size: number, value: number): void {
+    if (this.#words[Word.DEVICE_ID] === 0) this.#awaitDevice();
     if (offset >= MmioRegister.Config) {
       this.#writeConfig(offset - MmioRegister.Config, size, value);
     } else if (size === 4 && (offset & 3) === 0) {
@@ -290,6 +292,15 @@ export class MmioTransport {
     this.#words[Word.REQUEST_VALUE] = value;
     this.#request(Request.CONFIG_WRITE);
     this.#unlock();
+  }
+
+  /** The guest was quicker than the device worker's start. */
+  #awaitDevice(): void {
+    const words = this.#words;
+    while (Atomics.load(words, Word.DEVICE_ID) === 0) {
+      if (this.#hooks.stopping()) return;
+      Atomics.wait(words, Word.DEVICE_ID, 0, 50);
+    }
   }
 
   /** Asks the device worker and waits until it has done so. */
