@@ -230,7 +230,15 @@ Deno.test({
   ignore: noKvm,
   async fn() {
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", MAIN, "boot", PAYLOAD, "--cmdline", "bench=pio-read seconds=60"],
+      args: [
+        "run",
+        "-A",
+        MAIN,
+        "boot",
+        PAYLOAD,
+        "--cmdline",
+        "bench=pio-read seconds=60",
+      ],
       stdin: "piped",
       stdout: "piped",
       stderr: "null",

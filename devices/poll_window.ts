@@ -6,24 +6,25 @@
  * @module
  */
 
-/** Shortest window worth having, in microseconds. */
-const MIN = 10;
+/** Windows in vain before polling rests. */
+const VAIN_MAX = 3;
 
 /** Sleeps without polling after polling stood in the guest's way. */
 const REST_MIN = 32, REST_MAX = 4096;
 
 /**
- * An adaptive polling window. It grows while a longer one would have spared
- * the sleep, and closes when none would have.
+ * An adaptive polling window: open while requests come close together, closed
+ * while the guest is idle.
  *
- * When a window passes without work, and work comes as soon as the thread
- * sleeps, then the guest waited for the very core that polled. Polling then
+ * When windows pass without work, and work comes as soon as the thread
+ * sleeps, then the guest waits for the very core that polls. Polling then
  * rests, each time for longer.
  */
 export class PollWindow {
   /** The window now, in milliseconds; 0 while polling doesn't pay. */
   milliseconds = 0;
   readonly #max: number;
+  #vain = 0; // windows without work, though it came soon after
   #rest = 0; // sleeps left without polling
   #nextRest = REST_MIN;
 
@@ -42,16 +43,19 @@ export class PollWindow {
    * then slept for `slept` milliseconds.
    */
   woke(hit: boolean, slept: number): void {
-    const polled = hit ? 0 : this.milliseconds;
-    if (hit) this.#nextRest = Math.max(REST_MIN, this.#nextRest / 2);
+    if (hit) {
+      this.#vain = 0;
+      this.#nextRest = Math.max(REST_MIN, this.#nextRest / 2);
+    }
     if (this.#rest > 0) {
       this.#rest--;
-    } else if (polled + slept <= this.#max) {
-      const grown = Math.max(MIN / 1000, 2 * this.milliseconds);
-      this.milliseconds = Math.min(this.#max, grown);
-    } else {
+    } else if (slept > this.#max) {
+      this.milliseconds = 0; // idle
+    } else if (this.milliseconds === 0) {
+      this.milliseconds = this.#max;
+    } else if (!hit && ++this.#vain === VAIN_MAX) {
+      this.#vain = 0;
       this.milliseconds = 0;
-      if (polled === 0) return;
       this.#rest = this.#nextRest;
       this.#nextRest = Math.min(2 * this.#nextRest, REST_MAX);
     }

@@ -2,49 +2,62 @@
 import assert from "node:assert/strict";
 import { PollWindow } from "./poll_window.ts";
 
+const SOON = 0.02, LATER = 1; // milliseconds, below and above the 50 us
+
+/** Sleeps until the window opens; the number of sleeps. */
+function sleepsUntilOpen(window: PollWindow): number {
+  let sleeps = 0;
+  for (; window.milliseconds === 0; sleeps++) window.woke(false, SOON);
+  return sleeps;
+}
+
 Deno.test("PollWindow: 0 never polls", () => {
-  assert.equal(new PollWindow(0).enabled, false);
+  const window = new PollWindow(0);
+  assert.equal(window.enabled, false);
+  window.woke(false, SOON);
+  assert.equal(window.milliseconds, 0);
 });
 
-Deno.test("PollWindow: grows to its limit while work comes soon", () => {
+Deno.test("PollWindow: opens when work comes soon, closes when it doesn't", () => {
   const window = new PollWindow(50);
   assert.equal(window.enabled, true);
   assert.equal(window.milliseconds, 0);
-  const sizes = [1, 2, 3, 4, 5].map(() => {
-    window.woke(true, 0.005);
-    return window.milliseconds;
-  });
-  assert.deepEqual(sizes, [0.01, 0.02, 0.04, 0.05, 0.05]);
+  window.woke(false, SOON);
+  assert.equal(window.milliseconds, 0.05);
+  window.woke(true, SOON);
+  assert.equal(window.milliseconds, 0.05);
+  window.woke(true, LATER);
+  assert.equal(window.milliseconds, 0);
+  assert.equal(sleepsUntilOpen(window), 1);
 });
 
-Deno.test("PollWindow: closes, and rests, after polling in vain", () => {
+Deno.test("PollWindow: rests after three windows in vain in a row", () => {
   const window = new PollWindow(50);
-  for (let i = 0; i < 4; i++) window.woke(true, 0.005);
-  window.woke(false, 0.02); // 50 us polled, and work came right after
-  assert.equal(window.milliseconds, 0);
-  let sleeps = 0;
-  while (window.milliseconds === 0) {
-    window.woke(false, 0.02);
-    sleeps++;
+  sleepsUntilOpen(window);
+  for (const hit of [false, false, true, false, false]) {
+    window.woke(hit, SOON);
+    assert.equal(window.milliseconds, 0.05);
   }
-  assert.equal(sleeps, 33);
+  window.woke(false, SOON);
+  assert.equal(window.milliseconds, 0);
+  assert.equal(sleepsUntilOpen(window), 33);
 });
 
 Deno.test("PollWindow: each rest is longer than the one before", () => {
   const window = new PollWindow(50);
-  const rests = [1, 2, 3].map(() => {
-    window.woke(false, 0.005); // opens
-    window.woke(false, 1); // in vain
-    let sleeps = 0;
-    for (; window.milliseconds === 0; sleeps++) window.woke(false, 0.02);
-    window.woke(false, 1);
+  const rests = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(() => {
+    const sleeps = sleepsUntilOpen(window);
+    for (let i = 0; i < 3; i++) window.woke(false, SOON);
     return sleeps;
   });
-  assert.ok(rests[0]! < rests[1]! && rests[1]! < rests[2]!, rests.join());
+  assert.deepEqual(
+    rests,
+    [1, 33, 65, 129, 257, 513, 1025, 2049, 4097, 4097],
+  );
 });
 
 Deno.test("PollWindow: an idle guest costs no polling", () => {
   const window = new PollWindow(50);
-  for (let i = 0; i < 100; i++) window.woke(false, 1000);
+  for (let i = 0; i < 100; i++) window.woke(false, LATER);
   assert.equal(window.milliseconds, 0);
 });

@@ -30,7 +30,7 @@ import type {
 const BLK_REQUESTS = 256;
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
-const POLLS_PER_TURN = 16;
+const POLLS_PER_TURN = 64;
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
@@ -112,13 +112,15 @@ class DeviceThread implements Disposable {
         if (this.#poll()) worked = true;
       }
       const now = performance.now();
-      // Late work means that this thread lost its core: no merit of polling.
-      if (now > deadline) return hit && worked;
-      if (!worked) continue;
-      deadline = now + milliseconds;
-      hit = true;
+      if (worked) {
+        // Late work means that this thread lost its core: no merit of polling.
+        if (now <= deadline) hit = true;
+        deadline = now + milliseconds;
+      } else if (now > deadline) {
+        return hit;
+      }
     }
-    return true;
+    return hit;
   }
 
   #poll(): boolean {
