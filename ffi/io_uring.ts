@@ -18,12 +18,14 @@ const PARAMS_SIZE = 120;
 const Params = {
   sq_entries: 0,
   cq_entries: 4,
+  flags: 8,
   features: 20,
   sq_off: 40,
   cq_off: 80,
 } as const;
 // struct io_sqring_offsets and io_cqring_offsets share the first fields.
 const RingOffset = { head: 0, tail: 4, ring_mask: 8 } as const;
+const SQ_OFF_FLAGS = 16;
 const SQ_OFF_ARRAY = 24;
 const CQ_OFF_CQES = 20;
 const CQ_OFF_FLAGS = 24;
@@ -32,6 +34,11 @@ const IORING_CQ_EVENTFD_DISABLED = 1;
 const IORING_OFF_SQ_RING = 0;
 const IORING_OFF_SQES = 0x1000_0000;
 const IORING_FEAT_SINGLE_MMAP = 1;
+// Completions wait for the thread's next system call instead of interrupting
+// it, and a flag in the ring says that they do (Linux 5.19).
+const IORING_SETUP_COOP_TASKRUN = 1 << 8;
+const IORING_SETUP_TASKRUN_FLAG = 1 << 9;
+const IORING_SQ_TASKRUN = 1 << 2;
 const IORING_ENTER_GETEVENTS = 1;
 const IORING_REGISTER_FILES = 2;
 const IORING_REGISTER_EVENTFD = 4;
@@ -80,6 +87,7 @@ export class IoUring {
   readonly #cqTail: number;
   readonly #cqMask: number;
   readonly #cqes: number;
+  readonly #sqFlags: number;
   readonly #cqFlags: number;
   #tail = 0;
   #unsubmitted = 0;
@@ -93,10 +101,7 @@ export class IoUring {
    */
   constructor(file: number, entries: number) {
     const params = new DataView(new ArrayBuffer(PARAMS_SIZE));
-    this.#fd = check(
-      libc.io_uring_setup(SYS_io_uring_setup, entries, params),
-      "io_uring_setup",
-    );
+    this.#fd = setUp(entries, params);
     using undo = new DisposableStack(); // unless all goes well
     undo.defer(() => closeFd(this.#fd));
     const get = (offset: number) => params.getUint32(offset, true);
@@ -133,6 +138,7 @@ export class IoUring {
     this.#cqTail = get(cq_off + RingOffset.tail) >> 2;
     this.#cqMask = this.#words[get(cq_off + RingOffset.ring_mask) >> 2]!;
     this.#cqes = cqes >> 2;
+    this.#sqFlags = get(sq_off + SQ_OFF_FLAGS) >> 2;
     this.#cqFlags = get(cq_off + CQ_OFF_FLAGS) >> 2;
     // Submission slot n always holds SQE n.
     for (let i = 0; i < this.entries; i++) this.#words[(array >> 2) + i] = i;
@@ -217,14 +223,19 @@ export class IoUring {
   /** True when {@linkcode IoUring.next} would return a tag. */
   get hasCompletions(): boolean {
     const words = this.#words;
-    return words[this.#cqHead] !== Atomics.load(words, this.#cqTail);
+    return words[this.#cqHead] !== Atomics.load(words, this.#cqTail) ||
+      this.#taskWorkWaits;
   }
 
   /** The tag of the next completion, or -1; sets {@linkcode result}. */
   next(): number {
     const words = this.#words;
     const head = words[this.#cqHead]!;
-    if (head === Atomics.load(words, this.#cqTail)) return -1;
+    if (head === Atomics.load(words, this.#cqTail)) {
+      if (!this.#taskWorkWaits) return -1;
+      this.#enter(0, 0); // runs it
+      if (head === Atomics.load(words, this.#cqTail)) return -1;
+    }
     const cqe = this.#cqes + (head & this.#cqMask) * CQE_WORDS;
     const tag = words[cqe]!;
     this.result = words[cqe + CQE_RES]!;
@@ -237,6 +248,12 @@ export class IoUring {
     this.#rings.unmap();
     this.#sqesMapping.unmap();
     closeFd(this.#fd);
+  }
+
+  /** Completions are there, and come at the next system call. */
+  get #taskWorkWaits(): boolean {
+    const flags = Atomics.load(this.#words, this.#sqFlags);
+    return (flags & IORING_SQ_TASKRUN) !== 0;
   }
 
   #queue(
@@ -269,7 +286,7 @@ export class IoUring {
       this.#fd,
       submit,
       complete,
-      complete > 0 ? IORING_ENTER_GETEVENTS : 0,
+      submit > 0 && complete === 0 ? 0 : IORING_ENTER_GETEVENTS,
       null,
       0n,
     );
@@ -283,4 +300,17 @@ export class IoUring {
       () => `io_uring: register ${what}`,
     );
   }
+}
+
+/** `io_uring_setup`, with what the kernel knows of the flags. */
+function setUp(entries: number, params: DataView<ArrayBuffer>): number {
+  const flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  params.setUint32(Params.flags, flags, true);
+  const fd = libc.io_uring_setup(SYS_io_uring_setup, entries, params);
+  if (fd >= 0 || errno() !== Errno.EINVAL) return check(fd, "io_uring_setup");
+  params.setUint32(Params.flags, 0, true);
+  return check(
+    libc.io_uring_setup(SYS_io_uring_setup, entries, params),
+    "io_uring_setup",
+  );
 }
