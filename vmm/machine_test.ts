@@ -78,6 +78,16 @@ kvmTest(
   },
 );
 
+kvmTest("Machine: the demo passes with polling off and on", async () => {
+  for (const poll_us of [0, 10, 1000]) {
+    using disk = new ScratchFile(8 << 20);
+    const config = payloadConfig("demo", disk.path);
+    config["machine-config"] = { mem_size_mib: 64, poll_us };
+    const { output } = await runMachine(config);
+    assert.match(output, /^payload: ok/m, `${poll_us}: ${output}`);
+  }
+});
+
 kvmTest("Machine: what the guest wrote is in the image", async () => {
   using disk = new ScratchFile(8 << 20);
   const run = await runMachine(payloadConfig("demo keep", disk.path));

@@ -4,6 +4,7 @@
  * @module
  */
 import { Command, InvalidArgumentError } from "commander";
+import { VireoError } from "../../ffi/vireo_error.ts";
 import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
 import { sweepDepths } from "./depth.ts";
 import { makeDisk } from "./disk.ts";
@@ -186,4 +187,12 @@ async function main(options: Options): Promise<void> {
   }
 }
 
-if (import.meta.main) await main(parse(Deno.args));
+if (import.meta.main) {
+  try {
+    await main(parse(Deno.args));
+  } catch (error) {
+    if (!(error instanceof VireoError)) throw error;
+    console.error(`bench:paths: ${error.message}`);
+    Deno.exit(1);
+  }
+}

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { VireoError } from "../../ffi/vireo_error.ts";
 
 /** Which of the payload's figures counts, and how it is shown. */
 export interface Metric {
@@ -293,7 +294,7 @@ export function selectRows(names: readonly string[]): Row[] {
   );
   if (unknown.length > 0) {
     const known = ROWS.map((row) => row.name).join(" ");
-    throw new Error(
+    throw new VireoError(
       `--only: no row ${unknown.join(", ")}; there are: ${known}`,
     );
   }

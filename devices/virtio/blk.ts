@@ -10,7 +10,7 @@
 import { Errno } from "../../ffi/errno.ts";
 import type { BlockBackend } from "../block/backend.ts";
 import type { Watcher } from "../event_loop.ts";
-import { ChainPool, type DescriptorChain } from "./chain.ts";
+import { type ChainPart, ChainPool, type DescriptorChain } from "./chain.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
 import type { VirtQueue } from "./queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
@@ -61,7 +61,8 @@ export class Blk implements VirtioDevice, Watcher {
   readonly #backend: BlockBackend;
   readonly #id: Uint8Array;
   readonly #pool = new ChainPool(QUEUE_SIZE, QUEUE_SIZE);
-  readonly #header = new DataView(new ArrayBuffer(HEADER_SIZE));
+  // struct virtio_blk_req: type, reserved, sector (low, high)
+  readonly #header = new Uint32Array(HEADER_SIZE / 4);
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
   // One entry per slot. A slot is a request in flight and its chain.
   readonly #type = new Uint8Array(QUEUE_SIZE).fill(IDLE);
@@ -175,19 +176,15 @@ export class Blk implements VirtioDevice, Watcher {
   /** §5.2.6: header, data, and one status byte at the very end. */
   #start(slot: number, chain: DescriptorChain): void {
     const { readable, writable } = chain;
-    const { memory } = this.#context;
-    const hasHeader = readable.peek(memory, this.#headerBytes, HEADER_SIZE);
-    if (!hasHeader || writable.bytes === 0) {
+    if (!this.#readHeader(readable) || writable.bytes === 0) {
       // No place for a status: nothing to tell this request.
       this.#context.needsReset("blk: request without header or status");
       return this.#release(slot);
     }
     readable.skip(HEADER_SIZE);
     this.#statusAddress[slot] = writable.takeLast();
-    const type = this.#header.getUint32(0, true);
-    const sector = this.#header.getUint32(8, true) +
-      this.#header.getUint32(12, true) * TWO_32;
-    switch (type) {
+    const sector = this.#header[2]! + this.#header[3]! * TWO_32;
+    switch (this.#header[0]) {
       case BlkType.IN:
         return this.#startIn(slot, chain, sector);
       case BlkType.OUT:
@@ -200,6 +197,21 @@ export class Blk implements VirtioDevice, Watcher {
       default:
         return this.#finish(slot, BlkStatus.UNSUPP, 0);
     }
+  }
+
+  /** False when the readable part is too short for a header. */
+  #readHeader(readable: ChainPart): boolean {
+    const { memory } = this.#context;
+    if (readable.bytes < HEADER_SIZE) return false;
+    const address = readable.guestAddress;
+    if (readable.firstLength < HEADER_SIZE || (address & 3) !== 0) {
+      return readable.peek(memory, this.#headerBytes, HEADER_SIZE);
+    }
+    // As drivers have it: in one piece, and aligned.
+    const region = memory.find(address, HEADER_SIZE)!;
+    const first = (address - region.guestAddress) / 4;
+    for (let i = 0; i < 4; i++) this.#header[i] = region.u32[first + i]!;
+    return true;
   }
 
   #startIn(slot: number, chain: DescriptorChain, sector: number): void {
@@ -248,8 +260,10 @@ export class Blk implements VirtioDevice, Watcher {
 
   #complete(): void {
     const backend = this.#backend;
-    for (let slot = backend.next(); slot >= 0; slot = backend.next()) {
-      this.#completeOne(slot, backend.result);
+    if (this.#freeCount < QUEUE_SIZE) {
+      for (let slot = backend.next(); slot >= 0; slot = backend.next()) {
+        this.#completeOne(slot, backend.result);
+      }
     }
     if (!this.#pushed) return;
     this.#pushed = false;

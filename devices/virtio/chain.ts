@@ -116,6 +116,11 @@ export class ChainPart {
     return address;
   }
 
+  /** Guest address of the first byte that is left. */
+  get guestAddress(): number {
+    return this.#guest[this.#first]!;
+  }
+
   /** Copies the first `length` bytes out; false when there are fewer. */
   peek(memory: GuestMemory, target: Uint8Array, length: number): boolean {
     if (this.bytes < length) return false;

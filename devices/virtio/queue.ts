@@ -215,8 +215,8 @@ export class VirtQueue {
   enableNotification(): boolean {
     if (!this.live) return false;
     if (this.polled) {
-      this.#wanted = true;
-      return this.hasAvailable;
+      this.#wanted = true; // who polls looks again anyway
+      return this.#availIdx !== this.#nextAvail;
     }
     if (this.#eventIdx) {
       const availEvent = this.#usedBase + 2 + 4 * this.size;
