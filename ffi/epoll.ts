@@ -26,6 +26,7 @@ const CTL_MOD = 3;
 // struct epoll_event is packed on x86-64: u32 events, u64 data.
 const EVENT_SIZE = 12;
 const MAX_EVENTS = 64;
+const FATAL: readonly number[] = [Errno.EBADF, Errno.EFAULT, Errno.EINVAL];
 
 /** One epoll instance. */
 export class Epoll {
@@ -70,8 +71,10 @@ export class Epoll {
     );
     if (count >= 0) return count;
     const code = errno();
-    if (code === Errno.EINTR) return 0;
-    throw new SystemError("epoll_wait", code);
+    // Only what a mistake of ours would give: anything else, EINTR above all,
+    // is worth another look. It comes with each kick and each completion.
+    if (FATAL.includes(code)) throw new SystemError("epoll_wait", code);
+    return 0;
   }
 
   /** The token of event `index` of the last {@linkcode Epoll.wait}. */

@@ -69,7 +69,9 @@ export class VcpuLoop {
       const code = this.#vcpu.enter();
       control.countExit(id);
       if (code !== 0) {
-        if (!wasKicked(code)) return this.#failure(errnoName(code));
+        if (!wasKicked(code) && this.#run.exitReason !== Exit.INTR) {
+          return this.#failure(errnoName(code));
+        }
         this.#kicked();
         continue;
       }

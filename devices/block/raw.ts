@@ -21,6 +21,9 @@ import type { BlockBackend } from "./backend.ts";
 /** Bytes per sector of virtio-blk. */
 export const SECTOR = 512;
 
+/** Milliseconds that a lock is waited for, and between two tries. */
+const LOCK_WAIT = 300, LOCK_STEP = 20;
+
 /** How to open an image. */
 export interface RawImageOptions {
   /** Path of the image or block device. */
@@ -67,7 +70,7 @@ export function openRawImage(options: RawImageOptions): RawImage {
           `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,
       );
     }
-    if (!tryLock(fd, !readOnly)) {
+    if (!lockSoon(fd, !readOnly)) {
       throw new VireoError(
         `disk "${path}": another machine uses it` +
           (readOnly ? " for writing" : "; add ,ro to both to share it"),
@@ -78,6 +81,19 @@ export function openRawImage(options: RawImageOptions): RawImage {
     closeFd(fd);
     throw error;
   }
+}
+
+/**
+ * Locks the image. A machine whose process was just killed holds its images
+ * until the kernel has torn its io_uring down: wait a moment for that.
+ */
+function lockSoon(fd: number, exclusive: boolean): boolean {
+  const word = new Int32Array(new SharedArrayBuffer(4));
+  for (let left = LOCK_WAIT; left > 0; left -= LOCK_STEP) {
+    if (tryLock(fd, exclusive)) return true;
+    Atomics.wait(word, 0, 0, LOCK_STEP);
+  }
+  return tryLock(fd, exclusive);
 }
 
 /** Unlocks and closes an image. */
