@@ -3,9 +3,16 @@
  *
  * @module
  */
+import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { VireoError } from "../ffi/errno.ts";
+import { Kvm } from "../ffi/kvm.ts";
 import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
-import { DEFAULT_BOOT_ARGS, type Drive, type VmConfig } from "./config.ts";
+import {
+  DEFAULT_BOOT_ARGS,
+  type Drive,
+  machineSize,
+  type VmConfig,
+} from "./config.ts";
 import { ExecStream, execWord, makeNonce } from "./exec.ts";
 import { Machine } from "./machine.ts";
 import type { MachineEnd } from "./messages.ts";
@@ -92,13 +99,25 @@ async function machineConfig(
       ? BUSYBOX
       : NO_ROOT);
   const needsPrepared = options.kernel === undefined || root === BUSYBOX;
-  const guest = needsPrepared ? await prepared() ?? await prepare() : undefined;
+  const guest = needsPrepared
+    ? await prepared() ?? await prepareFor(config)
+    : undefined;
   if (options.kernel === undefined) {
     config["boot-source"].kernel_image_path = guest!.kernel;
   }
   const rootDrive = rootDisk(root, guest);
   if (rootDrive) config.drives!.unshift(rootDrive);
   return config;
+}
+
+/** Builds the guest, once it's sure that this host can run the machine. */
+async function prepareFor(config: VmConfig): Promise<Prepared> {
+  new Kvm().close();
+  machineSize(config);
+  for (const { path_on_host, is_read_only } of config.drives ?? []) {
+    closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
+  }
+  return await prepare();
 }
 
 function rootDisk(root: string, guest?: Prepared): Drive | undefined {
