@@ -1,7 +1,7 @@
 /** The command line: what users get wrong, and what they get for it. */
 import assert from "node:assert/strict";
 import { payloadPath } from "./guest/payload/payload.ts";
-import { buildElf, canOpenKvm } from "./guest/testing.ts";
+import { buildElf, canOpenKvm, KVM_MISSING } from "./guest/testing.ts";
 import { canMakeNetworks, command, TestNetwork } from "./vmm/testing.ts";
 
 const MAIN = new URL("./main.ts", import.meta.url).pathname;
@@ -45,7 +45,8 @@ async function inScratch(fn: (dir: string) => Promise<void>): Promise<void> {
 }
 
 Deno.test({
-  name: "vireo boot: each kernel that can't be booted gets its own line",
+  name: "vireo boot: each kernel that can't be booted gets its own line" +
+    KVM_MISSING,
   ignore: noKvm,
   fn: () =>
     inScratch(async (dir) => {
@@ -69,7 +70,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "vireo boot: each disk that can't be used gets its own line",
+  name: "vireo boot: each disk that can't be used gets its own line" +
+    KVM_MISSING,
   ignore: noKvm,
   fn: () =>
     inScratch(async (dir) => {
@@ -122,7 +124,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "vireo boot: memory and CPUs out of range get one line",
+  name: "vireo boot: memory and CPUs out of range get one line" + KVM_MISSING,
   ignore: noKvm,
   async fn() {
     const memory = (text: string) => ["boot", PAYLOAD, "--memory", text];
@@ -214,7 +216,7 @@ Deno.test("vireo --help: every command's help is complete", async () => {
 });
 
 Deno.test({
-  name: "vireo demo: verifies block and network, and ends with 0",
+  name: "vireo demo: verifies block and network, and ends with 0" + KVM_MISSING,
   ignore: noKvm,
   async fn() {
     const { code, stdout } = await vireo("demo");
@@ -226,7 +228,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "vireo boot: SIGTERM ends the machine with status 143",
+  name: "vireo boot: SIGTERM ends the machine with status 143" + KVM_MISSING,
   ignore: noKvm,
   async fn() {
     const child = new Deno.Command(Deno.execPath(), {

@@ -1,6 +1,6 @@
 /** The README's library example, as a reader would paste it. */
 import assert from "node:assert/strict";
-import { canOpenKvm } from "./guest/testing.ts";
+import { canOpenKvm, KVM_MISSING } from "./guest/testing.ts";
 
 const noKvm = !canOpenKvm();
 
@@ -15,7 +15,7 @@ function codeBlock(markdown: string, language: string): string {
 
 Deno.test({
   name: "README: the library example works when pasted" +
-    (noKvm ? " [no /dev/kvm]" : ""),
+    KVM_MISSING,
   ignore: noKvm,
   async fn() {
     const url = (name: string) => new URL(name, import.meta.url);

@@ -10,7 +10,7 @@ import {
   writeBootTables,
 } from "./long_mode.ts";
 import { GuestMemory } from "./memory.ts";
-import { canOpenKvm } from "./testing.ts";
+import { canOpenKvm, KVM_MISSING } from "./testing.ts";
 
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 const PRESENT_WRITABLE = 3n;
@@ -106,19 +106,23 @@ Deno.test("bootRegisters: RSI has boot_params, interrupts are off", () => {
   assert.equal(rsp, 0x8ff0n);
 });
 
-Deno.test("long mode: KVM enters it, and the guest can reload every segment", {
-  ignore: !canOpenKvm(),
-}, () => {
-  const ENTRY = 0x10_0000;
-  const TARGET = 0x20_0000;
-  const KVM_EXIT_HLT = 5;
-  using memory = GuestMemory.allocate(4 * MiB);
-  writeBootTables(memory);
-  memory.write(Layout.BOOT_PARAMS, new Uint8Array([42]));
-  memory.write(
-    ENTRY,
-    // deno-fmt-ignore
-    new Uint8Array([
+Deno.test(
+  "long mode: KVM enters it, and the guest can reload every segment" +
+    KVM_MISSING,
+  {
+    ignore: !canOpenKvm(),
+  },
+  () => {
+    const ENTRY = 0x10_0000;
+    const TARGET = 0x20_0000;
+    const KVM_EXIT_HLT = 5;
+    using memory = GuestMemory.allocate(4 * MiB);
+    writeBootTables(memory);
+    memory.write(Layout.BOOT_PARAMS, new Uint8Array([42]));
+    memory.write(
+      ENTRY,
+      // deno-fmt-ignore
+      new Uint8Array([
       0x0f, 0xb6, 0x1e, //             movzx ebx, byte [rsi]
       0x66, 0xb8, 0x18, 0x00, //       mov ax, __BOOT_DS
       0x8e, 0xd8, //                   mov ds, ax
@@ -127,26 +131,27 @@ Deno.test("long mode: KVM enters it, and the guest can reload every segment", {
       0x68, 0x00, 0x00, 0x20, 0x00, // push TARGET
       0x48, 0xcb, //                   retfq
     ]),
-  );
-  memory.write(TARGET, new Uint8Array([0xf4])); // hlt
+    );
+    memory.write(TARGET, new Uint8Array([0xf4])); // hlt
 
-  using kvm = new Kvm();
-  using vm = kvm.createVm();
-  vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-  vm.setTssAddr(Layout.TSS);
-  memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
-    vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
-  );
-  using vcpu = vm.createVcpu(0);
-  vcpu.setCpuid2(kvm.getSupportedCpuid());
-  const sregs = vcpu.getSregs();
-  enterLongMode(sregs);
-  vcpu.setSregs(sregs);
-  vcpu.setRegs(bootRegisters(ENTRY));
+    using kvm = new Kvm();
+    using vm = kvm.createVm();
+    vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
+    vm.setTssAddr(Layout.TSS);
+    memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
+      vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
+    );
+    using vcpu = vm.createVcpu(0);
+    vcpu.setCpuid2(kvm.getSupportedCpuid());
+    const sregs = vcpu.getSregs();
+    enterLongMode(sregs);
+    vcpu.setSregs(sregs);
+    vcpu.setRegs(bootRegisters(ENTRY));
 
-  assert.equal(vcpu.enter(), 0);
-  assert.equal(vcpu.run.exitReason, KVM_EXIT_HLT);
-  const { rip, rbx } = vcpu.getRegs();
-  assert.equal(rip, BigInt(TARGET + 1));
-  assert.equal(rbx, 42n, "RSI pointed to boot_params");
-});
+    assert.equal(vcpu.enter(), 0);
+    assert.equal(vcpu.run.exitReason, KVM_EXIT_HLT);
+    const { rip, rbx } = vcpu.getRegs();
+    assert.equal(rip, BigInt(TARGET + 1));
+    assert.equal(rbx, 42n, "RSI pointed to boot_params");
+  },
+);

@@ -15,6 +15,11 @@ export function canOpenKvm(): boolean {
   }
 }
 
+/** For the names of tests that need KVM: why they are ignored, or nothing. */
+export const KVM_MISSING: string = canOpenKvm()
+  ? ""
+  : " [ignored: no /dev/kvm]";
+
 /** One program header, and the bytes that it points to. */
 export interface TestSegment {
   /** `p_type`, default `PT_LOAD`. */

@@ -1,7 +1,7 @@
 /** Machines come and go; nothing of them stays. */
 import assert from "node:assert/strict";
 import { readPayload } from "../guest/payload/payload.ts";
-import { canOpenKvm } from "../guest/testing.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
 import { descriptorsAtRest, runMachine, ScratchFile } from "./testing.ts";
 
 const MACHINES = 200;
@@ -22,7 +22,8 @@ function mappings(): number {
 }
 
 Deno.test({
-  name: `Machine: ${MACHINES} machines leave no descriptor and no mapping`,
+  name: `Machine: ${MACHINES} machines leave no descriptor and no mapping` +
+    KVM_MISSING,
   ignore: !canOpenKvm(),
   async fn() {
     const kernel = await readPayload();

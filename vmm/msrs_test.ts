@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Kvm } from "../ffi/kvm.ts";
-import { canOpenKvm } from "../guest/testing.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
 import { BOOT_MSRS, Msr } from "./msrs.ts";
 
 Deno.test("boot MSRs: each once, memory write-back with MTRRs on", () => {
@@ -12,7 +12,9 @@ Deno.test("boot MSRs: each once, memory write-back with MTRRs on", () => {
   assert.equal(values.get(Msr.LSTAR), 0n);
 });
 
-Deno.test("boot MSRs: KVM takes them all", { ignore: !canOpenKvm() }, () => {
+Deno.test("boot MSRs: KVM takes them all" + KVM_MISSING, {
+  ignore: !canOpenKvm(),
+}, () => {
   using kvm = new Kvm();
   using vm = kvm.createVm();
   using vcpu = vm.createVcpu(0);
