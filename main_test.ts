@@ -148,7 +148,7 @@ Deno.test({
     (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]"),
   ignore: noKvm || !canMakeNetworks(),
   async fn() {
-    await using network = await TestNetwork.create();
+    using network = new TestNetwork();
     const { netns } = network;
     const net = (text: string) => ["boot", PAYLOAD, "--net", text];
     await refuses(

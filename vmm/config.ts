@@ -27,7 +27,7 @@ export interface MachineConfig {
   mem_size_mib?: number;
   /**
    * The longest time that the device worker looks for work before it sleeps,
-   * in microseconds; it adapts below that. 0 never polls. Default 50 when
+   * in microseconds, while that pays. 0 never polls. Default 50 when
    * the host has a core to spare for it, else 0.
    */
   poll_us?: number;

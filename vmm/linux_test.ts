@@ -85,7 +85,7 @@ Deno.test({
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     await using stack = new AsyncDisposableStack();
     stack.defer(() => Deno.removeSync(dir, { recursive: true }));
-    const network = stack.use(await TestNetwork.create());
+    const network = stack.use(new TestNetwork());
     const big = randomBytes(4 << 20);
     const page = randomBytes(1 << 20);
     const disk = await ext4(dir, "disk", { big });

@@ -119,7 +119,7 @@ kvmTest(
 );
 
 networkTest("Machine: the demo pings the host through a TAP", async () => {
-  await using network = await TestNetwork.create();
+  using network = new TestNetwork();
   const words = `demo ip=${network.guest} peer=${network.host}`;
   const { output } = await runMachine({
     ...payloadConfig(words),
@@ -133,7 +133,7 @@ networkTest("Machine: the demo pings the host through a TAP", async () => {
 });
 
 networkTest("Machine: the host pings the guest", async () => {
-  await using network = await TestNetwork.create();
+  using network = new TestNetwork();
   await using test = await TestMachine.create({
     ...payloadConfig(`serve=20 ip=${network.guest}`),
     "network-interfaces": [
@@ -149,7 +149,7 @@ networkTest("Machine: the host pings the guest", async () => {
 networkTest(
   "Machine: a hostile driver hurts neither VMM nor neighbours",
   async () => {
-    await using network = await TestNetwork.create();
+    using network = new TestNetwork();
     using first = new ScratchFile(4 << 20);
     using second = new ScratchFile(4 << 20);
     const { end, output, log } = await runMachine({

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { canUseTap, TestNamespace } from "../ffi/tap_testing.ts";
 import type { VmConfig } from "./config.ts";
 import { Machine } from "./machine.ts";
 import type { MachineEnd } from "./messages.ts";
@@ -127,12 +128,9 @@ function descriptors(): string[] {
 
 /** True when tests may make network namespaces and TAPs. */
 export function canMakeNetworks(): boolean {
-  if (Deno.uid() !== 0) return false;
+  if (!canUseTap()) return false;
   try {
-    Deno.statSync("/dev/net/tun");
-    return ["ip", "ping"].every((tool) =>
-      new Deno.Command(tool, { args: ["-V"] }).outputSync().success
-    );
+    return new Deno.Command("ping", { args: ["-V"] }).outputSync().success;
   } catch {
     return false;
   }
@@ -150,28 +148,23 @@ export async function command(
   throw new Error(`${name} ${args.join(" ")}: ${text(stderr)}`);
 }
 
-let namespaces = 0;
-
 /** A network namespace with one TAP, `tap0`, whose host end has an address. */
-export class TestNetwork implements AsyncDisposable {
+export class TestNetwork implements Disposable {
+  readonly #namespace = new TestNamespace();
   /** The namespace's name. */
-  readonly netns: string = `vireo-test-${Deno.pid}-${namespaces++}`;
+  readonly netns: string = this.#namespace.name;
   /** The host's address in it. */
   readonly host = "10.118.0.1";
   /** An address for the guest, in the same /24. */
   readonly guest = "10.118.0.2";
 
-  /** Makes the namespace. */
-  static async create(): Promise<TestNetwork> {
-    const network = new TestNetwork();
-    const { netns, host } = network;
-    await command("ip", "netns", "add", netns);
-    const ip = (...args: string[]) => command("ip", "-n", netns, ...args);
-    await ip("tuntap", "add", "tap0", "mode", "tap");
-    await ip("address", "add", `${host}/24`, "dev", "tap0");
-    await ip("link", "set", "tap0", "up");
-    await ip("link", "set", "lo", "up");
-    return network;
+  /** Makes the namespace and the TAP. */
+  constructor() {
+    const namespace = this.#namespace;
+    namespace.ip("tuntap", "add", "tap0", "mode", "tap");
+    namespace.ip("address", "add", `${this.host}/24`, "dev", "tap0");
+    namespace.ip("link", "set", "tap0", "up");
+    namespace.ip("link", "set", "lo", "up");
   }
 
   /** Runs a command inside; throws when it fails. */
@@ -190,7 +183,7 @@ export class TestNetwork implements AsyncDisposable {
   }
 
   /** Removes the namespace and all that is in it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await command("ip", "netns", "delete", this.netns);
+  [Symbol.dispose](): void {
+    this.#namespace[Symbol.dispose]();
   }
 }

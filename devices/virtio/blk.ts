@@ -45,9 +45,6 @@ const SECTOR_SIZE = 512;
 const ID_SIZE = 20;
 const TWO_32 = 0x1_0000_0000;
 
-/** What a slot's request is doing; also the type of a request in flight. */
-const IDLE = 0xff;
-
 /** A virtio block device over a backend. */
 export class Blk implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.deviceId}. */
@@ -65,7 +62,7 @@ export class Blk implements VirtioDevice, Watcher {
   readonly #header = new Uint32Array(HEADER_SIZE / 4);
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
   // One entry per slot. A slot is a request in flight and its chain.
-  readonly #type = new Uint8Array(QUEUE_SIZE).fill(IDLE);
+  readonly #type = new Uint8Array(QUEUE_SIZE);
   readonly #offset = new Float64Array(QUEUE_SIZE);
   readonly #length = new Float64Array(QUEUE_SIZE);
   readonly #statusAddress = new Float64Array(QUEUE_SIZE);
@@ -322,7 +319,6 @@ export class Blk implements VirtioDevice, Watcher {
   }
 
   #release(slot: number): void {
-    this.#type[slot] = IDLE;
     this.#free[this.#freeCount++] = slot;
   }
 }
