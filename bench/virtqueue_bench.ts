@@ -7,7 +7,7 @@
  * @module
  */
 import { ChainPool } from "../devices/virtio/chain.ts";
-import { VirtQueue } from "../devices/virtio/queue.ts";
+import { SplitQueue } from "../devices/virtio/split_queue.ts";
 import {
   DESCRIPTOR_SIZE,
   type DriverBuffer,
@@ -24,7 +24,7 @@ const BATCH = 32;
 /** A queue whose available ring is full of chains, again and again. */
 class Bench {
   readonly driver: DriverQueue;
-  readonly queue: VirtQueue;
+  readonly queue: SplitQueue;
   readonly chain = new ChainPool(1, SIZE).chains[0]!;
 
   constructor(length: number, indirect: boolean, eventIdx: boolean) {
@@ -52,7 +52,7 @@ class Bench {
       this.driver.offer(heads[i % heads.length]!);
     }
     this.driver.availIdx = 0;
-    this.queue = new VirtQueue(0, SIZE, memory);
+    this.queue = new SplitQueue(0, SIZE, memory);
     this.queue.activate(this.driver.state());
   }
 

@@ -50,6 +50,8 @@ export interface MachineParts extends Disposable {
   readonly devices: DeviceSpec[];
   /** See {@linkcode MachineConfig.poll_us}. */
   readonly pollMicroseconds: number;
+  /** See {@linkcode MachineConfig.packed_rings}. */
+  readonly packed: boolean;
   /** The serial port's shared state. */
   readonly serial: SharedArrayBuffer;
   /** The clock's shared state. */
@@ -90,6 +92,7 @@ export function buildMachine(
     runSize: kvm.getVcpuMmapSize(),
     devices,
     pollMicroseconds: pollMicroseconds(config),
+    packed: config["machine-config"]?.packed_rings ?? false,
     serial: SerialState.create(),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),

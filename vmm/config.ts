@@ -31,6 +31,8 @@ export interface MachineConfig {
    * the host has a core to spare for it, else 0.
    */
   poll_us?: number;
+  /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`); default false. */
+  packed_rings?: boolean;
 }
 
 /** A virtio block device on a raw image. */

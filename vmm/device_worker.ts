@@ -68,7 +68,7 @@ class DeviceThread implements Disposable {
     const memory = GuestMemory.attach(start.memory);
     const vm = new Vm(start.vmFd, 0);
     start.devices.forEach((spec, index) =>
-      this.#add(spec, devices[index]!, memory, vm)
+      this.#add(spec, devices[index]!, memory, vm, start.packed)
     );
     this.#loop.watch(start.controlFd, this);
   }
@@ -156,6 +156,7 @@ class DeviceThread implements Disposable {
     device: VirtioDevice,
     memory: GuestMemory,
     vm: Vm,
+    packed: boolean,
   ): void {
     const interrupt = this.#eventFd();
     vm.irqfd(interrupt.fd, spec.gsi);
@@ -175,6 +176,7 @@ class DeviceThread implements Disposable {
       memory,
       loop: this.#loop,
       polled: true,
+      packed,
       raiseInterrupt: () => interrupt.signal(),
       log: (message) => post({ type: "log", message }),
     });

@@ -192,7 +192,7 @@ export class Machine {
   }
 
   #startDevices(): void {
-    const { devices, vm, memory, pollMicroseconds } = this.#parts;
+    const { devices, vm, memory, pollMicroseconds, packed } = this.#parts;
     if (this.#devices !== undefined || devices.length === 0) return;
     this.#devices = this.#worker("./device_worker.ts");
     this.#devicesReady = this.#devices.next("ready");
@@ -203,6 +203,7 @@ export class Machine {
       memory: memory.handles(),
       devices,
       pollMicroseconds,
+      packed,
     });
   }
 

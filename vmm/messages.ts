@@ -55,6 +55,8 @@ export interface DeviceWorkerStart {
   devices: DeviceSpec[];
   /** The longest time to look for work before sleeping, in microseconds. */
   pollMicroseconds: number;
+  /** Offer packed virtqueues. */
+  packed: boolean;
 }
 
 /** Starts a vCPU worker. */

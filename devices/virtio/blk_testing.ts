@@ -52,7 +52,7 @@ export class BlkDriver extends MockDriver {
   request(type: number, sector: number, data: DriverBuffer[]): BlkRequest {
     const status = this.room(1, UNWRITTEN);
     const header = this.header(type, sector);
-    const head = this.queues[0]!.add([header, ...data, status]);
+    const head = this.rings[0]!.add([header, ...data, status]);
     return { head, data, status };
   }
 
@@ -77,7 +77,7 @@ export class BlkDriver extends MockDriver {
   complete(...requests: BlkRequest[]): number[] {
     this.ring(0);
     const lengths = new Map<number, number>();
-    const queue = this.queues[0]!;
+    const queue = this.rings[0]!;
     this.until(() => {
       for (let head = queue.poll(); head >= 0; head = queue.poll()) {
         lengths.set(head, queue.usedLength);

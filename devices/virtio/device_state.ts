@@ -48,6 +48,7 @@ export const Request = {
   RESET: 2,
   CONFIG_WRITE: 3,
   QUEUE_STOP: 4,
+  QUEUE_START: 5,
 } as const;
 
 const QUEUES = 32;
@@ -139,13 +140,16 @@ export class DeviceState {
     words[Word.DRIVER_FEATURES + 1] = 0;
     words[Word.QUEUE_SEL] = 0;
     const count = words[Word.QUEUE_COUNT]!;
-    for (let index = 0; index < count; index++) {
-      const first = queueWord(index, QueueWord.SIZE);
-      words.fill(0, first, first + QUEUE_STRIDE - 1);
-    }
+    for (let index = 0; index < count; index++) this.clearQueue(index);
     Atomics.store(words, Word.INTERRUPT_STATUS, 0);
     Atomics.store(words, Word.ACTIVE, 0);
     Atomics.store(words, Word.STATUS, 0);
+  }
+
+  /** One queue's registers as they are after its reset (§2.6.1). */
+  clearQueue(index: number): void {
+    const first = queueWord(index, QueueWord.SIZE);
+    this.words.fill(0, first, first + QUEUE_STRIDE - 1);
   }
 }
 

@@ -9,8 +9,10 @@ import type { GuestMemory } from "../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../event_loop.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
 import { type DeviceState, QueueWord, Request, Word } from "./device_state.ts";
-import { VirtQueue } from "./queue.ts";
-import { Feature, Interrupt } from "./spec.ts";
+import { PackedQueue } from "./packed_queue.ts";
+import type { VirtQueue } from "./queue.ts";
+import { Feature, type FeatureWords, featureWords, Interrupt } from "./spec.ts";
+import { SplitQueue } from "./split_queue.ts";
 
 /** What an endpoint needs around it. */
 export interface EndpointOptions {
@@ -24,10 +26,14 @@ export interface EndpointOptions {
   raiseInterrupt(): void;
   /** The thread polls between doorbells. */
   polled?: boolean;
+  /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
+  packed?: boolean;
   /** Tells a human why a device needs a reset. */
   log(message: string): void;
 }
 
+/** A packed queue's first position: slot 0, wrap counter 1 (§2.8.1). */
+const PACKED_START = 0x8000;
 /** Lines about a device after which a hostile driver gets no more. */
 const LOG_MAX = 20;
 
@@ -37,8 +43,8 @@ export class Endpoint implements DeviceContext {
   readonly device: VirtioDevice;
   /** The guest's RAM. */
   readonly memory: GuestMemory;
-  /** The device's queues. */
-  readonly queues: readonly VirtQueue[];
+  /** The device's queues; packed ones where the driver has chosen so. */
+  readonly queues: VirtQueue[];
   /** See {@linkcode DeviceContext.polled}. */
   readonly polled: boolean;
   readonly #options: EndpointOptions;
@@ -52,11 +58,9 @@ export class Endpoint implements DeviceContext {
     this.#state = options.state;
     this.memory = options.memory;
     this.polled = options.polled ?? false;
-    this.queues = device.queueSizes.map((size, index) =>
-      new VirtQueue(index, size, options.memory)
-    );
-    for (const queue of this.queues) queue.polled = this.polled;
-    const { deviceId, features, queueSizes, config } = device;
+    this.queues = device.queueSizes.map((_, index) => this.#queue(index));
+    const { deviceId, queueSizes, config } = device;
+    const features = this.#features(device.features);
     this.#state.describe(deviceId, features, queueSizes, config);
     device.attach(this);
   }
@@ -185,6 +189,8 @@ export class Endpoint implements DeviceContext {
         return this.#reset();
       case Request.QUEUE_STOP:
         return this.#stopQueue(words[Word.REQUEST_VALUE]!);
+      case Request.QUEUE_START:
+        return this.#startQueue(words[Word.REQUEST_VALUE]!);
       case Request.CONFIG_WRITE:
         this.device.writeConfig?.(
           words[Word.REQUEST_OFFSET]!,
@@ -195,23 +201,49 @@ export class Endpoint implements DeviceContext {
     }
   }
 
+  /** The device's own features, and those that are the queues'. */
+  #features([low, high]: FeatureWords): FeatureWords {
+    const queues = this.#options.packed ? [Feature.RING_PACKED] : [];
+    const [more, evenMore] = featureWords(Feature.RING_RESET, ...queues);
+    return [(low | more) >>> 0, (high | evenMore) >>> 0];
+  }
+
+  /** Queue `index`, not live yet, of the kind that was negotiated. */
+  #queue(index: number): VirtQueue {
+    const Queue = this.hasFeature(Feature.RING_PACKED)
+      ? PackedQueue
+      : SplitQueue;
+    const existing = this.queues?.[index];
+    if (existing instanceof Queue) return existing;
+    const size = this.device.queueSizes[index]!;
+    const queue = new Queue(index, size, this.memory);
+    queue.polled = this.polled;
+    return queue;
+  }
+
   #activate(): void {
-    const state = this.#state;
-    for (const queue of this.queues) {
-      if (state.queue(queue.index, QueueWord.READY) !== 1) continue;
-      queue.activate({
-        size: state.queue(queue.index, QueueWord.SIZE),
-        desc: state.queueAddress(queue.index, QueueWord.DESC),
-        avail: state.queueAddress(queue.index, QueueWord.DRIVER),
-        used: state.queueAddress(queue.index, QueueWord.DEVICE),
-        eventIdx: this.hasFeature(Feature.EVENT_IDX),
-        indirect: this.hasFeature(Feature.INDIRECT_DESC),
-        nextAvail: 0,
-        nextUsed: 0,
-      });
+    for (const index of this.queues.keys()) {
+      this.queues[index] = this.#queue(index);
+      this.#activateQueue(index);
     }
-    this.checkQueues();
     this.device.activate();
+    this.checkQueues();
+  }
+
+  #activateQueue(index: number): void {
+    const state = this.#state;
+    if (state.queue(index, QueueWord.READY) !== 1) return;
+    const start = this.hasFeature(Feature.RING_PACKED) ? PACKED_START : 0;
+    this.queues[index]!.activate({
+      size: state.queue(index, QueueWord.SIZE),
+      desc: state.queueAddress(index, QueueWord.DESC),
+      avail: state.queueAddress(index, QueueWord.DRIVER),
+      used: state.queueAddress(index, QueueWord.DEVICE),
+      eventIdx: this.hasFeature(Feature.EVENT_IDX),
+      indirect: this.hasFeature(Feature.INDIRECT_DESC),
+      nextAvail: start,
+      nextUsed: start,
+    });
     this.checkQueues();
   }
 
@@ -225,6 +257,14 @@ export class Endpoint implements DeviceContext {
     if (queue === undefined) return;
     this.device.reset(queue);
     queue.deactivate();
+  }
+
+  /** §2.6.1.2: a queue that was reset is set up anew. */
+  #startQueue(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined || queue.live) return;
+    this.#activateQueue(index);
+    this.doorbell(index);
   }
 
   #interrupt(bit: number): void {

@@ -163,6 +163,9 @@ export class MmioTransport {
       case MmioRegister.QueueReady:
         this.#writeQueueReady(value & 1);
         return;
+      case MmioRegister.QueueReset:
+        if (value === 1) this.#writeQueueReset();
+        return;
       case MmioRegister.QueueDescLow:
         this.#setQueueRegister(QueueWord.DESC, value);
         return;
@@ -238,15 +241,31 @@ export class MmioTransport {
     const select = this.#words[Word.QUEUE_SEL]! >>> 0;
     if (select >= this.#words[Word.QUEUE_COUNT]!) return;
     const at = queueWord(select, QueueWord.READY);
-    if (ready === 1 || this.#words[Word.ACTIVE] === 0) {
+    const before = this.#words[at];
+    if (this.#words[Word.ACTIVE] === 0) {
       this.#words[at] = ready;
-      return;
+    } else if (ready === 0) {
+      this.#requestForQueue(Request.QUEUE_STOP, select, 0);
+    } else if (before === 0 && this.#state.hasFeature(Feature.RING_RESET)) {
+      this.#requestForQueue(Request.QUEUE_START, select, 1); // §2.6.1.2
     }
+  }
+
+  /** §2.6.1.1: done when the write returns, so QueueReset always reads 0. */
+  #writeQueueReset(): void {
+    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
+    if (!this.#state.hasFeature(Feature.RING_RESET)) return;
+    this.#requestForQueue(Request.QUEUE_STOP, select, 0);
+    this.#state.clearQueue(select);
+  }
+
+  #requestForQueue(request: number, index: number, ready: number): void {
     if (!this.#lock()) return;
-    this.#words[at] = 0;
+    this.#words[queueWord(index, QueueWord.READY)] = ready;
     if (this.#words[Word.ACTIVE] === 1) {
-      this.#words[Word.REQUEST_VALUE] = select;
-      this.#request(Request.QUEUE_STOP);
+      this.#words[Word.REQUEST_VALUE] = index;
+      this.#request(request);
     }
     this.#unlock();
   }

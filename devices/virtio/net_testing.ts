@@ -81,7 +81,7 @@ export class NetDriver extends MockDriver {
   post(count: number, ...lengths: number[]): void {
     for (let i = 0; i < count; i++) {
       const buffers = lengths.map((length) => this.room(length));
-      const head = this.rx.add(buffers);
+      const head = this.rings[NetQueue.RECEIVE]!.add(buffers);
       if (head < 0) throw new Error("the receive queue is full");
       this.#posted.set(head, buffers);
     }
@@ -109,17 +109,19 @@ export class NetDriver extends MockDriver {
 
   /** Makes a frame available for transmission; rings no doorbell. */
   queueFrame(...pieces: Uint8Array[]): number {
-    return this.tx.add(pieces.map((piece) => this.buffer(piece)));
+    const buffers = pieces.map((piece) => this.buffer(piece));
+    return this.rings[NetQueue.TRANSMIT]!.add(buffers);
   }
 
   /** What the driver gets back of a posted buffer, or undefined. */
   #take(): Uint8Array | undefined {
-    const head = this.rx.poll();
+    const ring = this.rings[NetQueue.RECEIVE]!;
+    const head = ring.poll();
     if (head < 0) return undefined;
     const buffers = this.#posted.get(head);
     if (buffers === undefined) throw new Error(`chain ${head} not posted`);
     this.#posted.delete(head);
     const bytes = buffers.flatMap((buffer) => [...this.bytes(buffer)]);
-    return Uint8Array.from(bytes).subarray(0, this.rx.usedLength);
+    return Uint8Array.from(bytes).subarray(0, ring.usedLength);
   }
 }

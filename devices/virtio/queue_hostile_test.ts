@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { GiB, Layout, MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { ChainPool } from "./chain.ts";
-import { VirtQueue } from "./queue.ts";
+import { SplitQueue } from "./split_queue.ts";
 import {
   DescriptorFlag,
   DriverQueue,
@@ -19,7 +19,7 @@ const TABLE = 0x9_0000;
 interface Pair {
   memory: GuestMemory;
   driver: DriverQueue;
-  queue: VirtQueue;
+  queue: SplitQueue;
 }
 
 /** Lays a queue out, lets `attack` write to it, and says how pop ended. */
@@ -36,7 +36,7 @@ function attacked(
     ...options,
   });
   const pool = new ChainPool(1, 256);
-  const queue = new VirtQueue(0, 256, memory);
+  const queue = new SplitQueue(0, 256, memory);
   queue.activate(driver.state());
   attack({ memory, driver, queue });
   const popped = queue.pop(pool.chains[0]!);
@@ -227,7 +227,7 @@ Deno.test("VirtQueue: avail.idx may be at most the queue size ahead (§2.7.13.3)
 
 Deno.test("VirtQueue: the size must be a power of two up to the maximum (§2.7)", () => {
   using memory = GuestMemory.allocate(RAM, { hugePages: false });
-  const queue = new VirtQueue(0, 256, memory);
+  const queue = new SplitQueue(0, 256, memory);
   const rings = new DriverQueue(memory, { size: 256, address: 0 }).state();
   for (const size of [1, 2, 128, 256]) {
     queue.activate({ ...rings, size });
@@ -242,7 +242,7 @@ Deno.test("VirtQueue: the size must be a power of two up to the maximum (§2.7)"
 
 Deno.test("VirtQueue: rings must be aligned and in RAM (§2.7)", () => {
   using memory = GuestMemory.allocate(RAM, { hugePages: false });
-  const queue = new VirtQueue(0, 256, memory);
+  const queue = new SplitQueue(0, 256, memory);
   const good = new DriverQueue(memory, { size: 16, address: 0x1000 }).state();
   const bad = [
     { desc: good.desc + 8 },

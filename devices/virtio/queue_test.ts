@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { ChainPool } from "./chain.ts";
-import { needEvent, VirtQueue } from "./queue.ts";
+import { needEvent } from "./queue.ts";
+import { SplitQueue } from "./split_queue.ts";
 import {
   type DriverBuffer,
   DriverQueue,
@@ -22,7 +23,7 @@ function queuePair(options: Partial<DriverQueueOptions> = {}) {
     ...options,
   });
   const pool = new ChainPool(1, 256);
-  const queue = new VirtQueue(0, 256, memory);
+  const queue = new SplitQueue(0, 256, memory);
   queue.activate(driver.state());
   assert.equal(queue.broken, undefined);
   return {
@@ -237,7 +238,7 @@ Deno.test("VirtQueue: save and activate go on where the queue was", () => {
   queue.pop(chain);
   queue.push(chain.head, 0);
   queue.publish();
-  const copy = new VirtQueue(0, 256, memory);
+  const copy = new SplitQueue(0, 256, memory);
   copy.activate(structuredClone(queue.save()));
   assert.equal(copy.pop(chain), true);
   assert.equal(chain.head, second);

@@ -29,6 +29,8 @@ export const Feature = {
   INDIRECT_DESC: 28,
   EVENT_IDX: 29,
   VERSION_1: 32,
+  RING_PACKED: 34,
+  RING_RESET: 40,
 } as const;
 
 /** InterruptStatus bits (§4.2.2). */

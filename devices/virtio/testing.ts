@@ -31,7 +31,13 @@ import { DeviceState } from "./device_state.ts";
 import { Endpoint } from "./endpoint.ts";
 import { MmioRegister, MmioTransport } from "./mmio.ts";
 import { Feature, type FeatureWords, featureWords, Status } from "./spec.ts";
-import { type DriverBuffer, DriverQueue, queueBytes } from "./testing_queue.ts";
+import { PackedDriverQueue, packedQueueBytes } from "./testing_packed_queue.ts";
+import {
+  type DriverBuffer,
+  DriverQueue,
+  type DriverRing,
+  queueBytes,
+} from "./testing_queue.ts";
 
 /** How the mock is set up. */
 export interface MockDriverOptions {
@@ -41,6 +47,8 @@ export interface MockDriverOptions {
   doorbellFds?: boolean;
   /** The device's thread polls: {@linkcode MockDriver.turn} plays it. */
   polled?: boolean;
+  /** The device offers packed queues; default: split ones only. */
+  packed?: boolean;
 }
 
 /** How {@linkcode MockDriver.start} sets a device up. */
@@ -82,6 +90,8 @@ export class MockDriver implements Disposable {
   /** The registers as a vCPU sees them. */
   readonly transport: MmioTransport;
   /** The queues that {@linkcode MockDriver.start} has set up. */
+  readonly rings: DriverRing[] = [];
+  /** The same, as far as they are split ones: all of the ring is in sight. */
   readonly queues: DriverQueue[] = [];
   /** How often the device has raised its interrupt. */
   interrupts = 0;
@@ -101,6 +111,7 @@ export class MockDriver implements Disposable {
       memory: this.memory,
       loop: this.loop,
       polled: options.polled,
+      packed: options.packed,
       raiseInterrupt: () => this.interrupts++,
       log: (message) => this.messages.push(message),
     });
@@ -168,21 +179,38 @@ export class MockDriver implements Disposable {
       features && featureWords(...features, Feature.VERSION_1),
     );
     if (!agreed) throw new Error("the device refused the features");
-    this.queues.length = 0;
+    this.#forgetQueues();
     for (const { index, maxSize } of this.endpoint.queues) {
-      this.queues.push(this.setUpQueue(index, queueSize ?? maxSize));
+      const size = queueSize ?? maxSize;
+      if (this.state.hasFeature(Feature.RING_PACKED)) {
+        this.rings.push(this.setUpPackedQueue(index, size));
+      } else {
+        this.queues.push(this.setUpQueue(index, size));
+        this.rings.push(this.queues[index]!);
+      }
     }
     this.addStatus(Status.DRIVER_OK);
   }
 
-  /** Lays queue `index` out in memory and tells the device. */
+  /** Lays split queue `index` out in memory and tells the device. */
   setUpQueue(index: number, size: number): DriverQueue {
     const queue = new DriverQueue(this.memory, {
       index,
       size,
       address: this.allocate(queueBytes(size)),
-      eventIdx: this.state.hasFeature(Feature.EVENT_IDX),
-      indirect: this.state.hasFeature(Feature.INDIRECT_DESC),
+      ...this.#ringFeatures,
+    });
+    this.configureQueue(index, queue);
+    return queue;
+  }
+
+  /** Lays packed queue `index` out in memory and tells the device. */
+  setUpPackedQueue(index: number, size: number): PackedDriverQueue {
+    const queue = new PackedDriverQueue(this.memory, {
+      index,
+      size,
+      address: this.allocate(packedQueueBytes(size)),
+      ...this.#ringFeatures,
     });
     this.configureQueue(index, queue);
     return queue;
@@ -201,7 +229,7 @@ export class MockDriver implements Disposable {
   /** §2.4: writes 0 to the status; the mock's memory may be used anew. */
   reset(): void {
     this.set(MmioRegister.Status, 0);
-    this.queues.length = 0;
+    this.#forgetQueues();
     this.#next = FIRST_ADDRESS;
   }
 
@@ -212,7 +240,7 @@ export class MockDriver implements Disposable {
 
   /** Rings the doorbell of queue `index` if the device wants it. */
   kick(index: number): boolean {
-    const wanted = this.queues[index]!.doorbellWanted();
+    const wanted = this.rings[index]!.doorbellWanted();
     if (wanted) this.ring(index);
     return wanted;
   }
@@ -280,6 +308,18 @@ export class MockDriver implements Disposable {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  get #ringFeatures(): { eventIdx: boolean; indirect: boolean } {
+    return {
+      eventIdx: this.state.hasFeature(Feature.EVENT_IDX),
+      indirect: this.state.hasFeature(Feature.INDIRECT_DESC),
+    };
+  }
+
+  #forgetQueues(): void {
+    this.queues.length = 0;
+    this.rings.length = 0;
   }
 
   #makeDoorbells(count: number): void {

@@ -43,6 +43,36 @@ export interface DriverQueueOptions {
   firstIndex?: number;
 }
 
+/** What split and packed queues have in common to their driver. */
+export interface DriverRing {
+  /** The queue's number. */
+  readonly index: number;
+  /** Number of descriptors. */
+  readonly size: number;
+  /** Guest address of the descriptor table, or of the packed ring. */
+  readonly desc: number;
+  /** Guest address of the driver area. */
+  readonly avail: number;
+  /** Guest address of the device area. */
+  readonly used: number;
+  /** `written` of the last chain that `poll` returned. */
+  readonly usedLength: number;
+  /** Descriptors that no chain has. */
+  readonly freeDescriptors: number;
+  /** The queue as the device's side is told of it. */
+  state(): QueueState;
+  /** Makes a chain available and returns its head; -1 without room. */
+  add(buffers: readonly DriverBuffer[]): number;
+  /** The same through an indirect table at guest address `table`. */
+  addIndirect(buffers: readonly DriverBuffer[], table: number): number;
+  /** Takes the next used chain: its head, or -1. */
+  poll(): number;
+  /** Asks for an interrupt at the next used chain. */
+  armInterrupt(): void;
+  /** True when the device wants a doorbell for what is new since the last time. */
+  doorbellWanted(): boolean;
+}
+
 /** Bytes that a queue of `size` descriptors takes, with all three parts. */
 export function queueBytes(size: number): number {
   return usedOffset(size) + RING_HEADER + 8 * size + 2;
@@ -57,8 +87,8 @@ function usedOffset(size: number): number {
   return (end + 3) & ~3;
 }
 
-/** A queue as its driver sees it. Adding and polling allocate nothing. */
-export class DriverQueue {
+/** A split queue as its driver sees it. Adding and polling allocate nothing. */
+export class DriverQueue implements DriverRing {
   /** The queue's number. */
   readonly index: number;
   /** Number of descriptors. */
