@@ -1,4 +1,4 @@
-/* Ring features, chosen by the words `noevent` and `noindirect`. */
+/* Ring features, without those that the words `noevent`, `noindirect` and `nopacked` forbid. */
 #pragma once
 
 #include <stdint.h>

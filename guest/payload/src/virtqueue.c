@@ -2,12 +2,17 @@
 
 #include "clock.h"
 #include "interrupts.h"
+#include "packed_ring.h"
 #include "x86.h"
 
 enum { INTERRUPT_PATIENCE_US = 100000 };
 
 static bool has_event_idx(const struct virtqueue *queue) {
   return queue->device->features & VIRTIO_F_EVENT_IDX;
+}
+
+static bool is_packed(const struct virtqueue *queue) {
+  return queue->device->features & VIRTIO_F_RING_PACKED;
 }
 
 static volatile uint16_t *used_event(struct virtqueue *queue) {
@@ -20,7 +25,9 @@ static volatile uint16_t *avail_event(struct virtqueue *queue) {
 
 /* Ask for no interrupt: by flag, or by an event index that is always far away. */
 static void suppress_interrupts(struct virtqueue *queue) {
-  if (has_event_idx(queue)) {
+  if (is_packed(queue)) {
+    packed_suppress_interrupts(queue);
+  } else if (has_event_idx(queue)) {
     *used_event(queue) = queue->used_next - 1;
   } else {
     queue->avail.flags = VIRTQ_AVAIL_NO_INTERRUPT;
@@ -29,7 +36,9 @@ static void suppress_interrupts(struct virtqueue *queue) {
 
 /* Ask for an interrupt with the next completion. */
 static void request_interrupt(struct virtqueue *queue) {
-  if (has_event_idx(queue)) {
+  if (is_packed(queue)) {
+    packed_request_interrupt(queue);
+  } else if (has_event_idx(queue)) {
     *used_event(queue) = queue->used_next;
   } else {
     queue->avail.flags = 0;
@@ -49,6 +58,7 @@ static void reset_state(struct virtqueue *queue) {
   queue->free_head = 0;
   queue->free_count = queue->size;
   queue->avail_next = queue->used_next = 0;
+  if (is_packed(queue)) packed_reset(queue);
   suppress_interrupts(queue);
 }
 
@@ -63,9 +73,13 @@ bool virtqueue_init(struct virtqueue *queue, struct virtio_device *device, uint1
   queue->size = maximum < size_limit ? (uint16_t)maximum : size_limit;
   reset_state(queue);
   virtio_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
-  write_address(device, VIRTIO_MMIO_QUEUE_DESC_LOW, queue->desc);
-  write_address(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, &queue->avail);
-  write_address(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, &queue->used);
+  bool packed = is_packed(queue);
+  write_address(device, VIRTIO_MMIO_QUEUE_DESC_LOW,
+                packed ? (volatile void *)queue->packed.ring : queue->desc);
+  write_address(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW,
+                packed ? (volatile void *)&queue->packed.driver_event : &queue->avail);
+  write_address(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW,
+                packed ? (volatile void *)&queue->packed.device_event : &queue->used);
   virtio_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
   return true;
 }
@@ -110,6 +124,11 @@ bool virtqueue_add(struct virtqueue *queue, const struct buffer *buffers, unsign
   unsigned count = readable + writable;
   bool indirect = count > 1 && (queue->device->features & VIRTIO_F_INDIRECT_DESC);
   if (queue->free_count < (indirect ? 1 : count) || count > CHAIN_LENGTH_MAX) return false;
+  queue->avail_next++;
+  if (is_packed(queue)) {
+    packed_add(queue, buffers, readable, count, indirect, token);
+    return true;
+  }
   uint16_t head = queue->free_head;
   if (indirect) {
     add_indirect(queue, buffers, readable, count);
@@ -117,8 +136,7 @@ bool virtqueue_add(struct virtqueue *queue, const struct buffer *buffers, unsign
     add_direct(queue, buffers, readable, count);
   }
   queue->token[head] = token;
-  queue->avail.ring[queue->avail_next % queue->size] = head;
-  queue->avail_next++;
+  queue->avail.ring[(uint16_t)(queue->avail_next - 1) % queue->size] = head;
   return true;
 }
 
@@ -127,15 +145,18 @@ static bool event_passed(uint16_t event, uint16_t new, uint16_t old) {
   return (uint16_t)(new - event - 1) < (uint16_t)(new - old);
 }
 
-void virtqueue_kick(struct virtqueue *queue) {
+/* Publish what was added; true when the device wants the doorbell for it. */
+static bool publish(struct virtqueue *queue) {
   uint16_t old = queue->avail.idx;
   compiler_barrier();
   queue->avail.idx = queue->avail_next;
   store_load_fence();
-  bool wanted = has_event_idx(queue)
-                    ? event_passed(*avail_event(queue), queue->avail_next, old)
-                    : !(queue->used.flags & VIRTQ_USED_NO_NOTIFY);
-  if (!wanted) return;
+  return has_event_idx(queue) ? event_passed(*avail_event(queue), queue->avail_next, old)
+                              : !(queue->used.flags & VIRTQ_USED_NO_NOTIFY);
+}
+
+void virtqueue_kick(struct virtqueue *queue) {
+  if (!(is_packed(queue) ? packed_publish(queue) : publish(queue))) return;
   queue->notifications++;
   virtio_write(queue->device, VIRTIO_MMIO_QUEUE_NOTIFY, queue->index);
 }
@@ -149,6 +170,11 @@ static void free_chain(struct virtqueue *queue, uint16_t head) {
 }
 
 bool virtqueue_take(struct virtqueue *queue, uint16_t *token, uint32_t *length) {
+  if (is_packed(queue)) {
+    bool taken = packed_take(queue, token, length);
+    queue->used_next += taken;
+    return taken;
+  }
   if (queue->used.idx == queue->used_next) return false;
   compiler_barrier();
   volatile struct virtq_used_element *element = &queue->used.ring[queue->used_next % queue->size];
@@ -162,6 +188,7 @@ bool virtqueue_take(struct virtqueue *queue, uint16_t *token, uint32_t *length) 
 }
 
 static bool completed(const struct virtqueue *queue) {
+  if (is_packed(queue)) return packed_completed(queue);
   return queue->used.idx != queue->used_next;
 }
 

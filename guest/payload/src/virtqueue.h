@@ -1,4 +1,4 @@
-/* The split virtqueue, driver side (virtio 1.2 §2.7). */
+/* Virtqueues, driver side (virtio 1.2 §2.6): split ones, and packed ones where negotiated. */
 #pragma once
 
 #include <stdbool.h>
@@ -34,6 +34,26 @@ struct virtq_used {
 };
 enum { VIRTQ_USED_NO_NOTIFY = 1 };
 
+/* §2.8.13 */
+struct pvirtq_desc {
+  uint64_t address;
+  uint32_t length;
+  uint16_t id, flags;
+};
+enum { PVIRTQ_DESC_AVAIL = 1 << 7, PVIRTQ_DESC_USED = 1 << 15 };
+
+struct packed_ring {
+  /* Shared with the device. */
+  volatile struct pvirtq_desc ring[QUEUE_SIZE_MAX] __attribute__((aligned(64)));
+  volatile uint32_t driver_event, device_event; /* §2.8.14 */
+
+  uint16_t next, used_next; /* ring slots */
+  bool next_wrap, used_wrap;
+  uint16_t unpublished, held_slot, held_flags;
+  uint16_t slots[QUEUE_SIZE_MAX]; /* that a buffer id takes */
+  uint16_t free_ids[QUEUE_SIZE_MAX], free_id_count;
+};
+
 /* How a driver learns of completions. */
 enum wait_mode { WAIT_POLLING, WAIT_INTERRUPTS };
 
@@ -48,13 +68,14 @@ struct virtqueue {
   volatile struct virtq_avail avail __attribute__((aligned(64)));
   volatile struct virtq_used used __attribute__((aligned(64)));
   struct virtq_desc indirect[QUEUE_SIZE_MAX][CHAIN_LENGTH_MAX] __attribute__((aligned(64)));
+  struct packed_ring packed; /* instead of the first three, with RING_PACKED */
 
   struct virtio_device *device;
   enum wait_mode wait;
   uint16_t index, size;
   uint16_t free_head, free_count;
-  uint16_t avail_next;     /* next avail index; published by virtqueue_kick */
-  uint16_t used_next;      /* next used index to look at */
+  uint16_t avail_next;     /* chains added; the next avail index, published by virtqueue_kick */
+  uint16_t used_next;      /* chains taken; the next used index to look at */
   uint16_t token[QUEUE_SIZE_MAX];
   uint32_t notifications;   /* doorbells rung, for the curious */
   uint32_t lost_interrupts; /* completions that should have interrupted, and didn't */
