@@ -234,7 +234,8 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
   for (const { module, options } of config.devices ?? []) {
-    devices.push({ ...place(), kind: "module", module, options });
+    const name = module;
+    devices.push({ ...place(), kind: "module", name, module, options });
   }
   return devices;
 }
@@ -246,7 +247,8 @@ function openDrive(drive: Drive, stack: DisposableStack) {
     direct: drive.direct,
   });
   stack.defer(() => closeRawImage(image));
-  return { kind: "blk", image, id: drive.drive_id } as const;
+  const id = drive.drive_id;
+  return { kind: "blk", name: id, image, id } as const;
 }
 
 function openNetwork(network: NetworkInterface, stack: DisposableStack) {
@@ -257,5 +259,5 @@ function openNetwork(network: NetworkInterface, stack: DisposableStack) {
     headerSize: NET_HEADER_SIZE,
   });
   stack.defer(() => closeFd(tap.fd));
-  return { kind: "net", tap, mac } as const;
+  return { kind: "net", name: network.iface_id, tap, mac } as const;
 }

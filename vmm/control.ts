@@ -11,6 +11,7 @@ export const Command = { RUN: 0, PAUSE: 1, STOP: 2 } as const;
 
 const VCPU_COMMAND = 0;
 const DEVICE_COMMAND = 1;
+const MESSAGES = 2;
 const VCPUS = 16;
 const VCPU_STRIDE = 16;
 const TID = 0;
@@ -53,10 +54,19 @@ export class Control {
     return Atomics.load(this.#words, DEVICE_COMMAND);
   }
 
-  /** Sets it and wakes a paused device worker; else signal its eventfd. */
+  /** Sets it; then signal the worker's eventfd. */
   set deviceCommand(command: number) {
     Atomics.store(this.#words, DEVICE_COMMAND, command);
-    Atomics.notify(this.#words, DEVICE_COMMAND);
+  }
+
+  /** There are messages for the device worker; then signal its eventfd. */
+  announceMessages(): void {
+    Atomics.store(this.#words, MESSAGES, 1);
+  }
+
+  /** True when messages were announced since this was last asked. */
+  takeMessages(): boolean {
+    return Atomics.exchange(this.#words, MESSAGES, 0) === 1;
   }
 
   /** True once the machine ends. Cheap: it's asked in waiting loops. */
@@ -67,11 +77,6 @@ export class Control {
   /** Blocks the calling vCPU thread while the command is PAUSE. */
   waitWhileVcpusPaused(): void {
     Atomics.wait(this.#words, VCPU_COMMAND, Command.PAUSE);
-  }
-
-  /** Blocks the device worker while the command is PAUSE. */
-  waitWhileDevicesPaused(): void {
-    Atomics.wait(this.#words, DEVICE_COMMAND, Command.PAUSE);
   }
 
   /** The thread of vCPU `id`; 0 before it has started. */

@@ -22,9 +22,16 @@ Deno.test("Control: nobody waits unless the command is PAUSE", () => {
   for (const command of [Command.RUN, Command.STOP]) {
     control.vcpuCommand = command;
     control.waitWhileVcpusPaused();
-    control.deviceCommand = command;
-    control.waitWhileDevicesPaused();
   }
+});
+
+Deno.test("Control: announced messages are taken once", () => {
+  const control = new Control();
+  assert.equal(control.takeMessages(), false);
+  control.announceMessages();
+  control.announceMessages();
+  assert.equal(control.takeMessages(), true);
+  assert.equal(control.takeMessages(), false);
 });
 
 Deno.test("Control: each vCPU has words of its own", () => {

@@ -20,6 +20,7 @@ import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { Vm } from "../ffi/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
+import { DeviceCommands } from "./device_channel.ts";
 import type {
   DeviceSpec,
   DeviceWorkerStart,
@@ -56,14 +57,18 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
 class DeviceThread implements Disposable {
   readonly #control: Control;
   readonly #controlFd: number;
+  readonly #commands: DeviceCommands;
   readonly #loop = new EventLoop();
   readonly #endpoints: Endpoint[] = [];
   readonly #eventFds: EventFd[] = [];
   readonly #window: PollWindow;
+  // Watches only what may happen while the devices are paused.
+  readonly #paused = new EventLoop();
 
   constructor(start: DeviceWorkerStart, devices: VirtioDevice[]) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
+    this.#commands = new DeviceCommands(start.commands, this.#control);
     this.#window = new PollWindow(start.pollMicroseconds);
     const memory = GuestMemory.attach(start.memory);
     const vm = new Vm(start.vmFd, 0);
@@ -71,6 +76,7 @@ class DeviceThread implements Disposable {
       this.#add(spec, devices[index]!, memory, vm, start.packed)
     );
     this.#loop.watch(start.controlFd, this);
+    this.#paused.watch(start.controlFd, this);
   }
 
   /** Serves the devices until the main isolate says stop. */
@@ -81,7 +87,7 @@ class DeviceThread implements Disposable {
       if (command === Command.STOP) return;
       if (command === Command.PAUSE) {
         post({ type: "paused" });
-        control.waitWhileDevicesPaused();
+        while (control.deviceCommand === Command.PAUSE) this.#paused.turn(-1);
       } else {
         this.#pollThenSleep();
       }
@@ -139,15 +145,20 @@ class DeviceThread implements Disposable {
     return work;
   }
 
-  /** The control eventfd: a command, or a request of a transport. */
+  /** The control eventfd: run or pause, a transport's request, commands. */
   ready(): void {
     drainEventFd(this.#controlFd);
     for (const endpoint of this.#endpoints) endpoint.serve();
+    this.#commands.serve(
+      (device, command) => this.#endpoints[device]!.command(command),
+      (answer) => post({ type: "answer", answer }),
+    );
   }
 
   [Symbol.dispose](): void {
     for (const endpoint of this.#endpoints) endpoint.close();
     this.#loop.close();
+    this.#paused.close();
     for (const eventFd of this.#eventFds) eventFd.close();
   }
 

@@ -11,6 +11,7 @@ import { kickThread } from "../ffi/signals.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
+import { DeviceChannel } from "./device_channel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
@@ -43,6 +44,7 @@ const HALT_CHECK = 1000;
 export class Machine {
   readonly #control: Control;
   readonly #controlFd: EventFd;
+  readonly #channel: DeviceChannel;
   readonly #parts: MachineParts;
   readonly #options: MachineOptions;
   readonly #vcpus: WorkerThread[];
@@ -68,6 +70,9 @@ export class Machine {
     this.#resources = resources;
     this.#control = new Control();
     this.#controlFd = resources.use(new EventFd());
+    const wake = () => this.#controlFd.signal();
+    this.#channel = new DeviceChannel(this.#control, wake);
+    resources.defer(() => this.#channel.close("the machine has ended"));
     this.#serialIrq = resources.use(new EventFd());
     // Their modules load while the kernel does.
     const { cpus } = machineSize(config);
@@ -179,6 +184,21 @@ export class Machine {
     this.#pushInput();
   }
 
+  /**
+   * Sends a device a command, and returns what it answers: plain data, in the
+   * device's own words ({@linkcode VirtioDevice.command}). Before the start it
+   * waits, and a paused machine's devices answer, too.
+   *
+   * @param device what the configuration calls it: a `drive_id`, an
+   * `iface_id`, a module's URL
+   * @throws {VireoError} no such device, or its objection
+   */
+  async command(device: string, command: unknown): Promise<unknown> {
+    const index = this.#parts.devices.findIndex(({ name }) => name === device);
+    if (index < 0) throw new VireoError(`this machine has no ${device}`);
+    return await this.#channel.send(index, command);
+  }
+
   /** `await using` support. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
@@ -199,12 +219,13 @@ export class Machine {
     this.#devices.post({
       control: this.#control.shared,
       controlFd: this.#controlFd.fd,
+      commands: this.#channel.port,
       vmFd: vm.fd,
       memory: memory.handles(),
       devices,
       pollMicroseconds,
       packed,
-    });
+    }, [this.#channel.port]);
   }
 
   /** Starts the devices, and throws what is wrong with them. */
@@ -229,6 +250,8 @@ export class Machine {
       case "booted":
         this.#options.onBooted?.(performance.now() - this.#startTime);
         return;
+      case "answer":
+        return this.#channel.answered(message.answer);
       case "log":
         this.#options.onLog?.(message.message);
         return;

@@ -25,9 +25,31 @@ export interface MachineEnd {
   message?: string;
 }
 
+/** A command for a device, on its way to the device worker. */
+export interface DeviceCommand {
+  /** Names the command in its {@linkcode CommandAnswer}. */
+  id: number;
+  /** The device, in the order of windows. */
+  device: number;
+  /** Plain data, for {@linkcode VirtioDevice.command}. */
+  command: unknown;
+}
+
+/** What a device answers: a value, or an objection. */
+export interface CommandAnswer {
+  /** The command's. */
+  id: number;
+  /** Plain data. */
+  value?: unknown;
+  /** Why the command was not carried out. */
+  error?: string;
+}
+
 /** A device for the device worker to make. */
 export type DeviceSpec =
   & {
+    /** What the configuration calls it. */
+    name: string;
     /** The device's registers. */
     state: SharedArrayBuffer;
     /** Guest address of its virtio-mmio window. */
@@ -47,6 +69,8 @@ export interface DeviceWorkerStart {
   control: SharedArrayBuffer;
   /** eventfd: a command or a transport's request waits. */
   controlFd: number;
+  /** {@linkcode DeviceCommand}s come here; announced by the control words. */
+  commands: MessagePort;
   /** The VM's descriptor. */
   vmFd: number;
   /** The guest's RAM. */
@@ -89,5 +113,6 @@ export type WorkerMessage =
   | { type: "booted" }
   | { type: "paused" }
   | { type: "stopped" }
+  | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }
   | { type: "end"; end: MachineEnd };

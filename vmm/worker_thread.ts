@@ -37,9 +37,12 @@ export class WorkerThread {
     };
   }
 
-  /** Gives the worker its start message. */
-  post(message: DeviceWorkerStart | VcpuWorkerStart): void {
-    this.#worker.postMessage(message);
+  /** Gives the worker its start message, and what it transfers. */
+  post(
+    message: DeviceWorkerStart | VcpuWorkerStart,
+    transfer: Transferable[] = [],
+  ): void {
+    this.#worker.postMessage(message, transfer);
   }
 
   /** The next message of this type. */

@@ -21,6 +21,8 @@ export interface DeviceContext {
   hasFeature(bit: number): boolean;
   /** Shows pushed chains to the driver, with an interrupt if it wants one. */
   publish(queue: VirtQueue): void;
+  /** The configuration space as the driver reads it. */
+  readonly config: Uint8Array;
   /** Tells the driver that the configuration space changed (§2.5). */
   configChanged(change: (config: Uint8Array) => void): void;
   /** The device can't go on until it is reset (§2.1.2). */
@@ -61,6 +63,11 @@ export interface VirtioDevice {
   arm?(): boolean;
   /** The driver wrote to the configuration space. */
   writeConfig?(offset: number, size: number, value: number): void;
+  /**
+   * A command from outside the guest, in the device's own words: plain data,
+   * and so is what it returns. What it throws is told to who sent it.
+   */
+  command?(command: unknown): unknown;
   /** Releases what the device holds; it was reset before. */
   close(): void;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import { Events } from "../../ffi/epoll.ts";
+import { VireoError } from "../../ffi/vireo_error.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../event_loop.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
@@ -124,6 +125,18 @@ export class Endpoint implements DeviceContext {
     }
   }
 
+  /** Passes a command from outside the guest to the device. */
+  command(command: unknown): unknown {
+    if (this.device.command === undefined) {
+      throw new VireoError(
+        `virtio device ${this.device.deviceId}: no commands`,
+      );
+    }
+    const answer = this.device.command(command);
+    this.checkQueues(); // the device may have looked at its queues
+    return answer;
+  }
+
   /** Resets and closes the device. */
   close(): void {
     this.#reset();
@@ -138,6 +151,11 @@ export class Endpoint implements DeviceContext {
   /** See {@linkcode DeviceContext.publish}. */
   publish(queue: VirtQueue): void {
     if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER);
+  }
+
+  /** See {@linkcode DeviceContext.config}. */
+  get config(): Uint8Array {
+    return this.#state.config;
   }
 
   /** See {@linkcode DeviceContext.configChanged}. */

@@ -1,0 +1,122 @@
+/**
+ * Commands to devices, and their answers: for what the machine's owner changes
+ * while the guest runs, such as a balloon's target.
+ *
+ * The device worker sits in `epoll_wait` and never returns to its event loop,
+ * so it takes commands from a message port by hand when the control eventfd
+ * has woken it. Answers are ordinary messages of the worker.
+ *
+ * @module
+ */
+import type * as WorkerThreads from "node:worker_threads";
+import { VireoError } from "../ffi/vireo_error.ts";
+import type { Control } from "./control.ts";
+import type { CommandAnswer, DeviceCommand } from "./messages.ts";
+
+/** The main isolate's end. */
+export class DeviceChannel {
+  /** The other end, to be transferred to the device worker. */
+  readonly port: MessagePort;
+  readonly #port: MessagePort;
+  readonly #control: Control;
+  readonly #wake: () => void;
+  readonly #open: Map<number, PromiseWithResolvers<unknown>> = new Map();
+  #closed: string | undefined;
+  #next = 0;
+
+  /** A channel to the worker that `wake` wakes. */
+  constructor(control: Control, wake: () => void) {
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    this.port = port2;
+    this.#control = control;
+    this.#wake = wake;
+  }
+
+  /**
+   * Sends `command`, plain data, to device `device`, in the order of windows.
+   * A device that has not been made yet gets it when it is.
+   *
+   * @throws {VireoError} what the device objects to; or the machine ended
+   */
+  send(device: number, command: unknown): Promise<unknown> {
+    const answer = Promise.withResolvers<unknown>();
+    if (this.#closed !== undefined) {
+      answer.reject(new VireoError(this.#closed));
+      return answer.promise;
+    }
+    const id = this.#next++;
+    this.#open.set(id, answer);
+    this.#port.postMessage({ id, device, command } satisfies DeviceCommand);
+    this.#control.announceMessages();
+    this.#wake();
+    return answer.promise;
+  }
+
+  /** The device worker has answered. */
+  answered({ id, value, error }: CommandAnswer): void {
+    const answer = this.#open.get(id);
+    this.#open.delete(id);
+    if (error === undefined) answer?.resolve(value);
+    else answer?.reject(new VireoError(error));
+  }
+
+  /** No answer comes any more, for the reason `reason`. */
+  close(reason: string): void {
+    this.#closed = reason;
+    this.#port.close();
+    for (const { reject } of this.#open.values()) {
+      reject(new VireoError(reason));
+    }
+    this.#open.clear();
+  }
+}
+
+/** The device worker's end. */
+export class DeviceCommands {
+  readonly #port: MessagePort;
+  readonly #control: Control;
+  #receive: typeof WorkerThreads.receiveMessageOnPort | undefined;
+
+  /** Takes commands from the transferred port. */
+  constructor(port: MessagePort, control: Control) {
+    this.#port = port;
+    this.#control = control;
+  }
+
+  /**
+   * Carries out what waits: `run` returns the answer, or throws the objection.
+   */
+  serve(
+    run: (device: number, command: unknown) => unknown,
+    answer: (answer: CommandAnswer) => void,
+  ): void {
+    if (!this.#control.takeMessages()) return;
+    for (
+      let message = this.#take();
+      message !== undefined;
+      message = this.#take()
+    ) {
+      const { id, device, command } = message;
+      try {
+        answer({ id, value: run(device, command) });
+      } catch (error) {
+        answer({ id, error: error instanceof Error ? error.message : "" });
+      }
+    }
+  }
+
+  #take(): DeviceCommand | undefined {
+    this.#receive ??= receiver();
+    const port = this.#port as unknown as WorkerThreads.MessagePort;
+    return this.#receive(port)?.message;
+  }
+}
+
+/** Loaded at the first command: it takes some 10 ms. */
+function receiver(): typeof WorkerThreads.receiveMessageOnPort {
+  const { process } = globalThis as unknown as {
+    process: { getBuiltinModule(name: string): typeof WorkerThreads };
+  };
+  return process.getBuiltinModule("node:worker_threads").receiveMessageOnPort;
+}
