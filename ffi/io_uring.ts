@@ -49,6 +49,9 @@ const IORING_OP_FSYNC = 3;
 const IORING_FSYNC_DATASYNC = 1;
 const IOSQE_FIXED_FILE = 1;
 
+/** `RWF_NOWAIT`: an operation that would have to wait gives EAGAIN. */
+export const RWF_NOWAIT = 8;
+
 // struct io_uring_sqe as 32-bit words.
 const SQE_WORDS = 16;
 const Sqe = {
@@ -89,6 +92,8 @@ export class IoUring {
   readonly #cqes: number;
   readonly #sqFlags: number;
   readonly #cqFlags: number;
+  readonly #file: number; // what SQEs name: an index or a descriptor
+  readonly #fileFlags: number;
   #tail = 0;
   #unsubmitted = 0;
 
@@ -97,9 +102,11 @@ export class IoUring {
    *
    * @param file the descriptor that every operation is for
    * @param entries a power of two
+   * @param registered saves a look-up per operation; but the kernel then holds
+   *   the file for a moment longer than the process lives
    * @throws {SystemError} ENOSYS or EPERM where the host forbids io_uring
    */
-  constructor(file: number, entries: number) {
+  constructor(file: number, entries: number, registered = true) {
     const params = new DataView(new ArrayBuffer(PARAMS_SIZE));
     this.#fd = setUp(entries, params);
     using undo = new DisposableStack(); // unless all goes well
@@ -143,7 +150,9 @@ export class IoUring {
     // Submission slot n always holds SQE n.
     for (let i = 0; i < this.entries; i++) this.#words[(array >> 2) + i] = i;
     this.#tail = this.#words[this.#sqTail]!;
-    this.#register(IORING_REGISTER_FILES, file, "file");
+    if (registered) this.#register(IORING_REGISTER_FILES, file, "file");
+    this.#file = registered ? 0 : file;
+    this.#fileFlags = registered ? IOSQE_FIXED_FILE << 8 : 0;
     undo.move();
   }
 
@@ -178,14 +187,27 @@ export class IoUring {
    * @param tag comes back from {@linkcode IoUring.next}; 32 bits
    * @param iovecs host address of `count` iovecs
    * @param offset in the file, in bytes
+   * @param flags such as {@linkcode RWF_NOWAIT}
    */
-  readv(tag: number, iovecs: number, count: number, offset: number): void {
-    this.#queue(IORING_OP_READV, tag, iovecs, count, offset, 0);
+  readv(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    flags = 0,
+  ): void {
+    this.#queue(IORING_OP_READV, tag, iovecs, count, offset, flags);
   }
 
   /** Queues `pwritev`; parameters as in {@linkcode IoUring.readv}. */
-  writev(tag: number, iovecs: number, count: number, offset: number): void {
-    this.#queue(IORING_OP_WRITEV, tag, iovecs, count, offset, 0);
+  writev(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    flags = 0,
+  ): void {
+    this.#queue(IORING_OP_WRITEV, tag, iovecs, count, offset, flags);
   }
 
   /** Queues `fdatasync`: covers the writes that completed before it. */
@@ -212,6 +234,13 @@ export class IoUring {
       if (code === Errno.EAGAIN || code === Errno.EBUSY) return;
       if (code !== Errno.EINTR) check(count, "io_uring_enter");
     }
+  }
+
+  /** Takes back the operations that the kernel has not taken. */
+  discard(): void {
+    this.#tail = (this.#tail - this.#unsubmitted) | 0;
+    this.#unsubmitted = 0;
+    Atomics.store(this.#words, this.#sqTail, this.#tail);
   }
 
   /** Blocks until at least one completion is there. */
@@ -266,8 +295,8 @@ export class IoUring {
   ): void {
     const sqes = this.#sqes;
     const base = (this.#tail & this.#sqMask) * SQE_WORDS;
-    sqes[base + Sqe.opcode_flags] = opcode | (IOSQE_FIXED_FILE << 8);
-    sqes[base + Sqe.fd] = 0;
+    sqes[base + Sqe.opcode_flags] = opcode | this.#fileFlags;
+    sqes[base + Sqe.fd] = this.#file;
     sqes[base + Sqe.off] = offset;
     sqes[base + Sqe.off + 1] = offset / TWO_32;
     sqes[base + Sqe.addr] = address;

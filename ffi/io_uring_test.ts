@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Errno } from "./errno.ts";
 import { EventFd } from "./eventfd.ts";
 import { closeFd, Open, openFd } from "./file.ts";
-import { IoUring } from "./io_uring.ts";
+import { IoUring, RWF_NOWAIT } from "./io_uring.ts";
 import { Mapping } from "./mmap.ts";
 import { descriptorsOfProcess } from "./mmap_testing.ts";
 
@@ -24,10 +24,10 @@ class RingSetup implements Disposable {
   readonly #iovecs = new BigUint64Array(this.memory.buffer);
   #iovec = 0;
 
-  constructor(entries = 8, flags: number = Open.RDWR) {
+  constructor(entries = 8, flags: number = Open.RDWR, registered = true) {
     Deno.writeFileSync(this.path, this.content);
     this.fd = openFd(this.path, flags, "file");
-    this.ring = new IoUring(this.fd, entries);
+    this.ring = new IoUring(this.fd, entries, registered);
   }
 
   /** Iovecs for ranges of `bytes`; the address of the first. */
@@ -187,4 +187,51 @@ Deno.test("IoUring: close leaves no descriptor", () => {
     using _ = new RingSetup();
   }
   assert.equal(descriptorsOfProcess().size, before);
+});
+
+Deno.test("io_uring: works on a file that is not registered, too", () => {
+  using setup = new RingSetup(8, Open.RDWR, false);
+  const { ring, bytes, content } = setup;
+  ring.readv(5, setup.iovecs([8192, 100]), 1, 300);
+  ring.submit();
+  assert.deepEqual(setup.next(), [5, 100]);
+  assert.deepEqual(bytes.slice(8192, 8292), content.slice(300, 400));
+});
+
+Deno.test("io_uring: what was not submitted can be taken back", () => {
+  using setup = new RingSetup();
+  const { ring, bytes, content } = setup;
+  for (let round = 0; round < 20; round++) {
+    ring.readv(1, setup.iovecs([8192, 16]), 1, 0);
+    ring.readv(2, setup.iovecs([8192, 16]), 1, 16);
+    ring.discard();
+    assert.equal(ring.unsubmitted, 0);
+    ring.readv(3, setup.iovecs([12288, 16]), 1, 32 + round);
+    ring.submit();
+    assert.deepEqual(setup.next(), [3, 16]);
+    assert.equal(ring.next(), -1);
+    const expected = content.slice(32 + round, 48 + round);
+    assert.deepEqual(bytes.slice(12288, 12304), expected);
+  }
+  assert.deepEqual(bytes.slice(8192, 8208), new Uint8Array(16));
+});
+
+Deno.test("io_uring: NOWAIT on a pipe without data is EAGAIN at once", () => {
+  const nonblock = 0o4000;
+  const ends = new Int32Array(2);
+  const library = Deno.dlopen("libc.so.6", {
+    pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  });
+  assert.equal(library.symbols.pipe2(ends, nonblock), 0);
+  library.close();
+  using memory = new Mapping(4096);
+  const ring = new IoUring(ends[0]!, 4, false);
+  const iovec = new BigUint64Array(memory.buffer, 0, 2);
+  iovec.set([BigInt(memory.address + 64), 16n]);
+  ring.readv(9, memory.address, 1, 0, RWF_NOWAIT);
+  ring.submit();
+  assert.deepEqual([ring.next(), ring.result], [9, -Errno.EAGAIN]);
+  ring.close();
+  closeFd(ends[0]!);
+  closeFd(ends[1]!);
 });

@@ -9,7 +9,7 @@ import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { SerialState } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
-import { NET_HEADER_SIZE } from "../devices/virtio/net.ts";
+import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
 import { openTap } from "../ffi/tap.ts";

@@ -5,18 +5,36 @@
  * @module
  */
 
+/** One frame's bytes in memory. */
+export interface Frame {
+  /** Host address of the iovecs. */
+  readonly iovecs: number;
+  /** The same as a pointer, made once. */
+  readonly pointer: Deno.PointerValue;
+  /** Number of iovecs. */
+  readonly count: number;
+}
+
 /** A source and sink of frames. */
 export interface NetBackend {
   /** Becomes readable when a frame waits. */
   readonly fd: number;
   /** The largest IP packet, in bytes. */
   readonly mtu: number;
+  /** The most frames of one {@linkcode NetBackend.send}. */
+  readonly batch: number;
   /**
-   * Sends one frame from `count` iovecs at `iovecs`. Bytes, or -errno; -EAGAIN when there is no room now.
+   * What became of each frame of the last {@linkcode NetBackend.send}: its
+   * bytes, or -errno. -EAGAIN: there was no room, the frame is the caller's
+   * to send again.
    */
-  send(iovecs: Deno.PointerValue, count: number): number;
+  readonly results: Int32Array;
+  /** Sends the first `count` of `frames`, in their order. */
+  send(frames: readonly Frame[], count: number): void;
   /** Receives one frame. Bytes, or -errno; -EAGAIN when none waits. */
-  receive(iovecs: Deno.PointerValue, count: number): number;
+  receive(frame: Frame): number;
   /** What the guest takes: `TapOffload` bits. False when refused. */
   setOffload(offload: number): boolean;
+  /** Releases what the backend made for itself. */
+  close(): void;
 }

@@ -15,7 +15,7 @@ import {
   readIovecs,
   scatter,
 } from "../../guest/testing_iovecs.ts";
-import type { NetBackend } from "./backend.ts";
+import type { Frame, NetBackend } from "./backend.ts";
 
 /** A backend that keeps what the guest sends, and sends what it is told to. */
 export class MemoryNet implements NetBackend {
@@ -25,6 +25,8 @@ export class MemoryNet implements NetBackend {
   readonly mtu: number;
   /** Frames from the guest, with their headers. */
   readonly sent: Uint8Array<ArrayBuffer>[] = [];
+  /** How many frames each {@linkcode NetBackend.send} had. */
+  readonly batches: number[] = [];
   /** Frames for the guest that it has not taken. */
   readonly waiting: Uint8Array[] = [];
   /** Frames that can be sent before the backend has no room. */
@@ -37,6 +39,10 @@ export class MemoryNet implements NetBackend {
   offload = -1;
   /** Offloads that are refused, as a TAP refuses TSO without checksums. */
   refuse: (offload: number) => boolean = () => false;
+  /** See {@linkcode NetBackend.batch}. */
+  readonly batch = 8;
+  /** See {@linkcode NetBackend.results}. */
+  readonly results: Int32Array = new Int32Array(this.batch);
   readonly #memory: GuestMemory;
   readonly #readable = new EventFd();
   #spill: Iovec | undefined;
@@ -56,7 +62,12 @@ export class MemoryNet implements NetBackend {
   }
 
   /** See {@linkcode NetBackend.send}. */
-  send(iovecs: Deno.PointerValue, count: number): number {
+  send(frames: readonly Frame[], count: number): void {
+    this.batches.push(count);
+    for (let i = 0; i < count; i++) this.results[i] = this.#send(frames[i]!);
+  }
+
+  #send({ iovecs, count }: Frame): number {
     const ranges = readIovecs(iovecs, count)
       .map((iovec) => guestBytes(this.#memory, iovec));
     const failure = this.failures.shift();
@@ -69,7 +80,7 @@ export class MemoryNet implements NetBackend {
   }
 
   /** See {@linkcode NetBackend.receive}; as a TAP does, it cuts frames off. */
-  receive(iovecs: Deno.PointerValue, count: number): number {
+  receive({ iovecs, count }: Frame): number {
     this.receives++;
     const targets = this.#targets(iovecs, count);
     const failure = this.failures.shift();
@@ -101,7 +112,7 @@ export class MemoryNet implements NetBackend {
    * device's own, always the same. Anything else throws.
    */
   #targets(
-    iovecs: Deno.PointerValue,
+    iovecs: number,
     count: number,
   ): Uint8Array<ArrayBuffer>[] {
     const given = readIovecs(iovecs, count);

@@ -4,7 +4,7 @@ import { Errno } from "../../ffi/errno.ts";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { MemoryNet } from "../net/testing.ts";
-import { NetFeature } from "./net.ts";
+import { NetFeature } from "./net_spec.ts";
 import {
   assertFrames,
   frame,

@@ -5,7 +5,7 @@ import { openTap, type Tap } from "../../ffi/tap.ts";
 import { canUseTap, TestNamespace } from "../../ffi/tap_testing.ts";
 import { TapBackend } from "../net/tap.ts";
 import { MmioRegister } from "./mmio.ts";
-import { NET_HEADER_SIZE, NetConfig, NetFeature } from "./net.ts";
+import { NET_HEADER_SIZE, NetConfig, NetFeature } from "./net_spec.ts";
 import { MAC, NetDriver, PLAIN } from "./net_testing.ts";
 import type { StartOptions } from "./testing.ts";
 

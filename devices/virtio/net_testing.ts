@@ -6,7 +6,8 @@
  */
 import assert from "node:assert/strict";
 import type { NetBackend } from "../net/backend.ts";
-import { Net, NET_HEADER_SIZE, NetFeature, NetQueue } from "./net.ts";
+import { Net } from "./net.ts";
+import { NET_HEADER_SIZE, NetFeature, NetQueue } from "./net_spec.ts";
 import { Feature } from "./spec.ts";
 import {
   MockDriver,

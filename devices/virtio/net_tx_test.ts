@@ -7,7 +7,7 @@ import { GuestMemory } from "../../guest/memory.ts";
 import { TapBackend } from "../net/tap.ts";
 import { MemoryNet, SocketPair } from "../net/testing.ts";
 import { MmioRegister } from "./mmio.ts";
-import { NetConfig, NetFeature } from "./net.ts";
+import { NetConfig, NetFeature } from "./net_spec.ts";
 import { assertFrames, frame, MAC, NetDriver, PLAIN } from "./net_testing.ts";
 import { Feature, Interrupt } from "./spec.ts";
 import type { StartOptions } from "./testing.ts";
@@ -117,6 +117,33 @@ Deno.test("net TX: EAGAIN keeps the frame, and it goes on in order when there is
     assert.equal(driver.kick(1), true, "doorbells are wanted again");
     assert.equal(net.sent.length, 11);
   }
+});
+
+Deno.test("net TX: the backend gets whole batches, and no frame waits for a full one", () => {
+  using setup = setUp({ features: PLAIN });
+  const { net, driver } = setup;
+  const sent = Array.from({ length: 20 }, (_, i) => frame(60 + i, i));
+  const heads = sent.map((bytes) => driver.queueFrame(bytes));
+  driver.ring(1);
+  assert.deepEqual(net.batches, [8, 8, 4]);
+  assertFrames(net.sent, sent);
+  assert.deepEqual(completed(driver), heads);
+});
+
+Deno.test("net TX: frames without room within a batch are sent before newer ones", () => {
+  using setup = setUp({ features: PLAIN });
+  const { net, driver } = setup;
+  // A backend may have taken a frame behind one that it had no room for.
+  const { EAGAIN } = Errno;
+  net.failures.push(0, EAGAIN, 0, EAGAIN, EAGAIN);
+  const sent = Array.from({ length: 12 }, (_, i) => frame(60, i));
+  const heads = sent.map((bytes) => driver.queueFrame(bytes));
+  driver.ring(1);
+  driver.turn();
+  const order = [5, 6, 7, 1, 3, 4, 8, 9, 10, 11];
+  assertFrames(net.sent, order.map((i) => sent[i]!));
+  const given = [0, 2, ...order].map((i) => heads[i]!);
+  assert.deepEqual(completed(driver), given);
 });
 
 Deno.test("net TX: a frame that the backend refuses is lost, as on a wire", () => {

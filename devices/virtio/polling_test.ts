@@ -6,7 +6,7 @@ import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { BlkType } from "./blk.ts";
 import { BlkDriver } from "./blk_testing.ts";
-import { NetFeature } from "./net.ts";
+import { NetFeature } from "./net_spec.ts";
 import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
 import { Feature, Status } from "./spec.ts";
 

@@ -7,6 +7,7 @@
  */
 import { Mapping } from "../../ffi/mmap.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
+import type { Frame } from "../net/backend.ts";
 import { type DescriptorChain, IOVEC_SIZE } from "./chain.ts";
 
 /** readv(2) takes no more iovecs. */
@@ -19,7 +20,7 @@ const TWO_32 = 0x1_0000_0000;
  * Behind the buffers, one more iovec leads to memory of our own, the spill:
  * it takes the end of a frame that is larger than what is posted.
  */
-export class RxWindow {
+export class RxWindow implements Frame {
   /** Chains that wait for a frame. */
   chains = 0;
   /** Bytes of those chains, as far as one readv reaches. */
@@ -74,10 +75,15 @@ export class RxWindow {
     return this.#heads[this.#firstChain]!;
   }
 
+  /** Host address of the iovecs. */
+  get iovecs(): number {
+    return this.#mapping.address + this.#firstIovec * IOVEC_SIZE;
+  }
+
   /** The iovecs as an FFI pointer, made once per position. */
   get pointer(): Deno.PointerValue {
     return this.#pointers[this.#firstIovec] ??= Deno.UnsafePointer.create(
-      BigInt(this.#mapping.address + this.#firstIovec * IOVEC_SIZE),
+      BigInt(this.iovecs),
     );
   }
 

@@ -1,0 +1,126 @@
+/**
+ * One pair of a network device's queues (virtio 1.2 §5.1.2), and the backend
+ * that it exchanges frames with.
+ *
+ * @module
+ */
+import { Events } from "../../ffi/epoll.ts";
+import type { Watcher } from "../event_loop.ts";
+import type { NetBackend } from "../net/backend.ts";
+import type { DeviceContext } from "./device.ts";
+import { NetReceiver } from "./net_receiver.ts";
+import { NetTransmitter } from "./net_transmitter.ts";
+import type { VirtQueue } from "./queue.ts";
+
+/** A receive queue, a transmit queue, and their backend. */
+export class NetPair implements Watcher {
+  readonly #index: number;
+  readonly #backend: NetBackend;
+  readonly #onLinkDown: () => void;
+  readonly #receiver: NetReceiver;
+  readonly #transmitter: NetTransmitter;
+  #context!: DeviceContext;
+  #interest = 0; // what the backend's descriptor is watched for
+  #linkUp = true;
+
+  /** Pair `index`; `onLinkDown` hears once that the backend is gone. */
+  constructor(index: number, backend: NetBackend, onLinkDown: () => void) {
+    this.#index = index;
+    this.#backend = backend;
+    this.#onLinkDown = onLinkDown;
+    this.#receiver = new NetReceiver(backend);
+    this.#transmitter = new NetTransmitter(backend);
+  }
+
+  /** Once, before the guest runs. */
+  attach(context: DeviceContext): void {
+    this.#context = context;
+    context.watch(this.#backend.fd, this, 0);
+  }
+
+  /**
+   * The driver is ready.
+   *
+   * @param frameMax bytes that a received frame with its header may have
+   * @param mergeable a received frame may spread over several buffers
+   */
+  activate(frameMax: number, mergeable: boolean): void {
+    this.#receiver.activate(frameMax, mergeable);
+    this.#receive();
+  }
+
+  /** The driver rang the doorbell of one of the two queues. */
+  notify(queue: VirtQueue): void {
+    if (queue === this.#transmitQueue) this.#transmit();
+    else this.#receive();
+  }
+
+  /** The backend has frames, or room again, or is gone. */
+  ready(events: number): void {
+    if (events & (Events.ERR | Events.HUP)) return this.#linkDown();
+    if (events & Events.OUT) {
+      this.#watch(this.#interest & ~Events.OUT);
+      this.#transmit();
+    }
+    if (events & Events.IN) this.#receive();
+  }
+
+  /** Lets go of both queues, or of `queue`. */
+  reset(queue?: VirtQueue): void {
+    if (queue === undefined || queue === this.#receiveQueue) {
+      this.#receiver.reset();
+      this.#watch(this.#interest & ~Events.IN);
+    }
+    if (queue === undefined || queue === this.#transmitQueue) {
+      this.#transmitter.reset();
+      this.#watch(this.#interest & ~Events.OUT);
+    }
+  }
+
+  /** Releases what the pair and its backend hold. */
+  close(): void {
+    if (this.#linkUp) this.#context.unwatch(this.#backend.fd);
+    this.#receiver.close();
+    this.#transmitter.close();
+    this.#backend.close();
+  }
+
+  get #receiveQueue(): VirtQueue {
+    return this.#context.queues[2 * this.#index]!;
+  }
+
+  get #transmitQueue(): VirtQueue {
+    return this.#context.queues[2 * this.#index + 1]!;
+  }
+
+  #transmit(): void {
+    const queue = this.#transmitQueue;
+    if (!queue.live) return;
+    const waits = !this.#transmitter.run(queue, this.#context, this.#linkUp);
+    if (waits) this.#watch(this.#interest | Events.OUT);
+  }
+
+  #receive(): void {
+    const queue = this.#receiveQueue;
+    if (!queue.live || !this.#linkUp) return;
+    // Without buffers, frames wait in the backend until the driver posts some.
+    const wanted = this.#receiver.run(queue, this.#context);
+    this.#watch(
+      wanted ? this.#interest | Events.IN : this.#interest & ~Events.IN,
+    );
+  }
+
+  #linkDown(): void {
+    this.#linkUp = false;
+    this.#context.unwatch(this.#backend.fd);
+    this.#onLinkDown();
+    // There will never be room for the frames that wait: they are lost.
+    this.#transmit();
+  }
+
+  #watch(events: number): void {
+    if (events === this.#interest || !this.#linkUp) return;
+    this.#interest = events;
+    this.#context.modifyWatch(this.#backend.fd, events);
+  }
+}
