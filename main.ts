@@ -85,6 +85,7 @@ function program(): Command {
       collect,
       [],
     )
+    .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")

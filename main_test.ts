@@ -134,6 +134,13 @@ Deno.test({
     await refuses(/not a size/, ...memory("lots"));
     await refuses(/cpus: 0 is not 1 to 32/, "boot", PAYLOAD, "--cpus", "0");
     await refuses(/not a whole number/, "boot", PAYLOAD, "--cpus", "two");
+    await refuses(
+      /--acpi yes: not one of auto, on, off/,
+      "boot",
+      PAYLOAD,
+      "--acpi",
+      "yes",
+    );
   },
 });
 

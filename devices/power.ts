@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SLP_TYP_S5 } from "../guest/layout.ts";
 import { ByteDevice } from "./bus.ts";
 
 /** Ports of {@linkcode SleepRegisters}: control, then status. */
@@ -17,9 +18,6 @@ const SLEEP_CONTROL = 0;
 const SLP_TYP_SHIFT = 2;
 const SLP_TYP_MASK = 0x7;
 const SLP_EN = 0x20;
-
-/** `SLP_TYP` of soft-off: what `\_S5` in the DSDT must hold. */
-export const SLP_TYP_S5 = 5;
 
 /** What the power registers ask of the machine. */
 export interface PowerHooks {

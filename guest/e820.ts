@@ -8,7 +8,7 @@ import { Layout } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 
 /** Address range types. */
-export const E820 = { RAM: 1, RESERVED: 2 } as const;
+export const E820 = { RAM: 1, RESERVED: 2, ACPI: 3 } as const;
 
 /** One range of guest physical memory. */
 export interface E820Entry {
@@ -22,8 +22,8 @@ export interface E820Entry {
 
 /**
  * The map of a guest with this RAM, lowest address first. From the EBDA (MP
- * table) to 1 MiB (ACPI tables, BIOS) everything is reserved, so that a
- * kernel keeps its hands off; the MMIO hole is simply not there.
+ * table) on everything is reserved, so that a kernel keeps its hands off; then
+ * ACPI tables up to 1 MiB. The MMIO hole is simply not there.
  */
 export function memoryMap(memory: GuestMemory): E820Entry[] {
   const map: E820Entry[] = [];
@@ -36,7 +36,8 @@ export function memoryMap(memory: GuestMemory): E820Entry[] {
       continue;
     }
     add(guestAddress, Math.min(end, Layout.EBDA), E820.RAM);
-    add(Layout.EBDA, Layout.HIGH_MEMORY, E820.RESERVED);
+    add(Layout.EBDA, Layout.ACPI, E820.RESERVED);
+    add(Layout.ACPI, Layout.HIGH_MEMORY, E820.ACPI);
     add(Layout.HIGH_MEMORY, end, E820.RAM);
   }
   return map;

@@ -78,8 +78,13 @@ export const Port = {
   RESET: 0xcf9,
 } as const;
 
+/** `SLP_TYP` of soft-off: the sleep control register's, and `_S5`'s. */
+export const SLP_TYP_S5 = 5;
+
 /** Global system interrupts: pins of the I/O APIC. */
 export const Gsi = {
+  /** The power button, on the line of a keyboard that isn't there. */
+  POWER_BUTTON: 1,
   /** COM1. */
   SERIAL: 4,
   /** The first virtio-mmio device; device n has 5 + n. */

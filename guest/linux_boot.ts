@@ -35,10 +35,13 @@ export interface LinuxBootOptions {
   kernelEnd: number;
   /** The initial RAM disk. */
   initrd?: BootFile;
+  /** Guest address of the ACPI RSDP, when there are ACPI tables. */
+  rsdp?: number;
 }
 
 /** Offsets in `struct boot_params`; those from 0x1f1 are `setup_header`. */
 const BootParams = {
+  ACPI_RSDP_ADDR: 0x070,
   E820_ENTRIES: 0x1e8,
   BOOT_FLAG: 0x1fe,
   HEADER: 0x202,
@@ -93,7 +96,7 @@ export function setUpLinux(
   const initrd = options.initrd === undefined
     ? undefined
     : loadInitrd(memory, options.initrd, options.kernelEnd);
-  return writeBootParams(memory, initrd);
+  return writeBootParams(memory, initrd, options.rsdp);
 }
 
 /**
@@ -166,6 +169,7 @@ export function loadInitrd(
 export function writeBootParams(
   memory: GuestMemory,
   initrd?: PlacedInitrd,
+  rsdp = 0,
 ): number {
   const params = memory.view(Layout.BOOT_PARAMS, BootParams.SIZE);
   const u8 = (offset: number, value: number) => params.setUint8(offset, value);
@@ -174,6 +178,7 @@ export function writeBootParams(
   const u32 = (offset: number, value: number) =>
     params.setUint32(offset, value, true);
 
+  params.setBigUint64(BootParams.ACPI_RSDP_ADDR, BigInt(rsdp), true);
   u16(BootParams.BOOT_FLAG, Value.BOOT_FLAG);
   u32(BootParams.HEADER, Value.HEADER);
   u16(BootParams.VERSION, Value.VERSION);

@@ -28,7 +28,8 @@ Deno.test("memoryMap: RAM ends at the EBDA and goes on at 1 MiB", () => {
   using memory = GuestMemory.allocate(RAM);
   assert.deepEqual(memoryMap(memory), [
     { address: 0, size: 0x9fc00, type: E820.RAM },
-    { address: 0x9fc00, size: 0x60400, type: E820.RESERVED },
+    { address: 0x9fc00, size: 0x40400, type: E820.RESERVED },
+    { address: 0xe0000, size: 0x20000, type: E820.ACPI },
     { address: 0x100000, size: RAM - MiB, type: E820.RAM },
   ]);
 });
@@ -36,7 +37,7 @@ Deno.test("memoryMap: RAM ends at the EBDA and goes on at 1 MiB", () => {
 Deno.test("memoryMap: RAM beyond 3 GiB is above 4 GiB, and the hole is no RAM", () => {
   using memory = GuestMemory.allocate(4 * GiB);
   const map = memoryMap(memory);
-  assert.deepEqual(map.slice(2), [
+  assert.deepEqual(map.slice(3), [
     { address: MiB, size: 3 * GiB - MiB, type: E820.RAM },
     { address: 4 * GiB, size: GiB, type: E820.RAM },
   ]);
@@ -72,6 +73,15 @@ Deno.test("boot_params: the setup header says what the boot protocol wants", () 
   assert.equal(u32(0x238), 2047, "cmdline_size");
   // sanitize_boot_params() clears most fields when the sentinel is set.
   assert.equal(params.getUint8(0x1ef), 0, "sentinel");
+});
+
+Deno.test("boot_params: acpi_rsdp_addr is the RSDP's address, or 0", () => {
+  using memory = GuestMemory.allocate(RAM);
+  const address = () => memory.view(0x7000, 4096).getBigUint64(0x070, true);
+  writeBootParams(memory, undefined, 0xe_0000);
+  assert.equal(address(), 0xe_0000n);
+  writeBootParams(memory);
+  assert.equal(address(), 0n);
 });
 
 Deno.test("boot_params: the E820 table holds the memory map", () => {

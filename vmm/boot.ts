@@ -19,6 +19,7 @@ import type { MachineEnd } from "./messages.ts";
 import {
   BUSYBOX,
   NO_ROOT,
+  parseAcpi,
   parseCount,
   parseDevice,
   parseDisk,
@@ -47,6 +48,8 @@ export interface BootOptions {
   net: string[];
   /** Modules of virtio devices: paths or URLs. */
   device: string[];
+  /** How the guest finds its devices: `auto`, `on`, `off`. */
+  acpi?: string;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
@@ -86,6 +89,7 @@ async function machineConfig(
     "machine-config": {
       vcpu_count: parseCount("--cpus", options.cpus),
       mem_size_mib: parseMemory(options.memory),
+      acpi: options.acpi === undefined ? undefined : parseAcpi(options.acpi),
       poll_us: options.pollUs === undefined
         ? undefined
         : parseCount("--poll-us", options.pollUs),

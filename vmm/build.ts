@@ -14,6 +14,8 @@ import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
 import { openTap } from "../ffi/tap.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
+import { kernelHasAcpi } from "../guest/acpi/support.ts";
+import { writeAcpiTables } from "../guest/acpi/tables.ts";
 import { loadElf } from "../guest/elf_loader.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
 import { setUpLinux } from "../guest/linux_boot.ts";
@@ -29,6 +31,7 @@ import {
   machineSize,
   type NetworkInterface,
   pollMicroseconds,
+  usesAcpi,
   type VmConfig,
 } from "./config.ts";
 import { vcpuCpuid } from "./cpuid.ts";
@@ -130,17 +133,19 @@ function loadGuest(
 ): ReturnType<typeof bootRegisters> {
   const source = config["boot-source"];
   const kernel = loadElf(memory, source.kernel_image_path);
+  const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
   const bootParams = setUpLinux(memory, {
-    commandLine: commandLine(config, devices),
+    commandLine: commandLine(config, acpi ? [] : devices),
     kernelEnd: kernel.end,
     initrd: source.initrd_path,
+    rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio: devices }) : undefined,
   });
   writeBootTables(memory);
   writeMpTable(memory, cpus);
   return bootRegisters(kernel.entry, bootParams);
 }
 
-/** The user's words, the root disk, and where the devices are. */
+/** The user's words, the root disk, and where these devices are. */
 function commandLine(
   config: VmConfig,
   devices: readonly DeviceSpec[],

@@ -33,6 +33,12 @@ export interface MachineConfig {
   poll_us?: number;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`); default false. */
   packed_rings?: boolean;
+  /**
+   * How the guest finds its devices. `on`: in ACPI tables. `off`: on its
+   * command line, with the processors in an MP table. Default `auto`: by
+   * ACPI when the kernel has it, and `boot_args` no `acpi=off`.
+   */
+  acpi?: "auto" | "on" | "off";
 }
 
 /** A virtio block device on a raw image. */
@@ -126,6 +132,30 @@ export function pollMicroseconds(config: VmConfig): number {
     throw new VireoError(`poll-us: ${poll_us} is not 0 to ${MAX_POLL}`);
   }
   return microseconds;
+}
+
+/**
+ * Whether the guest is to find its devices by ACPI; else it is by the command
+ * line, and never both ways: it would have each device twice.
+ *
+ * @param kernelHasAcpi asked only when it depends on the kernel
+ */
+export function usesAcpi(
+  config: VmConfig,
+  kernelHasAcpi: () => boolean,
+): boolean {
+  const { acpi = "auto" } = config["machine-config"] ?? {};
+  switch (acpi) {
+    case "on":
+    case "off":
+      return acpi === "on";
+    case "auto": {
+      const args = config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS;
+      return !/(^| )acpi=off( |$)/.test(args) && kernelHasAcpi();
+    }
+    default:
+      throw new VireoError(`acpi: "${acpi}" is not one of auto, on, off`);
+  }
 }
 
 /** Refuses more devices than there are windows and interrupts. */

@@ -8,6 +8,7 @@ import {
   macAddress,
   type MachineConfig,
   machineSize,
+  usesAcpi,
   type VmConfig,
 } from "./config.ts";
 
@@ -106,4 +107,26 @@ Deno.test("macAddress: made from the name, it is unicast, local and stays", () =
 Deno.test("DEFAULT_BOOT_ARGS: a console, and a way to end the machine", () => {
   assert.match(DEFAULT_BOOT_ARGS, /console=ttyS0/);
   assert.match(DEFAULT_BOOT_ARGS, /reboot=k panic=-1/);
+});
+
+Deno.test("usesAcpi: as the kernel has it, unless told on or off", () => {
+  const uses = (machine: MachineConfig, kernel: boolean, boot_args?: string) =>
+    usesAcpi({
+      "boot-source": { kernel_image_path: "vmlinux", boot_args },
+      "machine-config": machine,
+    }, () => kernel);
+  for (const kernel of [false, true]) {
+    assert.equal(uses({}, kernel), kernel);
+    assert.equal(uses({ acpi: "auto" }, kernel), kernel);
+    assert.equal(uses({ acpi: "on" }, kernel), true);
+    assert.equal(uses({ acpi: "off" }, kernel), false);
+  }
+  assert.equal(uses({}, true, "quiet acpi=off"), false, "the guest won't");
+  assert.equal(uses({ acpi: "on" }, true, "acpi=off"), true, "our user knows");
+  assert.equal(uses({}, true, "acpi=offset noacpi=off"), true);
+  const acpi = "yes" as "on";
+  assert.throws(() => uses({ acpi }, true), {
+    name: "VireoError",
+    message: 'acpi: "yes" is not one of auto, on, off',
+  });
 });

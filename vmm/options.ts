@@ -51,6 +51,16 @@ export function parseCount(option: string, text: string): number {
 }
 
 /**
+ * How the guest finds its devices: {@linkcode MachineConfig.acpi}.
+ *
+ * @throws {VireoError} when it is none of its values
+ */
+export function parseAcpi(text: string): "auto" | "on" | "off" {
+  if (text === "auto" || text === "on" || text === "off") return text;
+  throw new VireoError(`--acpi ${text}: not one of auto, on, off`);
+}
+
+/**
  * A disk from `FILE[,ro][,direct]`.
  *
  * @throws {VireoError} when a word after the file is unknown
