@@ -15,7 +15,7 @@ import { alternate, best, type Outcome } from "./pairs.ts";
 import { QEMU, qemu, qemuDiskVariants, qemuNetworkVariants } from "./qemu.ts";
 import { othersLine, table } from "./report.ts";
 import { type Row, selectRows } from "./rows.ts";
-import { vireo, vireoCommandLine } from "./vireo.ts";
+import { type Settings, vireo, vireoCommandLine } from "./vireo.ts";
 
 interface Options {
   only: string[];
@@ -104,6 +104,7 @@ function candidates(row: Row, peers: Peers, wanted: string[]): Vmm[] | string {
     const polling = row.measure.kind === "bench" && row.measure.polling;
     return [cVmm(peers.c.vmm, polling === true)];
   }
+  if (row.peer === "vireo") return [vireo(pollingOf(row))];
   if (peers.qemu !== true) return peers.qemu;
   if (row.measure.kind !== "bench") return [qemu()];
   const { network, words } = row.measure;
@@ -120,10 +121,16 @@ function obstacle({ measure }: Row, peers: Peers): string | undefined {
   if (frames && typeof peers.c === "string") return peers.c;
 }
 
-function vireoFor({ measure }: Row): Vmm {
+function vireoFor(row: Row): Vmm {
+  const { measure, settings } = row;
   return measure.kind === "start" && measure.program === "command-line"
     ? vireoCommandLine()
-    : vireo(measure.kind !== "bench" || measure.polling !== false);
+    : vireo({ ...pollingOf(row), ...settings });
+}
+
+function pollingOf({ measure }: Row): Settings {
+  const sleeps = measure.kind === "bench" && measure.polling === false;
+  return sleeps ? { poll_us: 0 } : {};
 }
 
 async function runRow(

@@ -4,6 +4,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/vireo_error.ts";
+import type { Settings } from "./vireo.ts";
 
 /** Which of the payload's figures counts, and how it is shown. */
 export interface Metric {
@@ -21,10 +22,12 @@ export interface Row {
   name: string;
   /** For readers. */
   title: string;
-  /** Against whom. */
-  peer: "c" | "qemu";
+  /** Against whom; `vireo` is Vireo without the row's settings. */
+  peer: "c" | "qemu" | "vireo";
   /** The ratio of Vireo to the peer that is to be reached. */
   goal: { ratio: number; atMost: boolean };
+  /** Settings of Vireo that are on trial. */
+  settings?: Settings;
   /** What is measured. */
   measure: BenchRow | StartRow | MemoryRow;
 }
@@ -159,8 +162,8 @@ const LARGE = ["65214", "gso"];
 /** 4 MiB of large frames, as a TCP window is. */
 const LARGE_QUEUE = 64;
 
-/** All rows, in the order of the table. */
-export const ROWS: readonly Row[] = [
+/** Rows of the table against C and QEMU. */
+const PEER_ROWS: readonly Row[] = [
   exit("mmio-read@0", "MMIO read exit", 1.1),
   exit("mmio-read@3", "MMIO read exit", 1.1),
   exit("pio-read@0", "PIO read exit", 1.1),
@@ -285,6 +288,28 @@ export const ROWS: readonly Row[] = [
     goal: atMost(1),
     measure: { kind: "memory", key: "pss" },
   },
+];
+
+/** A row of the table, with settings on trial against Vireo without them. */
+function trial(name: string, suffix: string, settings: Settings): Row {
+  const row = PEER_ROWS.find((row) => row.name === name)!;
+  return {
+    ...row,
+    name: `${suffix}-${name}`,
+    title: `${row.title}, ${suffix} against without`,
+    peer: "vireo",
+    goal: { ...row.goal, ratio: 1 },
+    settings,
+  };
+}
+
+const PACKED: Settings = { packed_rings: true };
+
+/** All rows, in the order of the table. */
+export const ROWS: readonly Row[] = [
+  ...PEER_ROWS,
+  ...["doorbell-polling", "read-qd1", "read-qd32", "read-qd32-irq", "net-tx"]
+    .map((name) => trial(name, "packed", PACKED)),
 ];
 
 /** The rows whose names are, or begin with, one of `names`; all for none. */

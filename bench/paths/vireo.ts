@@ -22,18 +22,24 @@ export const PAYLOAD: string = join(
   "payload.elf",
 );
 
-/** Vireo through its library; `polling` is adaptive where nothing is said. */
-export function vireo(polling = true): Vmm {
+/** A part of `machine-config`: `{ poll_us: 0 }`. */
+export type Settings = NonNullable<VmConfig["machine-config"]>;
+
+/** Vireo through its library. */
+export function vireo(settings: Settings = {}): Vmm {
+  const words = Object.entries(settings).map(([key, value]) =>
+    `${key}=${value}`
+  );
   return {
     name: "vireo",
-    settings: polling ? "defaults" : "poll_us=0",
+    settings: words.join(" ") || "defaults",
     command: (guest) => [
       Deno.execPath(),
       "run",
       "-A",
       "--cached-only",
       PROGRAM,
-      JSON.stringify(configOf(guest, polling)),
+      JSON.stringify(configOf(guest, settings)),
     ],
   };
 }
@@ -50,14 +56,11 @@ export function vireoCommandLine(): Vmm {
   };
 }
 
-function configOf(guest: Guest, polling: boolean): VmConfig {
+function configOf(guest: Guest, settings: Settings): VmConfig {
   const { words, memory, disk, network } = guest;
   return {
     "boot-source": { kernel_image_path: PAYLOAD, boot_args: words },
-    "machine-config": {
-      mem_size_mib: memory,
-      ...(!polling && { poll_us: 0 }),
-    },
+    "machine-config": { mem_size_mib: memory, ...settings },
     drives: disk
       ? [{
         drive_id: "scratch",
