@@ -1,5 +1,5 @@
 /**
- * The command line: `vireo boot`, `vireo demo`, `vireo prepare`.
+ * The command line: `vireo boot`, `vireo run`, `vireo demo`, `vireo prepare`.
  *
  * @module
  */
@@ -33,6 +33,13 @@ tap0; ip link set tap0 up; then
 
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
+
+const RUN_HELP = `
+FILE is JSON in the format of Firecracker's --config-file; docs/configuration.md
+has all keys, and those that Vireo adds. Relative paths in it are relative to
+the working directory. examples/vm.json is one to begin with.
+
+Console and exit status are as with "boot".`;
 
 const DEMO_HELP = `
 Boots Vireo's own small guest, whose drivers write, flush, read and verify a
@@ -93,6 +100,14 @@ function program(): Command {
     .action(async (kernel: string | undefined, options: BootOptions) => {
       const { boot } = await import("./vmm/boot.ts");
       Deno.exitCode = await boot({ ...options, kernel });
+    });
+  vireo.command("run")
+    .description("Run the machine that a configuration file describes.")
+    .requiredOption("--config <file>", "the configuration, in JSON")
+    .addHelpText("after", RUN_HELP)
+    .action(async ({ config }: { config: string }) => {
+      const { run } = await import("./vmm/run.ts");
+      Deno.exitCode = await run(config);
     });
   vireo.command("demo")
     .description("Show disk and network working, in two seconds.")

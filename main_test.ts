@@ -150,6 +150,44 @@ Deno.test("vireo: unknown commands and options get one line", async () => {
   await refuses(/argument missing/, "boot", "--disk");
 });
 
+Deno.test("vireo run: what is wrong with a file gets a line that names it", () =>
+  inScratch(async (dir) => {
+    await refuses(/--config.*not specified/, "run");
+    await refuses(
+      /configuration ".*none.json": no such file/,
+      ...["run", "--config", `${dir}/none.json`],
+    );
+    const file = async (text: string, message: RegExp) => {
+      Deno.writeTextFileSync(`${dir}/vm.json`, text);
+      await refuses(message, "run", "--config", `${dir}/vm.json`);
+    };
+    await file('{"a": 1,}', /vm\.json:1:9: no comma is allowed before "}"/);
+    await file("[]", /vm\.json: a list is not an object/);
+    const source = `"boot-source": {"kernel_image_path": "${PAYLOAD}"}`;
+    await file(`{${source}, "drivs": []}`, /drivs: .*did you mean "drives"\?/);
+    await file(
+      `{${source}, "machine-config": {"vcpu_count": 33}}`,
+      /machine-config\.vcpu_count: 33 is not 1 to 32/,
+    );
+  }));
+
+Deno.test({
+  name: "vireo run: the payload, as a file describes it" + KVM_MISSING,
+  ignore: noKvm,
+  fn: () =>
+    inScratch(async (dir) => {
+      const boot = { kernel_image_path: PAYLOAD, boot_args: "hello" };
+      const config = { "boot-source": boot, "machine-config": {} };
+      Deno.writeTextFileSync(`${dir}/vm.json`, JSON.stringify(config));
+      const { code, stdout, stderr } = await vireo(
+        ...["run", "--config", `${dir}/vm.json`],
+      );
+      assert.match(stdout, /^payload: hello/);
+      assert.equal(stderr, "");
+      assert.equal(code, 0);
+    }),
+});
+
 Deno.test({
   name: "vireo boot: each TAP that can't be used gets its own line" +
     (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]"),
@@ -206,7 +244,7 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");
   assert.equal(all.code, 0);
-  for (const name of ["boot", "demo", "prepare"]) {
+  for (const name of ["boot", "run", "demo", "prepare"]) {
     assert.match(all.stdout, new RegExp(`^  ${name} `, "m"));
     const help = await vireo(name, "--help");
     assert.equal(help.code, 0);

@@ -1,10 +1,9 @@
 /**
- * `vireo boot`: a machine on this process's standard input and output.
+ * `vireo boot`: the machine that the command line asks for.
  *
  * @module
  */
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
-import { VireoError } from "../ffi/errno.ts";
 import { Kvm } from "../ffi/kvm.ts";
 import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
 import {
@@ -13,9 +12,7 @@ import {
   machineSize,
   type VmConfig,
 } from "./config.ts";
-import { ExecStream, execWord, makeNonce } from "./exec.ts";
-import { Machine } from "./machine.ts";
-import type { MachineEnd } from "./messages.ts";
+import { execWord, makeNonce } from "./exec.ts";
 import {
   BUSYBOX,
   NO_ROOT,
@@ -26,7 +23,7 @@ import {
   parseMemory,
   parseNet,
 } from "./options.ts";
-import { Terminal } from "./terminal.ts";
+import { Session } from "./session.ts";
 
 /** The command line of `vireo boot`, as words. */
 export interface BootOptions {
@@ -58,9 +55,6 @@ export interface BootOptions {
   quiet?: boolean;
 }
 
-/** Signals that end the machine, and the exit status they give. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
-
 /**
  * Boots, connects the console, and waits for the end.
  *
@@ -70,7 +64,10 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 export async function boot(options: BootOptions): Promise<number> {
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
-  const session = new Session(options, nonce);
+  const session = new Session(nonce, {
+    quiet: options.quiet,
+    exec: options.exec !== undefined,
+  });
   return await session.run(config);
 }
 
@@ -144,80 +141,4 @@ function bootArgs(options: BootOptions, nonce: string): string {
     if (/^[\w.+-]+$/.test(type)) words.push(`TERM=${type}`);
   }
   return words.join(" ");
-}
-
-/** One boot on this process's standard streams. */
-class Session {
-  readonly #quiet: boolean;
-  readonly #exec: boolean;
-  readonly #stream: ExecStream;
-
-  constructor(options: BootOptions, nonce: string) {
-    this.#quiet = options.quiet ?? false;
-    this.#exec = options.exec !== undefined;
-    const log = (bytes: Uint8Array) => {
-      if (!this.#quiet) writeAll(Deno.stderr, bytes);
-    };
-    const output = (bytes: Uint8Array) => writeAll(Deno.stdout, bytes);
-    this.#stream = new ExecStream(nonce, this.#exec ? log : output, output);
-  }
-
-  /** Runs a machine and returns the exit status. */
-  async run(config: VmConfig): Promise<number> {
-    await using machine = await Machine.create(config, {
-      onOutput: (bytes) => this.#stream.push(bytes),
-      onLog: (message) => console.error(`vireo: ${message}`),
-    });
-    let signalled: number | undefined;
-    using stack = new DisposableStack();
-    for (const [name, status] of Object.entries(SIGNALS)) {
-      const stop = () => {
-        signalled = status;
-        machine.stop();
-      };
-      Deno.addSignalListener(name as Deno.Signal, stop);
-      stack.defer(() => Deno.removeSignalListener(name as Deno.Signal, stop));
-    }
-    if (!this.#exec) {
-      const terminal = stack.use(new Terminal());
-      terminal.feed({
-        input: (bytes) => machine.input(bytes),
-        quit: () => void machine.stop(),
-        say: (text) => console.error(`\r\nvireo: ${text}\r`),
-      });
-    }
-    machine.start();
-    const end = await machine.wait();
-    stack.dispose();
-    this.#stream.flush();
-    return signalled ?? this.#exitStatus(end);
-  }
-
-  #exitStatus(end: MachineEnd): number {
-    if (end.reason === "error" || end.reason === "triple-fault") {
-      console.error(`vireo: ${end.message}`);
-      return this.#stream.status || 1;
-    }
-    if (!this.#exec) return 0;
-    if (this.#stream.status !== undefined) return this.#stream.status;
-    throw new VireoError(
-      this.#stream.began
-        ? `--exec: the guest ended (${end.reason}) before the commands did`
-        : `--exec: the guest ended (${end.reason}) before the commands ran; ` +
-          "they need the prepared root image" +
-          (this.#quiet ? "; without --quiet its log is shown" : ""),
-    );
-  }
-}
-
-/** Writes everything; a closed pipe is the reader's choice, not an error. */
-function writeAll(
-  stream: { writeSync(p: Uint8Array): number },
-  bytes: Uint8Array,
-): void {
-  try {
-    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-  }
 }

@@ -27,10 +27,12 @@ import {
   checkDeviceCount,
   DEFAULT_BOOT_ARGS,
   type Drive,
+  drivesInOrder,
   macAddress,
   machineSize,
   type NetworkInterface,
   pollMicroseconds,
+  rootWords,
   usesAcpi,
   type VmConfig,
 } from "./config.ts";
@@ -75,7 +77,7 @@ export function buildMachine(
   config: VmConfig,
   serialIrq: number,
 ): MachineParts {
-  const { cpus, memory: memorySize } = machineSize(config);
+  const { cpus, threads, memory: memorySize } = machineSize(config);
   checkDeviceCount(config);
   using stack = new DisposableStack();
   using kvm = new Kvm();
@@ -86,7 +88,13 @@ export function buildMachine(
   vm.irqfd(serialIrq, Gsi.SERIAL);
   const registers = loadGuest(config, devices, memory, cpus);
   const vcpuStack = stack.use(new DisposableStack());
-  const vcpus = createVcpus(kvm, vm, cpus, registers, vcpuStack);
+  const vcpus = createVcpus(
+    kvm,
+    vm,
+    { cpus, threads },
+    registers,
+    vcpuStack,
+  );
   const resources = stack.move();
   return {
     vm,
@@ -151,11 +159,8 @@ function commandLine(
   devices: readonly DeviceSpec[],
 ): string {
   const words = [config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS];
-  const drives = config.drives ?? [];
-  const root = drives.findIndex((drive) => drive.is_root_device);
-  if (root >= 0 && !/(^| )root=/.test(words[0]!)) {
-    const mode = drives[root]!.is_read_only ? "ro" : "rw";
-    words.push(`root=/dev/vd${diskLetter(root)} ${mode}`);
+  if (!/(^| )root=/.test(words[0]!)) {
+    words.push(...rootWords(config.drives ?? []));
   }
   const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
   for (const { window, gsi } of devices) {
@@ -165,14 +170,10 @@ function commandLine(
   return words.join(" ");
 }
 
-function diskLetter(index: number): string {
-  return String.fromCharCode("a".charCodeAt(0) + index);
-}
-
 function createVcpus(
   kvm: Kvm,
   vm: Vm,
-  cpus: number,
+  { cpus, threads }: { cpus: number; threads: number },
   registers: ReturnType<typeof bootRegisters>,
   stack: DisposableStack,
 ): number[] {
@@ -182,7 +183,7 @@ function createVcpus(
     // The worker maps its own view; this one is only for the setup.
     using vcpu = new VcpuSetup(vm.createVcpu(cpu), stack);
     vcpu.setUp(
-      vcpuCpuid(supported, { cpu, cpus, tscDeadlineTimer }),
+      vcpuCpuid(supported, { cpu, cpus, threads, tscDeadlineTimer }),
       cpu === 0 ? registers : undefined,
     );
     return vcpu.fd;
@@ -232,7 +233,7 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
     window: virtioWindow(devices.length),
     gsi: virtioGsi(devices.length),
   });
-  for (const drive of config.drives ?? []) {
+  for (const drive of drivesInOrder(config)) {
     devices.push({ ...place(), ...openDrive(drive, stack) });
   }
   for (const network of config["network-interfaces"] ?? []) {
@@ -252,8 +253,10 @@ function openDrive(drive: Drive, stack: DisposableStack) {
     direct: drive.direct,
   });
   stack.defer(() => closeRawImage(image));
-  const id = drive.drive_id;
-  return { kind: "blk", name: id, image, id } as const;
+  const { drive_id: id, cache_type, io_engine } = drive;
+  const flush = cache_type !== "Unsafe";
+  const sync = io_engine === "Sync";
+  return { kind: "blk", name: id, image, id, flush, sync } as const;
 }
 
 function openNetwork(network: NetworkInterface, stack: DisposableStack) {

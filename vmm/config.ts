@@ -25,6 +25,8 @@ export interface MachineConfig {
   vcpu_count?: number;
   /** RAM in MiB, 2 to 65536; default 128. */
   mem_size_mib?: number;
+  /** Two threads per core, as CPUID tells it; `vcpu_count` is then even. */
+  smt?: boolean;
   /**
    * The longest time that the device worker looks for work before it sleeps,
    * in microseconds, while that pays. 0 never polls. Default 50 when
@@ -47,10 +49,25 @@ export interface Drive {
   drive_id: string;
   /** Path of the image or block device. */
   path_on_host: string;
-  /** Adds `root=/dev/vda` (its name) to the command line. */
+  /**
+   * Makes it the first disk, and adds `root=/dev/vda` and `ro` or `rw` to the
+   * command line, unless that says `root=` itself. At most one drive's.
+   */
   is_root_device: boolean;
+  /** The partition of the root device to boot from: `root=PARTUUID=`. */
+  partuuid?: string;
   /** Refuse writes, and never open the image for writing. */
   is_read_only?: boolean;
+  /**
+   * `Writeback`, the default: the guest's flushes reach the host's disk.
+   * `Unsafe`: the guest is offered no flush.
+   */
+  cache_type?: "Unsafe" | "Writeback";
+  /**
+   * `Async`, the default: io_uring where the host has it. `Sync`: each request
+   * is one blocking call.
+   */
+  io_engine?: "Sync" | "Async";
   /** Bypass the host's page cache (`O_DIRECT`). */
   direct?: boolean;
 }
@@ -84,7 +101,7 @@ export interface VmConfig {
   "boot-source": BootSource;
   /** CPUs and memory. */
   "machine-config"?: MachineConfig;
-  /** Disks: vda, vdb, ... in this order. */
+  /** Disks: vda, vdb, ... in this order, but the root device first. */
   drives?: Drive[];
   /** Networks: eth0, eth1, ... in this order. */
   "network-interfaces"?: NetworkInterface[];
@@ -106,11 +123,17 @@ const MAX_POLL = 1_000_000;
 
 const MAX_MEMORY_MIB = 64 * GiB / MiB;
 
-/** CPUs and memory with defaults and within limits. */
+/**
+ * CPUs, threads per core, and bytes of memory, with defaults and within
+ * limits.
+ *
+ * @throws {VireoError} when one is beyond them
+ */
 export function machineSize(
   config: VmConfig,
-): { cpus: number; memory: number } {
-  const { vcpu_count = 1, mem_size_mib = 128 } = config["machine-config"] ?? {};
+): { cpus: number; threads: number; memory: number } {
+  const { vcpu_count = 1, mem_size_mib = 128, smt = false } =
+    config["machine-config"] ?? {};
   if (!Number.isInteger(vcpu_count) || vcpu_count < 1 || vcpu_count > 32) {
     throw new VireoError(`cpus: ${vcpu_count} is not 1 to 32`);
   }
@@ -120,7 +143,39 @@ export function machineSize(
       `memory: ${mem_size_mib} MiB is not within 2 MiB to 64 GiB`,
     );
   }
-  return { cpus: vcpu_count, memory: mem_size_mib * MiB };
+  if (smt && vcpu_count > 1 && vcpu_count % 2 !== 0) {
+    throw new VireoError(
+      `cpus: with smt, ${vcpu_count} is neither 1 nor an even number`,
+    );
+  }
+  const threads = smt && vcpu_count > 1 ? 2 : 1;
+  return { cpus: vcpu_count, threads, memory: mem_size_mib * MiB };
+}
+
+/**
+ * The drives in the order of their names in the guest: the root device is
+ * `vda`, wherever it stands.
+ *
+ * @throws {VireoError} when there is more than one root device
+ */
+export function drivesInOrder({ drives = [] }: VmConfig): Drive[] {
+  const roots = drives.filter((drive) => drive.is_root_device);
+  if (roots.length > 1) {
+    throw new VireoError(
+      `drives: "${roots[0]!.drive_id}" and "${roots[1]!.drive_id}" can't ` +
+        "both be the root device",
+    );
+  }
+  return [...roots, ...drives.filter((drive) => !drive.is_root_device)];
+}
+
+/** The words that `drives` add to the command line; none without a root. */
+export function rootWords(drives: readonly Drive[]): string[] {
+  const root = drives.find((drive) => drive.is_root_device);
+  if (root === undefined) return [];
+  const { partuuid, is_read_only } = root;
+  const where = partuuid ? `PARTUUID=${partuuid}` : "/dev/vda";
+  return [`root=${where}`, is_read_only ? "ro" : "rw"];
 }
 
 /** The polling time that `config` asks for, or the default for this host. */

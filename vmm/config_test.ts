@@ -5,9 +5,12 @@ import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
 import {
   checkDeviceCount,
   DEFAULT_BOOT_ARGS,
+  type Drive,
+  drivesInOrder,
   macAddress,
   type MachineConfig,
   machineSize,
+  rootWords,
   usesAcpi,
   type VmConfig,
 } from "./config.ts";
@@ -17,7 +20,10 @@ function configWith(parts: Partial<VmConfig>): VmConfig {
 }
 
 function size(machine?: MachineConfig): { cpus: number; memory: number } {
-  return machineSize(configWith({ "machine-config": machine }));
+  const { cpus, memory } = machineSize(
+    configWith({ "machine-config": machine }),
+  );
+  return { cpus, memory };
 }
 
 Deno.test("machineSize: one CPU and 128 MiB unless told otherwise", () => {
@@ -46,6 +52,44 @@ Deno.test("machineSize: beyond them is one clear line", () => {
       message,
     });
   }
+});
+
+Deno.test("machineSize: smt takes an even number of CPUs, or one", () => {
+  const threads = (vcpu_count: number, smt: boolean) =>
+    machineSize(configWith({ "machine-config": { vcpu_count, smt } })).threads;
+  assert.equal(threads(4, false), 1);
+  assert.equal(threads(4, true), 2);
+  assert.equal(threads(1, true), 1);
+  assert.throws(() => threads(3, true), {
+    message: "cpus: with smt, 3 is neither 1 nor an even number",
+  });
+});
+
+function drive(id: string, parts: Partial<Drive> = {}): Drive {
+  return { drive_id: id, path_on_host: id, is_root_device: false, ...parts };
+}
+
+Deno.test("drivesInOrder: the root device is first, wherever it stands", () => {
+  const root = drive("root", { is_root_device: true });
+  const [a, b] = [drive("a"), drive("b")];
+  const order = (...drives: Drive[]) =>
+    drivesInOrder(configWith({ drives })).map(({ drive_id }) => drive_id);
+  assert.deepEqual(order(), []);
+  assert.deepEqual(order(a, b), ["a", "b"]);
+  assert.deepEqual(order(a, root, b), ["root", "a", "b"]);
+  assert.throws(() => order(root, a, { ...root, drive_id: "other" }), {
+    message: 'drives: "root" and "other" can\'t both be the root device',
+  });
+});
+
+Deno.test("rootWords: vda or a partition, read-only or not", () => {
+  const words = (parts: Partial<Drive>) =>
+    rootWords([drive("root", { is_root_device: true, ...parts })]).join(" ");
+  assert.deepEqual(rootWords([drive("data")]), []);
+  assert.equal(words({}), "root=/dev/vda rw");
+  assert.equal(words({ is_read_only: true }), "root=/dev/vda ro");
+  const partuuid = "0eaa91a0-01";
+  assert.equal(words({ partuuid }), "root=PARTUUID=0eaa91a0-01 rw");
 });
 
 Deno.test("checkDeviceCount: as many devices as there are interrupts", () => {

@@ -57,8 +57,10 @@ export interface CpuidMask {
 export interface CpuidOptions {
   /** This vCPU's index, which is its APIC id. */
   cpu: number;
-  /** All vCPUs: cores of one package, one thread each. */
+  /** All vCPUs: the threads of one package. */
   cpus: number;
+  /** Threads per core, 1 (the default) or 2; `cpus` is a multiple of it. */
+  threads?: number;
   /**
    * The TSC deadline timer works: `KVM_CAP_TSC_DEADLINE_TIMER`, and the irqchip
    * is KVM's. `KVM_GET_SUPPORTED_CPUID` leaves it to us to say so (KVM API
@@ -106,7 +108,7 @@ const Level = { THREAD: 1, CORE: 2 } as const;
 /** CLFLUSH line size in units of 8 bytes. */
 const CLFLUSH_QUADWORDS = 8;
 
-/** From this cache level on, all cores share; below, each has its own. */
+/** From this cache level on, all cores share; below, each core has its own. */
 const SHARED_CACHE_LEVEL = 3;
 
 /**
@@ -140,7 +142,7 @@ export function vcpuCpuid(
 
 /** Puts the guest's topology into one entry. */
 function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
-  const { cpu, cpus, tscDeadlineTimer = false } = options;
+  const { cpu, cpus, threads = 1, tscDeadlineTimer = false } = options;
   switch (entry.leaf) {
     case Leaf.FEATURES:
       entry.ebx = setBits(entry.ebx, 31, 24, cpu);
@@ -156,8 +158,8 @@ function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
     case Leaf.CACHES:
       // Subleaves after the last cache stay empty.
       if (cacheType(entry) === 0) break;
-      entry.eax = setBits(entry.eax, 31, 26, Math.min(cpus, 64) - 1);
-      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, cpus) - 1);
+      entry.eax = setBits(entry.eax, 31, 26, Math.min(cpus / threads, 64) - 1);
+      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, options) - 1);
       break;
     case Leaf.PERFORMANCE:
       // No Intel PMU (see PDCM above too): its counters cost a guest that
@@ -179,19 +181,21 @@ function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
       break;
     case Leaf.AMD_CACHES:
       if (cacheType(entry) === 0) break;
-      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, cpus) - 1);
+      entry.eax = setBits(entry.eax, 25, 14, sharers(entry, options) - 1);
       break;
     case Leaf.AMD_TOPOLOGY:
-      // EBX: core id, one thread per core; ECX: node 0 of one.
+      // EBX: threads per core - 1, core id; ECX: node 0 of one.
       entry.eax = cpu;
-      entry.ebx = cpu;
+      entry.ebx = threads - 1 << 8 | Math.floor(cpu / threads);
       entry.ecx = 0;
       break;
   }
 }
 
-/** Leaf 0xB: a thread level of one, and a core level of all. */
-function topology({ cpu, cpus }: CpuidOptions): CpuidEntry[] {
+/** Leaf 0xB: a level of one core's threads, and one of all. */
+function topology(
+  { cpu, cpus, threads = 1 }: CpuidOptions,
+): CpuidEntry[] {
   const level = (
     subleaf: number,
     type: number,
@@ -207,7 +211,7 @@ function topology({ cpu, cpus }: CpuidOptions): CpuidEntry[] {
     edx: cpu,
   });
   return [
-    level(0, Level.THREAD, 0, 1),
+    level(0, Level.THREAD, bitsFor(threads), threads),
     level(1, Level.CORE, bitsFor(cpus), cpus),
     level(2, 0, 0, 0),
   ];
@@ -219,9 +223,12 @@ function cacheType({ eax }: CpuidEntry): number {
 }
 
 /** How many logical processors share this cache; EAX bits 7 to 5: level. */
-function sharers({ eax }: CpuidEntry, cpus: number): number {
+function sharers(
+  { eax }: CpuidEntry,
+  { cpus, threads = 1 }: CpuidOptions,
+): number {
   const level = eax >>> 5 & 0x7;
-  return level >= SHARED_CACHE_LEVEL ? cpus : 1;
+  return level >= SHARED_CACHE_LEVEL ? cpus : threads;
 }
 
 /** Bits that an APIC id below `count` needs. */

@@ -110,6 +110,23 @@ Deno.test("CPUID leaf 0xB: one thread per core, all cores in one package", () =>
   }
 });
 
+Deno.test("CPUID with smt: two threads per core, which share their caches", () => {
+  const intel = answers(INTEL, { cpu: 3, cpus: 4, threads: 2 });
+  const { eax, ebx } = intel(0xb, 0);
+  assert.deepEqual([eax, ebx], [1, 2], "threads of a core");
+  const all = intel(0xb, 1);
+  assert.deepEqual([all.eax, all.ebx, all.edx], [2, 4, 3]);
+  const shape = ({ eax }: CpuidEntry) => [eax >>> 26, eax >>> 14 & 0xfff];
+  assert.deepEqual(shape(intel(4, 0)), [1, 1]);
+  assert.deepEqual(shape(intel(4, 3)), [1, 3]);
+  const amd = answers(AMD, { cpu: 3, cpus: 4, threads: 2 });
+  assert.deepEqual(
+    [amd(0x8000_001e).eax, amd(0x8000_001e).ebx],
+    [3, 0x101],
+  );
+  assert.equal(amd(0x8000_001d, 0).eax >>> 14 & 0xfff, 1);
+});
+
 Deno.test("CPUID: the host's leaf 0x1F, which would override 0xB, is gone", () => {
   const entries = decodeCpuid(vcpuCpuid(INTEL, { cpu: 0, cpus: 2 }));
   assert(entries.every(({ leaf }) => leaf !== 0x1f));

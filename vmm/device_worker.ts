@@ -205,7 +205,11 @@ class DeviceThread implements Disposable {
 async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
   switch (spec.kind) {
     case "blk":
-      return new Blk(rawBackend(spec.image, BLK_REQUESTS), spec.id);
+      return new Blk(
+        rawBackend(spec.image, BLK_REQUESTS, spec.sync),
+        spec.id,
+        { flush: spec.flush },
+      );
     case "net":
       return new Net(new TapBackend(spec.tap), spec.mac);
     case "module": {

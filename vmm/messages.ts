@@ -58,7 +58,13 @@ export type DeviceSpec =
     gsi: number;
   }
   & (
-    | { kind: "blk"; image: RawImage; id: string }
+    | {
+      kind: "blk";
+      image: RawImage;
+      id: string;
+      flush: boolean;
+      sync: boolean;
+    }
     | { kind: "net"; tap: Tap; mac: Uint8Array }
     | { kind: "module"; module: string; options: unknown }
   );

@@ -129,8 +129,16 @@ function directUnit(fd: number): number {
   return libc.preadv(fd, bytes, 1, 0n) < 0 ? 4096 : SECTOR;
 }
 
-/** Storage on an open image: io_uring, or plain calls where it's refused. */
-export function rawBackend(image: RawImage, requests: number): BlockBackend {
+/**
+ * Storage on an open image: io_uring, or plain calls where it's refused or
+ * `sync` asks for them.
+ */
+export function rawBackend(
+  image: RawImage,
+  requests: number,
+  sync = false,
+): BlockBackend {
+  if (sync) return new SyncBackend(image, requests);
   try {
     return new UringBackend(image, requests);
   } catch (error) {

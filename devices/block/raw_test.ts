@@ -117,6 +117,15 @@ Deno.test("closeRawImage: the lock ends even while an io_uring holds the file", 
   backend.close();
 });
 
+Deno.test("rawBackend: with sync, requests are blocking calls", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 4096) });
+  const backend = rawBackend(image, 8, true);
+  assert.ok(backend instanceof SyncBackend);
+  backend.close();
+  closeRawImage(image);
+});
+
 /** Reads and writes over iovecs at fixed places. */
 function exercise(make: (image: RawImage) => BlockBackend): void {
   using files = new Files();

@@ -45,6 +45,12 @@ const SECTOR_SIZE = 512;
 const ID_SIZE = 20;
 const TWO_32 = 0x1_0000_0000;
 
+/** What a disk offers beyond reading and writing. */
+export interface BlkOptions {
+  /** Offer FLUSH; default true. */
+  flush?: boolean;
+}
+
 /** A virtio block device over a backend. */
 export class Blk implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.deviceId}. */
@@ -57,6 +63,7 @@ export class Blk implements VirtioDevice, Watcher {
   readonly config: Uint8Array;
   readonly #backend: BlockBackend;
   readonly #id: Uint8Array;
+  readonly #flush: boolean;
   readonly #pool = new ChainPool(QUEUE_SIZE, QUEUE_SIZE);
   // struct virtio_blk_req: type, reserved, sector (low, high)
   readonly #header = new Uint32Array(HEADER_SIZE / 4);
@@ -72,8 +79,10 @@ export class Blk implements VirtioDevice, Watcher {
   #pushed = false;
 
   /** A disk on `backend`; GET_ID answers `id`, at most 20 bytes of ASCII. */
-  constructor(backend: BlockBackend, id: string) {
+  constructor(backend: BlockBackend, id: string, options: BlkOptions = {}) {
+    const { flush = true } = options;
     this.#backend = backend;
+    this.#flush = flush;
     this.#id = new Uint8Array(ID_SIZE);
     new TextEncoder().encodeInto(id, this.#id);
     this.features = featureWords(
@@ -81,7 +90,7 @@ export class Blk implements VirtioDevice, Watcher {
       Feature.EVENT_IDX,
       BlkFeature.SEG_MAX,
       BlkFeature.BLK_SIZE,
-      BlkFeature.FLUSH,
+      ...(flush ? [BlkFeature.FLUSH] : []),
       ...(backend.readOnly ? [BlkFeature.RO] : []),
     );
     const config = new DataView(new ArrayBuffer(BlkConfig.SIZE));
@@ -187,6 +196,7 @@ export class Blk implements VirtioDevice, Watcher {
       case BlkType.OUT:
         return this.#startOut(slot, chain, sector);
       case BlkType.FLUSH:
+        if (!this.#flush) return this.#finish(slot, BlkStatus.UNSUPP, 0);
         this.#type[slot] = BlkType.FLUSH;
         return this.#backend.flush(slot);
       case BlkType.GET_ID:

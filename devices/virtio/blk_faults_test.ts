@@ -5,12 +5,12 @@ import { GuestMemory } from "../../guest/memory.ts";
 import { MiB } from "../../guest/layout.ts";
 import { Random } from "../../guest/testing_random.ts";
 import { MemoryBackend, type MemoryOperation } from "../block/testing.ts";
-import { BlkStatus, BlkType } from "./blk.ts";
+import { BlkFeature, BlkStatus, BlkType } from "./blk.ts";
 import { BlkDriver, type BlkRequest, UNWRITTEN } from "./blk_testing.ts";
 import { MmioRegister } from "./mmio.ts";
 import { Status } from "./spec.ts";
 
-const { OK, IOERR } = BlkStatus;
+const { OK, IOERR, UNSUPP } = BlkStatus;
 
 interface Setup extends Disposable {
   memory: GuestMemory;
@@ -19,7 +19,9 @@ interface Setup extends Disposable {
 }
 
 /** A disk of 1 MiB of random bytes, and its driver. */
-function setUp(options: { queueSize?: number; held?: boolean } = {}): Setup {
+function setUp(
+  options: { queueSize?: number; held?: boolean; flush?: boolean } = {},
+): Setup {
   const memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const disk = new MemoryBackend(memory, MiB);
   disk.content.set(new Random(3).bytes(0x1_0000));
@@ -192,6 +194,16 @@ Deno.test("blk: FLUSH reaches the backend, and its failure the driver", () => {
   const failed = driver.flush();
   driver.complete(failed);
   assert.equal(driver.statusOf(failed), IOERR);
+});
+
+Deno.test("blk: a disk that offers no FLUSH doesn't carry one out", () => {
+  using setup = setUp({ flush: false });
+  const { disk, driver } = setup;
+  assert.equal(driver.state.hasFeature(BlkFeature.FLUSH), false);
+  const flush = driver.flush();
+  driver.complete(flush);
+  assert.equal(driver.statusOf(flush), UNSUPP);
+  assert.deepEqual(disk.operations, []);
 });
 
 Deno.test("blk: after a reset with I/O in flight, nothing is delivered or touched (§2.4)", () => {

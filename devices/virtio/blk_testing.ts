@@ -5,7 +5,7 @@
  * @module
  */
 import type { BlockBackend } from "../block/backend.ts";
-import { Blk, BlkType } from "./blk.ts";
+import { Blk, type BlkOptions, BlkType } from "./blk.ts";
 import {
   MockDriver,
   type MockDriverOptions,
@@ -33,9 +33,9 @@ export class BlkDriver extends MockDriver {
   /** A device over `backend`, started. */
   constructor(
     backend: BlockBackend,
-    options: MockDriverOptions & StartOptions = {},
+    options: MockDriverOptions & StartOptions & BlkOptions = {},
   ) {
-    super(new Blk(backend, "disk0"), options);
+    super(new Blk(backend, "disk0", options), options);
     this.start(options);
   }
 

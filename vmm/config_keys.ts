@@ -1,0 +1,138 @@
+/**
+ * Every key of a configuration file, in one table: Firecracker's
+ * (`--config-file`) and Vireo's own. To add a key, add a property to its
+ * interface in `config.ts` and a row here; neither compiles without the other.
+ * Then `deno run -A vmm/config_docs.ts` brings docs/configuration.md up to it.
+ *
+ * @module
+ */
+import {
+  type BootSource,
+  type CustomDevice,
+  type Drive,
+  macAddress,
+  type MachineConfig,
+  type NetworkInterface,
+  type VmConfig,
+} from "./config.ts";
+import {
+  anyText,
+  anything,
+  boolean,
+  file,
+  integer,
+  type Keys,
+  list,
+  module,
+  notYet,
+  object,
+  oneOf,
+  optional,
+  own,
+  parsed,
+  required,
+  type Rule,
+  text,
+} from "./config_rule.ts";
+
+const BOOT_SOURCE: Keys<BootSource> = {
+  kernel_image_path: required(file, "The kernel."),
+  initrd_path: optional(file, "The initial RAM disk."),
+  boot_args: optional(
+    anyText,
+    "The kernel command line. Root device and devices are added to it.",
+  ),
+};
+
+const MACHINE_CONFIG: Keys<MachineConfig> = {
+  vcpu_count: optional(integer(1, 32), "vCPUs. Default 1."),
+  mem_size_mib: optional(integer(2, 65536), "RAM in MiB. Default 128."),
+  smt: optional(
+    boolean,
+    "Two threads per core; then `vcpu_count` is 1 or even. Default false.",
+  ),
+  track_dirty_pages: notYet("For snapshots.", false),
+  huge_pages: notYet("`2M` or `Transparent` memory.", "None"),
+  cpu_template: notYet("A CPU to look like, such as `T2`.", "None"),
+  poll_us: own(
+    integer(0, 1_000_000),
+    "The longest time to look for I/O before sleeping, in microseconds. " +
+      "Default 50, or 0 without a core to spare.",
+  ),
+  acpi: own(
+    oneOf(["auto", "on", "off"]),
+    "The guest finds its devices by ACPI, or by its command line. Default " +
+      "`auto`: by ACPI when the kernel has it.",
+  ),
+  packed_rings: own(
+    boolean,
+    "Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). Default false.",
+  ),
+};
+
+const DRIVE: Keys<Drive> = {
+  drive_id: required(text, "The disk's serial number in the guest."),
+  path_on_host: required(file, "A raw image or block device."),
+  is_root_device: required(
+    boolean,
+    "Makes it `/dev/vda`, and adds `root=` to the command line.",
+  ),
+  partuuid: optional(text, "`root=PARTUUID=...` instead of `root=/dev/vda`."),
+  is_read_only: optional(boolean, "Never opened for writing. Default false."),
+  cache_type: optional(
+    oneOf(["Writeback", "Unsafe"]),
+    "`Unsafe` offers the guest no flush. Default `Writeback`, where " +
+      "Firecracker's is `Unsafe`.",
+  ),
+  io_engine: optional(
+    oneOf(["Async", "Sync"]),
+    "io_uring, or a blocking call per request. Default `Async`, where " +
+      "Firecracker's is `Sync`.",
+  ),
+  rate_limiter: notYet("Limits of bytes and operations per second."),
+  socket: notYet("A vhost-user backend."),
+  direct: own(boolean, "Bypass the host's page cache. Default false."),
+};
+
+const NETWORK_INTERFACE: Keys<NetworkInterface> = {
+  iface_id: required(text, "A name for messages."),
+  host_dev_name: required(text, "The TAP."),
+  guest_mac: optional(
+    parsed("a MAC address", (mac) => macAddress(mac, "")),
+    "Default: made from the TAP's name.",
+  ),
+  mtu: notYet("The MTU that the guest is told."),
+  rx_rate_limiter: notYet("Limits of what the guest receives."),
+  tx_rate_limiter: notYet("Limits of what the guest sends."),
+  netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
+};
+
+const CUSTOM_DEVICE: Keys<CustomDevice> = {
+  module: {
+    ...required(module, "Its default export is the device's class."),
+    status: "Vireo's own",
+  },
+  options: own(anything, "Passed to the constructor."),
+};
+
+/** A whole file. */
+export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
+  "boot-source": required(object(BOOT_SOURCE), "What to boot."),
+  "machine-config": optional(object(MACHINE_CONFIG), "CPUs and memory."),
+  drives: optional(list(object(DRIVE)), "Disks, at `/dev/vda` and so on."),
+  "network-interfaces": optional(
+    list(object(NETWORK_INTERFACE)),
+    "Networks, `eth0` and so on.",
+  ),
+  vsock: notYet("Sockets between host and guest."),
+  balloon: notYet("Takes memory back from the guest."),
+  entropy: notYet("Random numbers for the guest."),
+  pmem: notYet("Disks as memory."),
+  "memory-hotplug": notYet("Memory that comes and goes."),
+  "cpu-config": notYet("Changes to CPUID and MSRs."),
+  logger: notYet("Vireo logs to standard error."),
+  metrics: notYet("Counters in a file."),
+  "mmds-config": notYet("Data for the guest over HTTP."),
+  serial: notYet("The console's output in a file."),
+  devices: own(list(object(CUSTOM_DEVICE)), "Devices of your own."),
+});
