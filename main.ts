@@ -93,6 +93,7 @@ function program(): Command {
       [],
     )
     .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
+    .option("--rng", "random numbers for the guest: /dev/hwrng")
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")

@@ -27,10 +27,12 @@ export {
   type CustomDevice,
   DEFAULT_BOOT_ARGS,
   type Drive,
+  type Entropy,
   type MachineConfig,
   type NetworkInterface,
   type VmConfig,
 } from "./vmm/config.ts";
+export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
 export type { Watcher } from "./devices/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {

@@ -98,6 +98,9 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
+  // The address as an integer: it lies in guest memory, and changes.
+  getrandom: { parameters: ["usize", "u32", "u32"], result: "i32" },
+
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },

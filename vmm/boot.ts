@@ -47,6 +47,8 @@ export interface BootOptions {
   device: string[];
   /** How the guest finds its devices: `auto`, `on`, `off`. */
   acpi?: string;
+  /** Add an entropy device. */
+  rng?: boolean;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
@@ -93,6 +95,7 @@ async function machineConfig(
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),
+    ...(options.rng && { entropy: {} }),
     devices: options.device.map(parseDevice),
   };
   const root = options.root ??

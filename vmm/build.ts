@@ -239,6 +239,10 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   for (const network of config["network-interfaces"] ?? []) {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
+  if (config.entropy) {
+    const limits = config.entropy.rate_limiter;
+    devices.push({ ...place(), kind: "rng", name: "entropy", limits });
+  }
   for (const { module, options } of config.devices ?? []) {
     const name = module;
     devices.push({ ...place(), kind: "module", name, module, options });

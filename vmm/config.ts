@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { RateLimits } from "../devices/rate_limiter.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
 
@@ -84,6 +85,12 @@ export interface NetworkInterface {
   netns?: string;
 }
 
+/** A virtio entropy device: the guest's /dev/hwrng. */
+export interface Entropy {
+  /** Limits of what the guest may draw; default none. */
+  rate_limiter?: RateLimits;
+}
+
 /** A virtio device of the user's own. */
 export interface CustomDevice {
   /**
@@ -105,6 +112,8 @@ export interface VmConfig {
   drives?: Drive[];
   /** Networks: eth0, eth1, ... in this order. */
   "network-interfaces"?: NetworkInterface[];
+  /** Random numbers for the guest; default: no such device. */
+  entropy?: Entropy;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
@@ -217,6 +226,7 @@ export function usesAcpi(
 export function checkDeviceCount(config: VmConfig): void {
   const count = (config.drives?.length ?? 0) +
     (config["network-interfaces"]?.length ?? 0) +
+    (config.entropy ? 1 : 0) +
     (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {
     throw new VireoError(

@@ -6,10 +6,12 @@
  *
  * @module
  */
+import type { RateLimits, TokenBucket } from "../devices/rate_limiter.ts";
 import {
   type BootSource,
   type CustomDevice,
   type Drive,
+  type Entropy,
   macAddress,
   type MachineConfig,
   type NetworkInterface,
@@ -34,6 +36,9 @@ import {
   type Rule,
   text,
 } from "./config_rule.ts";
+
+/** A number of tokens, or of milliseconds. */
+const tokens = integer(0, Number.MAX_SAFE_INTEGER);
 
 const BOOT_SOURCE: Keys<BootSource> = {
   kernel_image_path: required(file, "The kernel."),
@@ -107,6 +112,30 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
   netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
 };
 
+const TOKEN_BUCKET: Keys<TokenBucket> = {
+  size: required(tokens, "Tokens in a full bucket. 0 is no limit."),
+  one_time_burst: optional(
+    tokens,
+    "More tokens, at the start only. Default 0.",
+  ),
+  refill_time: required(
+    tokens,
+    "Milliseconds until an empty bucket is full. 0 is no limit.",
+  ),
+};
+
+const RATE_LIMITER: Keys<RateLimits> = {
+  bandwidth: optional(object(TOKEN_BUCKET), "A token is a byte."),
+  ops: optional(object(TOKEN_BUCKET), "A token is a request."),
+};
+
+const ENTROPY: Keys<Entropy> = {
+  rate_limiter: optional(
+    object(RATE_LIMITER),
+    "Limits of what the guest may draw. Default none.",
+  ),
+};
+
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: {
     ...required(module, "Its default export is the device's class."),
@@ -126,7 +155,7 @@ export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
   ),
   vsock: notYet("Sockets between host and guest."),
   balloon: notYet("Takes memory back from the guest."),
-  entropy: notYet("Random numbers for the guest."),
+  entropy: optional(object(ENTROPY), "Random numbers for the guest."),
   pmem: notYet("Disks as memory."),
   "memory-hotplug": notYet("Memory that comes and goes."),
   "cpu-config": notYet("Changes to CPUID and MSRs."),

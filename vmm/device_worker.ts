@@ -7,15 +7,18 @@
  * @module
  */
 import { rawBackend } from "../devices/block/raw.ts";
+import { getrandom } from "../devices/entropy/source.ts";
 import { EventLoop } from "../devices/event_loop.ts";
 import { TapBackend } from "../devices/net/tap.ts";
 import { PollWindow } from "../devices/poll_window.ts";
+import { RateLimiter } from "../devices/rate_limiter.ts";
 import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
 import { Endpoint } from "../devices/virtio/endpoint.ts";
 import { MmioRegister } from "../devices/virtio/mmio.ts";
 import { Net } from "../devices/virtio/net.ts";
+import { Rng } from "../devices/virtio/rng.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { Vm } from "../ffi/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
@@ -212,6 +215,8 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
       );
     case "net":
       return new Net(new TapBackend(spec.tap), spec.mac);
+    case "rng":
+      return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "module": {
       const { default: Device } = await import(spec.module);
       return new Device(spec.options);

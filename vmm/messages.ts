@@ -5,6 +5,7 @@
  * @module
  */
 import type { RawImage } from "../devices/block/raw.ts";
+import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { Tap } from "../ffi/tap.ts";
 
@@ -66,6 +67,7 @@ export type DeviceSpec =
       sync: boolean;
     }
     | { kind: "net"; tap: Tap; mac: Uint8Array }
+    | { kind: "rng"; limits: RateLimits | undefined }
     | { kind: "module"; module: string; options: unknown }
   );
 
