@@ -10,6 +10,7 @@ import { Rtc } from "../devices/rtc.ts";
 import { SerialState } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
 import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
+import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
 import { openTap } from "../ffi/tap.ts";
@@ -63,6 +64,8 @@ export interface MachineParts extends Disposable {
   readonly rtc: SharedArrayBuffer;
   /** The boot timer's shared state. */
   readonly bootTimer: SharedArrayBuffer;
+  /** Its signal is a press of the power button; only a guest with ACPI has one. */
+  readonly powerButton?: EventFd;
   /** From now on, the vCPU workers close the vCPUs. */
   vcpusHandedOver(): void;
 }
@@ -86,7 +89,9 @@ export function buildMachine(
   const vm = createVm(kvm, memory);
   stack.use(vm);
   vm.irqfd(serialIrq, Gsi.SERIAL);
-  const registers = loadGuest(config, devices, memory, cpus);
+  const { registers, acpi } = loadGuest(config, devices, memory, cpus);
+  const powerButton = acpi ? stack.use(new EventFd()) : undefined;
+  if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
   const vcpuStack = stack.use(new DisposableStack());
   const vcpus = createVcpus(
     kvm,
@@ -107,6 +112,7 @@ export function buildMachine(
     serial: SerialState.create(),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
+    powerButton,
     vcpusHandedOver: () => void vcpuStack.move(),
     [Symbol.dispose]: () => resources.dispose(),
   };
@@ -132,13 +138,13 @@ function createVm(kvm: Kvm, memory: GuestMemory): Vm {
   }
 }
 
-/** Kernel, command line, tables; returns the boot vCPU's registers. */
+/** Kernel, command line, tables; returns how the boot vCPU starts. */
 function loadGuest(
   config: VmConfig,
   devices: readonly DeviceSpec[],
   memory: GuestMemory,
   cpus: number,
-): ReturnType<typeof bootRegisters> {
+): { registers: ReturnType<typeof bootRegisters>; acpi: boolean } {
   const source = config["boot-source"];
   const kernel = loadElf(memory, source.kernel_image_path);
   const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
@@ -150,7 +156,7 @@ function loadGuest(
   });
   writeBootTables(memory);
   writeMpTable(memory, cpus);
-  return bootRegisters(kernel.entry, bootParams);
+  return { registers: bootRegisters(kernel.entry, bootParams), acpi };
 }
 
 /** The user's words, the root disk, and where these devices are. */

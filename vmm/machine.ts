@@ -178,6 +178,21 @@ export class Machine {
     return end;
   }
 
+  /**
+   * Presses the power button: asks the guest to shut down. What it does is its
+   * own choice, and before its driver runs it doesn't notice.
+   *
+   * @throws {VireoError} when the guest finds its devices without ACPI
+   */
+  powerButton(): void {
+    if (this.#teardown) return;
+    const { powerButton } = this.#parts;
+    if (powerButton === undefined) {
+      throw new VireoError("power button: only a guest with ACPI has one");
+    }
+    powerButton.signal();
+  }
+
   /** Bytes for the guest's serial console; none is lost. */
   input(bytes: Uint8Array): void {
     this.#input.push(bytes);
