@@ -31,6 +31,9 @@ A network needs a TAP: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
 tap0; ip link set tap0 up; then
   vireo boot --net tap=tap0 --cmdline 'ip=10.0.0.2::10.0.0.1:255.255.255.0'
 
+A kernel with ACPI finds its devices in ACPI tables, any other one by words on
+its command line. --acpi on and --acpi off choose for it.
+
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
 
