@@ -69,6 +69,7 @@ function program(): Command {
   vireo.command("boot")
     .description("Boot a Linux kernel.")
     .argument("[kernel]", "64-bit ELF vmlinux; default: the prepared kernel")
+    .option("--entry <where>", "vmlinux, pvh or bzimage; default: what suits")
     .option("--initrd <file>", "initial RAM disk")
     .option("--cmdline <words>", "more words for the kernel command line")
     .option("--memory <size>", "RAM, such as 64M or 2G", "128M")

@@ -5,6 +5,7 @@
  */
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Kvm } from "../ffi/kvm.ts";
+import { parseEntry } from "../guest/kernel_entry.ts";
 import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
 import {
   DEFAULT_BOOT_ARGS,
@@ -31,6 +32,8 @@ export interface BootOptions {
   kernel?: string;
   /** Path of the initial RAM disk. */
   initrd?: string;
+  /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
+  entry?: string;
   /** Words added to the kernel command line. */
   cmdline?: string;
   /** RAM: `128M`. */
@@ -82,6 +85,9 @@ async function machineConfig(
   const config: VmConfig = {
     "boot-source": {
       kernel_image_path: options.kernel ?? "",
+      entry: options.entry === undefined
+        ? undefined
+        : parseEntry("--entry", options.entry),
       initrd_path: options.initrd,
       boot_args: bootArgs(options, nonce),
     },

@@ -17,11 +17,9 @@ import { openTap } from "../ffi/tap.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
-import { loadElf } from "../guest/elf_loader.ts";
+import type { KernelImage } from "../guest/kernel_image.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
-import { setUpLinux } from "../guest/linux_boot.ts";
-import { bootRegisters, enterLongMode } from "../guest/long_mode.ts";
-import { writeBootTables } from "../guest/long_mode.ts";
+import { type BootState, loadKernel, setUpBoot } from "../guest/load_kernel.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/mptable.ts";
 import {
@@ -74,11 +72,13 @@ export interface MachineParts extends Disposable {
  * Builds the machine.
  *
  * @param serialIrq eventfd that raises the serial port's interrupt
+ * @param kernel what to boot, opened
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: VmConfig,
   serialIrq: number,
+  kernel: KernelImage,
 ): MachineParts {
   const { cpus, threads, memory: memorySize } = machineSize(config);
   checkDeviceCount(config);
@@ -89,7 +89,7 @@ export function buildMachine(
   const vm = createVm(kvm, memory);
   stack.use(vm);
   vm.irqfd(serialIrq, Gsi.SERIAL);
-  const { registers, acpi } = loadGuest(config, devices, memory, cpus);
+  const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
   const powerButton = acpi ? stack.use(new EventFd()) : undefined;
   if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
   const vcpuStack = stack.use(new DisposableStack());
@@ -97,7 +97,7 @@ export function buildMachine(
     kvm,
     vm,
     { cpus, threads },
-    registers,
+    bootState,
     vcpuStack,
   );
   const resources = stack.move();
@@ -144,19 +144,19 @@ function loadGuest(
   devices: readonly DeviceSpec[],
   memory: GuestMemory,
   cpus: number,
-): { registers: ReturnType<typeof bootRegisters>; acpi: boolean } {
-  const source = config["boot-source"];
-  const kernel = loadElf(memory, source.kernel_image_path);
-  const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
-  const bootParams = setUpLinux(memory, {
-    commandLine: commandLine(config, acpi ? [] : devices),
-    kernelEnd: kernel.end,
-    initrd: source.initrd_path,
+  image: KernelImage,
+): { bootState: BootState; acpi: boolean } {
+  const kernel = loadKernel(memory, image);
+  // What is packed can't be looked into: the guest is told in both ways.
+  const hidden = image.elf === undefined;
+  const acpi = usesAcpi(config, () => hidden || kernelHasAcpi(memory, kernel));
+  const bootState = setUpBoot(memory, image, kernel, {
+    commandLine: commandLine(config, acpi && !hidden ? [] : devices),
+    initrd: config["boot-source"].initrd_path,
     rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio: devices }) : undefined,
   });
-  writeBootTables(memory);
   writeMpTable(memory, cpus);
-  return { registers: bootRegisters(kernel.entry, bootParams), acpi };
+  return { bootState, acpi };
 }
 
 /** The user's words, the root disk, and where these devices are. */
@@ -180,7 +180,7 @@ function createVcpus(
   kvm: Kvm,
   vm: Vm,
   { cpus, threads }: { cpus: number; threads: number },
-  registers: ReturnType<typeof bootRegisters>,
+  bootState: BootState,
   stack: DisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
@@ -190,7 +190,7 @@ function createVcpus(
     using vcpu = new VcpuSetup(vm.createVcpu(cpu), stack);
     vcpu.setUp(
       vcpuCpuid(supported, { cpu, cpus, threads, tscDeadlineTimer }),
-      cpu === 0 ? registers : undefined,
+      cpu === 0 ? bootState : undefined,
     );
     return vcpu.fd;
   });
@@ -210,7 +210,7 @@ class VcpuSetup implements Disposable {
   /** Registers only for the boot vCPU: KVM starts the others by SIPI. */
   setUp(
     cpuid: Uint8Array<ArrayBuffer>,
-    registers: ReturnType<typeof bootRegisters> | undefined,
+    bootState: BootState | undefined,
   ): void {
     const vcpu = this.#vcpu;
     vcpu.setCpuid2(cpuid);
@@ -218,12 +218,12 @@ class VcpuSetup implements Disposable {
     const lapic = vcpu.getLapic();
     setLocalInterrupts(lapic);
     vcpu.setLapic(lapic);
-    if (registers === undefined) return;
+    if (bootState === undefined) return;
     vcpu.setFpu();
     const sregs = vcpu.getSregs();
-    enterLongMode(sregs);
+    bootState.enterMode(sregs);
     vcpu.setSregs(sregs);
-    vcpu.setRegs(registers);
+    vcpu.setRegs(bootState.registers);
   }
 
   [Symbol.dispose](): void {

@@ -5,12 +5,18 @@
  */
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import { VireoError } from "../ffi/errno.ts";
+import type { KernelEntry } from "../guest/kernel_entry.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
 
 /** What to boot. */
 export interface BootSource {
   /** Path of the kernel, or its bytes. */
   kernel_image_path: string | Uint8Array;
+  /**
+   * Where to enter the kernel: see {@linkcode KernelEntry}. Without, what
+   * suits it: the 64-bit entry of the ELF file, which is unpacked first.
+   */
+  entry?: KernelEntry;
   /** Path of the initial RAM disk. */
   initrd_path?: string;
   /**

@@ -7,6 +7,7 @@
  * @module
  */
 import type { RateLimits, TokenBucket } from "../devices/rate_limiter.ts";
+import { ENTRIES } from "../guest/kernel_entry.ts";
 import {
   type BootSource,
   type CustomDevice,
@@ -46,6 +47,10 @@ const BOOT_SOURCE: Keys<BootSource> = {
   boot_args: optional(
     anyText,
     "The kernel command line. Root device and devices are added to it.",
+  ),
+  entry: own(
+    oneOf(ENTRIES),
+    "Where to enter the kernel. Default: what suits it, unpacked on the host.",
   ),
 };
 

@@ -8,10 +8,12 @@ import { Serial } from "../devices/serial.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
+import type { KernelImage } from "../guest/kernel_image.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
+import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
@@ -19,7 +21,7 @@ import { WorkerThread } from "./worker_thread.ts";
 export interface MachineOptions {
   /** The guest's serial output, as it comes. */
   onOutput?(bytes: Uint8Array): void;
-  /** One line about something that went wrong in a device. */
+  /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
@@ -65,6 +67,7 @@ export class Machine {
     config: VmConfig,
     options: MachineOptions,
     resources: DisposableStack,
+    kernel: KernelImage,
   ) {
     this.#options = options;
     this.#resources = resources;
@@ -80,7 +83,9 @@ export class Machine {
       { length: cpus },
       () => this.#worker("./vcpu_worker.ts"),
     );
-    this.#parts = resources.use(buildMachine(config, this.#serialIrq.fd));
+    this.#parts = resources.use(
+      buildMachine(config, this.#serialIrq.fd, kernel),
+    );
     this.#serial = new Serial(this.#parts.serial, {
       raiseInterrupt: () => this.#serialIrq.signal(),
       outputReady: () => this.#drainOutput(),
@@ -102,7 +107,8 @@ export class Machine {
   ): Promise<Machine> {
     const resources = new DisposableStack();
     try {
-      const machine = new Machine(config, options, resources);
+      using kernel = await openConfiguredKernel(config, options.onLog);
+      const machine = new Machine(config, options, resources, kernel);
       // Modules of the user's own may fail to load: that is to be known now.
       if (config.devices?.length) await machine.#customDevices();
       return machine;
