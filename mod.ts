@@ -33,6 +33,7 @@ export {
   type VmConfig,
 } from "./vmm/config.ts";
 export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
+export type { KernelEntry } from "./guest/kernel_entry.ts";
 export type { Watcher } from "./devices/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {
