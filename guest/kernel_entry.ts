@@ -6,15 +6,15 @@
  */
 import { VireoError } from "../ffi/vireo_error.ts";
 
-/** Where a kernel can be entered. */
-export const ENTRIES = ["vmlinux", "pvh", "bzimage"] as const;
-
 /**
  * Where a kernel is entered. `vmlinux`: the ELF file's 64-bit entry. `pvh`:
  * the 32-bit entry that its PVH note names. `bzimage`: the 64-bit entry of a
  * bzImage, whose own decompressor then unpacks the kernel in the guest.
  */
-export type KernelEntry = typeof ENTRIES[number];
+export type KernelEntry = "vmlinux" | "pvh" | "bzimage";
+
+/** Every {@linkcode KernelEntry}. */
+export const ENTRIES: readonly KernelEntry[] = ["vmlinux", "pvh", "bzimage"];
 
 /**
  * The entry that `text` names.
