@@ -101,6 +101,7 @@ function program(): Command {
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")
+    .option("--verbose", "say what KVM's emulator left to Vireo, at the end")
     .addHelpText("after", BOOT_HELP)
     .action(async (kernel: string | undefined, options: BootOptions) => {
       const { boot } = await import("./vmm/boot.ts");

@@ -58,6 +58,8 @@ export interface BootOptions {
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
   quiet?: boolean;
+  /** Print, at the end, which instructions were stepped past. */
+  verbose?: boolean;
 }
 
 /**
@@ -71,6 +73,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const config = await machineConfig(options, nonce);
   const session = new Session(nonce, {
     quiet: options.quiet,
+    verbose: options.verbose,
     exec: options.exec !== undefined,
   });
   return await session.run(config);

@@ -15,6 +15,7 @@ import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
+import type { StepCounts } from "./step_past.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
@@ -55,6 +56,7 @@ export class Machine {
   readonly #resources: DisposableStack;
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #input: Uint8Array[] = [];
+  readonly #steppedPast: StepCounts = {};
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
   #startTime = 0;
@@ -123,7 +125,8 @@ export class Machine {
     if (this.#started) throw new VireoError("a machine starts only once");
     this.#started = true;
     this.#startTime = performance.now();
-    const { vcpus, serial, rtc, bootTimer, runSize, devices } = this.#parts;
+    const { vcpus, serial, rtc, bootTimer, runSize, devices, memory } =
+      this.#parts;
     this.#vcpus.forEach((worker, id) => {
       worker.post({
         id,
@@ -135,6 +138,7 @@ export class Machine {
         rtc,
         bootTimer,
         devices: devices.map(({ state }) => state),
+        memory: memory.handles(),
       });
     });
     this.#parts.vcpusHandedOver();
@@ -181,7 +185,8 @@ export class Machine {
   async wait(): Promise<MachineEnd> {
     const end = await this.#end.promise;
     await this.#teardown;
-    return end;
+    if (Object.keys(this.#steppedPast).length === 0) return end;
+    return { ...end, stepped_past: this.#steppedPast };
   }
 
   /**
@@ -278,6 +283,14 @@ export class Machine {
         return;
       case "end":
         return this.#finish(message.end);
+      case "stopped":
+        return this.#countSteps(message.steppedPast ?? {});
+    }
+  }
+
+  #countSteps(counts: StepCounts): void {
+    for (const [name, count] of Object.entries(counts)) {
+      this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
     }
   }
 

@@ -8,6 +8,7 @@ import type { RawImage } from "../devices/block/raw.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { Tap } from "../ffi/tap.ts";
+import type { StepCounts } from "./step_past.ts";
 
 /** Why a machine ended. */
 export interface MachineEnd {
@@ -24,6 +25,11 @@ export interface MachineEnd {
     | "error";
   /** What went wrong, in one or more lines. */
   message?: string;
+  /**
+   * How often the VMM carried out an instruction that KVM's emulator refuses,
+   * by its name, all vCPUs together; left out when there was none.
+   */
+  stepped_past?: StepCounts;
 }
 
 /** A command for a device, on its way to the device worker. */
@@ -111,6 +117,8 @@ export interface VcpuWorkerStart {
   bootTimer: SharedArrayBuffer;
   /** The virtio devices' registers, in the order of their windows. */
   devices: SharedArrayBuffer[];
+  /** The guest's RAM. */
+  memory: RegionHandle[];
 }
 
 /** What workers tell the main isolate. */
@@ -120,7 +128,7 @@ export type WorkerMessage =
   | { type: "input-room" }
   | { type: "booted" }
   | { type: "paused" }
-  | { type: "stopped" }
+  | { type: "stopped"; steppedPast?: StepCounts }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }
   | { type: "end"; end: MachineEnd };
