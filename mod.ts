@@ -22,6 +22,7 @@
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
+export type { StepCounts } from "./vmm/step_past.ts";
 export {
   type BootSource,
   type CustomDevice,
