@@ -44,6 +44,10 @@ the working directory. examples/vm.json is one to begin with.
 
 Console and exit status are as with "boot".`;
 
+const PROBE_HELP = `
+Measures in guests of a few bytes, for about a second, and needs no kernel.
+--json prints the same for programs. Exit status: 1 when Vireo can't run here.`;
+
 const DEMO_HELP = `
 Boots Vireo's own small guest, whose drivers write, flush, read and verify a
 scratch disk and, when this may make a network namespace with a TAP, ping the
@@ -114,6 +118,14 @@ function program(): Command {
     .action(async ({ config }: { config: string }) => {
       const { run } = await import("./vmm/run.ts");
       Deno.exitCode = await run(config);
+    });
+  vireo.command("probe")
+    .description("Tell what this host offers, and what that means.")
+    .option("--json", "for programs")
+    .addHelpText("after", PROBE_HELP)
+    .action(async (options: { json?: boolean }) => {
+      const { probeCommand } = await import("./vmm/probe/command.ts");
+      Deno.exitCode = probeCommand(options);
     });
   vireo.command("demo")
     .description("Show disk and network working, in two seconds.")

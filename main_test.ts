@@ -226,6 +226,27 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "vireo probe: a table for people, JSON for programs" + KVM_MISSING,
+  ignore: noKvm,
+  async fn() {
+    const table = await vireo("probe");
+    assert.equal(table.code, 0, table.stderr);
+    assert.match(table.stdout, /^ {2}ok +API version +12$/m);
+    assert.match(
+      table.stdout,
+      /kernel code \(CPL0\) +[\d.]+ [MG] instructions/,
+    );
+    assert.match(table.stdout, /^What that means\n {2}- /m);
+    const json = await vireo("probe", "--json");
+    assert.equal(json.code, 0);
+    const report = JSON.parse(json.stdout);
+    assert.equal(report.runs, true);
+    assert.equal(report.kvm.apiVersion, 12);
+    assert.equal(typeof report.guest.speed.emulatesKernel, "boolean");
+  },
+});
+
 Deno.test("vireo boot: without permissions, it names the flag", async () => {
   const { code, stderr } = await deno("run", MAIN, "boot", PAYLOAD);
   assert.match(stderr, /^vireo: Requires ffi access[^\n]*deno run -A"\n$/);
@@ -244,7 +265,7 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");
   assert.equal(all.code, 0);
-  for (const name of ["boot", "run", "demo", "prepare"]) {
+  for (const name of ["boot", "run", "probe", "demo", "prepare"]) {
     assert.match(all.stdout, new RegExp(`^  ${name} `, "m"));
     const help = await vireo(name, "--help");
     assert.equal(help.code, 0);

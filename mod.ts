@@ -65,6 +65,19 @@ export {
   type PrepareOptions,
   type ProgressOutput,
 } from "./guest/linux/prepare.ts";
+export { probe } from "./vmm/probe.ts";
+export type {
+  Capability,
+  ExitReport,
+  Failed,
+  GuestReport,
+  InstructionReport,
+  KvmReport,
+  Need,
+  ProbeReport,
+  ResourceReport,
+  SpeedReport,
+} from "./vmm/probe/report.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
 export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm.ts";
 export { MpState, Vcpu } from "./ffi/vcpu.ts";

@@ -101,6 +101,24 @@ export const LIBC_SYMBOLS = {
   // The address as an integer: it lies in guest memory, and changes.
   getrandom: { parameters: ["usize", "u32", "u32"], result: "i32" },
 
+  // Through syscall: until glibc 2.34 these are in librt, and their timer
+  // numbers are pointers.
+  timer_create: {
+    name: "syscall",
+    parameters: ["u32", "i32", "buffer", "buffer"],
+    result: "i32",
+  },
+  timer_settime: {
+    name: "syscall",
+    parameters: ["u32", "i32", "i32", "buffer", "pointer"],
+    result: "i32",
+  },
+  timer_delete: {
+    name: "syscall",
+    parameters: ["u32", "i32"],
+    result: "i32",
+  },
+
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
