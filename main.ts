@@ -90,7 +90,7 @@ function program(): Command {
     )
     .option(
       "--net <tap>",
-      "network: tap=NAME[,netns=NS][,mac=M]; repeatable",
+      "network: tap=NAME[,netns=NS][,queues=N][,mac=M]; repeatable",
       collect,
       [],
     )

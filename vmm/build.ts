@@ -9,11 +9,9 @@ import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { SerialState } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
-import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
-import { openTap } from "../ffi/tap.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
@@ -27,9 +25,7 @@ import {
   DEFAULT_BOOT_ARGS,
   type Drive,
   drivesInOrder,
-  macAddress,
   machineSize,
-  type NetworkInterface,
   pollMicroseconds,
   rootWords,
   usesAcpi,
@@ -39,6 +35,7 @@ import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";
 import type { DeviceSpec } from "./messages.ts";
 import { BOOT_MSRS } from "./msrs.ts";
+import { openNetwork } from "./network.ts";
 
 /** A machine's parts, still in one hand. */
 export interface MachineParts extends Disposable {
@@ -267,15 +264,4 @@ function openDrive(drive: Drive, stack: DisposableStack) {
   const flush = cache_type !== "Unsafe";
   const sync = io_engine === "Sync";
   return { kind: "blk", name: id, image, id, flush, sync } as const;
-}
-
-function openNetwork(network: NetworkInterface, stack: DisposableStack) {
-  const mac = macAddress(network.guest_mac, network.host_dev_name);
-  const tap = openTap({
-    name: network.host_dev_name,
-    netns: network.netns,
-    headerSize: NET_HEADER_SIZE,
-  });
-  stack.defer(() => closeFd(tap.fd));
-  return { kind: "net", name: network.iface_id, tap, mac } as const;
 }

@@ -89,6 +89,11 @@ export interface NetworkInterface {
   guest_mac?: string;
   /** The network namespace that the TAP is in (`ip netns`). */
   netns?: string;
+  /**
+   * Pairs of queues, 1 to 8; default 1. For more, the TAP must have been made
+   * with `multi_queue`.
+   */
+  queues?: number;
 }
 
 /** A virtio entropy device: the guest's /dev/hwrng. */
@@ -135,6 +140,9 @@ export const DEFAULT_BOOT_ARGS =
 /** Microseconds: about what a wake-up costs. */
 const DEFAULT_POLL = 50;
 const MAX_POLL = 1_000_000;
+
+/** The most pairs of queues of a network; a device page has room for them. */
+export const MAX_QUEUE_PAIRS = 8;
 
 const MAX_MEMORY_MIB = 64 * GiB / MiB;
 

@@ -15,6 +15,7 @@ import {
   type Entropy,
   macAddress,
   type MachineConfig,
+  MAX_QUEUE_PAIRS,
   type NetworkInterface,
   type VmConfig,
 } from "./config.ts";
@@ -115,6 +116,11 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
   rx_rate_limiter: notYet("Limits of what the guest receives."),
   tx_rate_limiter: notYet("Limits of what the guest sends."),
   netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
+  queues: own(
+    integer(1, MAX_QUEUE_PAIRS),
+    "Pairs of queues; for more than one, the TAP was made with " +
+      "`multi_queue`. Default 1.",
+  ),
 };
 
 const TOKEN_BUCKET: Keys<TokenBucket> = {

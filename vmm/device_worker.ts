@@ -214,7 +214,7 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
         { flush: spec.flush },
       );
     case "net":
-      return new Net(new TapBackend(spec.tap), spec.mac);
+      return new Net(spec.taps.map((tap) => new TapBackend(tap)), spec.mac);
     case "rng":
       return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "module": {

@@ -7,7 +7,7 @@
 import type { RawImage } from "../devices/block/raw.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { RegionHandle } from "../guest/memory.ts";
-import type { Tap } from "../ffi/tap.ts";
+import type { NetSpec } from "./network.ts";
 import type { StepCounts } from "./step_past.ts";
 
 /** Why a machine ended. */
@@ -72,7 +72,7 @@ export type DeviceSpec =
       flush: boolean;
       sync: boolean;
     }
-    | { kind: "net"; tap: Tap; mac: Uint8Array }
+    | NetSpec
     | { kind: "rng"; limits: RateLimits | undefined }
     | { kind: "module"; module: string; options: unknown }
   );

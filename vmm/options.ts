@@ -84,8 +84,11 @@ export function parseDisk(text: string, index: number): Drive {
   };
 }
 
+/** What `--net` takes, as its messages and help say it. */
+const NET_KEYS = "tap=NAME, netns=NS, queues=N, mac=M";
+
 /**
- * A network from `tap=NAME[,netns=NS][,mac=M]`.
+ * A network from `tap=NAME[,netns=NS][,queues=N][,mac=M]`.
  *
  * @throws {VireoError} when the TAP or a value is missing, or a key unknown
  */
@@ -93,9 +96,9 @@ export function parseNet(text: string, index: number): NetworkInterface {
   const keys: Record<string, string> = {};
   for (const word of text.split(",")) {
     const [key = "", value] = word.split(/=(.*)/s);
-    if (!["tap", "netns", "mac"].includes(key) || !value) {
+    if (!["tap", "netns", "queues", "mac"].includes(key) || !value) {
       throw new VireoError(
-        `--net ${text}: "${word}" is not one of tap=NAME, netns=NS, mac=M`,
+        `--net ${text}: "${word}" is not one of ${NET_KEYS}`,
       );
     }
     keys[key] = value;
@@ -107,6 +110,7 @@ export function parseNet(text: string, index: number): NetworkInterface {
     iface_id: `eth${index}`,
     host_dev_name: keys.tap,
     ...(keys.netns && { netns: keys.netns }),
+    ...(keys.queues && { queues: parseCount(`--net ${text}:`, keys.queues) }),
     ...(keys.mac && { guest_mac: keys.mac }),
   };
 }
