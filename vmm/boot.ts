@@ -5,7 +5,6 @@
  */
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Kvm } from "../ffi/kvm.ts";
-import { parseEntry } from "../guest/kernel_entry.ts";
 import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
 import {
   DEFAULT_BOOT_ARGS,
@@ -23,6 +22,7 @@ import {
   parseDisk,
   parseMemory,
   parseNet,
+  parseVsock,
 } from "./options.ts";
 import { Session } from "./session.ts";
 
@@ -32,8 +32,6 @@ export interface BootOptions {
   kernel?: string;
   /** Path of the initial RAM disk. */
   initrd?: string;
-  /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
-  entry?: string;
   /** Words added to the kernel command line. */
   cmdline?: string;
   /** RAM: `128M`. */
@@ -46,20 +44,18 @@ export interface BootOptions {
   disk: string[];
   /** Networks: `tap=NAME[,netns=NS][,mac=M]`. */
   net: string[];
+  /** Sockets: `cid=3,uds=PATH`. */
+  vsock?: string;
   /** Modules of virtio devices: paths or URLs. */
   device: string[];
   /** How the guest finds its devices: `auto`, `on`, `off`. */
   acpi?: string;
-  /** Add an entropy device. */
-  rng?: boolean;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
   quiet?: boolean;
-  /** Print, at the end, which instructions were stepped past. */
-  verbose?: boolean;
 }
 
 /**
@@ -73,7 +69,6 @@ export async function boot(options: BootOptions): Promise<number> {
   const config = await machineConfig(options, nonce);
   const session = new Session(nonce, {
     quiet: options.quiet,
-    verbose: options.verbose,
     exec: options.exec !== undefined,
   });
   return await session.run(config);
@@ -88,9 +83,6 @@ async function machineConfig(
   const config: VmConfig = {
     "boot-source": {
       kernel_image_path: options.kernel ?? "",
-      entry: options.entry === undefined
-        ? undefined
-        : parseEntry("--entry", options.entry),
       initrd_path: options.initrd,
       boot_args: bootArgs(options, nonce),
     },
@@ -104,7 +96,7 @@ async function machineConfig(
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),
-    ...(options.rng && { entropy: {} }),
+    vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
     devices: options.device.map(parseDevice),
   };
   const root = options.root ??

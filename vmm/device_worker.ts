@@ -7,18 +7,17 @@
  * @module
  */
 import { rawBackend } from "../devices/block/raw.ts";
-import { getrandom } from "../devices/entropy/source.ts";
 import { EventLoop } from "../devices/event_loop.ts";
 import { TapBackend } from "../devices/net/tap.ts";
 import { PollWindow } from "../devices/poll_window.ts";
-import { RateLimiter } from "../devices/rate_limiter.ts";
 import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
 import { Endpoint } from "../devices/virtio/endpoint.ts";
 import { MmioRegister } from "../devices/virtio/mmio.ts";
 import { Net } from "../devices/virtio/net.ts";
-import { Rng } from "../devices/virtio/rng.ts";
+import { Vsock } from "../devices/virtio/vsock.ts";
+import { UnixSockets } from "../devices/vsock/unix_sockets.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { Vm } from "../ffi/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
@@ -214,9 +213,9 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
         { flush: spec.flush },
       );
     case "net":
-      return new Net(spec.taps.map((tap) => new TapBackend(tap)), spec.mac);
-    case "rng":
-      return new Rng(getrandom, RateLimiter.from(spec.limits));
+      return new Net(new TapBackend(spec.tap), spec.mac);
+    case "vsock":
+      return new Vsock(spec.cid, new UnixSockets(spec.sockets));
     case "module": {
       const { default: Device } = await import(spec.module);
       return new Device(spec.options);

@@ -8,21 +8,18 @@ import { Serial } from "../devices/serial.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
-import type { KernelImage } from "../guest/kernel_image.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
-import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
-import type { StepCounts } from "./step_past.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
 export interface MachineOptions {
   /** The guest's serial output, as it comes. */
   onOutput?(bytes: Uint8Array): void;
-  /** One line: something went wrong in a device, or takes its time. */
+  /** One line about something that went wrong in a device. */
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
@@ -56,7 +53,6 @@ export class Machine {
   readonly #resources: DisposableStack;
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #input: Uint8Array[] = [];
-  readonly #steppedPast: StepCounts = {};
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
   #startTime = 0;
@@ -69,7 +65,6 @@ export class Machine {
     config: VmConfig,
     options: MachineOptions,
     resources: DisposableStack,
-    kernel: KernelImage,
   ) {
     this.#options = options;
     this.#resources = resources;
@@ -85,9 +80,7 @@ export class Machine {
       { length: cpus },
       () => this.#worker("./vcpu_worker.ts"),
     );
-    this.#parts = resources.use(
-      buildMachine(config, this.#serialIrq.fd, kernel),
-    );
+    this.#parts = resources.use(buildMachine(config, this.#serialIrq.fd));
     this.#serial = new Serial(this.#parts.serial, {
       raiseInterrupt: () => this.#serialIrq.signal(),
       outputReady: () => this.#drainOutput(),
@@ -109,8 +102,7 @@ export class Machine {
   ): Promise<Machine> {
     const resources = new DisposableStack();
     try {
-      using kernel = await openConfiguredKernel(config, options.onLog);
-      const machine = new Machine(config, options, resources, kernel);
+      const machine = new Machine(config, options, resources);
       // Modules of the user's own may fail to load: that is to be known now.
       if (config.devices?.length) await machine.#customDevices();
       return machine;
@@ -125,8 +117,7 @@ export class Machine {
     if (this.#started) throw new VireoError("a machine starts only once");
     this.#started = true;
     this.#startTime = performance.now();
-    const { vcpus, serial, rtc, bootTimer, runSize, devices, memory } =
-      this.#parts;
+    const { vcpus, serial, rtc, bootTimer, runSize, devices } = this.#parts;
     this.#vcpus.forEach((worker, id) => {
       worker.post({
         id,
@@ -138,7 +129,6 @@ export class Machine {
         rtc,
         bootTimer,
         devices: devices.map(({ state }) => state),
-        memory: memory.handles(),
       });
     });
     this.#parts.vcpusHandedOver();
@@ -185,23 +175,7 @@ export class Machine {
   async wait(): Promise<MachineEnd> {
     const end = await this.#end.promise;
     await this.#teardown;
-    if (Object.keys(this.#steppedPast).length === 0) return end;
-    return { ...end, stepped_past: this.#steppedPast };
-  }
-
-  /**
-   * Presses the power button: asks the guest to shut down. What it does is its
-   * own choice, and before its driver runs it doesn't notice.
-   *
-   * @throws {VireoError} when the guest finds its devices without ACPI
-   */
-  powerButton(): void {
-    if (this.#teardown) return;
-    const { powerButton } = this.#parts;
-    if (powerButton === undefined) {
-      throw new VireoError("power button: only a guest with ACPI has one");
-    }
-    powerButton.signal();
+    return end;
   }
 
   /** Bytes for the guest's serial console; none is lost. */
@@ -283,14 +257,6 @@ export class Machine {
         return;
       case "end":
         return this.#finish(message.end);
-      case "stopped":
-        return this.#countSteps(message.steppedPast ?? {});
-    }
-  }
-
-  #countSteps(counts: StepCounts): void {
-    for (const [name, count] of Object.entries(counts)) {
-      this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
     }
   }
 

@@ -5,10 +5,9 @@
  * @module
  */
 import type { RawImage } from "../devices/block/raw.ts";
-import type { RateLimits } from "../devices/rate_limiter.ts";
+import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
 import type { RegionHandle } from "../guest/memory.ts";
-import type { NetSpec } from "./network.ts";
-import type { StepCounts } from "./step_past.ts";
+import type { Tap } from "../ffi/tap.ts";
 
 /** Why a machine ended. */
 export interface MachineEnd {
@@ -25,11 +24,6 @@ export interface MachineEnd {
     | "error";
   /** What went wrong, in one or more lines. */
   message?: string;
-  /**
-   * How often the VMM carried out an instruction that KVM's emulator refuses,
-   * by its name, all vCPUs together; left out when there was none.
-   */
-  stepped_past?: StepCounts;
 }
 
 /** A command for a device, on its way to the device worker. */
@@ -72,8 +66,8 @@ export type DeviceSpec =
       flush: boolean;
       sync: boolean;
     }
-    | NetSpec
-    | { kind: "rng"; limits: RateLimits | undefined }
+    | { kind: "net"; tap: Tap; mac: Uint8Array }
+    | { kind: "vsock"; cid: number; sockets: UnixSocketsHandle }
     | { kind: "module"; module: string; options: unknown }
   );
 
@@ -117,8 +111,6 @@ export interface VcpuWorkerStart {
   bootTimer: SharedArrayBuffer;
   /** The virtio devices' registers, in the order of their windows. */
   devices: SharedArrayBuffer[];
-  /** The guest's RAM. */
-  memory: RegionHandle[];
 }
 
 /** What workers tell the main isolate. */
@@ -128,7 +120,7 @@ export type WorkerMessage =
   | { type: "input-room" }
   | { type: "booted" }
   | { type: "paused" }
-  | { type: "stopped"; steppedPast?: StepCounts }
+  | { type: "stopped" }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }
   | { type: "end"; end: MachineEnd };

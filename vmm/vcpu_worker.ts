@@ -23,10 +23,8 @@ import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/signals.ts";
 import { Vcpu } from "../ffi/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
-import { GuestMemory } from "../guest/memory.ts";
 import { Control } from "./control.ts";
 import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
-import { StepPast } from "./step_past.ts";
 import { VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
@@ -36,15 +34,12 @@ function post(message: WorkerMessage): void {
 self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
   const control = new Control(data.control);
   let vcpu: Vcpu | undefined;
-  let stepPast: StepPast | undefined;
   try {
     blockKickSignal();
     vcpu = new Vcpu(data.vcpuFd, data.runSize);
     vcpu.setSignalMask();
     control.setThreadOf(data.id, currentThread());
-    const attach = () => GuestMemory.attach(data.memory);
-    stepPast = new StepPast(vcpu, attach, control.exclusive);
-    const end = vcpuLoop(vcpu, stepPast, control, data).run();
+    const end = vcpuLoop(vcpu, control, data).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -55,13 +50,12 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(data.id, 0);
     vcpu?.close();
-    post({ type: "stopped", steppedPast: stepPast?.counts });
+    post({ type: "stopped" });
   }
 };
 
 function vcpuLoop(
   vcpu: Vcpu,
-  stepPast: StepPast,
   control: Control,
   start: VcpuWorkerStart,
 ): VcpuLoop {
@@ -95,7 +89,6 @@ function vcpuLoop(
     ports,
     mmio,
     transports: start.devices.map((state) => transport(state, start, control)),
-    stepPast,
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });

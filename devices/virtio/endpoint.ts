@@ -23,13 +23,8 @@ export interface EndpointOptions {
   memory: GuestMemory;
   /** Where descriptors are waited for. */
   loop: EventLoop;
-  /**
-   * Raises the device's interrupt. `source` is the queue whose used ring
-   * grew, or {@linkcode CONFIG_SOURCE}: transports may tell them apart.
-   */
-  raiseInterrupt(source: number): void;
-  /** The driver changed the transport's own registers. */
-  transportChanged?(): void;
+  /** Raises the device's interrupt: writes the irqfd. */
+  raiseInterrupt(): void;
   /** The thread polls between doorbells. */
   polled?: boolean;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
@@ -42,9 +37,6 @@ export interface EndpointOptions {
 const PACKED_START = 0x8000;
 /** Lines about a device after which a hostile driver gets no more. */
 const LOG_MAX = 20;
-
-/** Source of an interrupt that is no queue: a change of the configuration. */
-export const CONFIG_SOURCE = -1;
 
 /** One device with its queues. */
 export class Endpoint implements DeviceContext {
@@ -158,7 +150,7 @@ export class Endpoint implements DeviceContext {
 
   /** See {@linkcode DeviceContext.publish}. */
   publish(queue: VirtQueue): void {
-    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
+    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER);
   }
 
   /** See {@linkcode DeviceContext.config}. */
@@ -174,7 +166,7 @@ export class Endpoint implements DeviceContext {
     change(this.#state.config);
     Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
     if (this.#state.words[Word.ACTIVE] === 1) {
-      this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE);
+      this.#interrupt(Interrupt.CONFIG_CHANGE);
     }
   }
 
@@ -184,7 +176,7 @@ export class Endpoint implements DeviceContext {
     if (this.#logged++ < LOG_MAX) {
       this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
     }
-    this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE); // §2.1.2
+    this.#interrupt(Interrupt.CONFIG_CHANGE); // §2.1.2
   }
 
   /** See {@linkcode DeviceContext.watch}. */
@@ -217,8 +209,6 @@ export class Endpoint implements DeviceContext {
         return this.#stopQueue(words[Word.REQUEST_VALUE]!);
       case Request.QUEUE_START:
         return this.#startQueue(words[Word.REQUEST_VALUE]!);
-      case Request.TRANSPORT:
-        return this.#options.transportChanged?.();
       case Request.CONFIG_WRITE:
         this.device.writeConfig?.(
           words[Word.REQUEST_OFFSET]!,
@@ -295,9 +285,9 @@ export class Endpoint implements DeviceContext {
     this.doorbell(index);
   }
 
-  #interrupt(bit: number, source: number): void {
+  #interrupt(bit: number): void {
     Atomics.or(this.#state.words, Word.INTERRUPT_STATUS, bit);
-    this.#options.raiseInterrupt(source);
+    this.#options.raiseInterrupt();
   }
 }
 
