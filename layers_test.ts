@@ -74,8 +74,13 @@ Deno.test("layers: no virtio device imports a transport, no backend virtio", asy
   const transports = /devices\/virtio\/(mmio|pci|endpoint)\.ts$/;
   let seen = 0;
   for (const { specifier, dependencies = [] } of modules) {
-    const device = /devices\/virtio\/(blk|net)\.ts$/.test(specifier);
-    const backend = /devices\/(block|net)\/[a-z]+\.ts$/.test(specifier);
+    const device =
+      /devices\/virtio\/(blk|net|rng|console|console_ports|balloon)\.ts$/.test(
+        specifier,
+      );
+    const backend = /devices\/(block|net|entropy|console)\/[a-z]+\.ts$/.test(
+      specifier,
+    );
     if (!device && !backend) continue;
     seen++;
     for (const { code, type } of dependencies) {

@@ -31,9 +31,8 @@ A network needs a TAP: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
 tap0; ip link set tap0 up; then
   vireo boot --net tap=tap0 --cmdline 'ip=10.0.0.2::10.0.0.1:255.255.255.0'
 
-With --vsock, host programs reach port 52 of the guest by writing "CONNECT 52"
-and a newline to the Unix socket PATH; the guest's programs reach port 52 of the
-host (CID 2) if somebody listens on the Unix socket PATH_52.
+A kernel with ACPI finds its devices in ACPI tables, any other one by words on
+its command line. --acpi on and --acpi off choose for it.
 
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
@@ -44,6 +43,10 @@ has all keys, and those that Vireo adds. Relative paths in it are relative to
 the working directory. examples/vm.json is one to begin with.
 
 Console and exit status are as with "boot".`;
+
+const PROBE_HELP = `
+Measures in guests of a few bytes, for about a second, and needs no kernel.
+--json prints the same for programs. Exit status: 1 when Vireo can't run here.`;
 
 const DEMO_HELP = `
 Boots Vireo's own small guest, whose drivers write, flush, read and verify a
@@ -70,6 +73,7 @@ function program(): Command {
   vireo.command("boot")
     .description("Boot a Linux kernel.")
     .argument("[kernel]", "64-bit ELF vmlinux; default: the prepared kernel")
+    .option("--entry <where>", "vmlinux, pvh or bzimage; default: what suits")
     .option("--initrd <file>", "initial RAM disk")
     .option("--cmdline <words>", "more words for the kernel command line")
     .option("--memory <size>", "RAM, such as 64M or 2G", "128M")
@@ -86,21 +90,27 @@ function program(): Command {
     )
     .option(
       "--net <tap>",
-      "network: tap=NAME[,netns=NS][,mac=M]; repeatable",
+      "network: tap=NAME[,netns=NS][,queues=N][,mac=M]; repeatable",
       collect,
       [],
     )
-    .option("--vsock <socket>", "sockets: cid=3,uds=PATH")
     .option(
       "--device <module>",
       "a virtio device of your own, see examples/rng.ts; repeatable",
       collect,
       [],
     )
+    .option(
+      "--transport <name>",
+      "attach virtio devices by mmio or pci",
+      "mmio",
+    )
     .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
+    .option("--rng", "random numbers for the guest: /dev/hwrng")
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")
+    .option("--verbose", "say what KVM's emulator left to Vireo, at the end")
     .addHelpText("after", BOOT_HELP)
     .action(async (kernel: string | undefined, options: BootOptions) => {
       const { boot } = await import("./vmm/boot.ts");
@@ -113,6 +123,14 @@ function program(): Command {
     .action(async ({ config }: { config: string }) => {
       const { run } = await import("./vmm/run.ts");
       Deno.exitCode = await run(config);
+    });
+  vireo.command("probe")
+    .description("Tell what this host offers, and what that means.")
+    .option("--json", "for programs")
+    .addHelpText("after", PROBE_HELP)
+    .action(async (options: { json?: boolean }) => {
+      const { probeCommand } = await import("./vmm/probe/command.ts");
+      Deno.exitCode = probeCommand(options);
     });
   vireo.command("demo")
     .description("Show disk and network working, in two seconds.")

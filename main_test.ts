@@ -227,23 +227,24 @@ Deno.test({
 });
 
 Deno.test({
-  name: "vireo boot: each --vsock that can't be had gets its own line" +
-    KVM_MISSING,
+  name: "vireo probe: a table for people, JSON for programs" + KVM_MISSING,
   ignore: noKvm,
-  fn: () =>
-    inScratch(async (dir) => {
-      const vsock = (text: string) => ["boot", PAYLOAD, "--vsock", text];
-      await refuses(/not of the form cid=3,uds=PATH/, ...vsock("3"));
-      await refuses(/cid 2 is not 3 to/, ...vsock(`cid=2,uds=${dir}/a`));
-      assert.throws(() => Deno.statSync(`${dir}/a`), Deno.errors.NotFound);
-      await refuses(/ENOENT/, ...vsock(`cid=3,uds=${dir}/none/a`));
-      Deno.writeTextFileSync(`${dir}/there`, "mine");
-      await refuses(
-        /vsock ".*there": exists already; remove it/,
-        ...vsock(`cid=3,uds=${dir}/there`),
-      );
-      assert.equal(Deno.readTextFileSync(`${dir}/there`), "mine");
-    }),
+  async fn() {
+    const table = await vireo("probe");
+    assert.equal(table.code, 0, table.stderr);
+    assert.match(table.stdout, /^ {2}ok +API version +12$/m);
+    assert.match(
+      table.stdout,
+      /kernel code \(CPL0\) +[\d.]+ [MG] instructions/,
+    );
+    assert.match(table.stdout, /^What that means\n {2}- /m);
+    const json = await vireo("probe", "--json");
+    assert.equal(json.code, 0);
+    const report = JSON.parse(json.stdout);
+    assert.equal(report.runs, true);
+    assert.equal(report.kvm.apiVersion, 12);
+    assert.equal(typeof report.guest.speed.emulatesKernel, "boolean");
+  },
 });
 
 Deno.test("vireo boot: without permissions, it names the flag", async () => {
@@ -264,7 +265,7 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");
   assert.equal(all.code, 0);
-  for (const name of ["boot", "run", "demo", "prepare"]) {
+  for (const name of ["boot", "run", "probe", "demo", "prepare"]) {
     assert.match(all.stdout, new RegExp(`^  ${name} `, "m"));
     const help = await vireo(name, "--help");
     assert.equal(help.code, 0);

@@ -22,16 +22,19 @@
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
+export type { StepCounts } from "./vmm/step_past.ts";
 export {
   type BootSource,
   type CustomDevice,
   DEFAULT_BOOT_ARGS,
   type Drive,
+  type Entropy,
   type MachineConfig,
   type NetworkInterface,
   type VmConfig,
-  type Vsock,
 } from "./vmm/config.ts";
+export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
+export type { KernelEntry } from "./guest/kernel_entry.ts";
 export type { Watcher } from "./devices/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {
@@ -62,6 +65,19 @@ export {
   type PrepareOptions,
   type ProgressOutput,
 } from "./guest/linux/prepare.ts";
+export { probe } from "./vmm/probe.ts";
+export type {
+  Capability,
+  ExitReport,
+  Failed,
+  GuestReport,
+  InstructionReport,
+  KvmReport,
+  Need,
+  ProbeReport,
+  ResourceReport,
+  SpeedReport,
+} from "./vmm/probe/report.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
 export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm.ts";
 export { MpState, Vcpu } from "./ffi/vcpu.ts";

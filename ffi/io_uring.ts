@@ -77,6 +77,10 @@ const TWO_32 = 0x1_0000_0000;
 export class IoUring {
   /** Entries of the submission ring. */
   readonly entries: number;
+  /** `IORING_FEAT_*` bits of this kernel. */
+  readonly features: number;
+  /** Completions don't interrupt the thread (`IORING_SETUP_COOP_TASKRUN`). */
+  readonly cooperative: boolean;
   /** The result of the last {@linkcode IoUring.next}: bytes or -errno. */
   result = 0;
   readonly #fd: number;
@@ -113,6 +117,8 @@ export class IoUring {
     undo.defer(() => closeFd(this.#fd));
     const get = (offset: number) => params.getUint32(offset, true);
     this.entries = get(Params.sq_entries);
+    this.features = get(Params.features);
+    this.cooperative = (get(Params.flags) & IORING_SETUP_COOP_TASKRUN) !== 0;
     if (
       !(get(Params.features) & IORING_FEAT_SINGLE_MMAP) ||
       get(Params.cq_off + CQ_OFF_FLAGS) === 0

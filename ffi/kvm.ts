@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { errno, SystemError, VireoError } from "./errno.ts";
+import { Errno, errno, SystemError, VireoError } from "./errno.ts";
 import { closeFd, cString, Open } from "./file.ts";
 import { _IO, _IOW, _IOWR, ioctlBuffer, ioctlValue } from "./ioctl.ts";
 import { KVMIO } from "./kvm_io.ts";
@@ -28,9 +28,6 @@ const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 const KVM_ENABLE_CAP = _IOW(KVMIO, 0xa3, 104);
 
-/** The only version of the KVM API there is (§4.1). */
-const API_VERSION = 12;
-
 /** `KVM_CAP_*` numbers that Vireo asks for (§4.4). */
 export const Cap = {
   IRQCHIP: 0,
@@ -46,8 +43,18 @@ export const Cap = {
   EXIT_ON_EMULATION_FAILURE: 204,
 } as const;
 
+function adviceOnOpen(code: number): string {
+  return code === Errno.EACCES || code === Errno.EPERM
+    ? 'KVM is needed: join its group (sudo usermod -aG kvm "$USER") and log ' +
+      "in again, or run it as root"
+    : "KVM is needed: load kvm_intel or kvm_amd, and switch virtualization " +
+      "on in the firmware";
+}
+
 /** The system: `/dev/kvm` (§4.1 to §4.6). */
 export class Kvm {
+  /** The only version of the KVM API there is (§4.1). */
+  static readonly API_VERSION = 12;
   /** The descriptor of `/dev/kvm`. */
   readonly fd: number;
 
@@ -59,16 +66,12 @@ export class Kvm {
   constructor(path = "/dev/kvm") {
     const fd = libc.open(cString(path), Open.RDWR | Open.CLOEXEC, 0);
     if (fd < 0) {
-      throw new SystemError(
-        `open ${path}`,
-        errno(),
-        "KVM is needed: load kvm_intel or kvm_amd, switch virtualization on " +
-          'in the firmware, and join the "kvm" group',
-      );
+      const code = errno();
+      throw new SystemError(`open ${path}`, code, adviceOnOpen(code));
     }
     this.fd = fd;
     const version = libc.ioctl_value(fd, KVM_GET_API_VERSION, 0n);
-    if (version !== API_VERSION) {
+    if (version !== Kvm.API_VERSION) {
       closeFd(fd);
       throw new VireoError(`${path}: not KVM (API version ${version})`);
     }

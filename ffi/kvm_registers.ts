@@ -201,6 +201,15 @@ export class SpecialRegisters {
     this.#view.setUint16(at + 8, limit, true);
   }
 
+  /** Base and limit of the GDT or IDT. */
+  table(name: TableName): { base: bigint; limit: number } {
+    const at = TABLES_OFFSET + TABLES.indexOf(name) * 16;
+    return {
+      base: this.#view.getBigUint64(at, true),
+      limit: this.#view.getUint16(at + 8, true),
+    };
+  }
+
   /** Reads a control register, EFER or the APIC base. */
   control(name: ControlName): bigint {
     const at = CONTROL_OFFSET + CONTROLS.indexOf(name) * 8;

@@ -98,6 +98,27 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
+  // The address as an integer: it lies in guest memory, and changes.
+  getrandom: { parameters: ["usize", "u32", "u32"], result: "i32" },
+
+  // Through syscall: until glibc 2.34 these are in librt, and their timer
+  // numbers are pointers.
+  timer_create: {
+    name: "syscall",
+    parameters: ["u32", "i32", "buffer", "buffer"],
+    result: "i32",
+  },
+  timer_settime: {
+    name: "syscall",
+    parameters: ["u32", "i32", "i32", "buffer", "pointer"],
+    result: "i32",
+  },
+  timer_delete: {
+    name: "syscall",
+    parameters: ["u32", "i32"],
+    result: "i32",
+  },
+
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -111,14 +132,6 @@ export const LIBC_SYMBOLS = {
   },
 
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  listen: { parameters: ["i32", "i32"], result: "i32" },
-  accept4: {
-    parameters: ["i32", "pointer", "pointer", "i32"],
-    result: "i32",
-  },
-  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   isatty: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;

@@ -12,10 +12,14 @@ import { libc } from "./symbols.ts";
 const TUN_TYPE = 0x54;
 const TUNSETIFF = _IOW(TUN_TYPE, 202, 4);
 const TUNSETOFFLOAD = _IOW(TUN_TYPE, 208, 4);
+const TUNSETQUEUE = _IOW(TUN_TYPE, 217, 4);
 const TUNSETVNETHDRSZ = _IOW(TUN_TYPE, 216, 4);
 const SIOCGIFMTU = 0x8921;
 
 const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
+const IFF_ATTACH_QUEUE = 0x0200;
+const IFF_DETACH_QUEUE = 0x0400;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 
@@ -41,9 +45,11 @@ export interface TapOptions {
   netns?: string;
   /** Bytes of the virtio-net header before each frame. */
   headerSize: number;
+  /** One of several queues: the TAP was made with `multi_queue`. */
+  multiQueue?: boolean;
 }
 
-/** An open TAP. */
+/** An open TAP, or one of its queues. */
 export interface Tap {
   /** Non-blocking descriptor: one read or write per frame. */
   fd: number;
@@ -68,25 +74,34 @@ export function openTap(options: TapOptions): Tap {
     : inNamespace(netns, () => attach(options));
 }
 
+/**
+ * Takes one queue of a TAP into use, or out of it: the host then sends no
+ * frames its way, and polling the descriptor reports an error.
+ */
+export function setTapQueue(fd: number, on: boolean): void {
+  const request = interfaceRequest("");
+  setFlags(request, on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE);
+  ioctlBuffer(fd, TUNSETQUEUE, request, "TUNSETQUEUE");
+}
+
 /** Tells the kernel which `TapOffload`s the guest accepts. */
 export function setTapOffload(fd: number, offload: number): void {
   ioctlValue(fd, TUNSETOFFLOAD, offload, "TUNSETOFFLOAD");
 }
 
-function attach({ name, headerSize }: TapOptions): Tap {
+function attach({ name, headerSize, multiQueue = false }: TapOptions): Tap {
   const fd = openFd("/dev/net/tun", Open.RDWR | Open.NONBLOCK, "TAP driver");
   try {
     // TUNSETIFF would make a missing one, without address or link.
     const mtu = interfaceMtu(name);
-    const request = interfaceRequest(name);
-    new DataView(request.buffer).setUint16(
-      IFNAMSIZ,
-      IFF_TAP | IFF_NO_PI | IFF_VNET_HDR,
-      true,
-    );
-    if (libc.ioctl_buffer(fd, TUNSETIFF, request) < 0) {
-      const code = errno();
-      throw new SystemError(`attach to TAP "${name}"`, code, advice(code));
+    let code = setInterface(fd, name, multiQueue);
+    // Alone, a queue of several is as good as a TAP.
+    if (code === Errno.EINVAL && !multiQueue) {
+      code = setInterface(fd, name, true);
+    }
+    if (code !== 0) {
+      const reason = advice(code, name, multiQueue);
+      throw new SystemError(`attach to TAP "${name}"`, code, reason);
     }
     const size = new Int32Array([headerSize]);
     ioctlBuffer(fd, TUNSETVNETHDRSZ, size, "TUNSETVNETHDRSZ");
@@ -97,7 +112,23 @@ function attach({ name, headerSize }: TapOptions): Tap {
   }
 }
 
-function advice(code: number): string | undefined {
+/** `TUNSETIFF`: 0, or the error's number. */
+function setInterface(fd: number, name: string, multiQueue: boolean): number {
+  const request = interfaceRequest(name);
+  const queues = multiQueue ? IFF_MULTI_QUEUE : 0;
+  setFlags(request, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | queues);
+  return libc.ioctl_buffer(fd, TUNSETIFF, request) < 0 ? errno() : 0;
+}
+
+function setFlags(request: Uint8Array<ArrayBuffer>, flags: number): void {
+  new DataView(request.buffer).setUint16(IFNAMSIZ, flags, true);
+}
+
+function advice(
+  code: number,
+  name: string,
+  multiQueue: boolean,
+): string | undefined {
   switch (code) {
     case Errno.EBUSY:
       return "another program uses this TAP";
@@ -105,7 +136,10 @@ function advice(code: number): string | undefined {
       return "it takes CAP_NET_ADMIN, or a TAP made for you: " +
         "ip tuntap add NAME mode tap user $USER";
     case Errno.EINVAL:
-      return "the interface exists and isn't a TAP, or is multi-queue";
+      return multiQueue
+        ? "for several queues, make it so: " +
+          `ip tuntap add ${name} mode tap multi_queue`
+        : "the interface exists and isn't a TAP";
   }
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { VireoError } from "./errno.ts";
 import { closeFd } from "./file.ts";
 import { descriptorsOfProcess } from "./mmap_testing.ts";
-import { openTap, setTapOffload, TapOffload } from "./tap.ts";
+import { openTap, setTapOffload, setTapQueue, TapOffload } from "./tap.ts";
 import { canUseTap, TestNamespace } from "./tap_testing.ts";
 
 const headerSize = 12;
@@ -89,4 +89,23 @@ Deno.test(`setTapOffload: TSO needs checksums${why}`, { ignore }, () => {
   setTapOffload(fd, 0);
   assert.throws(() => setTapOffload(fd, TSO4), /TUNSETOFFLOAD: EINVAL/);
   closeFd(fd);
+});
+
+Deno.test(`openTap: several queues, of a TAP that was made for them${why}`, {
+  ignore,
+}, () => {
+  using namespace = new TestNamespace();
+  const netns = namespace.name;
+  const open = (name: string) =>
+    openTap({ name, netns, headerSize, multiQueue: true });
+  namespace.ip("tuntap", "add", "tap0", "mode", "tap");
+  assert.throws(() => open("tap0"), /EINVAL .*ip tuntap add tap0 mode tap mu/);
+  namespace.ip("tuntap", "add", "tap1", "mode", "tap", "multi_queue");
+  const queues = Array.from({ length: 4 }, () => open("tap1"));
+  setTapQueue(queues[2]!.fd, false);
+  assert.throws(() => setTapQueue(queues[2]!.fd, false), /TUNSETQUEUE: EINVAL/);
+  setTapQueue(queues[2]!.fd, true);
+  for (const { fd } of queues) closeFd(fd);
+  const alone = openTap({ name: "tap1", netns, headerSize });
+  closeFd(alone.fd);
 });

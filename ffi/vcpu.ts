@@ -6,7 +6,7 @@
  */
 import { Errno, errno } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { _IO, _IOR, _IOW, ioctlBuffer } from "./ioctl.ts";
+import { _IO, _IOR, _IOW, _IOWR, ioctlBuffer } from "./ioctl.ts";
 import { KVMIO } from "./kvm_io.ts";
 import {
   decodeRegisters,
@@ -23,21 +23,28 @@ import { libc } from "./symbols.ts";
 const LAPIC_SIZE = 1024;
 const FPU_SIZE = 416;
 const EVENTS_SIZE = 64;
+const XSAVE_SIZE = 4096;
+const XCRS_SIZE = 392;
 
 const KVM_RUN = _IO(KVMIO, 0x80);
 const KVM_GET_REGS = _IOR(KVMIO, 0x81, REGS_SIZE);
 const KVM_SET_REGS = _IOW(KVMIO, 0x82, REGS_SIZE);
 const KVM_GET_SREGS = _IOR(KVMIO, 0x83, SREGS_SIZE);
 const KVM_SET_SREGS = _IOW(KVMIO, 0x84, SREGS_SIZE);
+const KVM_GET_MSRS = _IOWR(KVMIO, 0x88, 8);
 const KVM_SET_MSRS = _IOW(KVMIO, 0x89, 8);
 const KVM_SET_SIGNAL_MASK = _IOW(KVMIO, 0x8b, 4);
 const KVM_SET_FPU = _IOW(KVMIO, 0x8d, FPU_SIZE);
 const KVM_GET_LAPIC = _IOR(KVMIO, 0x8e, LAPIC_SIZE);
 const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, LAPIC_SIZE);
 const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, 8);
+const KVM_GET_CPUID2 = _IOWR(KVMIO, 0x91, 8);
 const KVM_GET_MP_STATE = _IOR(KVMIO, 0x98, 4);
 const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, EVENTS_SIZE);
 const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, EVENTS_SIZE);
+const KVM_GET_XSAVE = _IOR(KVMIO, 0xa4, XSAVE_SIZE);
+const KVM_SET_XSAVE = _IOW(KVMIO, 0xa5, XSAVE_SIZE);
+const KVM_GET_XCRS = _IOR(KVMIO, 0xa6, XCRS_SIZE);
 
 /** `KVM_MP_STATE_*` (§4.38). */
 export const MpState = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
@@ -105,6 +112,19 @@ export class Vcpu {
     return ioctlBuffer(this.fd, KVM_SET_MSRS, msrs, "KVM_SET_MSRS");
   }
 
+  /**
+   * §4.18: model-specific registers; fewer than asked for when KVM refuses one.
+   */
+  getMsrs(indices: readonly number[]): bigint[] {
+    const msrs = new DataView(new ArrayBuffer(8 + indices.length * 16));
+    msrs.setUint32(0, indices.length, true);
+    indices.forEach((index, i) => msrs.setUint32(8 + i * 16, index, true));
+    const count = ioctlBuffer(this.fd, KVM_GET_MSRS, msrs, "KVM_GET_MSRS");
+    return indices.slice(0, count).map((_, i) =>
+      msrs.getBigUint64(16 + i * 16, true)
+    );
+  }
+
   /** §4.21: only the kick signal may interrupt {@linkcode Vcpu.enter}. */
   setSignalMask(): void {
     // struct kvm_signal_mask: u32 len, then the kernel's 8-byte sigset_t of
@@ -142,6 +162,36 @@ export class Vcpu {
     ioctlBuffer(this.fd, KVM_SET_CPUID2, cpuid, "KVM_SET_CPUID2");
   }
 
+  /** §4.118: what {@linkcode setCpuid2} set, as KVM changed it. */
+  getCpuid2(): Uint8Array<ArrayBuffer> {
+    const MAX_ENTRIES = 256;
+    const cpuid = new Uint8Array(8 + MAX_ENTRIES * 40);
+    const view = new DataView(cpuid.buffer);
+    view.setUint32(0, MAX_ENTRIES, true);
+    ioctlBuffer(this.fd, KVM_GET_CPUID2, cpuid, "KVM_GET_CPUID2");
+    return cpuid.slice(0, 8 + view.getUint32(0, true) * 40);
+  }
+
+  /** §4.42: the extended registers, in XSAVE's standard format. */
+  getXsave(): Uint8Array<ArrayBuffer> {
+    const area = new Uint8Array(XSAVE_SIZE);
+    ioctlBuffer(this.fd, KVM_GET_XSAVE, area, "KVM_GET_XSAVE");
+    return area;
+  }
+
+  /** §4.43: the extended registers, in XSAVE's standard format. */
+  setXsave(area: Uint8Array<ArrayBuffer>): void {
+    ioctlBuffer(this.fd, KVM_SET_XSAVE, area, "KVM_SET_XSAVE");
+  }
+
+  /** §4.44: XCR0, the enabled components of the extended registers. */
+  getXcr0(): bigint {
+    // struct kvm_xcrs: u32 nr_xcrs, flags; { u32 xcr, reserved; u64 value }[]
+    const xcrs = new DataView(new ArrayBuffer(XCRS_SIZE));
+    ioctlBuffer(this.fd, KVM_GET_XCRS, xcrs, "KVM_GET_XCRS");
+    return xcrs.getUint32(0, true) === 0 ? 1n : xcrs.getBigUint64(16, true);
+  }
+
   /** §4.38: one of {@linkcode MpState}. */
   getMpState(): number {
     const state = new Uint32Array(1);
@@ -149,8 +199,8 @@ export class Vcpu {
     return state[0]!;
   }
 
-  /** §4.32: queues an exception without an error code, such as #BP (3). */
-  injectException(vector: number): void {
+  /** §4.32: queues an exception, such as #BP (3), or #GP (13) with 0. */
+  injectException(vector: number, errorCode?: number): void {
     const events = new Uint8Array(EVENTS_SIZE);
     ioctlBuffer(this.fd, KVM_GET_VCPU_EVENTS, events, "KVM_GET_VCPU_EVENTS");
     const INJECTED = 0;
@@ -158,7 +208,9 @@ export class Vcpu {
     const HAS_ERROR_CODE = 2;
     events[INJECTED] = 1;
     events[NUMBER] = vector;
-    events[HAS_ERROR_CODE] = 0;
+    events[HAS_ERROR_CODE] = errorCode === undefined ? 0 : 1;
+    const ERROR_CODE = 4;
+    new DataView(events.buffer).setUint32(ERROR_CODE, errorCode ?? 0, true);
     ioctlBuffer(this.fd, KVM_SET_VCPU_EVENTS, events, "KVM_SET_VCPU_EVENTS");
   }
 

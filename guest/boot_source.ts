@@ -19,6 +19,9 @@ const NO_FD = -1;
 // the count must fit the 32-bit result.
 const READ_MAX = 0x4000_0000;
 
+// What a decoder makes of one piece is held at once: it must not be much.
+const STREAM_PIECE = 64 * 1024;
+
 /** A kernel or initrd, open for reading. */
 export class BootSource {
   /** Names the object in errors: `kernel "vmlinux"`. */
@@ -32,12 +35,13 @@ export class BootSource {
    * Opens `file`.
    *
    * @param what names the object in errors: `kernel`, `initrd`
+   * @param label of bytes, where `embedded kernel` would not say it
    * @throws {SystemError} when it can't be opened
    * @throws {KernelError} when it is a directory, a pipe, or empty
    */
-  constructor(file: BootFile, what: string) {
+  constructor(file: BootFile, what: string, label = `embedded ${what}`) {
     if (typeof file !== "string") {
-      this.label = `embedded ${what}`;
+      this.label = label;
       this.#fd = NO_FD;
       this.#bytes = file;
       this.size = file.length;
@@ -80,6 +84,37 @@ export class BootSource {
       }
       done += count;
     }
+  }
+
+  /** The first bytes of the file: `length`, or all that it has. */
+  head(length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(Math.min(this.size, length));
+    this.read(0, bytes);
+    return bytes;
+  }
+
+  /**
+   * The bytes from `offset` on, as a stream of small pieces.
+   *
+   * @param onRead told how many bytes have been read, before each piece
+   */
+  stream(
+    offset: number,
+    length: number,
+    onRead: (count: number) => void = () => {},
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const end = offset + length;
+    let at = offset;
+    return new ReadableStream({
+      pull: (controller) => {
+        onRead(at - offset);
+        if (at === end) return controller.close();
+        const piece = new Uint8Array(Math.min(STREAM_PIECE, end - at));
+        this.read(at, piece);
+        at += piece.length;
+        controller.enqueue(piece);
+      },
+    });
   }
 
   /** Closes the file. */

@@ -1,6 +1,7 @@
 /**
- * ELF64 kernels (`vmlinux`): the headers as plain data. Layouts are those of
- * the System V ABI, "Object Files"; names are C's from <elf.h>.
+ * ELF kernels (`vmlinux`): the headers as plain data. Layouts are those of
+ * the System V ABI, "Object Files"; names are C's from <elf.h>. A 32-bit file
+ * is read too: with a PVH note it can be booted.
  *
  * A kernel file is hostile input: every number in it is checked here, and
  * placement in RAM is checked in `elf_loader.ts`.
@@ -36,40 +37,69 @@ export interface ElfNotes {
   alignment: number;
 }
 
-/** What the headers of a 64-bit kernel say. */
+/** What the headers of a kernel say. */
 export interface ElfKernel {
-  /** Guest physical address of the 64-bit entry point. */
+  /** Bits per word: the mode that `entry` is for. */
+  bits: 32 | 64;
+  /** Guest physical address of the entry point. */
   entry: number;
+  /**
+   * The header gives `entry` as a virtual address. Linux doesn't: such a
+   * kernel wants page tables that its own boot loader makes.
+   */
+  entryIsVirtual: boolean;
   /** What to load; at least one, none of zero size. */
   segments: ElfSegment[];
   /** Where the notes are. */
   notes: ElfNotes[];
 }
 
-/** `Elf64_Ehdr`: `e_ident` bytes, then fields. */
-const Ehdr = {
+/** `e_ident` and the fields that both word sizes have in the same place. */
+const Ident = {
   EI_CLASS: 4,
   EI_DATA: 5,
   E_TYPE: 16,
   E_MACHINE: 18,
   E_ENTRY: 24,
-  E_PHOFF: 32,
-  E_PHENTSIZE: 54,
-  E_PHNUM: 56,
-  SIZE: 64,
 } as const;
 
-/** `Elf64_Phdr`. */
-const Phdr = {
-  P_TYPE: 0,
-  P_OFFSET: 8,
-  P_VADDR: 16,
-  P_PADDR: 24,
-  P_FILESZ: 32,
-  P_MEMSZ: 40,
-  P_ALIGN: 48,
-  SIZE: 56,
+/** Where `Elf32_Ehdr` and `Elf32_Phdr` differ from their 64-bit forms. */
+const Elf32 = {
+  bits: 32,
+  machine: 3, // EM_386
+  word: 4,
+  ehdr: { E_PHOFF: 28, E_PHENTSIZE: 42, E_PHNUM: 44, SIZE: 52 },
+  phdr: {
+    P_TYPE: 0,
+    P_OFFSET: 4,
+    P_VADDR: 8,
+    P_PADDR: 12,
+    P_FILESZ: 16,
+    P_MEMSZ: 20,
+    P_ALIGN: 28,
+    SIZE: 32,
+  },
 } as const;
+
+/** `Elf64_Ehdr`, `Elf64_Phdr`. */
+const Elf64 = {
+  bits: 64,
+  machine: 62, // EM_X86_64
+  word: 8,
+  ehdr: { E_PHOFF: 32, E_PHENTSIZE: 54, E_PHNUM: 56, SIZE: 64 },
+  phdr: {
+    P_TYPE: 0,
+    P_OFFSET: 8,
+    P_VADDR: 16,
+    P_PADDR: 24,
+    P_FILESZ: 32,
+    P_MEMSZ: 40,
+    P_ALIGN: 48,
+    SIZE: 56,
+  },
+} as const;
+
+type Format = typeof Elf32 | typeof Elf64;
 
 const ELF_MAGIC = 0x7f454c46; // "\x7fELF", read big-endian
 const ELFCLASS32 = 1;
@@ -77,15 +107,11 @@ const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
 const ET_EXEC = 2;
 const ET_DYN = 3;
-const EM_X86_64 = 62;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 
 /** vmlinux has about five; more than this is nonsense. */
 const PHNUM_MAX = 128;
-
-/** Documentation/arch/x86/boot.rst, field `header`. */
-const BZIMAGE = { MAGIC_OFFSET: 0x202, MAGIC: 0x53726448 } as const;
 
 /**
  * x86 has at most 52 physical address bits, and no file is larger: numbers
@@ -117,94 +143,99 @@ export function parseElf(
     header.byteLength,
   );
   const refuse = (reason: string) => new KernelError(label, reason);
-  checkIdentity(view, fileSize, refuse);
-  const table = programHeaders(view, fileSize, refuse);
+  const format = identify(view, fileSize, refuse);
+  const table = programHeaders(view, format, fileSize, refuse);
 
+  const { P_TYPE, P_OFFSET, P_FILESZ, P_ALIGN } = format.phdr;
   const segments: LinkedSegment[] = [];
   const notes: ElfNotes[] = [];
   table.forEach((phdr, index) => {
-    const type = phdr.getUint32(Phdr.P_TYPE, true);
+    const type = phdr.getUint32(P_TYPE, true);
     if (type === PT_LOAD) {
-      const segment = loadSegment(phdr, index, fileSize, refuse);
+      const segment = loadSegment(phdr, format, index, fileSize, refuse);
       if (segment.memorySize > 0) segments.push(segment);
     } else if (type === PT_NOTE) {
       notes.push({
-        fileOffset: Number(phdr.getBigUint64(Phdr.P_OFFSET, true)),
-        fileSize: Number(phdr.getBigUint64(Phdr.P_FILESZ, true)),
-        alignment: phdr.getBigUint64(Phdr.P_ALIGN, true) === 8n ? 8 : 4,
+        fileOffset: Number(word(phdr, P_OFFSET, format)),
+        fileSize: Number(word(phdr, P_FILESZ, format)),
+        alignment: word(phdr, P_ALIGN, format) === 8n ? 8 : 4,
       });
     }
   });
   if (segments.length === 0) throw refuse("has no segment to load");
-  const entry = physicalEntry(
-    view.getBigUint64(Ehdr.E_ENTRY, true),
-    segments,
-    refuse,
-  );
+  const entry = word(view, Ident.E_ENTRY, format);
   return {
-    entry,
+    bits: format.bits,
+    ...physicalEntry(entry, segments, refuse),
     segments: segments.map(({ virtualAddress: _, ...segment }) => segment),
     notes,
   };
 }
 
+/** An address, offset or size: 4 or 8 bytes. */
+function word(
+  view: DataView,
+  offset: number,
+  format: Pick<Format, "word">,
+): bigint {
+  return format.word === 8
+    ? view.getBigUint64(offset, true)
+    : BigInt(view.getUint32(offset, true));
+}
+
 type Refuse = (reason: string) => KernelError;
 
-function checkIdentity(view: DataView, fileSize: number, refuse: Refuse): void {
-  if (view.byteLength < 4 || view.getUint32(0) !== ELF_MAGIC) {
-    throw refuse(
-      isBzImage(view)
-        ? "is a bzImage, which Vireo can't boot yet: use the vmlinux file"
-        : "is not an ELF file (Vireo boots 64-bit vmlinux)",
-    );
-  }
-  if (view.byteLength < Ehdr.SIZE) {
-    throw refuse(
-      `is truncated: the ELF header has ${Ehdr.SIZE} bytes ` +
+function identify(view: DataView, fileSize: number, refuse: Refuse): Format {
+  if (!isElf(view)) throw refuse("is not an ELF file");
+  const truncated = (size: number) =>
+    refuse(
+      `is truncated: the ELF header has ${size} bytes ` +
         `but the file has ${fileSize}`,
     );
+  if (view.byteLength < Elf32.ehdr.SIZE) throw truncated(Elf64.ehdr.SIZE);
+  const elfClass = view.getUint8(Ident.EI_CLASS);
+  if (elfClass !== ELFCLASS32 && elfClass !== ELFCLASS64) {
+    throw refuse(`has ELF class ${elfClass}`);
   }
-  const elfClass = view.getUint8(Ehdr.EI_CLASS);
-  if (elfClass === ELFCLASS32) {
-    throw refuse("is a 32-bit ELF (Vireo boots 64-bit vmlinux)");
-  }
-  if (elfClass !== ELFCLASS64) throw refuse(`has ELF class ${elfClass}`);
-  const data = view.getUint8(Ehdr.EI_DATA);
+  const format = elfClass === ELFCLASS64 ? Elf64 : Elf32;
+  if (view.byteLength < format.ehdr.SIZE) throw truncated(format.ehdr.SIZE);
+  const data = view.getUint8(Ident.EI_DATA);
   if (data !== ELFDATA2LSB) throw refuse("is not a little-endian ELF");
-  const machine = view.getUint16(Ehdr.E_MACHINE, true);
-  if (machine !== EM_X86_64) {
+  const machine = view.getUint16(Ident.E_MACHINE, true);
+  if (machine !== format.machine) {
     throw refuse(`is for another machine (ELF machine ${machine}, not x86-64)`);
   }
-  const type = view.getUint16(Ehdr.E_TYPE, true);
+  const type = view.getUint16(Ident.E_TYPE, true);
   if (type !== ET_EXEC && type !== ET_DYN) {
     throw refuse(`is not an executable (ELF type ${type})`);
   }
+  return format;
 }
 
-function isBzImage(view: DataView): boolean {
-  const { MAGIC_OFFSET, MAGIC } = BZIMAGE;
-  return view.byteLength >= MAGIC_OFFSET + 4 &&
-    view.getUint32(MAGIC_OFFSET, true) === MAGIC;
+/** Whether a file that begins like this is an ELF file. */
+export function isElf(header: DataView): boolean {
+  return header.byteLength >= 4 && header.getUint32(0) === ELF_MAGIC;
 }
 
 function programHeaders(
   view: DataView,
+  { ehdr, phdr, ...format }: Format,
   fileSize: number,
   refuse: Refuse,
 ): DataView[] {
-  const count = view.getUint16(Ehdr.E_PHNUM, true);
-  const entrySize = view.getUint16(Ehdr.E_PHENTSIZE, true);
+  const count = view.getUint16(ehdr.E_PHNUM, true);
+  const entrySize = view.getUint16(ehdr.E_PHENTSIZE, true);
   if (count === 0) throw refuse("has no segment to load");
   if (count > PHNUM_MAX) {
     throw refuse(`has ${count} program headers, more than ${PHNUM_MAX}`);
   }
-  if (entrySize !== Phdr.SIZE) {
+  if (entrySize !== phdr.SIZE) {
     throw refuse(
-      `has program headers of ${entrySize} bytes, not ${Phdr.SIZE}`,
+      `has program headers of ${entrySize} bytes, not ${phdr.SIZE}`,
     );
   }
-  const start = Number(view.getBigUint64(Ehdr.E_PHOFF, true));
-  const end = start + count * Phdr.SIZE;
+  const start = Number(word(view, ehdr.E_PHOFF, format));
+  const end = start + count * phdr.SIZE;
   if (end > fileSize) {
     throw refuse(
       `is truncated: the program headers end at byte ${end} ` +
@@ -222,30 +253,32 @@ function programHeaders(
     (_, i) =>
       new DataView(
         view.buffer,
-        view.byteOffset + start + i * Phdr.SIZE,
-        Phdr.SIZE,
+        view.byteOffset + start + i * phdr.SIZE,
+        phdr.SIZE,
       ),
   );
 }
 
 function loadSegment(
-  phdr: DataView,
+  view: DataView,
+  format: Format,
   index: number,
   fileSize: number,
   refuse: Refuse,
 ): LinkedSegment {
   const field = (offset: number, name: string): number => {
-    const value = phdr.getBigUint64(offset, true);
+    const value = word(view, offset, format);
     if (value < PLAUSIBLE) return Number(value);
     throw refuse(`segment ${index} has ${name} 0x${value.toString(16)}`);
   };
+  const { P_OFFSET, P_FILESZ, P_PADDR, P_MEMSZ, P_VADDR } = format.phdr;
   const segment: LinkedSegment = {
     index,
-    fileOffset: field(Phdr.P_OFFSET, "file offset"),
-    fileSize: field(Phdr.P_FILESZ, "file size"),
-    address: field(Phdr.P_PADDR, "physical address"),
-    memorySize: field(Phdr.P_MEMSZ, "memory size"),
-    virtualAddress: phdr.getBigUint64(Phdr.P_VADDR, true),
+    fileOffset: field(P_OFFSET, "file offset"),
+    fileSize: field(P_FILESZ, "file size"),
+    address: field(P_PADDR, "physical address"),
+    memorySize: field(P_MEMSZ, "memory size"),
+    virtualAddress: word(view, P_VADDR, format),
   };
   if (segment.memorySize < segment.fileSize) {
     throw refuse(
@@ -271,13 +304,17 @@ function physicalEntry(
   entry: bigint,
   segments: readonly LinkedSegment[],
   refuse: Refuse,
-): number {
+): Pick<ElfKernel, "entry" | "entryIsVirtual"> {
   for (const { address, memorySize } of segments) {
-    if (entry >= address && entry < address + memorySize) return Number(entry);
+    if (entry >= address && entry < address + memorySize) {
+      return { entry: Number(entry), entryIsVirtual: false };
+    }
   }
   for (const { virtualAddress, address, memorySize } of segments) {
     const offset = entry - virtualAddress;
-    if (offset >= 0n && offset < memorySize) return address + Number(offset);
+    if (offset >= 0n && offset < memorySize) {
+      return { entry: address + Number(offset), entryIsVirtual: true };
+    }
   }
   throw refuse(`entry 0x${entry.toString(16)} is outside of every segment`);
 }

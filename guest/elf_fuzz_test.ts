@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { loadElf } from "./elf_loader.ts";
 import { KernelError } from "./kernel_error.ts";
 import { Layout, MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
+import { loadTestElf } from "./testing_elf.ts";
 import { buildElf, buildNote, TestSegmentType } from "./testing.ts";
 
 const RUNS = 5000;
@@ -73,7 +73,10 @@ Deno.test("loadElf: mutated headers end in a kernel or a KernelError, and never 
   for (let run = 0; run < RUNS; run++) {
     const file = mutate(random);
     try {
-      const { entry, lowest, end, pvhEntry = entry } = loadElf(memory, file);
+      const { entry, lowest, end, pvhEntry = entry } = loadTestElf(
+        memory,
+        file,
+      );
       taken++;
       assert(lowest >= Layout.HIGH_MEMORY && end <= RAM);
       for (const address of [entry, pvhEntry]) {
@@ -95,7 +98,7 @@ Deno.test("loadElf: a mutated file is judged as its bytes are", async () => {
   const random = randomFrom(7);
   const judge = (memory: GuestMemory, file: string | Uint8Array): string => {
     try {
-      return JSON.stringify(loadElf(memory, file));
+      return JSON.stringify(loadTestElf(memory, file));
     } catch (error) {
       assert(error instanceof KernelError, String(error));
       return error.message.replace(/^(kernel ".*?"|embedded kernel): /, "");

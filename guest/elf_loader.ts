@@ -1,31 +1,21 @@
 /**
- * Puts an ELF64 kernel into guest memory: read(2) straight to where each
+ * Puts an ELF kernel into guest memory: read(2) straight to where each
  * segment belongs, without a copy of the file in between.
  *
  * @module
  */
-import { type BootFile, BootSource } from "./boot_source.ts";
-import {
-  ELF_HEADER_MAX,
-  type ElfKernel,
-  type ElfNotes,
-  type ElfSegment,
-  parseElf,
-} from "./elf.ts";
+import type { BootSource } from "./boot_source.ts";
+import type { ElfKernel, ElfNotes, ElfSegment } from "./elf.ts";
 import { KernelError } from "./kernel_error.ts";
 import { Layout, MiB } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 
-/** A kernel in guest memory. All addresses are guest physical. */
-export interface LoadedKernel {
-  /** The 64-bit entry point. */
-  entry: number;
+/** The guest physical addresses that a kernel takes. */
+export interface LoadedElf {
   /** First byte of the lowest segment. */
   lowest: number;
   /** After the last byte of the highest segment, its BSS included. */
   end: number;
-  /** The 32-bit entry point of the PVH boot protocol, if it has one. */
-  pvhEntry?: number;
 }
 
 /** `Elf64_Nhdr`: three u32, then name and descriptor, each padded. */
@@ -38,36 +28,28 @@ const PVH_NOTE = { NAME: "Xen\0", TYPE: 18, SIZE: 4 } as const;
 const NOTES_MAX = 64 * 1024;
 
 /**
- * Loads the kernel at `file` (or the bytes given) into `memory`.
+ * Loads the kernel `elf`, whose bytes are in `source`.
  *
  * What a segment has in memory beyond the file (BSS) must be zero. It is: the
  * guest's RAM is fresh anonymous memory, and clearing it would only touch
  * pages that the guest may never use.
  *
- * @throws {KernelError} when it can't be booted, or RAM is too small for it
- * @throws {SystemError} when the file can't be opened
+ * @throws {KernelError} when RAM is too small for it
  */
-export function loadElf(memory: GuestMemory, file: BootFile): LoadedKernel {
-  using source = new BootSource(file, "kernel");
-  const header = new Uint8Array(Math.min(source.size, ELF_HEADER_MAX));
-  source.read(0, header);
-  const kernel = parseElf(header, source.size, source.label);
-  kernel.segments.forEach((segment) =>
-    checkPlacement(memory, segment, source.label)
-  );
-  for (const { address, fileOffset, fileSize } of kernel.segments) {
+export function loadElf(
+  memory: GuestMemory,
+  { segments }: ElfKernel,
+  source: BootSource,
+): LoadedElf {
+  for (const segment of segments) checkPlacement(memory, segment, source.label);
+  for (const { address, fileOffset, fileSize } of segments) {
     if (fileSize === 0) continue;
     source.read(fileOffset, memory.bytes(address, fileSize));
   }
-  const { entry, segments } = kernel;
-  const loaded: LoadedKernel = {
-    entry,
+  return {
     lowest: Math.min(...segments.map(({ address }) => address)),
     end: Math.max(...segments.map(endOf)),
   };
-  const pvhEntry = findPvhEntry(kernel, source);
-  if (pvhEntry !== undefined) loaded.pvhEntry = pvhEntry;
-  return loaded;
 }
 
 function endOf({ address, memorySize }: ElfSegment): number {
@@ -104,7 +86,11 @@ function checkPlacement(
   }
 }
 
-function findPvhEntry(
+/**
+ * The 32-bit entry point of the PVH boot protocol, if the kernel has one: a
+ * guest physical address inside of a segment.
+ */
+export function findPvhEntry(
   kernel: ElfKernel,
   source: BootSource,
 ): number | undefined {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { loadElf, pvhEntryOf } from "./elf_loader.ts";
+import { pvhEntryOf } from "./elf_loader.ts";
 import { KernelError } from "./kernel_error.ts";
 import { MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
+import { loadTestElf } from "./testing_elf.ts";
 import { buildElf, buildNote, TestSegmentType } from "./testing.ts";
 
 const RAM = 32 * MiB;
@@ -11,7 +12,7 @@ const RAM = 32 * MiB;
 function refusal(file: string | Uint8Array, ram = RAM): string {
   using memory = GuestMemory.allocate(ram);
   try {
-    loadElf(memory, file);
+    loadTestElf(memory, file);
   } catch (error) {
     assert(error instanceof KernelError, String(error));
     assert(!error.message.includes("\n"), "one line");
@@ -35,7 +36,7 @@ Deno.test("loadElf: segments go to their physical addresses, from a file", async
       }),
     );
     using memory = GuestMemory.allocate(RAM);
-    assert.deepEqual(loadElf(memory, path), {
+    assert.deepEqual(loadTestElf(memory, path), {
       entry: 0x100_0000,
       lowest: 0x100_0000,
       end: 0x120_0000 + 80_000,
@@ -50,7 +51,7 @@ Deno.test("loadElf: segments go to their physical addresses, from a file", async
 
 Deno.test("loadElf: the embedded payload is taken as bytes", () => {
   using memory = GuestMemory.allocate(RAM);
-  const { entry } = loadElf(memory, buildElf());
+  const { entry } = loadTestElf(memory, buildElf());
   assert.equal(entry, 0x100_0000);
   assert.equal(memory.bytes(entry, 1)[0], 0xf4);
 });
@@ -65,7 +66,7 @@ Deno.test("loadElf: a virtual entry is translated by its segment", () => {
       bytes: new Uint8Array(16),
     }],
   });
-  assert.equal(loadElf(memory, kernel).entry, 0x100_0008);
+  assert.equal(loadTestElf(memory, kernel).entry, 0x100_0008);
 });
 
 Deno.test("loadElf: a segment of BSS only has no bytes in the file, wherever it points", () => {
@@ -76,7 +77,7 @@ Deno.test("loadElf: a segment of BSS only has no bytes in the file, wherever it 
       { address: 0x120_0000n, offset: 1n << 40n, memorySize: 4096n },
     ],
   });
-  assert.equal(loadElf(memory, kernel).end, 0x120_1000);
+  assert.equal(loadTestElf(memory, kernel).end, 0x120_1000);
 });
 
 Deno.test("loadElf: the PVH note gives the 32-bit entry", () => {
@@ -91,7 +92,7 @@ Deno.test("loadElf: the PVH note gives the 32-bit entry", () => {
       { type: TestSegmentType.NOTE, bytes: notes },
     ],
   });
-  assert.equal(loadElf(memory, kernel).pvhEntry, 0x100_0004);
+  assert.equal(loadTestElf(memory, kernel).pvhEntry, 0x100_0004);
 });
 
 Deno.test("pvhEntryOf: notes that end early, or lie about their sizes, are no notes", () => {
@@ -122,7 +123,7 @@ Deno.test("loadElf: a directory, an empty file and a pipe are named as such", as
 
 Deno.test("loadElf: a missing file says so, with its name", () => {
   using memory = GuestMemory.allocate(RAM);
-  assert.throws(() => loadElf(memory, "/nowhere/vmlinux"), {
+  assert.throws(() => loadTestElf(memory, "/nowhere/vmlinux"), {
     name: "SystemError",
     message: /open kernel "\/nowhere\/vmlinux": ENOENT/,
   });

@@ -50,6 +50,14 @@ export const Layout = {
   VIRTIO_MMIO: 0xc000_1000,
   /** Bytes per virtio-mmio window. */
   VIRTIO_MMIO_SIZE: 0x1000,
+  /** The window that PCI functions' memory is placed in. */
+  PCI_MEMORY: 0xd000_0000,
+  /** Its bytes. */
+  PCI_MEMORY_SIZE: 0x1000_0000,
+  /** PCI's enhanced configuration (ECAM) of bus 0. */
+  PCI_ECAM: 0xe000_0000,
+  /** Its bytes: 4 KiB for each of 256 functions. */
+  PCI_ECAM_SIZE: 0x10_0000,
   /** I/O APIC registers. */
   IOAPIC: 0xfec0_0000,
   /** Local APIC registers. */
@@ -76,6 +84,8 @@ export const Port = {
   SLEEP: 0x600,
   /** Reset control of PC chipsets. */
   RESET: 0xcf9,
+  /** PCI's configuration mechanism #1, around the reset control. */
+  PCI_CONFIG: 0xcf8,
 } as const;
 
 /** `SLP_TYP` of soft-off: the sleep control register's, and `_S5`'s. */

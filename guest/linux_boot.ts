@@ -8,8 +8,9 @@
  */
 import { type BootFile, BootSource } from "./boot_source.ts";
 import { type E820Entry, memoryMap } from "./e820.ts";
+import type { BzImage } from "./bzimage.ts";
 import { KernelError } from "./kernel_error.ts";
-import { Layout, MiB } from "./layout.ts";
+import { GiB, Layout, MiB } from "./layout.ts";
 import type { GuestMemory } from "./memory.ts";
 
 /**
@@ -35,14 +36,27 @@ export interface LinuxBootOptions {
   kernelEnd: number;
   /** The initial RAM disk. */
   initrd?: BootFile;
-  /** Guest address of the ACPI RSDP, when there are ACPI tables. */
+  /** Guest address of ACPI's RSDP. */
   rsdp?: number;
+  /** What a bzImage says about itself. */
+  bzImage?: BzImage;
+}
+
+/** What {@linkcode writeBootParams} tells the kernel. */
+export interface BootParamsOptions {
+  /** Where the initial RAM disk is. */
+  initrd?: PlacedInitrd;
+  /** Guest address of ACPI's RSDP. */
+  rsdp?: number;
+  /** The setup header of a bzImage, from offset 0x1f1 on. */
+  header?: Uint8Array;
 }
 
 /** Offsets in `struct boot_params`; those from 0x1f1 are `setup_header`. */
 const BootParams = {
   ACPI_RSDP_ADDR: 0x070,
   E820_ENTRIES: 0x1e8,
+  SETUP_HEADER: 0x1f1,
   BOOT_FLAG: 0x1fe,
   HEADER: 0x202,
   VERSION: 0x206,
@@ -92,11 +106,12 @@ export function setUpLinux(
   memory: GuestMemory,
   options: LinuxBootOptions,
 ): number {
-  writeCommandLine(memory, options.commandLine);
-  const initrd = options.initrd === undefined
+  const { commandLine, kernelEnd, initrd: file, rsdp, bzImage } = options;
+  writeCommandLine(memory, commandLine, bzImage?.commandLineMax);
+  const initrd = file === undefined
     ? undefined
-    : loadInitrd(memory, options.initrd, options.kernelEnd);
-  return writeBootParams(memory, initrd, options.rsdp);
+    : loadInitrd(memory, file, kernelEnd, bzImage?.initrdMax);
+  return writeBootParams(memory, { initrd, rsdp, header: bzImage?.header });
 }
 
 /**
@@ -133,6 +148,7 @@ export function writeCommandLine(
  * early allocations as can be.
  *
  * @param kernelEnd guest address after the kernel's last byte
+ * @param highest the highest address that the kernel takes its last byte at
  * @throws {KernelError} when it can't be read, or would overlap the kernel
  * @throws {SystemError} when it can't be opened
  */
@@ -140,18 +156,21 @@ export function loadInitrd(
   memory: GuestMemory,
   file: BootFile,
   kernelEnd: number,
+  highest: number = Layout.MMIO_HOLE - 1,
 ): PlacedInitrd {
   using source = new BootSource(file, "initrd");
   const { size } = source;
-  const top = memory.regions[0]?.end ?? 0;
+  const ceiling = Math.min(Layout.MMIO_HOLE, highest + 1);
+  const top = Math.min(memory.regions[0]?.end ?? 0, ceiling);
   const lowest = alignUp(Math.max(kernelEnd, Layout.HIGH_MEMORY));
   const address = alignDown(top - size);
   if (address < lowest) {
     const needed = Math.ceil((lowest + alignUp(size)) / MiB);
     throw new KernelError(
       source.label,
-      needed * MiB > Layout.MMIO_HOLE
-        ? `is too large: ${Math.ceil(size / MiB)} MiB don't fit below 3 GiB`
+      needed * MiB > ceiling
+        ? `is too large: ${Math.ceil(size / MiB)} MiB don't fit below ` +
+          `${Number((ceiling / GiB).toFixed(2))} GiB`
         : `needs ${needed} MiB of memory together with the kernel but the ` +
           `guest has ${Math.floor(memory.size / MiB)} MiB: --memory`,
     );
@@ -168,8 +187,7 @@ export function loadInitrd(
  */
 export function writeBootParams(
   memory: GuestMemory,
-  initrd?: PlacedInitrd,
-  rsdp = 0,
+  { initrd, rsdp = 0, header }: BootParamsOptions = {},
 ): number {
   const params = memory.view(Layout.BOOT_PARAMS, BootParams.SIZE);
   const u8 = (offset: number, value: number) => params.setUint8(offset, value);
@@ -178,19 +196,24 @@ export function writeBootParams(
   const u32 = (offset: number, value: number) =>
     params.setUint32(offset, value, true);
 
-  params.setBigUint64(BootParams.ACPI_RSDP_ADDR, BigInt(rsdp), true);
-  u16(BootParams.BOOT_FLAG, Value.BOOT_FLAG);
-  u32(BootParams.HEADER, Value.HEADER);
-  u16(BootParams.VERSION, Value.VERSION);
+  if (header === undefined) {
+    u16(BootParams.BOOT_FLAG, Value.BOOT_FLAG);
+    u32(BootParams.HEADER, Value.HEADER);
+    u16(BootParams.VERSION, Value.VERSION);
+    u16(BootParams.XLOADFLAGS, Value.XLOADFLAGS);
+    u32(BootParams.KERNEL_ALIGNMENT, Value.KERNEL_ALIGNMENT);
+    u32(BootParams.CMDLINE_SIZE, COMMAND_LINE_LIMIT);
+    u32(BootParams.INITRD_ADDR_MAX, Layout.MMIO_HOLE - 1);
+  } else {
+    memory.write(Layout.BOOT_PARAMS + BootParams.SETUP_HEADER, header);
+  }
+  // "obligatory" and "write" fields: the loader's, whatever the file says.
   u8(BootParams.TYPE_OF_LOADER, Value.TYPE_OF_LOADER);
   u8(BootParams.LOADFLAGS, Value.LOADFLAGS);
-  u16(BootParams.XLOADFLAGS, Value.XLOADFLAGS);
-  u32(BootParams.KERNEL_ALIGNMENT, Value.KERNEL_ALIGNMENT);
   u32(BootParams.CMD_LINE_PTR, Layout.COMMAND_LINE);
-  u32(BootParams.CMDLINE_SIZE, COMMAND_LINE_LIMIT);
-  u32(BootParams.INITRD_ADDR_MAX, Layout.MMIO_HOLE - 1);
   u32(BootParams.RAMDISK_IMAGE, initrd?.address ?? 0);
   u32(BootParams.RAMDISK_SIZE, initrd?.size ?? 0);
+  params.setBigUint64(BootParams.ACPI_RSDP_ADDR, BigInt(rsdp), true);
 
   const map = memoryMap(memory);
   u8(BootParams.E820_ENTRIES, map.length);

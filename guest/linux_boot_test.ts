@@ -57,7 +57,7 @@ Deno.test("memoryMap: entries are sorted and don't overlap", () => {
 Deno.test("boot_params: the setup header says what the boot protocol wants", () => {
   using memory = GuestMemory.allocate(RAM);
   const initrd = { address: 0xf0_0000, size: 1234 };
-  assert.equal(writeBootParams(memory, initrd), 0x7000);
+  assert.equal(writeBootParams(memory, { initrd }), 0x7000);
   const params = memory.view(0x7000, 4096);
   const u32 = (offset: number) => params.getUint32(offset, true);
   assert.equal(params.getUint16(0x1fe, true), 0xaa55);
@@ -78,7 +78,7 @@ Deno.test("boot_params: the setup header says what the boot protocol wants", () 
 Deno.test("boot_params: acpi_rsdp_addr is the RSDP's address, or 0", () => {
   using memory = GuestMemory.allocate(RAM);
   const address = () => memory.view(0x7000, 4096).getBigUint64(0x070, true);
-  writeBootParams(memory, undefined, 0xe_0000);
+  writeBootParams(memory, { rsdp: 0xe_0000 });
   assert.equal(address(), 0xe_0000n);
   writeBootParams(memory);
   assert.equal(address(), 0n);

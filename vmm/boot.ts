@@ -5,6 +5,7 @@
  */
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Kvm } from "../ffi/kvm.ts";
+import { parseEntry } from "../guest/kernel_entry.ts";
 import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
 import {
   DEFAULT_BOOT_ARGS,
@@ -22,7 +23,7 @@ import {
   parseDisk,
   parseMemory,
   parseNet,
-  parseVsock,
+  parseTransport,
 } from "./options.ts";
 import { Session } from "./session.ts";
 
@@ -32,6 +33,8 @@ export interface BootOptions {
   kernel?: string;
   /** Path of the initial RAM disk. */
   initrd?: string;
+  /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
+  entry?: string;
   /** Words added to the kernel command line. */
   cmdline?: string;
   /** RAM: `128M`. */
@@ -44,18 +47,22 @@ export interface BootOptions {
   disk: string[];
   /** Networks: `tap=NAME[,netns=NS][,mac=M]`. */
   net: string[];
-  /** Sockets: `cid=3,uds=PATH`. */
-  vsock?: string;
   /** Modules of virtio devices: paths or URLs. */
   device: string[];
   /** How the guest finds its devices: `auto`, `on`, `off`. */
   acpi?: string;
+  /** How virtio devices are attached: `mmio` or `pci`. */
+  transport: string;
+  /** Add an entropy device. */
+  rng?: boolean;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
   quiet?: boolean;
+  /** Print, at the end, which instructions were stepped past. */
+  verbose?: boolean;
 }
 
 /**
@@ -69,6 +76,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const config = await machineConfig(options, nonce);
   const session = new Session(nonce, {
     quiet: options.quiet,
+    verbose: options.verbose,
     exec: options.exec !== undefined,
   });
   return await session.run(config);
@@ -83,12 +91,16 @@ async function machineConfig(
   const config: VmConfig = {
     "boot-source": {
       kernel_image_path: options.kernel ?? "",
+      entry: options.entry === undefined
+        ? undefined
+        : parseEntry("--entry", options.entry),
       initrd_path: options.initrd,
       boot_args: bootArgs(options, nonce),
     },
     "machine-config": {
       vcpu_count: parseCount("--cpus", options.cpus),
       mem_size_mib: parseMemory(options.memory),
+      transport: parseTransport(options.transport),
       acpi: options.acpi === undefined ? undefined : parseAcpi(options.acpi),
       poll_us: options.pollUs === undefined
         ? undefined
@@ -96,7 +108,7 @@ async function machineConfig(
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),
-    vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
+    ...(options.rng && { entropy: {} }),
     devices: options.device.map(parseDevice),
   };
   const root = options.root ??

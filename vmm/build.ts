@@ -8,23 +8,18 @@ import { BootTimer } from "../devices/boot_timer.ts";
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Rtc } from "../devices/rtc.ts";
 import { SerialState } from "../devices/serial.ts";
+import { PciConfigPorts } from "../devices/pci/root.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
-import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
-import {
-  closeUnixSockets,
-  openUnixSockets,
-} from "../devices/vsock/unix_sockets.ts";
+import { PciFunctionState } from "../devices/virtio/pci_layout.ts";
+import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
-import { openTap } from "../ffi/tap.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
-import { loadElf } from "../guest/elf_loader.ts";
+import type { KernelImage } from "../guest/kernel_image.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
-import { setUpLinux } from "../guest/linux_boot.ts";
-import { bootRegisters, enterLongMode } from "../guest/long_mode.ts";
-import { writeBootTables } from "../guest/long_mode.ts";
+import { type BootState, loadKernel, setUpBoot } from "../guest/load_kernel.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/mptable.ts";
 import {
@@ -32,20 +27,17 @@ import {
   DEFAULT_BOOT_ARGS,
   type Drive,
   drivesInOrder,
-  guestCid,
-  macAddress,
   machineSize,
-  type NetworkInterface,
   pollMicroseconds,
   rootWords,
   usesAcpi,
   type VmConfig,
-  type Vsock,
 } from "./config.ts";
 import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";
-import type { DeviceSpec } from "./messages.ts";
+import type { DeviceSpec, PciBus } from "./messages.ts";
 import { BOOT_MSRS } from "./msrs.ts";
+import { openNetwork } from "./network.ts";
 
 /** A machine's parts, still in one hand. */
 export interface MachineParts extends Disposable {
@@ -65,10 +57,14 @@ export interface MachineParts extends Disposable {
   readonly packed: boolean;
   /** The serial port's shared state. */
   readonly serial: SharedArrayBuffer;
+  /** The PCI bus, where the devices are on one. */
+  readonly pci?: PciBus;
   /** The clock's shared state. */
   readonly rtc: SharedArrayBuffer;
   /** The boot timer's shared state. */
   readonly bootTimer: SharedArrayBuffer;
+  /** Its signal is a press of the power button; only a guest with ACPI has one. */
+  readonly powerButton?: EventFd;
   /** From now on, the vCPU workers close the vCPUs. */
   vcpusHandedOver(): void;
 }
@@ -77,11 +73,13 @@ export interface MachineParts extends Disposable {
  * Builds the machine.
  *
  * @param serialIrq eventfd that raises the serial port's interrupt
+ * @param kernel what to boot, opened
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: VmConfig,
   serialIrq: number,
+  kernel: KernelImage,
 ): MachineParts {
   const { cpus, threads, memory: memorySize } = machineSize(config);
   checkDeviceCount(config);
@@ -92,13 +90,15 @@ export function buildMachine(
   const vm = createVm(kvm, memory);
   stack.use(vm);
   vm.irqfd(serialIrq, Gsi.SERIAL);
-  const registers = loadGuest(config, devices, memory, cpus);
+  const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
+  const powerButton = acpi ? stack.use(new EventFd()) : undefined;
+  if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
   const vcpuStack = stack.use(new DisposableStack());
   const vcpus = createVcpus(
     kvm,
     vm,
     { cpus, threads },
-    registers,
+    bootState,
     vcpuStack,
   );
   const resources = stack.move();
@@ -110,9 +110,11 @@ export function buildMachine(
     devices,
     pollMicroseconds: pollMicroseconds(config),
     packed: config["machine-config"]?.packed_rings ?? false,
+    pci: pciBus(devices, vm.fd),
     serial: SerialState.create(),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
+    powerButton,
     vcpusHandedOver: () => void vcpuStack.move(),
     [Symbol.dispose]: () => resources.dispose(),
   };
@@ -138,25 +140,42 @@ function createVm(kvm: Kvm, memory: GuestMemory): Vm {
   }
 }
 
-/** Kernel, command line, tables; returns the boot vCPU's registers. */
+function isOnPci(config: VmConfig): boolean {
+  return config["machine-config"]?.transport === "pci";
+}
+
+function pciBus(
+  devices: readonly DeviceSpec[],
+  vmFd: number,
+): PciBus | undefined {
+  const functions = devices.flatMap(({ pci, gsi }) =>
+    pci ? [{ shared: pci, gsi }] : []
+  );
+  if (functions.length === 0) return undefined;
+  return { config: PciConfigPorts.createState(), functions, vmFd };
+}
+
+/** Kernel, command line, tables; returns how the boot vCPU starts. */
 function loadGuest(
   config: VmConfig,
   devices: readonly DeviceSpec[],
   memory: GuestMemory,
   cpus: number,
-): ReturnType<typeof bootRegisters> {
-  const source = config["boot-source"];
-  const kernel = loadElf(memory, source.kernel_image_path);
-  const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
-  const bootParams = setUpLinux(memory, {
-    commandLine: commandLine(config, acpi ? [] : devices),
-    kernelEnd: kernel.end,
-    initrd: source.initrd_path,
-    rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio: devices }) : undefined,
+  image: KernelImage,
+): { bootState: BootState; acpi: boolean } {
+  const kernel = loadKernel(memory, image);
+  // What is packed can't be looked into: the guest is told in both ways.
+  const hidden = image.elf === undefined;
+  const acpi = usesAcpi(config, () => hidden || kernelHasAcpi(memory, kernel));
+  const virtio = isOnPci(config) ? [] : devices;
+  const pci = isOnPci(config) ? devices.map(({ gsi }) => gsi) : undefined;
+  const bootState = setUpBoot(memory, image, kernel, {
+    commandLine: commandLine(config, acpi && !hidden ? [] : virtio),
+    initrd: config["boot-source"].initrd_path,
+    rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio, pci }) : undefined,
   });
-  writeBootTables(memory);
   writeMpTable(memory, cpus);
-  return bootRegisters(kernel.entry, bootParams);
+  return { bootState, acpi };
 }
 
 /** The user's words, the root disk, and where these devices are. */
@@ -180,7 +199,7 @@ function createVcpus(
   kvm: Kvm,
   vm: Vm,
   { cpus, threads }: { cpus: number; threads: number },
-  registers: ReturnType<typeof bootRegisters>,
+  bootState: BootState,
   stack: DisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
@@ -190,7 +209,7 @@ function createVcpus(
     using vcpu = new VcpuSetup(vm.createVcpu(cpu), stack);
     vcpu.setUp(
       vcpuCpuid(supported, { cpu, cpus, threads, tscDeadlineTimer }),
-      cpu === 0 ? registers : undefined,
+      cpu === 0 ? bootState : undefined,
     );
     return vcpu.fd;
   });
@@ -210,7 +229,7 @@ class VcpuSetup implements Disposable {
   /** Registers only for the boot vCPU: KVM starts the others by SIPI. */
   setUp(
     cpuid: Uint8Array<ArrayBuffer>,
-    registers: ReturnType<typeof bootRegisters> | undefined,
+    bootState: BootState | undefined,
   ): void {
     const vcpu = this.#vcpu;
     vcpu.setCpuid2(cpuid);
@@ -218,12 +237,12 @@ class VcpuSetup implements Disposable {
     const lapic = vcpu.getLapic();
     setLocalInterrupts(lapic);
     vcpu.setLapic(lapic);
-    if (registers === undefined) return;
+    if (bootState === undefined) return;
     vcpu.setFpu();
     const sregs = vcpu.getSregs();
-    enterLongMode(sregs);
+    bootState.enterMode(sregs);
     vcpu.setSregs(sregs);
-    vcpu.setRegs(registers);
+    vcpu.setRegs(bootState.registers);
   }
 
   [Symbol.dispose](): void {
@@ -238,6 +257,7 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
     state: new DeviceState().shared,
     window: virtioWindow(devices.length),
     gsi: virtioGsi(devices.length),
+    ...(isOnPci(config) && { pci: new PciFunctionState().shared }),
   });
   for (const drive of drivesInOrder(config)) {
     devices.push({ ...place(), ...openDrive(drive, stack) });
@@ -245,8 +265,9 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   for (const network of config["network-interfaces"] ?? []) {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
-  if (config.vsock) {
-    devices.push({ ...place(), ...openVsock(config.vsock, stack) });
+  if (config.entropy) {
+    const limits = config.entropy.rate_limiter;
+    devices.push({ ...place(), kind: "rng", name: "entropy", limits });
   }
   for (const { module, options } of config.devices ?? []) {
     const name = module;
@@ -266,22 +287,4 @@ function openDrive(drive: Drive, stack: DisposableStack) {
   const flush = cache_type !== "Unsafe";
   const sync = io_engine === "Sync";
   return { kind: "blk", name: id, image, id, flush, sync } as const;
-}
-
-function openNetwork(network: NetworkInterface, stack: DisposableStack) {
-  const mac = macAddress(network.guest_mac, network.host_dev_name);
-  const tap = openTap({
-    name: network.host_dev_name,
-    netns: network.netns,
-    headerSize: NET_HEADER_SIZE,
-  });
-  stack.defer(() => closeFd(tap.fd));
-  return { kind: "net", name: network.iface_id, tap, mac } as const;
-}
-
-function openVsock(vsock: Vsock, stack: DisposableStack) {
-  const cid = guestCid(vsock);
-  const sockets = openUnixSockets(vsock.uds_path);
-  stack.defer(() => closeUnixSockets(sockets));
-  return { kind: "vsock", name: "vsock", cid, sockets } as const;
 }

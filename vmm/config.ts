@@ -3,13 +3,20 @@
  *
  * @module
  */
+import type { RateLimits } from "../devices/rate_limiter.ts";
 import { VireoError } from "../ffi/errno.ts";
+import type { KernelEntry } from "../guest/kernel_entry.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
 
 /** What to boot. */
 export interface BootSource {
   /** Path of the kernel, or its bytes. */
   kernel_image_path: string | Uint8Array;
+  /**
+   * Where to enter the kernel: see {@linkcode KernelEntry}. Without, what
+   * suits it: the 64-bit entry of the ELF file, which is unpacked first.
+   */
+  entry?: KernelEntry;
   /** Path of the initial RAM disk. */
   initrd_path?: string;
   /**
@@ -33,6 +40,11 @@ export interface MachineConfig {
    * the host has a core to spare for it, else 0.
    */
   poll_us?: number;
+  /**
+   * How virtio devices are attached: `mmio`, the default, or `pci`, which the
+   * kernel has to have drivers for.
+   */
+  transport?: "mmio" | "pci";
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`); default false. */
   packed_rings?: boolean;
   /**
@@ -82,20 +94,17 @@ export interface NetworkInterface {
   guest_mac?: string;
   /** The network namespace that the TAP is in (`ip netns`). */
   netns?: string;
+  /**
+   * Pairs of queues, 1 to 8; default 1. For more, the TAP must have been made
+   * with `multi_queue`.
+   */
+  queues?: number;
 }
 
-/** Sockets between the guest and host programs. */
-export interface Vsock {
-  /** Means nothing; Firecracker has deprecated it. */
-  vsock_id?: string;
-  /** The guest's context id, 3 to 2^32 - 2. */
-  guest_cid: number;
-  /**
-   * The Unix socket that is made for host programs: they write
-   * `CONNECT <port>\n`. The guest reaches the one that listens on
-   * `<uds_path>_<port>`.
-   */
-  uds_path: string;
+/** A virtio entropy device: the guest's /dev/hwrng. */
+export interface Entropy {
+  /** Limits of what the guest may draw; default none. */
+  rate_limiter?: RateLimits;
 }
 
 /** A virtio device of the user's own. */
@@ -119,8 +128,8 @@ export interface VmConfig {
   drives?: Drive[];
   /** Networks: eth0, eth1, ... in this order. */
   "network-interfaces"?: NetworkInterface[];
-  /** Sockets between the guest and host programs. */
-  vsock?: Vsock;
+  /** Random numbers for the guest; default: no such device. */
+  entropy?: Entropy;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
@@ -136,6 +145,9 @@ export const DEFAULT_BOOT_ARGS =
 /** Microseconds: about what a wake-up costs. */
 const DEFAULT_POLL = 50;
 const MAX_POLL = 1_000_000;
+
+/** The most pairs of queues of a network; a device page has room for them. */
+export const MAX_QUEUE_PAIRS = 8;
 
 const MAX_MEMORY_MIB = 64 * GiB / MiB;
 
@@ -233,21 +245,13 @@ export function usesAcpi(
 export function checkDeviceCount(config: VmConfig): void {
   const count = (config.drives?.length ?? 0) +
     (config["network-interfaces"]?.length ?? 0) +
-    (config.vsock ? 1 : 0) +
+    (config.entropy ? 1 : 0) +
     (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {
     throw new VireoError(
       `${count} devices: at most ${MAX_VIRTIO_DEVICES} fit on the interrupts`,
     );
   }
-}
-
-/** The context id of a guest; 0 to 2 and the last have other meanings. */
-export function guestCid({ guest_cid }: Vsock): number {
-  const valid = Number.isInteger(guest_cid) && guest_cid >= 3 &&
-    guest_cid < 0xffff_ffff;
-  if (valid) return guest_cid;
-  throw new VireoError(`vsock: cid ${guest_cid} is not 3 to 4294967294`);
 }
 
 /**

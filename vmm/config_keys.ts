@@ -6,15 +6,18 @@
  *
  * @module
  */
+import type { RateLimits, TokenBucket } from "../devices/rate_limiter.ts";
+import { ENTRIES } from "../guest/kernel_entry.ts";
 import {
   type BootSource,
   type CustomDevice,
   type Drive,
+  type Entropy,
   macAddress,
   type MachineConfig,
+  MAX_QUEUE_PAIRS,
   type NetworkInterface,
   type VmConfig,
-  type Vsock,
 } from "./config.ts";
 import {
   anyText,
@@ -36,12 +39,19 @@ import {
   text,
 } from "./config_rule.ts";
 
+/** A number of tokens, or of milliseconds. */
+const tokens = integer(0, Number.MAX_SAFE_INTEGER);
+
 const BOOT_SOURCE: Keys<BootSource> = {
   kernel_image_path: required(file, "The kernel."),
   initrd_path: optional(file, "The initial RAM disk."),
   boot_args: optional(
     anyText,
     "The kernel command line. Root device and devices are added to it.",
+  ),
+  entry: own(
+    oneOf(ENTRIES),
+    "Where to enter the kernel. Default: what suits it, unpacked on the host.",
   ),
 };
 
@@ -64,6 +74,10 @@ const MACHINE_CONFIG: Keys<MachineConfig> = {
     oneOf(["auto", "on", "off"]),
     "The guest finds its devices by ACPI, or by its command line. Default " +
       "`auto`: by ACPI when the kernel has it.",
+  ),
+  transport: own(
+    oneOf(["mmio", "pci"]),
+    "How virtio devices are attached. Default `mmio`.",
   ),
   packed_rings: own(
     boolean,
@@ -106,18 +120,34 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
   rx_rate_limiter: notYet("Limits of what the guest receives."),
   tx_rate_limiter: notYet("Limits of what the guest sends."),
   netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
+  queues: own(
+    integer(1, MAX_QUEUE_PAIRS),
+    "Pairs of queues; for more than one, the TAP was made with " +
+      "`multi_queue`. Default 1.",
+  ),
 };
 
-const VSOCK: Keys<Vsock> = {
-  vsock_id: optional(text, "Means nothing; Firecracker has deprecated it."),
-  guest_cid: required(
-    integer(3, 4_294_967_294),
-    "The guest's context id.",
+const TOKEN_BUCKET: Keys<TokenBucket> = {
+  size: required(tokens, "Tokens in a full bucket. 0 is no limit."),
+  one_time_burst: optional(
+    tokens,
+    "More tokens, at the start only. Default 0.",
   ),
-  uds_path: required(
-    text,
-    "The Unix socket that is made for host programs. The guest reaches those " +
-      "that listen on this path, `_`, and a port.",
+  refill_time: required(
+    tokens,
+    "Milliseconds until an empty bucket is full. 0 is no limit.",
+  ),
+};
+
+const RATE_LIMITER: Keys<RateLimits> = {
+  bandwidth: optional(object(TOKEN_BUCKET), "A token is a byte."),
+  ops: optional(object(TOKEN_BUCKET), "A token is a request."),
+};
+
+const ENTROPY: Keys<Entropy> = {
+  rate_limiter: optional(
+    object(RATE_LIMITER),
+    "Limits of what the guest may draw. Default none.",
   ),
 };
 
@@ -138,9 +168,9 @@ export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
     list(object(NETWORK_INTERFACE)),
     "Networks, `eth0` and so on.",
   ),
-  vsock: optional(object(VSOCK), "Sockets between host and guest."),
+  vsock: notYet("Sockets between host and guest."),
   balloon: notYet("Takes memory back from the guest."),
-  entropy: notYet("Random numbers for the guest."),
+  entropy: optional(object(ENTROPY), "Random numbers for the guest."),
   pmem: notYet("Disks as memory."),
   "memory-hotplug": notYet("Memory that comes and goes."),
   "cpu-config": notYet("Changes to CPUID and MSRs."),

@@ -7,19 +7,23 @@
  * @module
  */
 import { rawBackend } from "../devices/block/raw.ts";
+import { getrandom } from "../devices/entropy/source.ts";
 import { EventLoop } from "../devices/event_loop.ts";
 import { TapBackend } from "../devices/net/tap.ts";
 import { PollWindow } from "../devices/poll_window.ts";
+import { RateLimiter } from "../devices/rate_limiter.ts";
 import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
-import { Endpoint } from "../devices/virtio/endpoint.ts";
+import { CONFIG_SOURCE, Endpoint } from "../devices/virtio/endpoint.ts";
 import { MmioRegister } from "../devices/virtio/mmio.ts";
 import { Net } from "../devices/virtio/net.ts";
-import { Vsock } from "../devices/virtio/vsock.ts";
-import { UnixSockets } from "../devices/vsock/unix_sockets.ts";
+import { BarLayout, PciFunctionState } from "../devices/virtio/pci_layout.ts";
+import { Rng } from "../devices/virtio/rng.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
+import { IOAPIC_PINS, IrqRoutes } from "../ffi/irq_routing.ts";
 import { Vm } from "../ffi/kvm.ts";
+import { Layout } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
@@ -28,6 +32,7 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
+import { PciConnection } from "./pci_connection.ts";
 
 /** Requests that one disk may have in flight. */
 const BLK_REQUESTS = 256;
@@ -55,6 +60,18 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   }
 };
 
+function log(message: string): void {
+  post({ type: "log", message });
+}
+
+/** What is between a device and KVM. */
+interface Connection {
+  /** See {@linkcode EndpointOptions.raiseInterrupt}. */
+  raise(source: number): void;
+  /** See {@linkcode EndpointOptions.transportChanged}. */
+  changed(): void;
+}
+
 /** The devices of one machine, and their loop. */
 class DeviceThread implements Disposable {
   readonly #control: Control;
@@ -64,6 +81,8 @@ class DeviceThread implements Disposable {
   readonly #endpoints: Endpoint[] = [];
   readonly #eventFds: EventFd[] = [];
   readonly #window: PollWindow;
+  #routes: IrqRoutes | undefined;
+  #nextMessageGsi = IOAPIC_PINS;
   // Watches only what may happen while the devices are paused.
   readonly #paused = new EventLoop();
 
@@ -171,30 +190,70 @@ class DeviceThread implements Disposable {
     vm: Vm,
     packed: boolean,
   ): void {
-    const interrupt = this.#eventFd();
-    vm.irqfd(interrupt.fd, spec.gsi);
     // Before the endpoint: once it has described the device, a driver that is
     // waiting for it may ring.
-    const doorbells = device.queueSizes.map((_, index) => {
-      const doorbell = this.#eventFd();
-      vm.ioeventfd(doorbell.fd, {
-        address: spec.window + MmioRegister.QueueNotify,
-        length: 4,
-        datamatch: index,
-      });
-      return doorbell;
-    });
+    const doorbells = device.queueSizes.map(() => this.#eventFd());
+    const connection = spec.pci
+      ? this.#connectPci(spec, spec.pci, device, doorbells, vm)
+      : this.#connectMmio(spec, doorbells, vm);
     const endpoint = new Endpoint(device, {
       state: new DeviceState(spec.state),
       memory,
       loop: this.#loop,
       polled: true,
       packed,
-      raiseInterrupt: () => interrupt.signal(),
-      log: (message) => post({ type: "log", message }),
+      raiseInterrupt: (source) => connection.raise(source),
+      transportChanged: () => connection.changed(),
+      log,
     });
     this.#endpoints.push(endpoint);
     doorbells.forEach(({ fd }, index) => endpoint.watchDoorbell(index, fd));
+  }
+
+  /** Doorbells by their values, and one irqfd. */
+  #connectMmio(
+    { window, gsi }: DeviceSpec,
+    doorbells: readonly EventFd[],
+    vm: Vm,
+  ): Connection {
+    const interrupt = this.#eventFd();
+    vm.irqfd(interrupt.fd, gsi);
+    doorbells.forEach(({ fd }, index) =>
+      vm.ioeventfd(fd, {
+        address: window + MmioRegister.QueueNotify,
+        length: 4,
+        datamatch: index,
+      })
+    );
+    return { raise: () => interrupt.signal(), changed: () => {} };
+  }
+
+  #connectPci(
+    { gsi, state }: DeviceSpec,
+    shared: SharedArrayBuffer,
+    { deviceId, queueSizes, config }: VirtioDevice,
+    doorbells: readonly EventFd[],
+    vm: Vm,
+  ): Connection {
+    const pci = new PciFunctionState(shared);
+    const slot = this.#endpoints.length;
+    const base = Layout.PCI_MEMORY + slot * BarLayout.SIZE;
+    pci.describe(deviceId, queueSizes.length, config.length, base, gsi);
+    const vectors = [...queueSizes, CONFIG_SOURCE].map(() => this.#eventFd());
+    const firstMessageGsi = this.#nextMessageGsi;
+    this.#nextMessageGsi += vectors.length;
+    this.#routes ??= new IrqRoutes(vm.fd);
+    return new PciConnection({
+      vm,
+      routes: this.#routes,
+      state: new DeviceState(state),
+      pci,
+      gsi,
+      firstMessageGsi,
+      doorbells,
+      vectors,
+      log,
+    });
   }
 
   #eventFd(): EventFd {
@@ -213,9 +272,9 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
         { flush: spec.flush },
       );
     case "net":
-      return new Net(new TapBackend(spec.tap), spec.mac);
-    case "vsock":
-      return new Vsock(spec.cid, new UnixSockets(spec.sockets));
+      return new Net(spec.taps.map((tap) => new TapBackend(tap)), spec.mac);
+    case "rng":
+      return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "module": {
       const { default: Device } = await import(spec.module);
       return new Device(spec.options);

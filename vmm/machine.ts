@@ -8,18 +8,21 @@ import { Serial } from "../devices/serial.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
+import type { KernelImage } from "../guest/kernel_image.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
+import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
+import type { StepCounts } from "./step_past.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
 export interface MachineOptions {
   /** The guest's serial output, as it comes. */
   onOutput?(bytes: Uint8Array): void;
-  /** One line about something that went wrong in a device. */
+  /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
@@ -53,6 +56,7 @@ export class Machine {
   readonly #resources: DisposableStack;
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #input: Uint8Array[] = [];
+  readonly #steppedPast: StepCounts = {};
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
   #startTime = 0;
@@ -65,6 +69,7 @@ export class Machine {
     config: VmConfig,
     options: MachineOptions,
     resources: DisposableStack,
+    kernel: KernelImage,
   ) {
     this.#options = options;
     this.#resources = resources;
@@ -80,7 +85,9 @@ export class Machine {
       { length: cpus },
       () => this.#worker("./vcpu_worker.ts"),
     );
-    this.#parts = resources.use(buildMachine(config, this.#serialIrq.fd));
+    this.#parts = resources.use(
+      buildMachine(config, this.#serialIrq.fd, kernel),
+    );
     this.#serial = new Serial(this.#parts.serial, {
       raiseInterrupt: () => this.#serialIrq.signal(),
       outputReady: () => this.#drainOutput(),
@@ -102,7 +109,8 @@ export class Machine {
   ): Promise<Machine> {
     const resources = new DisposableStack();
     try {
-      const machine = new Machine(config, options, resources);
+      using kernel = await openConfiguredKernel(config, options.onLog);
+      const machine = new Machine(config, options, resources, kernel);
       // Modules of the user's own may fail to load: that is to be known now.
       if (config.devices?.length) await machine.#customDevices();
       return machine;
@@ -117,7 +125,8 @@ export class Machine {
     if (this.#started) throw new VireoError("a machine starts only once");
     this.#started = true;
     this.#startTime = performance.now();
-    const { vcpus, serial, rtc, bootTimer, runSize, devices } = this.#parts;
+    const { vcpus, serial, rtc, bootTimer, runSize, devices, memory } =
+      this.#parts;
     this.#vcpus.forEach((worker, id) => {
       worker.post({
         id,
@@ -129,6 +138,8 @@ export class Machine {
         rtc,
         bootTimer,
         devices: devices.map(({ state }) => state),
+        pci: this.#parts.pci,
+        memory: memory.handles(),
       });
     });
     this.#parts.vcpusHandedOver();
@@ -175,7 +186,23 @@ export class Machine {
   async wait(): Promise<MachineEnd> {
     const end = await this.#end.promise;
     await this.#teardown;
-    return end;
+    if (Object.keys(this.#steppedPast).length === 0) return end;
+    return { ...end, stepped_past: this.#steppedPast };
+  }
+
+  /**
+   * Presses the power button: asks the guest to shut down. What it does is its
+   * own choice, and before its driver runs it doesn't notice.
+   *
+   * @throws {VireoError} when the guest finds its devices without ACPI
+   */
+  powerButton(): void {
+    if (this.#teardown) return;
+    const { powerButton } = this.#parts;
+    if (powerButton === undefined) {
+      throw new VireoError("power button: only a guest with ACPI has one");
+    }
+    powerButton.signal();
   }
 
   /** Bytes for the guest's serial console; none is lost. */
@@ -257,6 +284,14 @@ export class Machine {
         return;
       case "end":
         return this.#finish(message.end);
+      case "stopped":
+        return this.#countSteps(message.steppedPast ?? {});
+    }
+  }
+
+  #countSteps(counts: StepCounts): void {
+    for (const [name, count] of Object.entries(counts)) {
+      this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
     }
   }
 

@@ -274,7 +274,7 @@ kvmTest("Machine: a failed create leaves no descriptor open", async () => {
       ...payloadConfig("hello", disk.path),
       "boot-source": { kernel_image_path: new Uint8Array(4096) },
     }),
-    /not an ELF/,
+    /is no kernel/,
   );
   assert.deepEqual(await descriptorsAtRest(), before);
   // And the disk is free again.

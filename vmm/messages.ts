@@ -5,9 +5,10 @@
  * @module
  */
 import type { RawImage } from "../devices/block/raw.ts";
-import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
+import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { RegionHandle } from "../guest/memory.ts";
-import type { Tap } from "../ffi/tap.ts";
+import type { NetSpec } from "./network.ts";
+import type { StepCounts } from "./step_past.ts";
 
 /** Why a machine ended. */
 export interface MachineEnd {
@@ -24,6 +25,11 @@ export interface MachineEnd {
     | "error";
   /** What went wrong, in one or more lines. */
   message?: string;
+  /**
+   * How often the VMM carried out an instruction that KVM's emulator refuses,
+   * by its name, all vCPUs together; left out when there was none.
+   */
+  stepped_past?: StepCounts;
 }
 
 /** A command for a device, on its way to the device worker. */
@@ -57,6 +63,8 @@ export type DeviceSpec =
     window: number;
     /** Its interrupt. */
     gsi: number;
+    /** Its PCI function's shared memory; undefined: it is on virtio-mmio. */
+    pci?: SharedArrayBuffer;
   }
   & (
     | {
@@ -66,8 +74,8 @@ export type DeviceSpec =
       flush: boolean;
       sync: boolean;
     }
-    | { kind: "net"; tap: Tap; mac: Uint8Array }
-    | { kind: "vsock"; cid: number; sockets: UnixSocketsHandle }
+    | NetSpec
+    | { kind: "rng"; limits: RateLimits | undefined }
     | { kind: "module"; module: string; options: unknown }
   );
 
@@ -91,6 +99,16 @@ export interface DeviceWorkerStart {
   packed: boolean;
 }
 
+/** A machine's PCI bus. */
+export interface PciBus {
+  /** `CONFIG_ADDRESS`. */
+  config: SharedArrayBuffer;
+  /** Each device's function and INTx line, in the order of devices. */
+  functions: { shared: SharedArrayBuffer; gsi: number }[];
+  /** The VM's descriptor. */
+  vmFd: number;
+}
+
 /** Starts a vCPU worker. */
 export interface VcpuWorkerStart {
   /** The vCPU's number. */
@@ -111,6 +129,10 @@ export interface VcpuWorkerStart {
   bootTimer: SharedArrayBuffer;
   /** The virtio devices' registers, in the order of their windows. */
   devices: SharedArrayBuffer[];
+  /** With it, the devices are PCI functions. */
+  pci?: PciBus;
+  /** The guest's RAM. */
+  memory: RegionHandle[];
 }
 
 /** What workers tell the main isolate. */
@@ -120,7 +142,7 @@ export type WorkerMessage =
   | { type: "input-room" }
   | { type: "booted" }
   | { type: "paused" }
-  | { type: "stopped" }
+  | { type: "stopped"; steppedPast?: StepCounts }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }
   | { type: "end"; end: MachineEnd };

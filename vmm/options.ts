@@ -5,7 +5,7 @@
  */
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
-import type { CustomDevice, Drive, NetworkInterface, Vsock } from "./config.ts";
+import type { CustomDevice, Drive, NetworkInterface } from "./config.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
@@ -51,6 +51,16 @@ export function parseCount(option: string, text: string): number {
 }
 
 /**
+ * How virtio devices are attached: {@linkcode MachineConfig.transport}.
+ *
+ * @throws {VireoError} when it is no transport
+ */
+export function parseTransport(text: string): "mmio" | "pci" {
+  if (text === "mmio" || text === "pci") return text;
+  throw new VireoError(`--transport ${text}: not one of mmio, pci`);
+}
+
+/**
  * How the guest finds its devices: {@linkcode MachineConfig.acpi}.
  *
  * @throws {VireoError} when it is none of its values
@@ -84,8 +94,11 @@ export function parseDisk(text: string, index: number): Drive {
   };
 }
 
+/** What `--net` takes, as its messages and help say it. */
+const NET_KEYS = "tap=NAME, netns=NS, queues=N, mac=M";
+
 /**
- * A network from `tap=NAME[,netns=NS][,mac=M]`.
+ * A network from `tap=NAME[,netns=NS][,queues=N][,mac=M]`.
  *
  * @throws {VireoError} when the TAP or a value is missing, or a key unknown
  */
@@ -93,9 +106,9 @@ export function parseNet(text: string, index: number): NetworkInterface {
   const keys: Record<string, string> = {};
   for (const word of text.split(",")) {
     const [key = "", value] = word.split(/=(.*)/s);
-    if (!["tap", "netns", "mac"].includes(key) || !value) {
+    if (!["tap", "netns", "queues", "mac"].includes(key) || !value) {
       throw new VireoError(
-        `--net ${text}: "${word}" is not one of tap=NAME, netns=NS, mac=M`,
+        `--net ${text}: "${word}" is not one of ${NET_KEYS}`,
       );
     }
     keys[key] = value;
@@ -107,21 +120,9 @@ export function parseNet(text: string, index: number): NetworkInterface {
     iface_id: `eth${index}`,
     host_dev_name: keys.tap,
     ...(keys.netns && { netns: keys.netns }),
+    ...(keys.queues && { queues: parseCount(`--net ${text}:`, keys.queues) }),
     ...(keys.mac && { guest_mac: keys.mac }),
   };
-}
-
-/**
- * Sockets from `cid=N,uds=PATH`.
- *
- * @throws {VireoError} when one of them is missing, or a key unknown
- */
-export function parseVsock(text: string): Vsock {
-  const match = /^(?:cid=(\d+),)?uds=(.+)$/s.exec(text);
-  if (!match) {
-    throw new VireoError(`--vsock ${text}: not of the form cid=3,uds=PATH`);
-  }
-  return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
 }
 
 /**

@@ -8,6 +8,7 @@ import type { VmConfig } from "./config.ts";
 import { ExecStream } from "./exec.ts";
 import { Machine } from "./machine.ts";
 import type { MachineEnd } from "./messages.ts";
+import type { StepCounts } from "./step_past.ts";
 import { Terminal } from "./terminal.ts";
 
 /** Signals that end the machine, and the exit status they give. */
@@ -17,6 +18,8 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 export interface SessionOptions {
   /** Nothing but what the shell and its commands print. */
   quiet?: boolean;
+  /** At the end, what the VMM did beside: instructions stepped past. */
+  verbose?: boolean;
   /** Commands are run: their output and status are the session's. */
   exec?: boolean;
 }
@@ -25,12 +28,14 @@ export interface SessionOptions {
 export class Session {
   readonly #quiet: boolean;
   readonly #exec: boolean;
+  readonly #verbose: boolean;
   readonly #stream: ExecStream;
 
   /** A session for one boot; `nonce` as on the kernel command line. */
   constructor(nonce: string, options: SessionOptions = {}) {
     this.#quiet = options.quiet ?? false;
     this.#exec = options.exec ?? false;
+    this.#verbose = options.verbose ?? false;
     const log = (bytes: Uint8Array) => {
       if (!this.#quiet) writeAll(Deno.stderr, bytes);
     };
@@ -70,6 +75,7 @@ export class Session {
     const end = await machine.wait();
     stack.dispose();
     this.#stream.flush();
+    if (this.#verbose && end.stepped_past) sayStepped(end.stepped_past);
     return signalled ?? this.#exitStatus(end);
   }
 
@@ -88,6 +94,13 @@ export class Session {
           (this.#quiet ? "; without --quiet its log is shown" : ""),
     );
   }
+}
+
+/** Only where KVM emulates guest kernel mode is there anything to say. */
+function sayStepped(counts: StepCounts): void {
+  const words = Object.entries(counts).sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${name} ${count}`);
+  console.error(`vireo: instructions stepped past: ${words.join(", ")}`);
 }
 
 /** Writes everything; a closed pipe is the reader's choice, not an error. */

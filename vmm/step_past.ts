@@ -1,62 +1,165 @@
 /**
- * Instructions that KVM's emulator refuses and that the VMM can carry out
- * itself. On hosts without VT-x or AMD-V, KVM emulates all of the guest's
- * kernel mode, and its emulator doesn't know every instruction.
+ * Carries out instructions that KVM's emulator refuses. On hosts without VT-x
+ * or AMD-V, KVM emulates all of the guest's kernel mode, and its emulator
+ * doesn't know every instruction.
  *
  * @module
  */
+import type { SharedLock } from "../devices/shared_lock.ts";
+import type { Registers, SpecialRegisters } from "../ffi/kvm_registers.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
+import { GuestAddressError, type GuestMemory } from "../guest/memory.ts";
+import { INSTRUCTION_MAX, TruncatedInstruction } from "./emulate/decode.ts";
+import { GuestFault, invalidOpcode } from "./emulate/fault.ts";
+import { findInstruction, type Found } from "./emulate/instructions.ts";
+import { LinearMemory } from "./emulate/linear_memory.ts";
+import { StoppedCpu } from "./emulate/stopped_cpu.ts";
 
-const RFLAGS_AC = 1n << 18n;
-const BREAKPOINT = 3;
+/** How often each instruction was stepped past, by its name. */
+export type StepCounts = Record<string, number>;
 
-/** An instruction, and what carrying it out does besides advancing RIP. */
-export interface Step {
-  /** The instruction, without prefixes. */
-  readonly bytes: readonly number[];
-  /** Its name, for counts and messages. */
-  readonly name: string;
-  /** RFLAGS after it. */
-  readonly rflags?: (before: bigint) => bigint;
-  /** An exception that it raises afterwards. */
-  readonly exception?: number;
+const EFER_LMA = 1n << 10n;
+const PAGE = 4096n;
+
+/** Steps one vCPU past what KVM refuses. It belongs to the vCPU's thread. */
+export class StepPast {
+  /** How often each instruction was carried out. */
+  readonly counts: StepCounts = {};
+  readonly #vcpu: Vcpu;
+  readonly #attach: () => GuestMemory;
+  readonly #exclusive: SharedLock;
+  #memory: GuestMemory | undefined;
+
+  /**
+   * For `vcpu`.
+   *
+   * @param attach gives the guest's RAM, when the first instruction needs it
+   * @param exclusive held during locked instructions of any vCPU
+   */
+  constructor(
+    vcpu: Vcpu,
+    attach: () => GuestMemory,
+    exclusive: SharedLock,
+  ) {
+    this.#vcpu = vcpu;
+    this.#attach = attach;
+    this.#exclusive = exclusive;
+  }
+
+  /**
+   * After `KVM_EXIT_INTERNAL_ERROR`/emulation: carries the instruction out, or
+   * lets the guest have the exception that it raises. Returns undefined, or
+   * why that isn't possible.
+   */
+  step(): string | undefined {
+    const registers = this.#vcpu.getRegs();
+    const sregs = this.#vcpu.getSregs();
+    try {
+      const found = this.#find(registers, sregs);
+      if (found === undefined) return this.#unknown(registers.rip);
+      this.#execute(found, registers, sregs);
+      const { name } = found.instruction;
+      this.counts[name] = (this.counts[name] ?? 0) + 1;
+      return undefined;
+    } catch (error) {
+      if (error instanceof GuestFault) return this.#raise(error);
+      if (error instanceof TruncatedInstruction) {
+        return this.#unknown(registers.rip);
+      }
+      if (!(error instanceof GuestAddressError)) throw error;
+      return `${this.#unknown(registers.rip)}: ${error.message}`;
+    }
+  }
+
+  #find(
+    registers: Registers,
+    sregs: SpecialRegisters,
+  ): Found | undefined {
+    const long = (sregs.control("efer") & EFER_LMA) !== 0n &&
+      sregs.segment("cs").l === 1;
+    const bytes = this.#vcpu.run.instructionBytes;
+    if (!long) {
+      // Other modes encode operands differently; one byte is one byte.
+      const found = findInstruction(bytes.slice(0, 1));
+      return found?.operands.length === 1 ? found : undefined;
+    }
+    try {
+      return findInstruction(bytes);
+    } catch (error) {
+      if (!(error instanceof TruncatedInstruction)) throw error;
+      return findInstruction(this.#fetch(registers, sregs));
+    }
+  }
+
+  /** KVM may give fewer bytes than there are: up to the end of a page. */
+  #fetch(registers: Registers, sregs: SpecialRegisters): Uint8Array {
+    const { rip, rflags } = registers;
+    const memory = new LinearMemory(this.#ram, {
+      sregs,
+      cpl: 0, // no access check: the CPU has fetched from here already
+      rflags: rflags | 1n << 18n,
+    });
+    const inPage = Number(PAGE - rip % PAGE);
+    if (inPage >= INSTRUCTION_MAX) return memory.read(rip, INSTRUCTION_MAX);
+    const first = memory.read(rip, inPage);
+    try {
+      return memory.read(rip, INSTRUCTION_MAX);
+    } catch (error) {
+      if (error instanceof GuestFault) return first;
+      throw error;
+    }
+  }
+
+  #execute(
+    { instruction, opcode, operands }: Found,
+    registers: Registers,
+    sregs: SpecialRegisters,
+  ): void {
+    if (opcode.lock && !instruction.lock) throw invalidOpcode();
+    const cpu = new StoppedCpu({
+      vcpu: this.#vcpu,
+      memory: () => this.#ram,
+      exclusive: this.#exclusive,
+      registers,
+      sregs,
+      opcode,
+      operands,
+    });
+    instruction.execute(cpu);
+    cpu.registers.rip += BigInt(operands.length);
+    cpu.registers.rflags &= ~RFLAGS_RF;
+    this.#vcpu.setRegs(cpu.registers);
+    // A trap: the saved RIP is the next instruction's.
+    if (cpu.trap !== undefined) this.#vcpu.injectException(cpu.trap);
+  }
+
+  /** RIP stays at the instruction. */
+  #raise({ vector, errorCode, address }: GuestFault): undefined {
+    if (address !== undefined) {
+      const sregs = this.#vcpu.getSregs();
+      sregs.setControl("cr2", address);
+      this.#vcpu.setSregs(sregs);
+    }
+    this.#vcpu.injectException(vector, errorCode);
+    const name = `fault ${vector}`;
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+    return undefined;
+  }
+
+  get #ram(): GuestMemory {
+    this.#memory ??= this.#attach();
+    return this.#memory;
+  }
+
+  #unknown(rip: bigint): string {
+    const bytes = Array.from(
+      this.#vcpu.run.instructionBytes,
+      (byte) => byte.toString(16).padStart(2, "0"),
+    ).join(" ");
+    return `KVM can't emulate the instruction ${bytes || "(no bytes)"} ` +
+      `at RIP 0x${rip.toString(16)}`;
+  }
 }
 
-/** The instructions that can be stepped past. */
-export const STEPS: readonly Step[] = [
-  { name: "INT3", bytes: [0xcc], exception: BREAKPOINT },
-  { name: "FWAIT", bytes: [0x9b] },
-  {
-    name: "CLAC",
-    bytes: [0x0f, 0x01, 0xca],
-    rflags: (before) => before & ~RFLAGS_AC,
-  },
-  {
-    name: "STAC",
-    bytes: [0x0f, 0x01, 0xcb],
-    rflags: (before) => before | RFLAGS_AC,
-  },
-];
-
-/** The step for the instruction that `bytes` begin with, or undefined. */
-export function findStep(bytes: Uint8Array): Step | undefined {
-  return STEPS.find((step) =>
-    step.bytes.every((byte, index) => bytes[index] === byte)
-  );
-}
-
-/**
- * After `KVM_EXIT_INTERNAL_ERROR`/emulation: carries the instruction out and
- * returns its name, or undefined when it is none that Vireo knows.
- */
-export function stepPast(vcpu: Vcpu): string | undefined {
-  const step = findStep(vcpu.run.instructionBytes);
-  if (step === undefined) return undefined;
-  const registers = vcpu.getRegs();
-  registers.rip += BigInt(step.bytes.length);
-  if (step.rflags) registers.rflags = step.rflags(registers.rflags);
-  vcpu.setRegs(registers);
-  // #BP is a trap: the saved RIP is the next instruction's.
-  if (step.exception !== undefined) vcpu.injectException(step.exception);
-  return step.name;
-}
+/** Cleared by every completed instruction. */
+const RFLAGS_RF = 1n << 16n;

@@ -14,7 +14,7 @@ import { MpState, type Vcpu, wasKicked } from "../ffi/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
 import { Command, type Control } from "./control.ts";
 import type { MachineEnd } from "./messages.ts";
-import { stepPast } from "./step_past.ts";
+import type { StepPast } from "./step_past.ts";
 
 const WINDOW_SHIFT = Math.log2(Layout.VIRTIO_MMIO_SIZE);
 const WINDOW_MASK = Layout.VIRTIO_MMIO_SIZE - 1;
@@ -34,6 +34,8 @@ export interface VcpuEnvironment {
   mmio: Bus;
   /** The virtio windows, in order. */
   transports: readonly MmioTransport[];
+  /** For instructions that KVM's emulator refuses. */
+  stepPast: StepPast;
   /** A device asked for the machine's end; asked after each PIO write. */
   ended(): MachineEnd | undefined;
   /** Tells the main isolate that this vCPU does not run any more. */
@@ -187,12 +189,8 @@ export class VcpuLoop {
         `KVM_EXIT_INTERNAL_ERROR ${this.#run.internalSuberror}`,
       );
     }
-    const bytes = this.#run.instructionBytes;
-    if (stepPast(this.#vcpu) !== undefined) return undefined;
-    const text = Array.from(bytes, (b) => b.toString(16).padStart(2, "0"));
-    return this.#failure(
-      `KVM can't emulate the instruction ${text.join(" ") || "(no bytes)"}`,
-    );
+    const failure = this.#environment.stepPast.step();
+    return failure === undefined ? undefined : this.#failure(failure);
   }
 
   #failure(what: string): MachineEnd {

@@ -7,8 +7,16 @@
  * @module
  */
 import { BOOT_TIMER_SIZE, BootTimer } from "../devices/boot_timer.ts";
-import { Bus } from "../devices/bus.ts";
+import { Bus, type BusDevice } from "../devices/bus.ts";
 import { I8042_PORTS, I8042Command, I8042Data } from "../devices/i8042.ts";
+import { HostBridge } from "../devices/pci/host_bridge.ts";
+import {
+  Ecam,
+  PCI_CONFIG_PORTS,
+  PciConfigPorts,
+  PciMemory,
+  PciRoot,
+} from "../devices/pci/root.ts";
 import {
   RESET_PORTS,
   ResetControl,
@@ -18,13 +26,24 @@ import {
 import { Rtc, RTC_PORTS } from "../devices/rtc.ts";
 import { Serial, SERIAL_PORTS } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
+import type { TransportHooks } from "../devices/virtio/driver_registers.ts";
 import { MmioTransport } from "../devices/virtio/mmio.ts";
+import { VirtioPciFunction } from "../devices/virtio/pci.ts";
+import { PciFunctionState } from "../devices/virtio/pci_layout.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/signals.ts";
+import { Vm } from "../ffi/kvm.ts";
 import { Vcpu } from "../ffi/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
+import { GuestMemory } from "../guest/memory.ts";
 import { Control } from "./control.ts";
-import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
+import type {
+  MachineEnd,
+  PciBus,
+  VcpuWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+import { StepPast } from "./step_past.ts";
 import { VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
@@ -34,12 +53,15 @@ function post(message: WorkerMessage): void {
 self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
   const control = new Control(data.control);
   let vcpu: Vcpu | undefined;
+  let stepPast: StepPast | undefined;
   try {
     blockKickSignal();
     vcpu = new Vcpu(data.vcpuFd, data.runSize);
     vcpu.setSignalMask();
     control.setThreadOf(data.id, currentThread());
-    const end = vcpuLoop(vcpu, control, data).run();
+    const attach = () => GuestMemory.attach(data.memory);
+    stepPast = new StepPast(vcpu, attach, control.exclusive);
+    const end = vcpuLoop(vcpu, stepPast, control, data).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -50,12 +72,13 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(data.id, 0);
     vcpu?.close();
-    post({ type: "stopped" });
+    post({ type: "stopped", steppedPast: stepPast?.counts });
   }
 };
 
 function vcpuLoop(
   vcpu: Vcpu,
+  stepPast: StepPast,
   control: Control,
   start: VcpuWorkerStart,
 ): VcpuLoop {
@@ -77,8 +100,10 @@ function vcpuLoop(
   ports.add(Port.I8042_DATA, I8042_PORTS, new I8042Data());
   ports.add(Port.I8042_COMMAND, I8042_PORTS, new I8042Command(power));
   ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
-  ports.add(Port.RESET, RESET_PORTS, new ResetControl(power));
+  const reset = new ResetControl(power);
   const mmio = new Bus();
+  if (start.pci) addPci(start.pci, start, control, { ports, mmio, reset });
+  else ports.add(Port.RESET, RESET_PORTS, reset);
   const timer = new BootTimer(start.bootTimer, {
     booted: () => post({ type: "booted" }),
   });
@@ -88,20 +113,50 @@ function vcpuLoop(
     control,
     ports,
     mmio,
-    transports: start.devices.map((state) => transport(state, start, control)),
+    transports: start.pci
+      ? []
+      : start.devices.map((state) =>
+        new MmioTransport(new DeviceState(state), hooks(start, control))
+      ),
+    stepPast,
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });
 }
 
-function transport(
-  state: SharedArrayBuffer,
+/** A PCI bus: the bridge is device 0, then come the virtio functions. */
+function addPci(
+  bus: PciBus,
+  start: VcpuWorkerStart,
+  control: Control,
+  { ports, mmio, reset }: { ports: Bus; mmio: Bus; reset: BusDevice },
+): void {
+  const vm = new Vm(bus.vmFd, 0);
+  const functions = bus.functions.map(({ shared, gsi }, index) =>
+    new VirtioPciFunction(
+      new DeviceState(start.devices[index]!),
+      new PciFunctionState(shared),
+      {
+        ...hooks(start, control),
+        interruptLine: (level) => vm.irqLine(gsi, level),
+      },
+    )
+  );
+  const root = new PciRoot([new HostBridge(), ...functions]);
+  const configuration = new PciConfigPorts(root, bus.config, reset);
+  ports.add(Port.PCI_CONFIG, PCI_CONFIG_PORTS, configuration);
+  mmio.add(Layout.PCI_ECAM, Layout.PCI_ECAM_SIZE, new Ecam(root));
+  const memory = new PciMemory(root, Layout.PCI_MEMORY);
+  mmio.add(Layout.PCI_MEMORY, Layout.PCI_MEMORY_SIZE, memory);
+}
+
+function hooks(
   { controlFd }: VcpuWorkerStart,
   control: Control,
-): MmioTransport {
-  return new MmioTransport(new DeviceState(state), {
+): TransportHooks {
+  return {
     requestReady: () => signalEventFd(controlFd),
     notify: () => {}, // every valid doorbell is an ioeventfd
     stopping: () => control.stopping,
-  });
+  };
 }

@@ -21,6 +21,8 @@ export interface NetBackend {
   readonly fd: number;
   /** The largest IP packet, in bytes. */
   readonly mtu: number;
+  /** False: frames must come whole, checksums and segments done. */
+  readonly offloads: boolean;
   /** The most frames of one {@linkcode NetBackend.send}. */
   readonly batch: number;
   /**
@@ -35,6 +37,11 @@ export interface NetBackend {
   receive(frame: Frame): number;
   /** What the guest takes: `TapOffload` bits. False when refused. */
   setOffload(offload: number): boolean;
+  /**
+   * One of several queues: take it into use, or out of it. Out of use it is
+   * not watched, and asked for nothing. False when refused.
+   */
+  setInUse?(on: boolean): boolean;
   /** Releases what the backend made for itself. */
   close(): void;
 }

@@ -6,7 +6,7 @@
 import { Errno, errno, SystemError } from "../../ffi/errno.ts";
 import { IoUring, RWF_NOWAIT } from "../../ffi/io_uring.ts";
 import { libc } from "../../ffi/symbols.ts";
-import { setTapOffload, type Tap } from "../../ffi/tap.ts";
+import { setTapOffload, setTapQueue, type Tap } from "../../ffi/tap.ts";
 import type { Frame, NetBackend } from "./backend.ts";
 
 /** Frames per system call: more gain little, and keep the driver waiting. */
@@ -25,6 +25,8 @@ export class TapBackend implements NetBackend {
   readonly fd: number;
   /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
+  /** See {@linkcode NetBackend.offloads}. */
+  readonly offloads = true;
   /** See {@linkcode NetBackend.batch}. */
   readonly batch: number = BATCH;
   /** See {@linkcode NetBackend.results}. */
@@ -68,13 +70,12 @@ export class TapBackend implements NetBackend {
 
   /** See {@linkcode NetBackend.setOffload}. */
   setOffload(offload: number): boolean {
-    try {
-      setTapOffload(this.fd, offload);
-      return true;
-    } catch (error) {
-      if (error instanceof SystemError) return false;
-      throw error;
-    }
+    return accepted(() => setTapOffload(this.fd, offload));
+  }
+
+  /** See {@linkcode NetBackend.setInUse}. */
+  setInUse(on: boolean): boolean {
+    return accepted(() => setTapQueue(this.fd, on));
   }
 
   /** See {@linkcode NetBackend.close}. */
@@ -100,6 +101,17 @@ export class TapBackend implements NetBackend {
         left--;
       } else ring.wait();
     }
+  }
+}
+
+/** False when the kernel refuses. */
+function accepted(action: () => void): boolean {
+  try {
+    action();
+    return true;
+  } catch (error) {
+    if (error instanceof SystemError) return false;
+    throw error;
   }
 }
 

@@ -39,6 +39,10 @@ export class MemoryNet implements NetBackend {
   offload = -1;
   /** Offloads that are refused, as a TAP refuses TSO without checksums. */
   refuse: (offload: number) => boolean = () => false;
+  /** See {@linkcode NetBackend.offloads}. */
+  offloads = true;
+  /** Whether this queue is in use, where it was said. */
+  inUse: boolean | undefined;
   /** See {@linkcode NetBackend.batch}. */
   readonly batch = 8;
   /** See {@linkcode NetBackend.results}. */
@@ -94,6 +98,12 @@ export class MemoryNet implements NetBackend {
   setOffload(offload: number): boolean {
     if (this.refuse(offload)) return false;
     this.offload = offload;
+    return true;
+  }
+
+  /** See {@linkcode NetBackend.setInUse}. */
+  setInUse(on: boolean): boolean {
+    this.inUse = on;
     return true;
   }
 

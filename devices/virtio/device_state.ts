@@ -29,6 +29,8 @@ export const Word = {
   LOCK: 17,
   /** 1 between activation and reset. */
   ACTIVE: 18,
+  /** 1 + the MSI-X vector of configuration changes; 0: none. */
+  CONFIG_VECTOR: 19,
 } as const;
 
 /** Word offsets within one queue's registers. */
@@ -39,6 +41,8 @@ export const QueueWord = {
   DESC: 3,
   DRIVER: 5,
   DEVICE: 7,
+  /** 1 + the MSI-X vector of the queue's interrupts; 0: none. */
+  VECTOR: 9,
 } as const;
 
 /** What a transport asks of a device. The device clears the word when done. */
@@ -49,6 +53,8 @@ export const Request = {
   CONFIG_WRITE: 3,
   QUEUE_STOP: 4,
   QUEUE_START: 5,
+  /** The transport's own registers changed: a BAR, an interrupt vector. */
+  TRANSPORT: 6,
 } as const;
 
 const QUEUES = 32;
@@ -139,6 +145,7 @@ export class DeviceState {
     words[Word.DRIVER_FEATURES] = 0;
     words[Word.DRIVER_FEATURES + 1] = 0;
     words[Word.QUEUE_SEL] = 0;
+    words[Word.CONFIG_VECTOR] = 0;
     const count = words[Word.QUEUE_COUNT]!;
     for (let index = 0; index < count; index++) this.clearQueue(index);
     Atomics.store(words, Word.INTERRUPT_STATUS, 0);

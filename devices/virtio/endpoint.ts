@@ -23,8 +23,13 @@ export interface EndpointOptions {
   memory: GuestMemory;
   /** Where descriptors are waited for. */
   loop: EventLoop;
-  /** Raises the device's interrupt: writes the irqfd. */
-  raiseInterrupt(): void;
+  /**
+   * Raises the device's interrupt. `source` is the queue whose used ring
+   * grew, or {@linkcode CONFIG_SOURCE}: transports may tell them apart.
+   */
+  raiseInterrupt(source: number): void;
+  /** The driver changed the transport's own registers. */
+  transportChanged?(): void;
   /** The thread polls between doorbells. */
   polled?: boolean;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
@@ -37,6 +42,9 @@ export interface EndpointOptions {
 const PACKED_START = 0x8000;
 /** Lines about a device after which a hostile driver gets no more. */
 const LOG_MAX = 20;
+
+/** Source of an interrupt that is no queue: a change of the configuration. */
+export const CONFIG_SOURCE = -1;
 
 /** One device with its queues. */
 export class Endpoint implements DeviceContext {
@@ -150,7 +158,7 @@ export class Endpoint implements DeviceContext {
 
   /** See {@linkcode DeviceContext.publish}. */
   publish(queue: VirtQueue): void {
-    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER);
+    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
   }
 
   /** See {@linkcode DeviceContext.config}. */
@@ -166,7 +174,7 @@ export class Endpoint implements DeviceContext {
     change(this.#state.config);
     Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
     if (this.#state.words[Word.ACTIVE] === 1) {
-      this.#interrupt(Interrupt.CONFIG_CHANGE);
+      this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE);
     }
   }
 
@@ -176,7 +184,7 @@ export class Endpoint implements DeviceContext {
     if (this.#logged++ < LOG_MAX) {
       this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
     }
-    this.#interrupt(Interrupt.CONFIG_CHANGE); // §2.1.2
+    this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE); // §2.1.2
   }
 
   /** See {@linkcode DeviceContext.watch}. */
@@ -209,6 +217,8 @@ export class Endpoint implements DeviceContext {
         return this.#stopQueue(words[Word.REQUEST_VALUE]!);
       case Request.QUEUE_START:
         return this.#startQueue(words[Word.REQUEST_VALUE]!);
+      case Request.TRANSPORT:
+        return this.#options.transportChanged?.();
       case Request.CONFIG_WRITE:
         this.device.writeConfig?.(
           words[Word.REQUEST_OFFSET]!,
@@ -285,9 +295,9 @@ export class Endpoint implements DeviceContext {
     this.doorbell(index);
   }
 
-  #interrupt(bit: number): void {
+  #interrupt(bit: number, source: number): void {
     Atomics.or(this.#state.words, Word.INTERRUPT_STATUS, bit);
-    this.#options.raiseInterrupt();
+    this.#options.raiseInterrupt(source);
   }
 }
 

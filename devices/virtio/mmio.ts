@@ -1,19 +1,10 @@
 /**
- * Virtio over MMIO, version 2 (virtio 1.2 §4.2), the vCPU's side: every
- * register access is answered in the thread that made it, from the device's
- * shared page. Only activation, reset and configuration writes reach the
- * device worker.
+ * Virtio over MMIO, version 2 (virtio 1.2 §4.2), the vCPU's side.
  *
  * @module
  */
-import {
-  DeviceState,
-  QueueWord,
-  queueWord,
-  Request,
-  Word,
-} from "./device_state.ts";
-import { Feature, Status } from "./spec.ts";
+import { type DeviceState, QueueWord, Word } from "./device_state.ts";
+import { DriverRegisters, type TransportHooks } from "./driver_registers.ts";
 
 /** Register offsets (§4.2.2, table 4.1). */
 export const MmioRegister = {
@@ -54,34 +45,22 @@ const VERSION = 2;
 const VENDOR = 0x6f657256; // "Vreo"
 const NO_SHARED_MEMORY = 0xffff_ffff;
 
-/** What the transport needs from the thread it runs on. */
-export interface TransportHooks {
-  /** Wakes the device worker: {@linkcode Word.REQUEST} is set. */
-  requestReady(): void;
-  /** Queue `index`'s doorbell, where no ioeventfd takes the write. */
-  notify(index: number): void;
-  /** True when the machine ends: nobody answers requests any more. */
-  stopping(): boolean;
-}
-
 /** One virtio-mmio window. Hot path: it allocates nothing. */
 export class MmioTransport {
-  readonly #state: DeviceState;
   readonly #words: Int32Array;
-  readonly #hooks: TransportHooks;
+  readonly #registers: DriverRegisters;
 
   /** A window over the device's shared page. */
   constructor(state: DeviceState, hooks: TransportHooks) {
-    this.#state = state;
     this.#words = state.words;
-    this.#hooks = hooks;
+    this.#registers = new DriverRegisters(state, hooks);
   }
 
   /** A guest read of `size` bytes at `offset` in the window. */
   read(offset: number, size: number): number {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#awaitDevice();
+    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset >= MmioRegister.Config) {
-      return this.#readConfig(offset - MmioRegister.Config, size);
+      return this.#registers.readConfig(offset - MmioRegister.Config, size);
     }
     // §4.2.2.2: only 32-bit aligned accesses to the registers are valid.
     if (size !== 4 || (offset & 3) !== 0) return 0;
@@ -90,9 +69,9 @@ export class MmioTransport {
 
   /** A guest write. */
   write(offset: number, size: number, value: number): void {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#awaitDevice();
+    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset >= MmioRegister.Config) {
-      this.#writeConfig(offset - MmioRegister.Config, size, value);
+      this.#registers.writeConfig(offset - MmioRegister.Config, size, value);
     } else if (size === 4 && (offset & 3) === 0) {
       this.#writeRegister(offset, value);
     }
@@ -113,14 +92,12 @@ export class MmioTransport {
         return words[Word.DEVICE_ID]!;
       case MmioRegister.VendorID:
         return VENDOR;
-      case MmioRegister.DeviceFeatures: {
-        const select = words[Word.DEVICE_FEATURES_SEL]! >>> 0;
-        return select < 2 ? words[Word.DEVICE_FEATURES + select]! >>> 0 : 0;
-      }
+      case MmioRegister.DeviceFeatures:
+        return this.#registers.deviceFeatures;
       case MmioRegister.QueueNumMax:
-        return this.#queueRegister(QueueWord.MAX_SIZE);
+        return this.#registers.queueRegister(QueueWord.MAX_SIZE);
       case MmioRegister.QueueReady:
-        return this.#queueRegister(QueueWord.READY);
+        return this.#registers.queueRegister(QueueWord.READY);
       case MmioRegister.ConfigGeneration:
         return Atomics.load(words, Word.CONFIG_GENERATION) >>> 0;
       case MmioRegister.SHMLenLow:
@@ -140,10 +117,10 @@ export class MmioTransport {
         Atomics.and(words, Word.INTERRUPT_STATUS, ~value);
         return;
       case MmioRegister.QueueNotify:
-        this.#notify(value);
+        this.#registers.notify(value >>> 0);
         return;
       case MmioRegister.Status:
-        this.#writeStatus(value & 0xff);
+        this.#registers.writeStatus(value & 0xff);
         return;
       case MmioRegister.DeviceFeaturesSel:
         words[Word.DEVICE_FEATURES_SEL] = value;
@@ -152,199 +129,38 @@ export class MmioTransport {
         words[Word.DRIVER_FEATURES_SEL] = value;
         return;
       case MmioRegister.DriverFeatures:
-        this.#writeDriverFeatures(value);
+        this.#registers.writeDriverFeatures(value);
         return;
       case MmioRegister.QueueSel:
         words[Word.QUEUE_SEL] = value;
         return;
       case MmioRegister.QueueNum:
-        this.#setQueueRegister(QueueWord.SIZE, value);
+        this.#registers.setQueueRegister(QueueWord.SIZE, value);
         return;
       case MmioRegister.QueueReady:
-        this.#writeQueueReady(value & 1);
+        this.#registers.writeQueueReady(value & 1);
         return;
       case MmioRegister.QueueReset:
-        if (value === 1) this.#writeQueueReset();
+        if (value === 1) this.#registers.writeQueueReset();
         return;
       case MmioRegister.QueueDescLow:
-        this.#setQueueRegister(QueueWord.DESC, value);
+        this.#registers.setQueueRegister(QueueWord.DESC, value);
         return;
       case MmioRegister.QueueDescHigh:
-        this.#setQueueRegister(QueueWord.DESC + 1, value);
+        this.#registers.setQueueRegister(QueueWord.DESC + 1, value);
         return;
       case MmioRegister.QueueDriverLow:
-        this.#setQueueRegister(QueueWord.DRIVER, value);
+        this.#registers.setQueueRegister(QueueWord.DRIVER, value);
         return;
       case MmioRegister.QueueDriverHigh:
-        this.#setQueueRegister(QueueWord.DRIVER + 1, value);
+        this.#registers.setQueueRegister(QueueWord.DRIVER + 1, value);
         return;
       case MmioRegister.QueueDeviceLow:
-        this.#setQueueRegister(QueueWord.DEVICE, value);
+        this.#registers.setQueueRegister(QueueWord.DEVICE, value);
         return;
       case MmioRegister.QueueDeviceHigh:
-        this.#setQueueRegister(QueueWord.DEVICE + 1, value);
+        this.#registers.setQueueRegister(QueueWord.DEVICE + 1, value);
         return;
     }
-  }
-
-  /** §3.1.1: the driver's steps; bits are only added, 0 resets. */
-  #writeStatus(value: number): void {
-    if (!this.#lock()) return;
-    const words = this.#words;
-    const current = Atomics.load(words, Word.STATUS);
-    if (value === 0) {
-      this.#reset();
-    } else if ((current & ~Status.DEVICE_NEEDS_RESET & ~value) === 0) {
-      const refused = this.#refusedBits(current, value);
-      Atomics.or(words, Word.STATUS, value & ~refused & 0x8f);
-      const now = Atomics.load(words, Word.STATUS);
-      if (now & ~current & Status.DRIVER_OK) {
-        words[Word.ACTIVE] = 1;
-        this.#request(Request.ACTIVATE);
-      }
-    } // else a bit would be cleared, which §2.1.1 forbids: ignored
-    this.#unlock();
-  }
-
-  /** Bits of a status write that the device does not accept. */
-  #refusedBits(current: number, value: number): number {
-    let refused = 0;
-    const added = value & ~current;
-    if (added & Status.FEATURES_OK && !this.#featuresAcceptable()) {
-      refused |= Status.FEATURES_OK; // §2.2.2, §3.1.1 step 5
-    }
-    const featuresOk = (current | (value & ~refused)) & Status.FEATURES_OK;
-    if (added & Status.DRIVER_OK && !featuresOk) refused |= Status.DRIVER_OK;
-    return refused;
-  }
-
-  /** Only offered bits, and VERSION_1 among them (§6.1, §6.2). */
-  #featuresAcceptable(): boolean {
-    const words = this.#words;
-    const low = words[Word.DRIVER_FEATURES]! & ~words[Word.DEVICE_FEATURES]!;
-    const high = words[Word.DRIVER_FEATURES + 1]! &
-      ~words[Word.DEVICE_FEATURES + 1]!;
-    return low === 0 && high === 0 &&
-      this.#state.hasFeature(Feature.VERSION_1);
-  }
-
-  #writeDriverFeatures(value: number): void {
-    const words = this.#words;
-    // §3.1.1: features are fixed once FEATURES_OK is set.
-    if (Atomics.load(words, Word.STATUS) & Status.FEATURES_OK) return;
-    const select = words[Word.DRIVER_FEATURES_SEL]! >>> 0;
-    if (select < 2) words[Word.DRIVER_FEATURES + select] = value;
-  }
-
-  /** §4.2.2.2: 0 stops the queue, and a driver may read back to wait. */
-  #writeQueueReady(ready: number): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
-    const at = queueWord(select, QueueWord.READY);
-    const before = this.#words[at];
-    if (this.#words[Word.ACTIVE] === 0) {
-      this.#words[at] = ready;
-    } else if (ready === 0) {
-      this.#requestForQueue(Request.QUEUE_STOP, select, 0);
-    } else if (before === 0 && this.#state.hasFeature(Feature.RING_RESET)) {
-      this.#requestForQueue(Request.QUEUE_START, select, 1); // §2.6.1.2
-    }
-  }
-
-  /** §2.6.1.1: done when the write returns, so QueueReset always reads 0. */
-  #writeQueueReset(): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
-    if (!this.#state.hasFeature(Feature.RING_RESET)) return;
-    this.#requestForQueue(Request.QUEUE_STOP, select, 0);
-    this.#state.clearQueue(select);
-  }
-
-  #requestForQueue(request: number, index: number, ready: number): void {
-    if (!this.#lock()) return;
-    this.#words[queueWord(index, QueueWord.READY)] = ready;
-    if (this.#words[Word.ACTIVE] === 1) {
-      this.#words[Word.REQUEST_VALUE] = index;
-      this.#request(request);
-    }
-    this.#unlock();
-  }
-
-  #notify(value: number): void {
-    const index = value >>> 0;
-    if (index < this.#words[Word.QUEUE_COUNT]!) this.#hooks.notify(index);
-  }
-
-  /** §2.4: the status reads 0 only after the device let go of the queues. */
-  #reset(): void {
-    if (this.#words[Word.ACTIVE] === 1) this.#request(Request.RESET);
-    this.#state.clear();
-  }
-
-  #queueRegister(word: number): number {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return 0;
-    return this.#words[queueWord(select, word)]! >>> 0;
-  }
-
-  #setQueueRegister(word: number, value: number): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
-    this.#words[queueWord(select, word)] = value;
-  }
-
-  #readConfig(offset: number, size: number): number {
-    const { config } = this.#state;
-    const length = this.#words[Word.CONFIG_SIZE]!;
-    let value = 0;
-    for (let i = 0; i < size && offset + i < length; i++) {
-      value |= config[offset + i]! << (8 * i);
-    }
-    return value >>> 0;
-  }
-
-  #writeConfig(offset: number, size: number, value: number): void {
-    if (offset + size > this.#words[Word.CONFIG_SIZE]!) return;
-    if (!this.#lock()) return;
-    this.#words[Word.REQUEST_OFFSET] = offset;
-    this.#words[Word.REQUEST_SIZE] = size;
-    this.#words[Word.REQUEST_VALUE] = value;
-    this.#request(Request.CONFIG_WRITE);
-    this.#unlock();
-  }
-
-  /** The guest was quicker than the device worker's start. */
-  #awaitDevice(): void {
-    const words = this.#words;
-    while (Atomics.load(words, Word.DEVICE_ID) === 0) {
-      if (this.#hooks.stopping()) return;
-      Atomics.wait(words, Word.DEVICE_ID, 0, 50);
-    }
-  }
-
-  /** Asks the device worker and waits until it has done so. */
-  #request(request: number): void {
-    const words = this.#words;
-    Atomics.store(words, Word.REQUEST, request);
-    this.#hooks.requestReady();
-    while (Atomics.load(words, Word.REQUEST) === request) {
-      if (this.#hooks.stopping()) return;
-      Atomics.wait(words, Word.REQUEST, request, 50);
-    }
-  }
-
-  /** One vCPU at a time; false when the machine ends meanwhile. */
-  #lock(): boolean {
-    const words = this.#words;
-    while (Atomics.compareExchange(words, Word.LOCK, 0, 1) !== 0) {
-      if (this.#hooks.stopping()) return false;
-      Atomics.wait(words, Word.LOCK, 1, 50);
-    }
-    return true;
-  }
-
-  #unlock(): void {
-    Atomics.store(this.#words, Word.LOCK, 0);
-    Atomics.notify(this.#words, Word.LOCK, 1);
   }
 }

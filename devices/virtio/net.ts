@@ -1,61 +1,83 @@
 /**
- * The network device (virtio 1.2 §5.1).
- *
- * Frames go by vectored reads and writes straight between guest memory and
- * the backend, with their `virtio_net_hdr_v1` in front, so that checksum and
- * segmentation offloads are the host kernel's.
+ * The network device (virtio 1.2 §5.1): its features, its configuration
+ * space, and what goes for all of its queues. Frames are
+ * {@linkcode NetPair}'s, commands {@linkcode NetControl}'s.
  *
  * @module
  */
+import { VireoError } from "../../ffi/vireo_error.ts";
 import { TapOffload } from "../../ffi/tap.ts";
 import type { NetBackend } from "../net/backend.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
+import { NetControl, type NetControlled } from "./net_control.ts";
 import { NetPair } from "./net_pair.ts";
 import {
+  CONTROL_QUEUE_SIZE,
   ETHERNET_HEADER,
   NET_HEADER_SIZE,
   NET_QUEUE_SIZE,
   NetConfig,
   NetFeature,
   NetStatus,
+  OFFLOAD_FEATURES,
   TSO_FRAME,
 } from "./net_spec.ts";
 import type { VirtQueue } from "./queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
 
-/** A virtio network device over a backend. */
-export class Net implements VirtioDevice {
+/** A virtio network device over one backend per pair of queues. */
+export class Net implements VirtioDevice, NetControlled {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.NET;
   /** See {@linkcode VirtioDevice.features}. */
-  readonly features: FeatureWords = featureWords(
-    Feature.INDIRECT_DESC,
-    Feature.EVENT_IDX,
-    ...Object.values(NetFeature),
-  );
+  readonly features: FeatureWords;
   /** See {@linkcode VirtioDevice.queueSizes}. */
-  readonly queueSizes: readonly number[] = [NET_QUEUE_SIZE, NET_QUEUE_SIZE];
+  readonly queueSizes: readonly number[];
   /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array;
-  readonly #backend: NetBackend;
-  readonly #pair: NetPair;
+  readonly #backends: readonly NetBackend[];
+  readonly #pairs: readonly NetPair[];
+  readonly #control: NetControl = new NetControl(this);
   #context!: DeviceContext;
+  #controlQueue = -1; // its number, once there is one
 
-  /** An interface on `backend` with the address `mac`, six bytes. */
-  constructor(backend: NetBackend, mac: Uint8Array) {
-    this.#backend = backend;
-    this.#pair = new NetPair(0, backend, () => this.#linkDown());
+  /**
+   * An interface with the address `mac`, six bytes.
+   *
+   * @param backends one per pair of queues, all of the same kind
+   */
+  constructor(backends: readonly NetBackend[], mac: Uint8Array) {
+    const [{ offloads, mtu }] = backends as [NetBackend];
+    this.#backends = backends;
+    const linkDown = () => this.#linkDown();
+    this.#pairs = backends.map((backend, index) =>
+      new NetPair(index, backend, linkDown)
+    );
+    const own = Object.values(NetFeature).filter((bit) =>
+      (offloads || !OFFLOAD_FEATURES.includes(bit)) &&
+      (backends.length > 1 || bit !== NetFeature.MQ)
+    );
+    this.features = featureWords(
+      Feature.INDIRECT_DESC,
+      Feature.EVENT_IDX,
+      ...own,
+    );
+    this.queueSizes = [
+      ...backends.flatMap(() => [NET_QUEUE_SIZE, NET_QUEUE_SIZE]),
+      CONTROL_QUEUE_SIZE,
+    ];
     const config = new DataView(new ArrayBuffer(NetConfig.SIZE));
     this.config = new Uint8Array(config.buffer);
     this.config.set(mac, NetConfig.mac);
     config.setUint16(NetConfig.status, NetStatus.LINK_UP, true);
-    config.setUint16(NetConfig.mtu, backend.mtu, true);
+    config.setUint16(NetConfig.max_virtqueue_pairs, backends.length, true);
+    config.setUint16(NetConfig.mtu, mtu, true);
   }
 
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
-    this.#pair.attach(context);
+    for (const pair of this.#pairs) pair.attach(context);
   }
 
   /** See {@linkcode VirtioDevice.activate}. */
@@ -65,35 +87,85 @@ export class Net implements VirtioDevice {
       (has(NetFeature.GUEST_TSO4) ? TapOffload.TSO4 : 0) |
       (has(NetFeature.GUEST_TSO6) ? TapOffload.TSO6 : 0) |
       (has(NetFeature.GUEST_ECN) ? TapOffload.TSO_ECN : 0);
+    const backend = this.#backends[0]!; // all queues of a TAP have the same
     // Refused without CSUM (§5.1.3.1); those of the last driver must go, too.
-    if (!this.#backend.setOffload(offload)) this.#backend.setOffload(0);
+    if (!backend.setOffload(offload)) backend.setOffload(0);
     const tso = has(NetFeature.GUEST_TSO4) || has(NetFeature.GUEST_TSO6);
-    this.#pair.activate(
-      NET_HEADER_SIZE +
-        (tso ? TSO_FRAME : this.#backend.mtu + ETHERNET_HEADER),
-      has(NetFeature.MRG_RXBUF),
-    );
+    const frameMax = NET_HEADER_SIZE +
+      (tso ? TSO_FRAME : backend.mtu + ETHERNET_HEADER);
+    // §5.1.2: behind all pairs, or behind the only one.
+    const pairs = has(NetFeature.MQ) ? this.#pairs.length : 1;
+    this.#controlQueue = has(NetFeature.CTRL_VQ) ? 2 * pairs : -1;
+    for (const pair of this.#pairs) {
+      pair.activate(frameMax, has(NetFeature.MRG_RXBUF));
+    }
   }
 
   /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
-    this.#pair.notify(queue);
+    if (queue.index === this.#controlQueue) {
+      this.#control.run(queue, this.#context);
+    } else {
+      this.#pairs[queue.index >> 1]?.notify(queue);
+    }
   }
 
   /** See {@linkcode VirtioDevice.reset}. */
   reset(queue?: VirtQueue): void {
-    this.#pair.reset(queue);
+    for (const pair of this.#pairs) pair.reset(queue);
+    if (queue !== undefined) return;
+    this.#controlQueue = -1;
+    this.setPairs(1);
   }
 
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
-    this.#pair.close();
+    for (const pair of this.#pairs) pair.close();
+    this.#control.close();
+  }
+
+  /**
+   * See {@linkcode VirtioDevice.command}: `"announce"` asks the driver to tell
+   * its neighbours where it is, after it has moved (§5.1.6.5.4).
+   */
+  command(command: unknown): void {
+    if (command !== "announce") {
+      throw new VireoError(`net: the only command is "announce"`);
+    }
+    if (!this.#context.hasFeature(NetFeature.GUEST_ANNOUNCE)) {
+      throw new VireoError("net: the driver does not announce itself");
+    }
+    this.#context.configChanged((config) => {
+      config[NetConfig.status]! |= NetStatus.ANNOUNCE;
+    });
+  }
+
+  /** See {@linkcode NetControlled.setPairs}. */
+  setPairs(count: number): boolean {
+    const most = this.#context.hasFeature(NetFeature.MQ)
+      ? this.#pairs.length
+      : 1;
+    if (count < 1 || count > most) return false;
+    this.#pairs.forEach((pair, index) => pair.setInUse(index < count));
+    return true;
+  }
+
+  /** See {@linkcode NetControlled.setAddress}. */
+  setAddress(mac: Uint8Array): void {
+    this.#context.configChanged((config) => config.set(mac, NetConfig.mac));
+  }
+
+  /** See {@linkcode NetControlled.announced}. */
+  announced(): void {
+    // Not told: it is the driver who changes it (§5.1.6.5.4.1).
+    this.#context.config[NetConfig.status]! &= ~NetStatus.ANNOUNCE;
   }
 
   /** The backend is gone: the driver sees the link go down. */
   #linkDown(): void {
+    for (const pair of this.#pairs) pair.linkDown();
     this.#context.configChanged((config) => {
-      config[NetConfig.status] = 0;
+      config[NetConfig.status]! &= ~NetStatus.LINK_UP;
     });
   }
 }

@@ -21,9 +21,10 @@ export class NetPair implements Watcher {
   readonly #transmitter: NetTransmitter;
   #context!: DeviceContext;
   #interest = 0; // what the backend's descriptor is watched for
+  #inUse = false; // and watched
   #linkUp = true;
 
-  /** Pair `index`; `onLinkDown` hears once that the backend is gone. */
+  /** Pair `index`; `onLinkDown` hears that the backend is gone. */
   constructor(index: number, backend: NetBackend, onLinkDown: () => void) {
     this.#index = index;
     this.#backend = backend;
@@ -32,10 +33,32 @@ export class NetPair implements Watcher {
     this.#transmitter = new NetTransmitter(backend);
   }
 
-  /** Once, before the guest runs. */
+  /** Once, before the guest runs. The first pair is always in use. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    if (this.#index > 0) {
+      this.#backend.setInUse?.(false);
+      return;
+    }
+    this.#inUse = true;
     context.watch(this.#backend.fd, this, 0);
+  }
+
+  /** Takes a pair into use or out of it (§5.1.6.5.5). */
+  setInUse(on: boolean): void {
+    if (on === this.#inUse || !this.#linkUp) return;
+    if (!on) {
+      // Out of use, a TAP's queue reports an error for ever.
+      this.#context.unwatch(this.#backend.fd);
+      this.#inUse = false;
+      this.#interest = 0;
+      this.#backend.setInUse?.(false);
+    } else if (this.#backend.setInUse?.(true)) {
+      this.#inUse = true;
+      this.#context.watch(this.#backend.fd, this, 0);
+      this.#receive();
+      this.#transmit();
+    }
   }
 
   /**
@@ -57,7 +80,7 @@ export class NetPair implements Watcher {
 
   /** The backend has frames, or room again, or is gone. */
   ready(events: number): void {
-    if (events & (Events.ERR | Events.HUP)) return this.#linkDown();
+    if (events & (Events.ERR | Events.HUP)) return this.#onLinkDown();
     if (events & Events.OUT) {
       this.#watch(this.#interest & ~Events.OUT);
       this.#transmit();
@@ -79,10 +102,22 @@ export class NetPair implements Watcher {
 
   /** Releases what the pair and its backend hold. */
   close(): void {
-    if (this.#linkUp) this.#context.unwatch(this.#backend.fd);
+    if (this.#watched) this.#context.unwatch(this.#backend.fd);
     this.#receiver.close();
     this.#transmitter.close();
     this.#backend.close();
+  }
+
+  /** The backend is gone. */
+  linkDown(): void {
+    if (this.#watched) this.#context.unwatch(this.#backend.fd);
+    this.#linkUp = false;
+    // There will never be room for the frames that wait: they are lost.
+    this.#transmit();
+  }
+
+  get #watched(): boolean {
+    return this.#inUse && this.#linkUp;
   }
 
   get #receiveQueue(): VirtQueue {
@@ -96,13 +131,13 @@ export class NetPair implements Watcher {
   #transmit(): void {
     const queue = this.#transmitQueue;
     if (!queue.live) return;
-    const waits = !this.#transmitter.run(queue, this.#context, this.#linkUp);
+    const waits = !this.#transmitter.run(queue, this.#context, this.#watched);
     if (waits) this.#watch(this.#interest | Events.OUT);
   }
 
   #receive(): void {
     const queue = this.#receiveQueue;
-    if (!queue.live || !this.#linkUp) return;
+    if (!queue.live || !this.#watched) return;
     // Without buffers, frames wait in the backend until the driver posts some.
     const wanted = this.#receiver.run(queue, this.#context);
     this.#watch(
@@ -110,16 +145,8 @@ export class NetPair implements Watcher {
     );
   }
 
-  #linkDown(): void {
-    this.#linkUp = false;
-    this.#context.unwatch(this.#backend.fd);
-    this.#onLinkDown();
-    // There will never be room for the frames that wait: they are lost.
-    this.#transmit();
-  }
-
   #watch(events: number): void {
-    if (events === this.#interest || !this.#linkUp) return;
+    if (events === this.#interest || !this.#watched) return;
     this.#interest = events;
     this.#context.modifyWatch(this.#backend.fd, events);
   }

@@ -59,12 +59,12 @@ export function assertFrames(
 export class NetDriver extends MockDriver {
   readonly #posted = new Map<number, DriverBuffer[]>();
 
-  /** A device over `backend`, started. */
+  /** A device over `backend`, or one per pair of queues; started. */
   constructor(
-    backend: NetBackend,
+    backend: NetBackend | readonly NetBackend[],
     options: MockDriverOptions & StartOptions = {},
   ) {
-    super(new Net(backend, MAC), options);
+    super(new Net([backend].flat(), MAC), options);
     this.start(options);
   }
 
@@ -76,6 +76,21 @@ export class NetDriver extends MockDriver {
   /** The transmit queue. */
   get tx(): DriverQueue {
     return this.queues[NetQueue.TRANSMIT]!;
+  }
+
+  /**
+   * Gives a command to the control queue, number `queue`.
+   *
+   * @returns its ack, or -1 when there was none
+   */
+  control(queue: number, ...data: number[]): number {
+    const ack = this.room(1);
+    const parts = [data.slice(0, 2), data.slice(2)].filter((p) => p.length > 0);
+    const buffers = parts.map((part) => this.buffer(Uint8Array.from(part)));
+    const { [queue]: control } = this.queues;
+    control!.add([...buffers, ack]);
+    this.ring(queue);
+    return control!.poll() < 0 ? -1 : this.bytes(ack)[0]!;
   }
 
   /** Posts `count` receive buffers, each of descriptors of `lengths`. */

@@ -12,12 +12,20 @@ import { PackedDriverQueue } from "./testing_packed_queue.ts";
 import { RecordingDevice } from "./testing_device.ts";
 import { MockDriver } from "./testing.ts";
 
-for (const polled of [false, true]) {
-  Deno.test(`blk over a packed queue${polled ? ", polled" : ""}`, () => {
+const WAYS = (["mmio", "pci"] as const).flatMap((transport) =>
+  [false, true].flatMap((packed) =>
+    [false, true].map((polled) => ({ transport, packed, polled }))
+  )
+);
+
+for (const way of WAYS) {
+  const words = `${way.transport}, ${way.packed ? "packed" : "split"}` +
+    (way.polled ? ", polled" : "");
+  Deno.test(`blk: requests in any order over ${words}`, () => {
     using memory = GuestMemory.allocate(16 * MiB, { hugePages: false });
     const disk = new MemoryBackend(memory, MiB);
-    using driver = new BlkDriver(disk, { memory, polled, packed: true });
-    assert.ok(driver.rings[0] instanceof PackedDriverQueue);
+    using driver = new BlkDriver(disk, { memory, ...way });
+    assert.equal(driver.rings[0] instanceof PackedDriverQueue, way.packed);
     disk.held = true;
     for (let lap = 0; lap < 50; lap++) {
       const sectors = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => (n * lap) % 1000);
@@ -36,10 +44,10 @@ for (const polled of [false, true]) {
     }
   });
 
-  Deno.test(`net over packed queues${polled ? ", polled" : ""}`, () => {
+  Deno.test(`net: frames both ways over ${words}`, () => {
     using memory = GuestMemory.allocate(16 * MiB, { hugePages: false });
     using net = new MemoryNet(memory);
-    using driver = new NetDriver(net, { memory, polled, packed: true });
+    using driver = new NetDriver(net, { memory, ...way });
     for (let lap = 0; lap < 20; lap++) {
       driver.post(90, 1526);
       const frames = Array.from({ length: 30 }, (_, i) => frame(60 + i));
@@ -50,7 +58,7 @@ for (const polled of [false, true]) {
       driver.ring(1);
       driver.turn();
       assertFrames(net.sent.splice(0), frames);
-      driver.start({ queueSize: 200 }); // not a power of two
+      driver.start({ queueSize: way.packed ? 200 : 128 });
     }
   });
 }
@@ -76,12 +84,13 @@ Deno.test("without the option RING_PACKED isn't offered", () => {
   assert.notEqual(driver.offered[1] & (1 << (Feature.RING_RESET - 32)), 0);
 });
 
-for (const packed of [false, true]) {
+for (const { transport, packed, polled } of WAYS) {
+  if (polled) continue;
   const kind = packed ? "packed" : "split";
-  Deno.test(`one ${kind} queue is reset and set up anew (§2.6.1)`, () => {
+  Deno.test(`one ${kind} queue is reset and set up anew, ${transport} (§2.6.1)`, () => {
     using memory = GuestMemory.allocate(16 * MiB, { hugePages: false });
     using net = new MemoryNet(memory);
-    using driver = new NetDriver(net, { memory, packed });
+    using driver = new NetDriver(net, { memory, packed, transport });
     driver.queueFrame(frame(60));
     driver.ring(1);
     assertFrames(net.sent.splice(0), [frame(60)]);

@@ -23,14 +23,18 @@
  * @module
  */
 import { EventFd } from "../../ffi/eventfd.ts";
-import { MiB } from "../../guest/layout.ts";
+import { Layout, MiB, virtioGsi } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { EventLoop } from "../event_loop.ts";
 import type { VirtioDevice } from "./device.ts";
 import { DeviceState } from "./device_state.ts";
 import { Endpoint } from "./endpoint.ts";
+import type { TransportHooks } from "./driver_registers.ts";
 import { MmioRegister, MmioTransport } from "./mmio.ts";
+import { VirtioPciFunction } from "./pci.ts";
+import { PciFunctionState } from "./pci_layout.ts";
 import { Feature, type FeatureWords, featureWords, Status } from "./spec.ts";
+import { PciAsMmio } from "./testing_pci.ts";
 import { PackedDriverQueue, packedQueueBytes } from "./testing_packed_queue.ts";
 import {
   type DriverBuffer,
@@ -47,6 +51,8 @@ export interface MockDriverOptions {
   doorbellFds?: boolean;
   /** The device's thread polls: {@linkcode MockDriver.turn} plays it. */
   polled?: boolean;
+  /** How the driver reaches the device; default `mmio`. */
+  transport?: "mmio" | "pci";
   /** The device offers packed queues; default: split ones only. */
   packed?: boolean;
 }
@@ -77,6 +83,14 @@ const TWO_32 = 0x1_0000_0000;
 /** How long {@linkcode MockDriver.until} waits. */
 const PATIENCE_MS = 10_000;
 
+/** A transport's registers, at virtio-mmio's places. */
+export interface Registers {
+  /** Reads a register. */
+  read(register: number, size: number): number;
+  /** Writes a register. */
+  write(register: number, size: number, value: number): void;
+}
+
 /** A device with its transport, and a driver that uses it. */
 export class MockDriver implements Disposable {
   /** The guest's RAM. */
@@ -88,7 +102,7 @@ export class MockDriver implements Disposable {
   /** The device's side. */
   readonly endpoint: Endpoint;
   /** The registers as a vCPU sees them. */
-  readonly transport: MmioTransport;
+  readonly transport: Registers;
   /** The queues that {@linkcode MockDriver.start} has set up. */
   readonly rings: DriverRing[] = [];
   /** The same, as far as they are split ones: all of the ring is in sight. */
@@ -116,11 +130,14 @@ export class MockDriver implements Disposable {
       log: (message) => this.messages.push(message),
     });
     if (options.doorbellFds) this.#makeDoorbells(device.queueSizes.length);
-    this.transport = new MmioTransport(this.state, {
+    const hooks = {
       requestReady: () => this.endpoint.serve(),
-      notify: (index) => this.#notify(index),
+      notify: (index: number) => this.#notify(index),
       stopping: () => false,
-    });
+    };
+    this.transport = options.transport === "pci"
+      ? new PciAsMmio(this.#pciFunction(device, hooks))
+      : new MmioTransport(this.state, hooks);
   }
 
   /** Reads a register, of 32 bits unless told otherwise. */
@@ -308,6 +325,18 @@ export class MockDriver implements Disposable {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #pciFunction(
+    { deviceId, queueSizes, config }: VirtioDevice,
+    hooks: TransportHooks,
+  ): VirtioPciFunction {
+    const pci = new PciFunctionState();
+    const { PCI_MEMORY } = Layout;
+    const gsi = virtioGsi(0);
+    pci.describe(deviceId, queueSizes.length, config.length, PCI_MEMORY, gsi);
+    const interruptLine = () => {};
+    return new VirtioPciFunction(this.state, pci, { ...hooks, interruptLine });
   }
 
   get #ringFeatures(): { eventIdx: boolean; indirect: boolean } {

@@ -16,6 +16,8 @@ const Tag = {
   IO: 0x47,
   END: 0x79,
   MEMORY32_FIXED: 0x86,
+  DWORD_ADDRESS_SPACE: 0x87,
+  WORD_ADDRESS_SPACE: 0x88,
   EXTENDED_INTERRUPT: 0x89,
 } as const;
 
@@ -29,6 +31,10 @@ const READ_WRITE = 1;
  * is bit 3 clear: no two devices share a GSI.
  */
 const CONSUMER = 1 << 0, EDGE = 1 << 1;
+
+/** Address spaces (§6.4.3.5): resource type, and general flags. */
+const SPACE_MEMORY = 0, SPACE_BUS_NUMBER = 2;
+const MIN_AND_MAX_FIXED = 0x0c;
 
 /** `IO (Decode16, port, port, 1, count)`: `count` ports from `port`. */
 export function io(port: number, count: number): Resource {
@@ -53,6 +59,36 @@ export function interrupt(gsi: number): Resource {
     CONSUMER | EDGE,
     COUNT,
     ...littleEndian(gsi, 4),
+  ]);
+}
+
+/**
+ * `WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, first,
+ * last, 0, count)` (§6.4.3.5.3).
+ */
+export function wordBusNumber(first: number, last: number): Resource {
+  return large(Tag.WORD_ADDRESS_SPACE, [
+    SPACE_BUS_NUMBER,
+    MIN_AND_MAX_FIXED,
+    0,
+    ...[0, first, last, 0, last - first + 1].flatMap((value) =>
+      littleEndian(value, 2)
+    ),
+  ]);
+}
+
+/**
+ * `DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable,
+ * ReadWrite, 0, first, last, 0, size)` (§6.4.3.5.2).
+ */
+export function dwordMemory(address: number, size: number): Resource {
+  return large(Tag.DWORD_ADDRESS_SPACE, [
+    SPACE_MEMORY,
+    MIN_AND_MAX_FIXED,
+    READ_WRITE,
+    ...[0, address, address + size - 1, 0, size].flatMap((value) =>
+      littleEndian(value, 4)
+    ),
   ]);
 }
 

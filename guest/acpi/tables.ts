@@ -7,9 +7,11 @@
 import { VireoError } from "../../ffi/vireo_error.ts";
 import { Layout } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
+import { scope } from "./aml.ts";
 import { dsdt, machineTerms, type VirtioPlace } from "./dsdt.ts";
 import { fadt } from "./fadt.ts";
 import { madt } from "./madt.ts";
+import { mcfg, pciTerms } from "./pci.ts";
 import { rsdp, RSDP_SIZE, xsdt } from "./rsdp.ts";
 
 /** What the tables are to describe. */
@@ -18,6 +20,8 @@ export interface AcpiMachine {
   cpus: number;
   /** The virtio-mmio devices, in order. */
   virtio: readonly VirtioPlace[];
+  /** There is a PCI bus; the INTx lines of its devices 1, 2, ... */
+  pci?: readonly number[];
 }
 
 /** Tables start at multiples of this; the RSDP has to (§5.2.5.1). */
@@ -50,10 +54,11 @@ export function writeAcpiTables(
     memory.write(address, table);
     return address;
   };
-  const dsdtAddress = place(
-    dsdt(...machineTerms(machine.cpus, machine.virtio)),
-  );
-  const tables = [fadt(dsdtAddress), madt(machine.cpus)].map(place);
-  memory.write(Layout.ACPI, rsdp(place(xsdt(tables))));
+  const { cpus, virtio, pci } = machine;
+  const bus = pci === undefined ? [] : [scope("_SB", ...pciTerms(pci))];
+  const dsdtAddress = place(dsdt(...machineTerms(cpus, virtio), ...bus));
+  const tables = [fadt(dsdtAddress), madt(cpus)];
+  if (pci !== undefined) tables.push(mcfg());
+  memory.write(Layout.ACPI, rsdp(place(xsdt(tables.map(place)))));
   return Layout.ACPI;
 }

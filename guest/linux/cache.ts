@@ -28,7 +28,6 @@ export const ROOTFS: Recipe = {
   suffix: ".ext4",
   inputs: [
     "init.c",
-    "vsock.c",
     "files/etc/group",
     "files/etc/hostname",
     "files/etc/hosts",

@@ -1,0 +1,36 @@
+/**
+ * What the tables of instructions are made of.
+ *
+ * @module
+ */
+import type { StoppedCpu } from "./stopped_cpu.ts";
+
+/** An instruction that the VMM can carry out. Fields left out match anything. */
+export interface Instruction {
+  /** Its name in the Intel SDM, for counts and messages. */
+  readonly name: string;
+  /** One of {@linkcode OpcodeMap}. */
+  readonly map: number;
+  /** The opcode byte. */
+  readonly opcode: number;
+  /** Encoded with VEX; default false. */
+  readonly vex?: boolean;
+  /** The prefix that is part of the opcode: 0xf3, 0xf2, 0x66, or 0 for none. */
+  readonly prefix?: number;
+  /** ModRM follows; default true. */
+  readonly modrm?: boolean;
+  /** The value of ModRM.reg, where that is part of the opcode (`/n`). */
+  readonly extension?: number;
+  /** The value of ModRM.rm, where the whole ModRM byte is opcode. */
+  readonly rm?: number;
+  /** Whether ModRM.rm must be memory or a register. */
+  readonly form?: "memory" | "register";
+  /** The operand must be (not) 64 bits wide. */
+  readonly wide?: boolean;
+  /** Bytes of immediate operand; default 0. */
+  readonly immediate?: 1;
+  /** LOCK is allowed; else it is #UD. */
+  readonly lock?: true;
+  /** Carries it out; RIP is advanced by the caller. */
+  execute(cpu: StoppedCpu): void;
+}

@@ -1,0 +1,81 @@
+/**
+ * What a host's properties mean for its user, in plain sentences.
+ *
+ * @module
+ */
+import { failed, type GuestReport, type ProbeReport } from "./report.ts";
+
+/** Instructions that the prepared kernel executes up to its shell. */
+const BOOT_INSTRUCTIONS = 11e6;
+const MIB = 1024 * 1024;
+const LITTLE_MEMORY = 512 * MIB;
+
+/** A report before it has its advice. */
+export type Findings = Omit<ProbeReport, "advice">;
+
+/** The advice for these findings, most important first. */
+export function adviceFor(findings: Findings): string[] {
+  const { kvm, guest, runs } = findings;
+  if (failed(kvm)) return [`Vireo can't run here: ${kvm.error}.`];
+  const advice: string[] = [];
+  const missing = kvm.capabilities.filter(({ need, value }) =>
+    need === "needed" && value === 0
+  );
+  if (missing.length > 0) {
+    const names = missing.map(({ name }) => `KVM_CAP_${name}`).join(", ");
+    advice.push(`Vireo can't run here: this KVM is without ${names}.`);
+  }
+  if (failed(guest)) {
+    advice.push(`Vireo can't run here: ${guest.error}.`);
+  } else if (runs) {
+    advice.push(...guestAdvice(guest));
+  }
+  return [...advice, ...resourceAdvice(findings)];
+}
+
+function guestAdvice({ speed, syscall }: GuestReport): string[] {
+  if (!speed.emulatesKernel) {
+    return ["Guest code runs on the CPU itself: any kernel will do."];
+  }
+  const times = Math.round(speed.user / speed.kernel);
+  const seconds = Math.max(1, Math.round(BOOT_INSTRUCTIONS / speed.kernel));
+  const advice = [
+    "This KVM has no VT-x or AMD-V to use: it emulates guest kernel code, " +
+    `${times} times slower than guest programs. Expect Linux to take about ` +
+    `${seconds} s to its shell, and use the prepared kernel: ` +
+    '"vireo boot" without KERNEL.',
+  ];
+  if (syscall !== "arrives at CPL0") {
+    advice.push(
+      "Programs on other kernels can't make system calls here; the prepared " +
+        "kernel knows what to do.",
+    );
+  }
+  return advice;
+}
+
+function resourceAdvice({ resources }: Findings): string[] {
+  const { ioUring, tap, cores, memory } = resources;
+  const advice: string[] = [];
+  if (failed(ioUring)) {
+    advice.push(`Disks use blocking calls: ${ioUring.error}.`);
+  }
+  if (failed(tap)) {
+    advice.push(`No networks: ${tap.error}.`);
+  } else if (!tap.admin) {
+    advice.push(
+      "A network needs a TAP made for you: " +
+        "sudo ip tuntap add tap0 mode tap user $USER.",
+    );
+  }
+  if (cores === 1) {
+    advice.push("Guest and devices share one core: there is no polling.");
+  }
+  if (memory < LITTLE_MEMORY) {
+    advice.push(
+      `Only ${Math.floor(memory / MIB)} MiB of memory are free; a guest has ` +
+        "128 MiB unless --memory says less.",
+    );
+  }
+  return advice;
+}
