@@ -21,7 +21,12 @@ export const Map = {
 } as const;
 
 /** `MADV_*` values. */
-export const Madvise = { DONTNEED: 4, HUGEPAGE: 14, DONTDUMP: 16 } as const;
+export const Madvise = {
+  DONTNEED: 4,
+  REMOVE: 9,
+  HUGEPAGE: 14,
+  DONTDUMP: 16,
+} as const;
 
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
@@ -103,6 +108,21 @@ export class Mapping {
   [Symbol.dispose](): void {
     this.unmap();
   }
+}
+
+/** The most bytes that one {@linkcode advise} takes. */
+export const ADVISE_MAX = 0x4000_0000;
+
+/**
+ * `madvise` of `length` bytes at `address`, which must be the caller's to
+ * advise on; false when the kernel refuses.
+ */
+export function advise(
+  address: number,
+  length: number,
+  advice: number,
+): boolean {
+  return libc.madvise_at(BigInt(address), length, advice) === 0;
 }
 
 /** A view of memory that another thread of this process has mapped. */

@@ -71,6 +71,12 @@ export const LIBC_SYMBOLS = {
   },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
   madvise: { parameters: ["pointer", "usize", "i32"], result: "i32" },
+  // For a part of a mapping; the length below 2 GiB.
+  madvise_at: {
+    name: "madvise",
+    parameters: ["usize", "u32", "i32"],
+    result: "i32",
+  },
 
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },

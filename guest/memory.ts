@@ -5,7 +5,14 @@
  * @module
  */
 import { VireoError } from "../ffi/errno.ts";
-import { Madvise, Map, Mapping, viewOf } from "../ffi/mmap.ts";
+import {
+  advise,
+  ADVISE_MAX,
+  Madvise,
+  Map,
+  Mapping,
+  viewOf,
+} from "../ffi/mmap.ts";
 import { Layout, MiB } from "./layout.ts";
 
 /** A guest address range that isn't RAM. The guest's fault, never ours. */
@@ -30,6 +37,8 @@ export interface RegionHandle {
   size: number;
   /** Address of the first byte in this process. */
   hostAddress: number;
+  /** A shared mapping of a file: what is discarded is a hole in the file. */
+  shared?: boolean;
 }
 
 /** Contiguous RAM with views for hot paths. */
@@ -42,6 +51,8 @@ export class MemoryRegion implements RegionHandle {
   readonly end: number;
   /** Address of the first byte in this process. */
   readonly hostAddress: number;
+  /** See {@linkcode RegionHandle.shared}. */
+  readonly shared: boolean;
   /** The region's bytes. */
   readonly u8: Uint8Array<ArrayBuffer>;
   /** The region as little-endian 16-bit words. */
@@ -55,12 +66,16 @@ export class MemoryRegion implements RegionHandle {
     this.size = handle.size;
     this.end = handle.guestAddress + handle.size;
     this.hostAddress = handle.hostAddress;
+    this.shared = handle.shared ?? false;
     const bytes = buffer ?? viewOf(handle.hostAddress, handle.size);
     this.u8 = new Uint8Array(bytes);
     this.u16 = new Uint16Array(bytes);
     this.u32 = new Uint32Array(bytes);
   }
 }
+
+/** Bytes of the host's small pages, which {@linkcode GuestMemory.discard} takes. */
+export const PAGE_SIZE = 4096;
 
 /** How to allocate RAM. */
 export interface AllocateOptions {
@@ -136,10 +151,11 @@ export class GuestMemory {
 
   /** The regions as plain data, for {@linkcode GuestMemory.attach}. */
   handles(): RegionHandle[] {
-    return this.regions.map(({ guestAddress, size, hostAddress }) => ({
+    return this.regions.map(({ guestAddress, size, hostAddress, shared }) => ({
       guestAddress,
       size,
       hostAddress,
+      shared,
     }));
   }
 
@@ -197,6 +213,27 @@ export class GuestMemory {
    */
   write(address: number, data: Uint8Array): void {
     this.bytes(address, data.length).set(data);
+  }
+
+  /**
+   * Gives the host back what is behind a range of whole pages, with all
+   * that is in it: the guest reads zeros there, and has new memory as soon as
+   * it touches the range. False when the range isn't in RAM, or the host
+   * refuses, as it does for a part of a huge page of hugetlbfs.
+   */
+  discard(address: number, length: number): boolean {
+    const region = this.find(address, length);
+    if (region === undefined) return false;
+    if (address % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) return false;
+    const advice = region.shared ? Madvise.REMOVE : Madvise.DONTNEED;
+    let host = region.hostAddress + (address - region.guestAddress);
+    for (let left = length; left > 0;) {
+      const piece = Math.min(left, ADVISE_MAX);
+      if (!advise(host, piece, advice)) return false;
+      host += piece;
+      left -= piece;
+    }
+    return true;
   }
 
   /** Gives the RAM back, in the thread that allocated it. */
