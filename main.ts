@@ -107,6 +107,10 @@ function program(): Command {
     )
     .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
     .option("--rng", "random numbers for the guest: /dev/hwrng")
+    .option(
+      "--balloon <size>",
+      "take memory back: MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
+    )
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")

@@ -21,6 +21,7 @@
  * @module
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
+export { BalloonHandle } from "./vmm/balloon.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/step_past.ts";
 export {
@@ -30,11 +31,14 @@ export {
   type Drive,
   type Entropy,
   type MachineConfig,
+  type MemoryBalloon,
   type NetworkInterface,
   type VmConfig,
 } from "./vmm/config.ts";
 export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
 export type { KernelEntry } from "./guest/kernel_entry.ts";
+export type { BalloonCommand, BalloonStats } from "./devices/virtio/balloon.ts";
+export type { GuestStats } from "./devices/virtio/balloon_stats.ts";
 export type { Watcher } from "./devices/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {

@@ -18,6 +18,7 @@ import {
   BUSYBOX,
   NO_ROOT,
   parseAcpi,
+  parseBalloon,
   parseCount,
   parseDevice,
   parseDisk,
@@ -55,6 +56,8 @@ export interface BootOptions {
   transport: string;
   /** Add an entropy device. */
   rng?: boolean;
+  /** A balloon: `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`. */
+  balloon?: string;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
@@ -109,6 +112,7 @@ async function machineConfig(
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
     "network-interfaces": options.net.map(parseNet),
     ...(options.rng && { entropy: {} }),
+    ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
     devices: options.device.map(parseDevice),
   };
   const root = options.root ??

@@ -22,6 +22,7 @@ import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
 import { type BootState, loadKernel, setUpBoot } from "../guest/load_kernel.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/mptable.ts";
+import { balloonOptions } from "./balloon.ts";
 import {
   checkDeviceCount,
   DEFAULT_BOOT_ARGS,
@@ -268,6 +269,10 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   if (config.entropy) {
     const limits = config.entropy.rate_limiter;
     devices.push({ ...place(), kind: "rng", name: "entropy", limits });
+  }
+  if (config.balloon) {
+    const options = balloonOptions(config.balloon, config);
+    devices.push({ ...place(), kind: "balloon", name: "balloon", options });
   }
   for (const { module, options } of config.devices ?? []) {
     const name = module;

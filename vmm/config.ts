@@ -107,6 +107,20 @@ export interface Entropy {
   rate_limiter?: RateLimits;
 }
 
+/** A virtio memory balloon: takes memory back from the guest. */
+export interface MemoryBalloon {
+  /** MiB that the guest is to give up. */
+  amount_mib: number;
+  /** The guest takes pages back when it runs out of memory. */
+  deflate_on_oom: boolean;
+  /** Seconds between two statistics; 0, the default: none at all. */
+  stats_polling_interval_s?: number;
+  /** The guest gives back memory as it frees it. */
+  free_page_reporting?: boolean;
+  /** The guest gives back free memory when it is asked to. */
+  free_page_hinting?: boolean;
+}
+
 /** A virtio device of the user's own. */
 export interface CustomDevice {
   /**
@@ -130,6 +144,8 @@ export interface VmConfig {
   "network-interfaces"?: NetworkInterface[];
   /** Random numbers for the guest; default: no such device. */
   entropy?: Entropy;
+  /** Takes memory back from the guest; default: no such device. */
+  balloon?: MemoryBalloon;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
@@ -246,6 +262,7 @@ export function checkDeviceCount(config: VmConfig): void {
   const count = (config.drives?.length ?? 0) +
     (config["network-interfaces"]?.length ?? 0) +
     (config.entropy ? 1 : 0) +
+    (config.balloon ? 1 : 0) +
     (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {
     throw new VireoError(

@@ -16,6 +16,7 @@ import {
   macAddress,
   type MachineConfig,
   MAX_QUEUE_PAIRS,
+  type MemoryBalloon,
   type NetworkInterface,
   type VmConfig,
 } from "./config.ts";
@@ -151,6 +152,26 @@ const ENTROPY: Keys<Entropy> = {
   ),
 };
 
+const BALLOON: Keys<MemoryBalloon> = {
+  amount_mib: required(integer(0, 65536), "MiB that the guest is to give up."),
+  deflate_on_oom: required(
+    boolean,
+    "The guest takes pages back when it runs out of memory.",
+  ),
+  stats_polling_interval_s: optional(
+    integer(0, 65535),
+    "Seconds between two statistics. Default 0: none at all.",
+  ),
+  free_page_reporting: optional(
+    boolean,
+    "The guest gives back memory as it frees it. Default false.",
+  ),
+  free_page_hinting: optional(
+    boolean,
+    "The guest gives back free memory when asked to. Default false.",
+  ),
+};
+
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: {
     ...required(module, "Its default export is the device's class."),
@@ -169,7 +190,7 @@ export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
     "Networks, `eth0` and so on.",
   ),
   vsock: notYet("Sockets between host and guest."),
-  balloon: notYet("Takes memory back from the guest."),
+  balloon: optional(object(BALLOON), "Takes memory back from the guest."),
   entropy: optional(object(ENTROPY), "Random numbers for the guest."),
   pmem: notYet("Disks as memory."),
   "memory-hotplug": notYet("Memory that comes and goes."),

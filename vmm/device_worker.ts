@@ -12,6 +12,7 @@ import { EventLoop } from "../devices/event_loop.ts";
 import { TapBackend } from "../devices/net/tap.ts";
 import { PollWindow } from "../devices/poll_window.ts";
 import { RateLimiter } from "../devices/rate_limiter.ts";
+import { Balloon } from "../devices/virtio/balloon.ts";
 import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
@@ -275,6 +276,8 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
       return new Net(spec.taps.map((tap) => new TapBackend(tap)), spec.mac);
     case "rng":
       return new Rng(getrandom, RateLimiter.from(spec.limits));
+    case "balloon":
+      return new Balloon(spec.options);
     case "module": {
       const { default: Device } = await import(spec.module);
       return new Device(spec.options);

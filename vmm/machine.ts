@@ -9,6 +9,7 @@ import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
 import type { KernelImage } from "../guest/kernel_image.ts";
+import { BalloonHandle } from "./balloon.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
@@ -224,6 +225,11 @@ export class Machine {
     const index = this.#parts.devices.findIndex(({ name }) => name === device);
     if (index < 0) throw new VireoError(`this machine has no ${device}`);
     return await this.#channel.send(index, command);
+  }
+
+  /** The balloon; asking for one that isn't there is an error. */
+  get balloon(): BalloonHandle {
+    return new BalloonHandle((command) => this.command("balloon", command));
   }
 
   /** `await using` support. */

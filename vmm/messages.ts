@@ -5,6 +5,7 @@
  * @module
  */
 import type { RawImage } from "../devices/block/raw.ts";
+import type { BalloonOptions } from "../devices/virtio/balloon.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { NetSpec } from "./network.ts";
@@ -76,6 +77,7 @@ export type DeviceSpec =
     }
     | NetSpec
     | { kind: "rng"; limits: RateLimits | undefined }
+    | { kind: "balloon"; options: BalloonOptions }
     | { kind: "module"; module: string; options: unknown }
   );
 

@@ -5,7 +5,12 @@
  */
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
-import type { CustomDevice, Drive, NetworkInterface } from "./config.ts";
+import type {
+  CustomDevice,
+  Drive,
+  MemoryBalloon,
+  NetworkInterface,
+} from "./config.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
@@ -123,6 +128,33 @@ export function parseNet(text: string, index: number): NetworkInterface {
     ...(keys.queues && { queues: parseCount(`--net ${text}:`, keys.queues) }),
     ...(keys.mac && { guest_mac: keys.mac }),
   };
+}
+
+/**
+ * A balloon from `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`.
+ *
+ * @throws {VireoError} when the size is missing, or a word unknown
+ */
+export function parseBalloon(text: string): MemoryBalloon {
+  const [size = "", ...words] = text.split(",");
+  const balloon: MemoryBalloon = {
+    amount_mib: parseCount("--balloon", size),
+    deflate_on_oom: false,
+  };
+  for (const word of words) {
+    const seconds = /^stats=(\d+)$/.exec(word)?.[1];
+    if (word === "oom") balloon.deflate_on_oom = true;
+    else if (word === "reporting") balloon.free_page_reporting = true;
+    else if (word === "hinting") balloon.free_page_hinting = true;
+    else if (seconds) balloon.stats_polling_interval_s = Number(seconds);
+    else {
+      throw new VireoError(
+        `--balloon ${text}: unknown word "${word}"; ` +
+          "MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
+      );
+    }
+  }
+  return balloon;
 }
 
 /**
