@@ -26,6 +26,7 @@ import {
   parseNet,
   parseTransport,
 } from "./options.ts";
+import { addHostWords } from "./host_words.ts";
 import { Session } from "./session.ts";
 
 /** The command line of `vireo boot`, as words. */
@@ -77,7 +78,9 @@ export interface BootOptions {
 export async function boot(options: BootOptions): Promise<number> {
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
+  const note = await addHostWords(config);
   const session = new Session(nonce, {
+    note,
     quiet: options.quiet,
     verbose: options.verbose,
     exec: options.exec !== undefined,

@@ -5,6 +5,7 @@
  */
 import { readConfigFile } from "./config_file.ts";
 import { makeNonce } from "./exec.ts";
+import { addHostWords } from "./host_words.ts";
 import { Session } from "./session.ts";
 
 /**
@@ -16,5 +17,6 @@ import { Session } from "./session.ts";
  */
 export async function run(path: string): Promise<number> {
   const config = await readConfigFile(path);
-  return await new Session(makeNonce()).run(config);
+  const note = await addHostWords(config);
+  return await new Session(makeNonce(), { note }).run(config);
 }

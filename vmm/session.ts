@@ -20,6 +20,8 @@ export interface SessionOptions {
   quiet?: boolean;
   /** At the end, what the VMM did beside: instructions stepped past. */
   verbose?: boolean;
+  /** A line for the user before the start. */
+  note?: string;
   /** Commands are run: their output and status are the session's. */
   exec?: boolean;
 }
@@ -29,6 +31,7 @@ export class Session {
   readonly #quiet: boolean;
   readonly #exec: boolean;
   readonly #verbose: boolean;
+  readonly #note: string | undefined;
   readonly #stream: ExecStream;
 
   /** A session for one boot; `nonce` as on the kernel command line. */
@@ -36,6 +39,7 @@ export class Session {
     this.#quiet = options.quiet ?? false;
     this.#exec = options.exec ?? false;
     this.#verbose = options.verbose ?? false;
+    this.#note = options.note;
     const log = (bytes: Uint8Array) => {
       if (!this.#quiet) writeAll(Deno.stderr, bytes);
     };
@@ -53,6 +57,7 @@ export class Session {
       onOutput: (bytes) => this.#stream.push(bytes),
       onLog: (message) => console.error(`vireo: ${message}`),
     });
+    if (this.#note && !this.#quiet) console.error(`vireo: ${this.#note}`);
     let signalled: number | undefined;
     using stack = new DisposableStack();
     for (const [name, status] of Object.entries(SIGNALS)) {

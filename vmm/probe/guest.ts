@@ -23,10 +23,11 @@ import {
   TinyGuest,
 } from "./tiny_guest.ts";
 
-/** Time limits in milliseconds: of a measurement, and of a single question. */
-const MEASURE = 50, QUESTION = 200;
-/** The best of so many counts: others may have the cores meanwhile. */
+/** Milliseconds of one measurement, of which the best counts. */
+const MEASURE = 25;
 const MEASUREMENTS = 4;
+/** The longest one, and the longest that a question waits for its answer. */
+const PATIENCE = 2000, QUESTION = 2000;
 
 const HLT = 0xf4;
 /** `loop: dec rcx; jnz loop; hlt`: two instructions a turn. */
@@ -47,8 +48,13 @@ const UD = 6, PF = 14;
 /** Times slower at CPL0 than at CPL3: emulation is hundreds of times. */
 const EMULATED = 20;
 
-interface Instruction {
+type Run = "runKernel" | "runUser";
+
+/** An instruction to try. */
+export interface Instruction {
+  /** Its name. */
   readonly name: string;
+  /** Its bytes. */
   readonly code: readonly number[];
   /** The exception that it is there for. */
   readonly vector?: number;
@@ -82,13 +88,13 @@ export function probeGuest(kvm: Kvm): GuestReport {
   };
 }
 
-/** Tries each at CPL0, in a guest of its own. */
+/** Tries each at CPL0. */
 export function tryInstructions(
   kvm: Kvm,
   instructions: readonly Instruction[],
 ): InstructionReport[] {
+  using guest = new TinyGuest(kvm);
   return instructions.map(({ name, code, vector }) => {
-    using guest = new TinyGuest(kvm);
     const end = guest.runKernel([...code, HLT], QUESTION, { rax: 1n });
     return { name, outcome: outcome(end, vector) };
   });
@@ -127,49 +133,65 @@ export function emulatesKernel(kvm: Kvm): boolean {
 }
 
 function speed(kvm: Kvm): SpeedReport {
-  const kernel = Math.max(...measured(() => rate(kvm, "runKernel")));
-  const user = Math.max(...measured(() => rate(kvm, "runUser")));
+  using guest = new TinyGuest(kvm);
+  const kernel = best((limit) => rate(guest, "runKernel", limit));
+  const user = best((limit) => rate(guest, "runUser", limit));
   return { kernel, user, emulatesKernel: kernel * EMULATED < user };
 }
 
-function measured(measure: () => number): number[] {
-  return Array.from({ length: MEASUREMENTS }, measure);
-}
-
-function rate(kvm: Kvm, run: "runKernel" | "runUser"): number {
-  using guest = new TinyGuest(kvm);
-  const start = performance.now();
-  const end = guest[run](COUNTDOWN, MEASURE, { rcx: ENDLESS });
-  const seconds = (performance.now() - start) / 1000;
-  if (end.kind !== "timeout") throw unexpected("a loop", end);
-  const turns = Number(ENDLESS - guest.registers.rcx);
-  return Math.round(turns * PER_TURN / seconds);
-}
-
 function exits(kvm: Kvm): ExitReport {
-  const best = (run: "runKernel" | "runUser", code: readonly number[]) =>
-    Math.min(...measured(() => exitCost(kvm, run, code)));
+  using guest = new TinyGuest(kvm);
+  const cost = (run: Run, code: readonly number[]) =>
+    Math.round(1e9 / best((limit) => exitRate(guest, run, code, limit)));
   return {
-    pioKernel: best("runKernel", PIO_LOOP),
-    pioUser: best("runUser", PIO_LOOP),
-    mmioKernel: best("runKernel", MMIO_LOOP),
-    mmioUser: best("runUser", MMIO_LOOP),
+    pioKernel: cost("runKernel", PIO_LOOP),
+    pioUser: cost("runUser", PIO_LOOP),
+    mmioKernel: cost("runKernel", MMIO_LOOP),
+    mmioUser: cost("runUser", MMIO_LOOP),
   };
 }
 
-function exitCost(
-  kvm: Kvm,
-  run: "runKernel" | "runUser",
-  code: readonly number[],
-): number {
-  using guest = new TinyGuest(kvm);
-  const start = performance.now();
-  const end = guest[run](code, MEASURE / MEASUREMENTS);
-  const nanoseconds = (performance.now() - start) * 1e6;
-  if (end.kind !== "timeout" || guest.exits === 0) {
-    throw unexpected("a loop of exits", end);
+/**
+ * The highest of some rates: others may have had the cores meanwhile. When a
+ * thread got none of them, it is measured for longer.
+ */
+function best(measure: (limit: number) => number): number {
+  let highest = 0;
+  for (let i = 0; i < MEASUREMENTS; i++) {
+    highest = Math.max(highest, measure(MEASURE));
   }
-  return Math.round(nanoseconds / guest.exits);
+  for (let limit = 2 * MEASURE; highest === 0; limit *= 2) {
+    if (limit > PATIENCE) {
+      throw new VireoError(`a guest did nothing for ${PATIENCE} ms`);
+    }
+    highest = measure(limit);
+  }
+  return Math.round(highest);
+}
+
+/** Instructions per second. */
+function rate(guest: TinyGuest, run: Run, limit: number): number {
+  const start = performance.now();
+  const end = guest[run](COUNTDOWN, limit, { rcx: ENDLESS });
+  const seconds = (performance.now() - start) / 1000;
+  if (end.kind !== "timeout") throw unexpected("a loop", end);
+  const { rcx } = guest.registers;
+  return Number(ENDLESS - rcx) * PER_TURN / seconds;
+}
+
+/** Exits per second. */
+function exitRate(
+  guest: TinyGuest,
+  run: Run,
+  code: readonly number[],
+  limit: number,
+): number {
+  const before = guest.exits;
+  const start = performance.now();
+  const end = guest[run](code, limit);
+  const seconds = (performance.now() - start) / 1000;
+  if (end.kind !== "timeout") throw unexpected("a loop of exits", end);
+  return (guest.exits - before) / seconds;
 }
 
 function syscall(kvm: Kvm): string {

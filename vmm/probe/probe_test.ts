@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { canOpenKvm, KVM_MISSING } from "../../guest/testing.ts";
 import { adviceFor, type Findings } from "./advice.ts";
-import { kernelWords, knownHost } from "./known_host.ts";
+import { knownHost } from "./known_host.ts";
 import { probeHost } from "./probe.ts";
 import {
   failed,
@@ -197,17 +197,3 @@ Deno.test(
     }
   },
 );
-
-Deno.test("kernelWords: only for emulating hosts, and never against the user", () => {
-  const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
-  const host = { emulatesKernel: true, refused };
-  const words = (given: string) => kernelWords(host, given).join(" ");
-  assert.equal(words("quiet"), "noxsave clearcpuid=141,151,297,308,580");
-  assert.equal(words("noxsave quiet"), "clearcpuid=141,151,297,308,580");
-  assert.equal(words("clearcpuid=1"), "noxsave");
-  assert.deepEqual(
-    kernelWords({ emulatesKernel: true, refused: [] }, ""),
-    ["clearcpuid=297,580"],
-  );
-  assert.deepEqual(kernelWords({ emulatesKernel: false, refused }, ""), []);
-});

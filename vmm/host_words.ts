@@ -1,0 +1,64 @@
+/**
+ * Words for the command line of a kernel that knows nothing of the host that
+ * it is going to run on.
+ *
+ * @module
+ */
+import { cacheFolder } from "../guest/linux/cache.ts";
+import { DEFAULT_BOOT_ARGS, type VmConfig } from "./config.ts";
+import type { KnownHost } from "./probe/known_host.ts";
+
+/** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */
+const Feature = { CX16: 141, POPCNT: 151, ERMS: 297, SMAP: 308, FSRM: 580 };
+
+/** The feature that each instruction comes with. */
+const FEATURES: Record<string, number> = {
+  CMPXCHG16B: Feature.CX16,
+  POPCNT: Feature.POPCNT,
+  CLAC: Feature.SMAP,
+};
+
+/**
+ * Words for the command line of a Linux kernel that doesn't know of such a
+ * host: without the instructions that KVM refuses, and without `REP MOVSB`,
+ * which is emulated byte by byte.
+ *
+ * @param given the command line so far: what it says itself stays
+ */
+export function kernelWords(host: KnownHost, given: string): string[] {
+  if (!host.emulatesKernel) return [];
+  const has = (word: RegExp) => word.test(` ${given} `);
+  const words: string[] = [];
+  if (host.refused.includes("XSAVE") && !has(/ noxsave /)) {
+    words.push("noxsave");
+  }
+  // The kernel takes the last clearcpuid= only.
+  if (!has(/ clearcpuid=/)) {
+    const features = host.refused.flatMap((name) => FEATURES[name] ?? []);
+    features.push(Feature.ERMS, Feature.FSRM);
+    words.push(`clearcpuid=${features.sort((a, b) => a - b).join(",")}`);
+  }
+  return words;
+}
+
+/**
+ * Adds {@linkcode kernelWords} to the command line in `config`, unless its
+ * kernel is a prepared one: that finds out itself.
+ *
+ * @returns a line for the user when there are any
+ * @throws {VireoError} when there is no KVM
+ */
+export async function addHostWords(
+  config: VmConfig,
+): Promise<string | undefined> {
+  const source = config["boot-source"];
+  const { kernel_image_path: kernel, boot_args = DEFAULT_BOOT_ARGS } = source;
+  if (typeof kernel !== "string") return undefined;
+  if (kernel.startsWith(`${cacheFolder()}/`)) return undefined;
+  const { knownHost } = await import("./probe/known_host.ts");
+  const words = kernelWords(await knownHost(), boot_args);
+  if (words.length === 0) return undefined;
+  source.boot_args = [boot_args, ...words].join(" ");
+  return "this host emulates guest kernel code: its command line also says " +
+    words.join(" ");
+}

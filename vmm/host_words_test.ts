@@ -1,0 +1,44 @@
+/** Words for kernels that don't know of emulating hosts. */
+import assert from "node:assert/strict";
+import { cacheFolder } from "../guest/linux/cache.ts";
+import { addHostWords, kernelWords } from "./host_words.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
+import { knownHost } from "./probe/known_host.ts";
+
+Deno.test("kernelWords: only for emulating hosts, and never against the user", () => {
+  const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
+  const host = { emulatesKernel: true, refused };
+  const words = (given: string) => kernelWords(host, given).join(" ");
+  assert.equal(words("quiet"), "noxsave clearcpuid=141,151,297,308,580");
+  assert.equal(words("noxsave quiet"), "clearcpuid=141,151,297,308,580");
+  assert.equal(words("clearcpuid=1"), "noxsave");
+  assert.deepEqual(
+    kernelWords({ emulatesKernel: true, refused: [] }, ""),
+    ["clearcpuid=297,580"],
+  );
+  assert.deepEqual(kernelWords({ emulatesKernel: false, refused }, ""), []);
+});
+
+Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {
+  const source = {
+    kernel_image_path: `${cacheFolder()}/vmlinux-0`,
+    boot_args: "quiet",
+  };
+  assert.equal(await addHostWords({ "boot-source": source }), undefined);
+  assert.equal(source.boot_args, "quiet");
+});
+
+Deno.test(
+  "addHostWords: another kernel gets what this host calls for" + KVM_MISSING,
+  {
+    ignore: !canOpenKvm(),
+  },
+  async () => {
+    const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
+    const line = await addHostWords({ "boot-source": source });
+    const words = kernelWords(await knownHost(), "quiet");
+    assert.equal(source.boot_args, ["quiet", ...words].join(" "));
+    if (words.length === 0) assert.equal(line, undefined);
+    else assert.ok(line?.endsWith(words.join(" ")), line);
+  },
+);
