@@ -12,14 +12,31 @@ import type { KeyTable } from "./config_rule.ts";
 const BEGIN = "<!-- keys: from vmm/config_keys.ts -->";
 const END = "<!-- /keys -->";
 
-/** The tables in Markdown: one of sections, then one of each section's keys. */
+/**
+ * The tables in Markdown: one of sections, then one of each object's keys. An
+ * object that several keys have is there once.
+ */
 export function keyTables(): string {
-  const sections = CONFIG_FILE.keys!;
-  const parts = [table("The file", sections)];
-  for (const [name, { rule }] of Object.entries(sections)) {
-    if (rule.keys) parts.push(table(`\`${name}\``, rule.keys));
+  const paths = new Map<KeyTable, string[]>();
+  collect(CONFIG_FILE.keys!, "", paths);
+  return [...paths].map(([keys, names]) => {
+    const title = names.map((name) => `\`${name}\``).join(", ");
+    return table(title || "The file", keys);
+  }).join("\n\n");
+}
+
+function collect(
+  keys: KeyTable,
+  path: string,
+  paths: Map<KeyTable, string[]>,
+): void {
+  const known = paths.get(keys);
+  if (known) return void known.push(path);
+  paths.set(keys, path === "" ? [] : [path]);
+  for (const [name, { rule }] of Object.entries(keys)) {
+    const at = path === "" ? name : `${path}.${name}`;
+    if (rule.keys) collect(rule.keys, at, paths);
   }
-  return parts.join("\n\n");
 }
 
 function table(title: string, keys: KeyTable): string {

@@ -120,8 +120,11 @@ export const boolean: Rule<boolean> = scalar(
 
 /** A whole number within limits, both included. */
 export function integer(low: number, high: number): Rule<number> {
+  const limits = high === Number.MAX_SAFE_INTEGER
+    ? `${low} or more`
+    : `${low} to ${high}`;
   return scalar(
-    `${low} to ${high}`,
+    limits,
     (value): value is number =>
       Number.isInteger(value) && value as number >= low &&
       value as number <= high,
@@ -129,7 +132,7 @@ export function integer(low: number, high: number): Rule<number> {
       typeof value !== "number"
         ? `${show(value)} is not a number`
         : Number.isInteger(value)
-        ? `${value} is not ${low} to ${high}`
+        ? `${value} is not ${limits}`
         : `${value} is not a whole number`,
   );
 }

@@ -33,7 +33,9 @@ export function adviceFor(findings: Findings): string[] {
   return [...advice, ...resourceAdvice(findings)];
 }
 
-function guestAdvice({ speed, syscall }: GuestReport): string[] {
+function guestAdvice(
+  { speed, syscall, instructions }: GuestReport,
+): string[] {
   if (!speed.emulatesKernel) {
     return ["Guest code runs on the CPU itself: any kernel will do."];
   }
@@ -50,6 +52,11 @@ function guestAdvice({ speed, syscall }: GuestReport): string[] {
       "Programs on other kernels can't make system calls here; the prepared " +
         "kernel knows what to do.",
     );
+  }
+  const refused = instructions.filter(({ outcome }) => outcome === "refused");
+  if (refused.length > 0) {
+    const names = refused.map(({ name }) => name).join(", ");
+    advice.push(`A kernel that uses ${names} ends with an error here.`);
   }
   return advice;
 }

@@ -9,6 +9,7 @@ import { VireoError } from "../../ffi/errno.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import type { Kvm } from "../../ffi/kvm.ts";
 import { Gsi } from "../../guest/layout.ts";
+import { findInstruction } from "../emulate/instructions.ts";
 import type {
   ExitReport,
   GuestReport,
@@ -60,18 +61,18 @@ export interface Instruction {
   readonly vector?: number;
 }
 
-/** Instructions of kernels, with RDI at 64-byte-aligned memory, EAX = 1. */
+/** Instructions of kernels, with RDI at aligned zeros, EAX = 1, ECX = 0. */
 export const INSTRUCTIONS: readonly Instruction[] = [
   { name: "INT3", code: [0xcc], vector: 3 },
   { name: "FWAIT", code: [0x9b] },
   { name: "CLAC", code: [0x0f, 0x01, 0xca] },
   { name: "STAC", code: [0x0f, 0x01, 0xcb] },
   { name: "POPCNT", code: [0xf3, 0x48, 0x0f, 0xb8, 0xc0] },
-  { name: "XGETBV", code: [0x31, 0xc9, 0x0f, 0x01, 0xd0] },
+  { name: "XGETBV", code: [0x0f, 0x01, 0xd0] },
   { name: "XSAVE", code: [0x0f, 0xae, 0x27] },
   { name: "CMPXCHG16B", code: [0x48, 0x0f, 0xc7, 0x0f] },
   { name: "FXSAVE", code: [0x0f, 0xae, 0x07] },
-  { name: "LDMXCSR", code: [0xc7, 0x07, 0x80, 0x1f, 0, 0, 0x0f, 0xae, 0x17] },
+  { name: "LDMXCSR", code: [0x0f, 0xae, 0x17] },
   { name: "RDTSCP", code: [0x0f, 0x01, 0xf9] },
   { name: "CRC32", code: [0xf2, 0x48, 0x0f, 0x38, 0xf1, 0xc0] },
 ];
@@ -96,7 +97,9 @@ export function tryInstructions(
   using guest = new TinyGuest(kvm);
   return instructions.map(({ name, code, vector }) => {
     const end = guest.runKernel([...code, HLT], QUESTION, { rax: 1n });
-    return { name, outcome: outcome(end, vector) };
+    if (end.kind !== "refused") return { name, outcome: outcome(end, vector) };
+    const known = findInstruction(Uint8Array.from(code)) !== undefined;
+    return { name, outcome: known ? "refused, carried out" : "refused" };
   });
 }
 

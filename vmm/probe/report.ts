@@ -63,8 +63,8 @@ export interface InstructionReport {
   /** Its name. */
   name: string;
   /**
-   * `works`; `refused` by KVM's emulator; `not in this CPU`; or what else
-   * happened.
+   * `works`; `refused` by KVM's emulator; `refused, carried out` by Vireo in
+   * its place; `not in this CPU`; or what else happened.
    */
   outcome: string;
 }

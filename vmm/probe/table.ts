@@ -17,6 +17,14 @@ type Mark = "ok" | "slow" | "no";
 
 type Row = readonly [mark: Mark, name: string, value: string];
 
+/** What an instruction's outcome is called, and how good it is. */
+const OUTCOMES: Record<string, readonly [mark: Mark, name: string]> = {
+  works: ["ok", "instructions done"],
+  "refused, carried out": ["slow", "done by Vireo"],
+  refused: ["no", "refused"],
+  "not in this CPU": ["ok", "not in this CPU"],
+};
+
 const COLOURS: Record<Mark, number> = { ok: 32, slow: 33, no: 31 };
 const BOLD = 1;
 const WIDTH = 80;
@@ -73,24 +81,18 @@ function guestRows(guest: GuestReport): Row[] {
   const { speed, exits, syscall, instructions, ioeventfd, irqfd } = guest;
   const how = speed.emulatesKernel ? "emulated" : "on the CPU";
   const mark = speed.emulatesKernel ? "slow" : "ok";
-  const with_ = (wanted: string) =>
-    instructions.filter(({ outcome }) => outcome === wanted)
-      .map(({ name }) => name).join(" ");
-  const others = instructions.filter(({ outcome }) =>
-    !["works", "refused", "not in this CPU"].includes(outcome)
-  );
-  const refused = with_("refused");
-  const absent = with_("not in this CPU");
+  const outcomes = Map.groupBy(instructions, ({ outcome }) => outcome);
   return [
     [mark, "kernel code (CPL0)", `${perSecond(speed.kernel)}, ${how}`],
     ["ok", "user code (CPL3)", perSecond(speed.user)],
     ["ok", "exit by port", times(exits.pioKernel, exits.pioUser)],
     ["ok", "exit by MMIO", times(exits.mmioKernel, exits.mmioUser)],
     [syscall === "arrives at CPL0" ? "ok" : "slow", "SYSCALL", syscall],
-    ["ok", "instructions done", with_("works") || "none"],
-    ...refused ? [["slow", "instructions refused", refused] as const] : [],
-    ...absent ? [["ok", "not in this CPU", absent] as const] : [],
-    ...others.map(({ name, outcome }) => ["no", name, outcome] as const),
+    ...[...outcomes].map(([outcome, those]): Row => {
+      const names = those.map(({ name }) => name).join(" ");
+      const [mark, label] = OUTCOMES[outcome] ?? ["no", outcome];
+      return [mark, label, names];
+    }),
     [ioeventfd ? "ok" : "no", "ioeventfd", works(ioeventfd)],
     [irqfd ? "ok" : "no", "irqfd", works(irqfd)],
   ];
