@@ -34,6 +34,10 @@ tap0; ip link set tap0 up; then
 A kernel with ACPI finds its devices in ACPI tables, any other one by words on
 its command line. --acpi on and --acpi off choose for it.
 
+With --vsock, host programs reach port 52 of the guest by writing "CONNECT 52"
+and a newline to the Unix socket PATH; the guest's programs reach port 52 of the
+host (CID 2) if somebody listens on the Unix socket PATH_52.
+
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
 
@@ -94,6 +98,7 @@ function program(): Command {
       collect,
       [],
     )
+    .option("--vsock <socket>", "sockets: cid=3,uds=PATH")
     .option(
       "--device <module>",
       "a virtio device of your own, see examples/rng.ts; repeatable",

@@ -248,6 +248,26 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "vireo boot: each --vsock that can't be had gets its own line" +
+    KVM_MISSING,
+  ignore: noKvm,
+  fn: () =>
+    inScratch(async (dir) => {
+      const vsock = (text: string) => ["boot", PAYLOAD, "--vsock", text];
+      await refuses(/not of the form cid=3,uds=PATH/, ...vsock("3"));
+      await refuses(/cid 2 is not 3 to/, ...vsock(`cid=2,uds=${dir}/a`));
+      assert.throws(() => Deno.statSync(`${dir}/a`), Deno.errors.NotFound);
+      await refuses(/ENOENT/, ...vsock(`cid=3,uds=${dir}/none/a`));
+      Deno.writeTextFileSync(`${dir}/there`, "mine");
+      await refuses(
+        /vsock ".*there": exists already; remove it/,
+        ...vsock(`cid=3,uds=${dir}/there`),
+      );
+      assert.equal(Deno.readTextFileSync(`${dir}/there`), "mine");
+    }),
+});
+
 Deno.test("vireo boot: without permissions, it names the flag", async () => {
   const { code, stderr } = await deno("run", MAIN, "boot", PAYLOAD);
   assert.match(stderr, /^vireo: Requires ffi access[^\n]*deno run -A"\n$/);

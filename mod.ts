@@ -34,6 +34,7 @@ export {
   type MemoryBalloon,
   type NetworkInterface,
   type VmConfig,
+  type Vsock,
 } from "./vmm/config.ts";
 export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
 export type { KernelEntry } from "./guest/kernel_entry.ts";

@@ -59,9 +59,14 @@ export const Errno = {
   ENOTTY: 25,
   ENOSPC: 28,
   EROFS: 30,
+  EPIPE: 32,
   ENOSYS: 38,
   EBADFD: 77,
   EOPNOTSUPP: 95,
+  EADDRINUSE: 98,
+  ECONNABORTED: 103,
+  ECONNRESET: 104,
+  ECONNREFUSED: 111,
 } as const;
 
 // The location is per thread, and so is an isolate: one view is enough. It is

@@ -25,6 +25,7 @@ import {
   parseMemory,
   parseNet,
   parseTransport,
+  parseVsock,
 } from "./options.ts";
 import { addHostWords } from "./host_words.ts";
 import { Session } from "./session.ts";
@@ -49,6 +50,8 @@ export interface BootOptions {
   disk: string[];
   /** Networks: `tap=NAME[,netns=NS][,mac=M]`. */
   net: string[];
+  /** Sockets: `cid=3,uds=PATH`. */
+  vsock?: string;
   /** Modules of virtio devices: paths or URLs. */
   device: string[];
   /** How the guest finds its devices: `auto`, `on`, `off`. */
@@ -116,6 +119,7 @@ async function machineConfig(
     "network-interfaces": options.net.map(parseNet),
     ...(options.rng && { entropy: {} }),
     ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
+    vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
     devices: options.device.map(parseDevice),
   };
   const root = options.root ??

@@ -11,6 +11,10 @@ import { SerialState } from "../devices/serial.ts";
 import { PciConfigPorts } from "../devices/pci/root.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
 import { PciFunctionState } from "../devices/virtio/pci_layout.ts";
+import {
+  closeUnixSockets,
+  openUnixSockets,
+} from "../devices/vsock/unix_sockets.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
@@ -28,11 +32,13 @@ import {
   DEFAULT_BOOT_ARGS,
   type Drive,
   drivesInOrder,
+  guestCid,
   machineSize,
   pollMicroseconds,
   rootWords,
   usesAcpi,
   type VmConfig,
+  type Vsock,
 } from "./config.ts";
 import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";
@@ -266,6 +272,9 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   for (const network of config["network-interfaces"] ?? []) {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
+  if (config.vsock) {
+    devices.push({ ...place(), ...openVsock(config.vsock, stack) });
+  }
   if (config.entropy) {
     const limits = config.entropy.rate_limiter;
     devices.push({ ...place(), kind: "rng", name: "entropy", limits });
@@ -292,4 +301,11 @@ function openDrive(drive: Drive, stack: DisposableStack) {
   const flush = cache_type !== "Unsafe";
   const sync = io_engine === "Sync";
   return { kind: "blk", name: id, image, id, flush, sync } as const;
+}
+
+function openVsock(vsock: Vsock, stack: DisposableStack) {
+  const cid = guestCid(vsock);
+  const sockets = openUnixSockets(vsock.uds_path);
+  stack.defer(() => closeUnixSockets(sockets));
+  return { kind: "vsock", name: "vsock", cid, sockets } as const;
 }

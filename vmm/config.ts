@@ -121,6 +121,20 @@ export interface MemoryBalloon {
   free_page_hinting?: boolean;
 }
 
+/** Sockets between the guest and host programs. */
+export interface Vsock {
+  /** Means nothing; Firecracker has deprecated it. */
+  vsock_id?: string;
+  /** The guest's context id, 3 to 2^32 - 2. */
+  guest_cid: number;
+  /**
+   * The Unix socket that is made for host programs: they write
+   * `CONNECT <port>\n`. The guest reaches the one that listens on
+   * `<uds_path>_<port>`.
+   */
+  uds_path: string;
+}
+
 /** A virtio device of the user's own. */
 export interface CustomDevice {
   /**
@@ -146,6 +160,8 @@ export interface VmConfig {
   entropy?: Entropy;
   /** Takes memory back from the guest; default: no such device. */
   balloon?: MemoryBalloon;
+  /** Sockets between the guest and host programs. */
+  vsock?: Vsock;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
@@ -263,12 +279,21 @@ export function checkDeviceCount(config: VmConfig): void {
     (config["network-interfaces"]?.length ?? 0) +
     (config.entropy ? 1 : 0) +
     (config.balloon ? 1 : 0) +
+    (config.vsock ? 1 : 0) +
     (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {
     throw new VireoError(
       `${count} devices: at most ${MAX_VIRTIO_DEVICES} fit on the interrupts`,
     );
   }
+}
+
+/** The context id of a guest; 0 to 2 and the last have other meanings. */
+export function guestCid({ guest_cid }: Vsock): number {
+  const valid = Number.isInteger(guest_cid) && guest_cid >= 3 &&
+    guest_cid < 0xffff_ffff;
+  if (valid) return guest_cid;
+  throw new VireoError(`vsock: cid ${guest_cid} is not 3 to 4294967294`);
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   type MemoryBalloon,
   type NetworkInterface,
   type VmConfig,
+  type Vsock,
 } from "./config.ts";
 import {
   anyText,
@@ -172,6 +173,19 @@ const BALLOON: Keys<MemoryBalloon> = {
   ),
 };
 
+const VSOCK: Keys<Vsock> = {
+  vsock_id: optional(text, "Means nothing; Firecracker has deprecated it."),
+  guest_cid: required(
+    integer(3, 4_294_967_294),
+    "The guest's context id.",
+  ),
+  uds_path: required(
+    text,
+    "The Unix socket that is made for host programs. The guest reaches those " +
+      "that listen on this path, `_`, and a port.",
+  ),
+};
+
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: {
     ...required(module, "Its default export is the device's class."),
@@ -189,7 +203,7 @@ export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
     list(object(NETWORK_INTERFACE)),
     "Networks, `eth0` and so on.",
   ),
-  vsock: notYet("Sockets between host and guest."),
+  vsock: optional(object(VSOCK), "Sockets between host and guest."),
   balloon: optional(object(BALLOON), "Takes memory back from the guest."),
   entropy: optional(object(ENTROPY), "Random numbers for the guest."),
   pmem: notYet("Disks as memory."),

@@ -21,6 +21,8 @@ import { MmioRegister } from "../devices/virtio/mmio.ts";
 import { Net } from "../devices/virtio/net.ts";
 import { BarLayout, PciFunctionState } from "../devices/virtio/pci_layout.ts";
 import { Rng } from "../devices/virtio/rng.ts";
+import { Vsock } from "../devices/virtio/vsock.ts";
+import { UnixSockets } from "../devices/vsock/unix_sockets.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { IOAPIC_PINS, IrqRoutes } from "../ffi/irq_routing.ts";
 import { Vm } from "../ffi/kvm.ts";
@@ -278,6 +280,8 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
       return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "balloon":
       return new Balloon(spec.options);
+    case "vsock":
+      return new Vsock(spec.cid, new UnixSockets(spec.sockets));
     case "module": {
       const { default: Device } = await import(spec.module);
       return new Device(spec.options);

@@ -4,9 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { VireoError } from "../ffi/errno.ts";
-import { prepare, prepared } from "../guest/linux/prepare.ts";
-import { canOpenKvm } from "../guest/testing.ts";
+import { prepared } from "../guest/linux/prepare.ts";
+import { boot, linuxMissing, MAIN, vireo } from "./command_testing.ts";
 import {
   canMakeNetworks,
   command,
@@ -14,52 +13,9 @@ import {
   TestNetwork,
 } from "./testing.ts";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const RNG = new URL("../examples/rng.ts", import.meta.url).pathname;
 const PORT = 8000;
-/** Why there is no Linux to boot, as a suffix of the tests' names. */
-const missing = canOpenKvm() ? await prepareGuest() : " [no /dev/kvm]";
-
-/** Builds the guest on first use; only root can be expected to be able to. */
-async function prepareGuest(): Promise<string> {
-  try {
-    await prepare();
-    return "";
-  } catch (error) {
-    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
-    return ` [${error.message}]`;
-  }
-}
-
-interface Result {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-/** Runs `vireo boot` with `input` as its standard input. */
-function boot(args: string[], input?: string): Promise<Result> {
-  return vireo(["boot", "--memory", "64M", ...args], input);
-}
-
-/** Runs a command of Vireo's with `input` as its standard input. */
-async function vireo(args: string[], input?: string): Promise<Result> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, ...args],
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1" },
-  }).spawn();
-  if (input !== undefined) {
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(input));
-    await writer.close();
-  }
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
+const missing = await linuxMissing();
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -7,6 +7,7 @@
 import type { RawImage } from "../devices/block/raw.ts";
 import type { BalloonOptions } from "../devices/virtio/balloon.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
+import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { NetSpec } from "./network.ts";
 import type { StepCounts } from "./step_past.ts";
@@ -78,6 +79,7 @@ export type DeviceSpec =
     | NetSpec
     | { kind: "rng"; limits: RateLimits | undefined }
     | { kind: "balloon"; options: BalloonOptions }
+    | { kind: "vsock"; cid: number; sockets: UnixSocketsHandle }
     | { kind: "module"; module: string; options: unknown }
   );
 

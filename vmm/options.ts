@@ -10,6 +10,7 @@ import type {
   Drive,
   MemoryBalloon,
   NetworkInterface,
+  Vsock,
 } from "./config.ts";
 
 /** `--root`: the prepared image. */
@@ -155,6 +156,19 @@ export function parseBalloon(text: string): MemoryBalloon {
     }
   }
   return balloon;
+}
+
+/**
+ * Sockets from `cid=N,uds=PATH`.
+ *
+ * @throws {VireoError} when one of them is missing, or a key unknown
+ */
+export function parseVsock(text: string): Vsock {
+  const match = /^(?:cid=(\d+),)?uds=(.+)$/s.exec(text);
+  if (!match) {
+    throw new VireoError(`--vsock ${text}: not of the form cid=3,uds=PATH`);
+  }
+  return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
 }
 
 /**

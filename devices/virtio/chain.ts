@@ -104,6 +104,35 @@ export class ChainPart {
     }
   }
 
+  /** Keeps the first `bytes` bytes, at most all, and drops the rest. */
+  truncate(bytes: number): void {
+    let drop = this.bytes - bytes;
+    if (drop <= 0) return;
+    this.bytes = bytes;
+    while (drop > 0) {
+      const at = (this.#first + this.count - 1) * IOVEC_WORDS + 2;
+      const length = this.#words[at]!;
+      if (length > drop) {
+        this.#words[at] = length - drop;
+        return;
+      }
+      drop -= length;
+      this.count--;
+    }
+  }
+
+  /** Becomes the same ranges as `part`, of its own: to be cut to size. */
+  copy(part: ChainPart): void {
+    this.clear();
+    for (let i = 0; i < part.count; i++) {
+      this.add(
+        part.guestAddressAt(i),
+        part.hostAddressAt(i),
+        part.lengthAt(i),
+      );
+    }
+  }
+
   /** Drops the last byte and returns its guest address; there must be one. */
   takeLast(): number {
     const index = this.#first + this.count - 1;

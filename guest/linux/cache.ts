@@ -28,6 +28,7 @@ export const ROOTFS: Recipe = {
   suffix: ".ext4",
   inputs: [
     "init.c",
+    "vsock.c",
     "files/etc/group",
     "files/etc/hostname",
     "files/etc/hosts",

@@ -1,6 +1,6 @@
 /**
- * Builds the guest's root image: busybox, our init (`init.c`) and the few files
- * in `files/`.
+ * Builds the guest's root image: busybox, our init (`init.c`), `vsock.c`, and the
+ * few files in `files/`.
  *
  * @module
  */
@@ -33,7 +33,7 @@ const LINKS: Readonly<Record<string, string>> = {
 const NOT_BUSYBOX = ["bin/busybox", "sbin/init", "linuxrc"];
 
 // No libc: its start-up alone would be twenty system calls.
-const COMPILE_INIT = [
+const COMPILE = [
   "-std=gnu11",
   "-Os",
   "-static",
@@ -101,19 +101,16 @@ export async function buildRootfs(
     await Deno.symlink(target, `${stage}/${path}`);
   }
   await copyFiles(FILES, stage);
-  const source = decodeURIComponent(
-    new URL("init.c", import.meta.url).pathname,
-  );
-  await runLogged(log, [
-    "gcc",
-    ...COMPILE_INIT,
-    "-o",
-    `${stage}/sbin/init`,
-    source,
-  ]);
+  await compile(log, "init.c", `${stage}/sbin/init`);
+  await compile(log, "vsock.c", `${stage}/bin/vsock`);
   const image = `${work}/rootfs.ext4`;
   await runLogged(log, ["mke2fs", "-d", stage, ...FORMAT, image, SIZE]);
   return image;
+}
+
+async function compile(log: CommandLog, source: string, program: string) {
+  const path = decodeURIComponent(new URL(source, import.meta.url).pathname);
+  await runLogged(log, ["gcc", ...COMPILE, "-o", program, path]);
 }
 
 /** Hard links: a lookup of any program finds an inode that is in memory. */

@@ -1,0 +1,99 @@
+/**
+ * Stream sockets with a name in the file system (unix(7)), without blocking.
+ *
+ * @module
+ */
+import { check, Errno, errno, SystemError, VireoError } from "./errno.ts";
+import { closeFd, cString } from "./file.ts";
+import { libc } from "./symbols.ts";
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+/** Clients that wait until they are accepted. */
+const BACKLOG = 128;
+
+/** The longest path of a socket in bytes: `sun_path` less its zero. */
+export const UNIX_PATH_MAX = 107;
+
+/** How to shut a socket down: `SHUT_*`. */
+export const Shut = { READ: 0, WRITE: 1 } as const;
+
+/**
+ * Makes a socket at `path` that clients can connect to. Whoever closes it
+ * removes the file.
+ *
+ * @param what names the object in errors: `vsock`, ...
+ * @throws {VireoError} the path exists, is too long, or its folder is not there
+ */
+export function listenUnix(path: string, what: string): number {
+  const address = socketAddress(path);
+  if (address === undefined) {
+    throw new VireoError(
+      `${what} "${path}": a socket's path has 1 to ${UNIX_PATH_MAX} bytes`,
+    );
+  }
+  const fd = unixSocket();
+  if (libc.bind(fd, address, address.length) < 0) {
+    const code = errno();
+    closeFd(fd);
+    if (code === Errno.EADDRINUSE) {
+      throw new VireoError(
+        `${what} "${path}": exists already; remove it if no machine uses it`,
+      );
+    }
+    throw new SystemError(`${what}: make socket "${path}"`, code);
+  }
+  if (libc.listen(fd, BACKLOG) < 0) {
+    const code = errno();
+    closeFd(fd);
+    throw new SystemError(`${what}: listen on "${path}"`, code);
+  }
+  return fd;
+}
+
+/** The next client of a listening socket, or -errno. */
+export function acceptUnix(listener: number): number {
+  const flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const fd = libc.accept4(listener, null, null, flags);
+  return fd < 0 ? -errno() : fd;
+}
+
+/**
+ * A socket that is connected to `path`, or -errno: nobody listens there, or
+ * too many wait already (EAGAIN).
+ */
+export function connectUnix(path: string): number {
+  const address = socketAddress(path);
+  if (address === undefined) return -Errno.EINVAL;
+  const fd = unixSocket();
+  if (libc.connect(fd, address, address.length) === 0) return fd;
+  const code = errno();
+  closeFd(fd);
+  return -code;
+}
+
+/** Shuts one direction down for good. */
+export function shutdownSocket(fd: number, how: number): void {
+  libc.shutdown(fd, how);
+}
+
+function unixSocket(): number {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  return check(libc.socket(AF_UNIX, type, 0), "socket");
+}
+
+/** `struct sockaddr_un`, or undefined when the path doesn't fit. */
+function socketAddress(path: string): Uint8Array<ArrayBuffer> | undefined {
+  const name = cString(path);
+  // A zero in the middle would end the path early.
+  if (name.length > UNIX_PATH_MAX + 1 || name.indexOf(0) !== name.length - 1) {
+    return undefined;
+  }
+  if (name.length === 1) return undefined;
+  const address = new Uint8Array(2 + name.length);
+  new DataView(address.buffer).setUint16(0, AF_UNIX, true);
+  address.set(name, 2);
+  return address;
+}
