@@ -78,6 +78,37 @@ kvmTest(
   },
 );
 
+for (const transport of ["mmio", "pci"] as const) {
+  for (const packed_rings of [false, true]) {
+    const kind = packed_rings ? "packed" : "split";
+    networkTest(
+      `Machine: disk and network over ${transport}, ${kind} queues`,
+      async () => {
+        using network = new TestNetwork();
+        using disk = new ScratchFile(4 << 20);
+        const words = `demo ip=${network.guest} peer=${network.host}`;
+        const config = payloadConfig(words, disk.path);
+        const { end, output } = await runMachine({
+          ...config,
+          "machine-config": {
+            ...config["machine-config"],
+            transport,
+            packed_rings,
+          },
+          "network-interfaces": [
+            { iface_id: "eth0", host_dev_name: "tap0", netns: network.netns },
+          ],
+        });
+        assert.equal(end.reason, "reset", output);
+        assert.match(output, /^payload: ok/m, output);
+        assert.match(output, /ping .*: 20\/20 replies/, output);
+        const window = transport === "pci" ? "0xd0000000" : "0xc0001000";
+        assert.ok(output.includes(`virtio0: blk (device id 2) at ${window}`));
+      },
+    );
+  }
+}
+
 kvmTest("Machine: the demo passes with polling off and on", async () => {
   for (const poll_us of [0, 10, 1000]) {
     using disk = new ScratchFile(8 << 20);

@@ -304,12 +304,21 @@ function trial(name: string, suffix: string, settings: Settings): Row {
 }
 
 const PACKED: Settings = { packed_rings: true };
+const PCI: Settings = { transport: "pci" };
 
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
   ...PEER_ROWS,
   ...["doorbell-polling", "read-qd1", "read-qd32", "read-qd32-irq", "net-tx"]
     .map((name) => trial(name, "packed", PACKED)),
+  ...[
+    "doorbell-sleeping",
+    "read-qd1-irq",
+    "read-qd32",
+    "read-qd32-irq",
+    "net-rr",
+  ]
+    .map((name) => trial(name, "pci", PCI)),
 ];
 
 /** The rows whose names are, or begin with, one of `names`; all for none. */

@@ -5,6 +5,7 @@
 #include "interrupts.h"
 #include "machine.h"
 #include "serial.h"
+#include "virtio_pci.h"
 #include "x86.h"
 
 enum { MAGIC_VALUE = 0x74726976 /* "virt" */, VERSION = 2, RESET_TIMEOUT_US = 1000000 };
@@ -13,10 +14,12 @@ struct virtio_device virtio_devices[VIRTIO_DEVICES_MAX];
 unsigned virtio_device_count;
 
 uint32_t virtio_read(const struct virtio_device *device, uint32_t offset) {
+  if (device->pci.common) return virtio_pci_read(device, offset);
   return mmio_read32(device->base + offset);
 }
 
 void virtio_write(const struct virtio_device *device, uint32_t offset, uint32_t value) {
+  if (device->pci.common) return virtio_pci_write(device, offset, value);
   mmio_write32(device->base + offset, value);
 }
 
@@ -53,6 +56,7 @@ void virtio_discover(void) {
   for (unsigned n = 0; (text = cmdline_value("virtio_mmio.device", n)); n++) {
     if (virtio_device_count < VIRTIO_DEVICES_MAX) probe(text);
   }
+  if (virtio_device_count == 0) virtio_pci_discover();
 }
 
 bool virtio_reset(const struct virtio_device *device) {
@@ -105,16 +109,21 @@ void virtio_driver_ok(struct virtio_device *device) {
                    VIRTIO_STATUS_DRIVER_OK);
 }
 
+static uintptr_t config_address(const struct virtio_device *device, uint32_t offset) {
+  uintptr_t base = device->pci.common ? device->pci.config : device->base + VIRTIO_MMIO_CONFIG;
+  return base + offset;
+}
+
 uint8_t virtio_config8(const struct virtio_device *device, uint32_t offset) {
-  return mmio_read8(device->base + VIRTIO_MMIO_CONFIG + offset);
+  return mmio_read8(config_address(device, offset));
 }
 
 uint16_t virtio_config16(const struct virtio_device *device, uint32_t offset) {
-  return mmio_read16(device->base + VIRTIO_MMIO_CONFIG + offset);
+  return mmio_read16(config_address(device, offset));
 }
 
 uint32_t virtio_config32(const struct virtio_device *device, uint32_t offset) {
-  return mmio_read32(device->base + VIRTIO_MMIO_CONFIG + offset);
+  return mmio_read32(config_address(device, offset));
 }
 
 /* §2.5.1: wider than a register, so read again while the generation changes. */

@@ -32,6 +32,10 @@ struct virtio_device {
   uint32_t size, gsi;
   uint32_t device_id;
   uint64_t offered, features; /* by the device; negotiated */
+  struct {
+    uintptr_t common, isr, config, notify;
+    uint32_t notify_multiplier;
+  } pci; /* where its structures are, when `common` is not 0 */
 };
 
 extern struct virtio_device virtio_devices[VIRTIO_DEVICES_MAX];
