@@ -10,6 +10,14 @@ import { SharedLock } from "../devices/shared_lock.ts";
 /** What the workers are to do. */
 export const Command = { RUN: 0, PAUSE: 1, STOP: 2 } as const;
 
+/**
+ * Bits of a command's word that say which; those above count commands, so that
+ * a worker that was slow to wait for the end of one pause does not sleep
+ * through the start of the next.
+ */
+const COMMAND_BITS = 2;
+const COMMAND_MASK = (1 << COMMAND_BITS) - 1;
+
 const VCPU_COMMAND = 0;
 const DEVICE_COMMAND = 1;
 const MESSAGES = 2;
@@ -45,23 +53,31 @@ export class Control {
 
   /** What the vCPUs are to do: one of {@linkcode Command}. */
   get vcpuCommand(): number {
-    return Atomics.load(this.#words, VCPU_COMMAND);
+    return Atomics.load(this.#words, VCPU_COMMAND) & COMMAND_MASK;
   }
 
   /** Sets it and wakes paused vCPUs; those in the guest need a kick. */
   set vcpuCommand(command: number) {
-    Atomics.store(this.#words, VCPU_COMMAND, command);
-    Atomics.notify(this.#words, VCPU_COMMAND);
+    this.#setCommand(VCPU_COMMAND, command);
   }
 
   /** What the device worker is to do. */
   get deviceCommand(): number {
-    return Atomics.load(this.#words, DEVICE_COMMAND);
+    return Atomics.load(this.#words, DEVICE_COMMAND) & COMMAND_MASK;
   }
 
   /** Sets it; then signal the worker's eventfd. */
   set deviceCommand(command: number) {
-    Atomics.store(this.#words, DEVICE_COMMAND, command);
+    this.#setCommand(DEVICE_COMMAND, command);
+  }
+
+  /**
+   * While the device worker's command is PAUSE, a number that no other pause
+   * has; else 0.
+   */
+  get devicePause(): number {
+    const word = Atomics.load(this.#words, DEVICE_COMMAND);
+    return (word & COMMAND_MASK) === Command.PAUSE ? word : 0;
   }
 
   /** There are messages for the device worker; then signal its eventfd. */
@@ -79,9 +95,18 @@ export class Control {
     return this.vcpuCommand === Command.STOP;
   }
 
-  /** Blocks the calling vCPU thread while the command is PAUSE. */
-  waitWhileVcpusPaused(): void {
-    Atomics.wait(this.#words, VCPU_COMMAND, Command.PAUSE);
+  /**
+   * While the vCPUs' command is PAUSE, blocks the calling vCPU thread.
+   *
+   * @param paused called before it blocks, for each PAUSE
+   */
+  waitWhileVcpusPaused(paused: () => void): void {
+    for (;;) {
+      const word = Atomics.load(this.#words, VCPU_COMMAND);
+      if ((word & COMMAND_MASK) !== Command.PAUSE) return;
+      paused();
+      Atomics.wait(this.#words, VCPU_COMMAND, word);
+    }
   }
 
   /** The thread of vCPU `id`; 0 before it has started. */
@@ -94,7 +119,10 @@ export class Control {
     Atomics.store(this.#words, word(id, TID), tid);
   }
 
-  /** True when vCPU `id` has not exited since the last time this was asked. */
+  /**
+   * True when vCPU `id` has not exited, but for kicks, since the last time this
+   * was asked.
+   */
   idleSinceLastLook(id: number): boolean {
     const exits = this.#words[word(id, EXITS)]!;
     const idle = exits === this.#words[word(id, EXITS_SEEN)];
@@ -115,6 +143,14 @@ export class Control {
   /** Publishes the above for the calling vCPU. */
   setHaltedForEver(id: number, halted: boolean): void {
     Atomics.store(this.#words, word(id, HALTED), halted ? 1 : 0);
+  }
+
+  /** Only the main isolate sets commands. */
+  #setCommand(index: number, command: number): void {
+    const last = Atomics.load(this.#words, index);
+    const count = (last >> COMMAND_BITS) + 1;
+    Atomics.store(this.#words, index, count << COMMAND_BITS | command);
+    Atomics.notify(this.#words, index);
   }
 }
 

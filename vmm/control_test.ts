@@ -21,7 +21,9 @@ Deno.test("Control: nobody waits unless the command is PAUSE", () => {
   const control = new Control();
   for (const command of [Command.RUN, Command.STOP]) {
     control.vcpuCommand = command;
-    control.waitWhileVcpusPaused();
+    control.waitWhileVcpusPaused(assert.fail);
+    control.deviceCommand = command;
+    assert.equal(control.devicePause, 0);
   }
 });
 
@@ -32,6 +34,31 @@ Deno.test("Control: announced messages are taken once", () => {
   control.announceMessages();
   assert.equal(control.takeMessages(), true);
   assert.equal(control.takeMessages(), false);
+});
+
+Deno.test("Control: who is slow to wait for the end of a pause reports the next one", () => {
+  const control = new Control();
+  let pauses = 0;
+  control.vcpuCommand = Command.PAUSE;
+  control.waitWhileVcpusPaused(() => {
+    pauses++;
+    // All of this happens between the report and the wait.
+    control.vcpuCommand = Command.RUN;
+    control.vcpuCommand = pauses < 3 ? Command.PAUSE : Command.STOP;
+  });
+  assert.equal(pauses, 3);
+});
+
+Deno.test("Control: each pause of the devices is another", () => {
+  const control = new Control();
+  const pauses = new Set<number>();
+  for (let i = 0; i < 3; i++) {
+    control.deviceCommand = Command.PAUSE;
+    pauses.add(control.devicePause);
+    control.deviceCommand = Command.RUN;
+    pauses.add(control.devicePause);
+  }
+  assert.equal(pauses.size, 4, "three, and no pause");
 });
 
 Deno.test("Control: each vCPU has words of its own", () => {

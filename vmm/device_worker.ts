@@ -107,11 +107,11 @@ class DeviceThread implements Disposable {
   run(): void {
     const control = this.#control;
     for (;;) {
-      const command = control.deviceCommand;
-      if (command === Command.STOP) return;
-      if (command === Command.PAUSE) {
+      if (control.deviceCommand === Command.STOP) return;
+      const pause = control.devicePause;
+      if (pause !== 0) {
         post({ type: "paused" });
-        while (control.deviceCommand === Command.PAUSE) this.#paused.turn(-1);
+        while (control.devicePause === pause) this.#paused.turn(-1);
       } else {
         this.#pollThenSleep();
       }

@@ -324,14 +324,19 @@ export class Machine {
    */
   #checkHalt(): void {
     if (this.#control.vcpuCommand !== Command.RUN) return;
-    const ids = this.#vcpus.keys().toArray();
-    if (ids.every((id) => this.#control.haltedForEver(id))) {
+    const control = this.#control;
+    const idle = this.#vcpus.keys().filter((id) =>
+      control.idleSinceLastLook(id)
+    ).toArray();
+    // What a vCPU said after the last kick holds only if it has done nothing
+    // since: another may have started it again.
+    if (
+      idle.length === this.#vcpus.length &&
+      idle.every((id) => control.haltedForEver(id))
+    ) {
       return this.#finish({ reason: "halt" });
     }
-    for (const id of ids) {
-      if (!this.#control.idleSinceLastLook(id)) continue;
-      kickThread(this.#control.threadOf(id));
-    }
+    for (const id of idle) kickThread(control.threadOf(id));
   }
 
   #finish(end: MachineEnd): void {

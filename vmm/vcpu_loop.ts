@@ -64,12 +64,10 @@ export class VcpuLoop {
       const command = control.vcpuCommand;
       if (command === Command.STOP) return undefined;
       if (command === Command.PAUSE) {
-        this.#environment.paused();
-        control.waitWhileVcpusPaused();
+        control.waitWhileVcpusPaused(this.#environment.paused);
         continue;
       }
       const code = this.#vcpu.enter();
-      control.countExit(id);
       if (code !== 0) {
         if (!wasKicked(code) && this.#run.exitReason !== Exit.INTR) {
           return this.#failure(errnoName(code));
@@ -77,6 +75,7 @@ export class VcpuLoop {
         this.#kicked();
         continue;
       }
+      control.countExit(id);
       const end = this.#exit();
       if (end !== undefined) return end;
     }
