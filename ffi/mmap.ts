@@ -8,16 +8,19 @@ import { errno, SystemError } from "./errno.ts";
 import { libc } from "./symbols.ts";
 
 /** `PROT_*` bits. */
-export const Prot = { READ: 1, WRITE: 2 } as const;
+export const Prot = { NONE: 0, READ: 1, WRITE: 2 } as const;
 
 /** `MAP_*` bits. */
 export const Map = {
   SHARED: 0x01,
   PRIVATE: 0x02,
+  FIXED: 0x10,
   ANONYMOUS: 0x20,
   NORESERVE: 0x4000,
   POPULATE: 0x8000,
   HUGETLB: 0x40000,
+  /** With HUGETLB: pages of 2 MiB. */
+  HUGE_2MB: 21 << 26,
 } as const;
 
 /** `MADV_*` values. */
@@ -40,6 +43,11 @@ export interface MappingOptions {
   prot?: number;
   /** `MAP_*` bits, default private and anonymous. */
   flags?: number;
+  /**
+   * A power of two that the address is to be a multiple of; default the size
+   * of a page.
+   */
+  alignment?: number;
   /** Names the mapping in errors. */
   name?: string;
 }
@@ -72,20 +80,17 @@ export class Mapping {
       offset = 0,
       prot = Prot.READ | Prot.WRITE,
       flags = fd < 0 ? Map.PRIVATE | Map.ANONYMOUS : Map.SHARED,
+      alignment = 0,
       name = "memory",
     } = options;
-    const pointer = libc.mmap(
-      null,
-      BigInt(size),
-      prot,
-      flags,
-      fd,
-      BigInt(offset),
+    using room = alignment > 0 ? reserve(size, alignment, name) : undefined;
+    const pointer = mmap(
+      room?.pointer ?? null,
+      size,
+      { prot, flags: flags | (room ? Map.FIXED : 0), fd, offset, name },
     );
+    room?.taken();
     const value = Deno.UnsafePointer.value(pointer);
-    if (pointer === null || BigInt.asUintN(64, BigInt(value)) === MAP_FAILED) {
-      throw new SystemError(`mmap ${size} bytes of ${name}`, errno());
-    }
     this.pointer = pointer;
     this.address = Number(value);
     this.size = size;
@@ -123,6 +128,54 @@ export function advise(
   advice: number,
 ): boolean {
   return libc.madvise_at(BigInt(address), length, advice) === 0;
+}
+
+type MmapArguments =
+  & Required<Pick<MappingOptions, "prot" | "flags" | "fd" | "offset">>
+  & { name: string };
+
+function mmap(
+  at: Deno.PointerValue,
+  size: number,
+  { prot, flags, fd, offset, name }: MmapArguments,
+): NonNullable<Deno.PointerValue> {
+  const pointer = libc.mmap(at, BigInt(size), prot, flags, fd, BigInt(offset));
+  const value = BigInt(Deno.UnsafePointer.value(pointer));
+  if (pointer === null || BigInt.asUintN(64, value) === MAP_FAILED) {
+    throw new SystemError(`mmap ${size} bytes of ${name}`, errno());
+  }
+  return pointer;
+}
+
+/** Addresses that nothing else gets, until something is mapped over them. */
+interface Reservation extends Disposable {
+  pointer: NonNullable<Deno.PointerValue>;
+  /** They are in use: disposing leaves them alone. */
+  taken(): void;
+}
+
+/** Reserves more than needed, and gives back what is before and behind. */
+function reserve(size: number, alignment: number, name: string): Reservation {
+  const start = mmap(null, size + alignment, {
+    prot: Prot.NONE,
+    flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
+    fd: -1,
+    offset: 0,
+    name,
+  });
+  const before = -Number(Deno.UnsafePointer.value(start)) & (alignment - 1);
+  const pointer = Deno.UnsafePointer.offset(start, before)!;
+  if (before > 0) libc.munmap(start, BigInt(before));
+  const end = Deno.UnsafePointer.offset(pointer, size);
+  libc.munmap(end, BigInt(alignment - before));
+  let owned = true;
+  return {
+    pointer,
+    taken: () => void (owned = false),
+    [Symbol.dispose]: () => {
+      if (owned) libc.munmap(pointer, BigInt(size));
+    },
+  };
 }
 
 /** A view of memory that another thread of this process has mapped. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { VireoError } from "../ffi/errno.ts";
+import { SystemError, VireoError } from "../ffi/errno.ts";
 import {
   advise,
   ADVISE_MAX,
@@ -14,6 +14,17 @@ import {
   viewOf,
 } from "../ffi/mmap.ts";
 import { Layout, MiB } from "./layout.ts";
+import { MemoryFile } from "./memory_file.ts";
+
+/**
+ * What the start of a region is aligned to in this process. Guest addresses of
+ * regions are too, so KVM can map 2 MiB at once wherever the host has them in
+ * one piece.
+ */
+const ALIGNMENT = 2 * MiB;
+
+/** Where the host's pool of pages of 2 MiB is filled. */
+const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
 /** A guest address range that isn't RAM. The guest's fault, never ours. */
 export class GuestAddressError extends Error {
@@ -81,6 +92,14 @@ export const PAGE_SIZE = 4096;
 export interface AllocateOptions {
   /** Advise transparent huge pages; default true. */
   hugePages?: boolean;
+  /** Take the RAM from the host's pool of 2 MiB pages (`MAP_HUGETLB`). */
+  hugePagePool?: boolean;
+  /**
+   * Path of a file to share the RAM through: an address below the MMIO hole is
+   * the offset in the file, and what is above 4 GiB follows. Not together with
+   * `hugePagePool`.
+   */
+  file?: string;
 }
 
 /** The guest's RAM: one region below the MMIO hole, one above 4 GiB. */
@@ -89,64 +108,57 @@ export class GuestMemory {
   readonly regions: readonly MemoryRegion[];
   /** All RAM in bytes. */
   readonly size: number;
-  readonly #mappings: readonly Mapping[];
+  readonly #resources: DisposableStack;
   readonly #low: MemoryRegion;
 
-  private constructor(regions: MemoryRegion[], mappings: Mapping[]) {
+  readonly #file: MemoryFile | undefined;
+
+  private constructor(
+    regions: MemoryRegion[],
+    resources: DisposableStack,
+    file: MemoryFile | undefined,
+  ) {
     const [low] = regions;
     if (low === undefined) throw new RangeError("a guest needs RAM");
     this.#low = low;
     this.regions = regions;
     this.size = regions.reduce((sum, region) => sum + region.size, 0);
-    this.#mappings = mappings;
+    this.#resources = resources;
+    this.#file = file;
   }
 
   /**
    * Allocates `size` bytes of RAM, a multiple of 4096. Nothing is touched
    * until the guest uses it.
    *
-   * @throws {VireoError} when the host has no room
+   * @throws {VireoError} when the host has no room, or not of that kind
    */
   static allocate(size: number, options: AllocateOptions = {}): GuestMemory {
     const low = Math.min(size, Layout.MMIO_HOLE);
-    const high = size - low;
-    const mappings: Mapping[] = [];
-    const regions: MemoryRegion[] = [];
-    try {
-      for (
-        const [guestAddress, bytes] of [
-          [0, low],
-          [Layout.RAM_ABOVE_4G, high],
-        ] as const
-      ) {
-        if (bytes === 0) continue;
-        const mapping = new Mapping(bytes, {
-          flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
-          name: "guest memory",
-        });
-        mappings.push(mapping);
-        if (options.hugePages !== false) mapping.advise(Madvise.HUGEPAGE);
-        regions.push(
-          new MemoryRegion(
-            { guestAddress, size: bytes, hostAddress: mapping.address },
-            mapping.buffer,
-          ),
-        );
-      }
-    } catch (error) {
-      mappings.forEach((mapping) => mapping.unmap());
-      if (!(error instanceof VireoError)) throw error;
-      throw new VireoError(
-        `memory: this host has no room for ${size / MiB} MiB ` +
-          `(${error.message}); ask for less`,
+    const parts = [
+      { guestAddress: 0, size: low, offset: 0 },
+      { guestAddress: Layout.RAM_ABOVE_4G, size: size - low, offset: low },
+    ];
+    using resources = new DisposableStack();
+    const file = options.file === undefined
+      ? undefined
+      : resources.use(new MemoryFile(options.file, size));
+    const regions = parts.filter((part) => part.size > 0).map((part) => {
+      const mapping = resources.use(mapRam(part, size, options, file));
+      const { guestAddress, size: bytes } = part;
+      const shared = file !== undefined;
+      return new MemoryRegion(
+        { guestAddress, size: bytes, hostAddress: mapping.address, shared },
+        mapping.buffer,
       );
-    }
-    return new GuestMemory(regions, mappings);
+    });
+    return new GuestMemory(regions, resources.move(), file);
   }
 
   /** Views, in this thread, of RAM that another thread allocated. */
   static attach(handles: readonly RegionHandle[]): GuestMemory {
-    return new GuestMemory(handles.map((h) => new MemoryRegion(h)), []);
+    const regions = handles.map((handle) => new MemoryRegion(handle));
+    return new GuestMemory(regions, new DisposableStack(), undefined);
   }
 
   /** The regions as plain data, for {@linkcode GuestMemory.attach}. */
@@ -236,13 +248,74 @@ export class GuestMemory {
     return true;
   }
 
+  /** From now on, {@linkcode GuestMemory.free} leaves a new file there. */
+  keepFile(): void {
+    this.#file?.keep();
+  }
+
   /** Gives the RAM back, in the thread that allocated it. */
   free(): void {
-    this.#mappings.forEach((mapping) => mapping.unmap());
+    this.#resources.dispose();
   }
 
   /** `using` support. */
   [Symbol.dispose](): void {
     this.free();
+  }
+}
+
+function mapRam(
+  { size, offset }: { size: number; offset: number },
+  total: number,
+  { hugePages = true, hugePagePool = false }: AllocateOptions,
+  file: MemoryFile | undefined,
+): Mapping {
+  try {
+    if (hugePagePool) return mapHugePages(size);
+    const mapping = new Mapping(size, {
+      ...(file && { fd: file.fd, offset }),
+      flags: Map.NORESERVE |
+        (file ? Map.SHARED : Map.PRIVATE | Map.ANONYMOUS),
+      alignment: ALIGNMENT,
+      name: "guest memory",
+    });
+    if (hugePages) mapping.advise(Madvise.HUGEPAGE);
+    return mapping;
+  } catch (error) {
+    if (!(error instanceof SystemError)) throw error;
+    throw new VireoError(
+      hugePagePool
+        ? noHugePages(total, error)
+        : `memory: this host has no room for ${total / MiB} MiB ` +
+          `(${error.message}); ask for less`,
+    );
+  }
+}
+
+/** They are reserved now: later, a missing page would be a SIGBUS. */
+function mapHugePages(size: number): Mapping {
+  if (size % ALIGNMENT !== 0) {
+    throw new VireoError(
+      `memory: ${size / MiB} MiB are not a whole number of 2 MiB pages`,
+    );
+  }
+  return new Mapping(size, {
+    flags: Map.PRIVATE | Map.ANONYMOUS | Map.HUGETLB | Map.HUGE_2MB,
+    name: "huge pages",
+  });
+}
+
+function noHugePages(total: number, error: SystemError): string {
+  const count = (name: string) =>
+    Number(Deno.readTextFileSync(`${POOL}/${name}`));
+  const needed = total / ALIGNMENT;
+  try {
+    const free = count("free_hugepages");
+    const pool = count("nr_hugepages") + needed - free;
+    return `memory: ${needed} huge pages of 2 MiB are needed, and this host ` +
+      `has ${free} free; get them with: ` +
+      `echo ${pool} | sudo tee ${POOL}/nr_hugepages`;
+  } catch {
+    return `memory: this host has no huge pages of 2 MiB (${error.code})`;
   }
 }

@@ -34,6 +34,7 @@ import {
   drivesInOrder,
   guestCid,
   machineSize,
+  memoryOptions,
   pollMicroseconds,
   rootWords,
   usesAcpi,
@@ -93,7 +94,9 @@ export function buildMachine(
   using stack = new DisposableStack();
   using kvm = new Kvm();
   const devices = openDevices(config, stack);
-  const memory = stack.use(GuestMemory.allocate(memorySize));
+  const memory = stack.use(
+    GuestMemory.allocate(memorySize, memoryOptions(config)),
+  );
   const vm = createVm(kvm, memory);
   stack.use(vm);
   vm.irqfd(serialIrq, Gsi.SERIAL);
@@ -108,6 +111,7 @@ export function buildMachine(
     bootState,
     vcpuStack,
   );
+  memory.keepFile();
   const resources = stack.move();
   return {
     vm,

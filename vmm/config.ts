@@ -7,6 +7,8 @@ import type { RateLimits } from "../devices/rate_limiter.ts";
 import { VireoError } from "../ffi/errno.ts";
 import type { KernelEntry } from "../guest/kernel_entry.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
+import type { AllocateOptions } from "../guest/memory.ts";
+import { MAX_VCPUS } from "./control.ts";
 
 /** What to boot. */
 export interface BootSource {
@@ -34,6 +36,17 @@ export interface MachineConfig {
   mem_size_mib?: number;
   /** Two threads per core, as CPUID tells it; `vcpu_count` is then even. */
   smt?: boolean;
+  /**
+   * Huge pages for the RAM: `Transparent` (default), wherever the host finds
+   * them; `2M`, from the host's pool; `None`.
+   */
+  huge_pages?: "None" | "Transparent" | "2M";
+  /**
+   * Path of a file to share the RAM through: an address below the MMIO hole, at
+   * 3 GiB, is the offset in it, and what is above 4 GiB follows. The file is
+   * made if there is none, and stays.
+   */
+  memory_file?: string;
   /**
    * The longest time that the device worker looks for work before it sleeps,
    * in microseconds, while that pays. 0 never polls. Default 50 when
@@ -194,8 +207,10 @@ export function machineSize(
 ): { cpus: number; threads: number; memory: number } {
   const { vcpu_count = 1, mem_size_mib = 128, smt = false } =
     config["machine-config"] ?? {};
-  if (!Number.isInteger(vcpu_count) || vcpu_count < 1 || vcpu_count > 32) {
-    throw new VireoError(`cpus: ${vcpu_count} is not 1 to 32`);
+  if (
+    !Number.isInteger(vcpu_count) || vcpu_count < 1 || vcpu_count > MAX_VCPUS
+  ) {
+    throw new VireoError(`cpus: ${vcpu_count} is not 1 to ${MAX_VCPUS}`);
   }
   const fits = mem_size_mib >= 2 && mem_size_mib <= MAX_MEMORY_MIB;
   if (!Number.isInteger(mem_size_mib) || !fits) {
@@ -236,6 +251,27 @@ export function rootWords(drives: readonly Drive[]): string[] {
   const { partuuid, is_read_only } = root;
   const where = partuuid ? `PARTUUID=${partuuid}` : "/dev/vda";
   return [`root=${where}`, is_read_only ? "ro" : "rw"];
+}
+
+/** Where the RAM is to come from. */
+export function memoryOptions(config: VmConfig): AllocateOptions {
+  const { huge_pages = "Transparent", memory_file } =
+    config["machine-config"] ?? {};
+  if (!["None", "Transparent", "2M"].includes(huge_pages)) {
+    throw new VireoError(
+      `huge_pages: "${huge_pages}" is not "None", "Transparent" or "2M"`,
+    );
+  }
+  if (huge_pages === "2M" && memory_file !== undefined) {
+    throw new VireoError(
+      "memory: huge pages and a memory file exclude each other",
+    );
+  }
+  return {
+    hugePages: huge_pages === "Transparent",
+    hugePagePool: huge_pages === "2M",
+    file: memory_file,
+  };
 }
 
 /** The polling time that `config` asks for, or the default for this host. */

@@ -65,12 +65,22 @@ const MACHINE_CONFIG: Keys<MachineConfig> = {
     "Two threads per core; then `vcpu_count` is 1 or even. Default false.",
   ),
   track_dirty_pages: notYet("For snapshots.", false),
-  huge_pages: notYet("`2M` or `Transparent` memory.", "None"),
+  huge_pages: optional(
+    oneOf(["None", "Transparent", "2M"]),
+    "`Transparent`: wherever the host finds them. `2M`: from the host's pool. " +
+      "Default `Transparent`, where Firecracker's is `None`.",
+  ),
   cpu_template: notYet("A CPU to look like, such as `T2`.", "None"),
   poll_us: own(
     integer(0, 1_000_000),
     "The longest time to look for I/O before sleeping, in microseconds. " +
       "Default 50, or 0 without a core to spare.",
+  ),
+  memory_file: own(
+    text,
+    "A file to share the RAM through; made if there is none, and kept. " +
+      "An address below 3 GiB is the offset in it, and what is above 4 GiB " +
+      "follows.",
   ),
   acpi: own(
     oneOf(["auto", "on", "off"]),

@@ -10,6 +10,7 @@ import {
   macAddress,
   type MachineConfig,
   machineSize,
+  memoryOptions,
   rootWords,
   usesAcpi,
   type VmConfig,
@@ -90,6 +91,25 @@ Deno.test("rootWords: vda or a partition, read-only or not", () => {
   assert.equal(words({ is_read_only: true }), "root=/dev/vda ro");
   const partuuid = "0eaa91a0-01";
   assert.equal(words({ partuuid }), "root=PARTUUID=0eaa91a0-01 rw");
+});
+
+Deno.test("memoryOptions: huge pages as Firecracker names them, or a file", () => {
+  const options = (machine?: MachineConfig) =>
+    memoryOptions(configWith({ "machine-config": machine }));
+  const plain = { hugePages: false, hugePagePool: false, file: undefined };
+  assert.deepEqual(options({ huge_pages: "None" }), plain);
+  assert.deepEqual(options(), { ...plain, hugePages: true });
+  assert.deepEqual(options({ huge_pages: "Transparent" }), options());
+  assert.equal(options({ huge_pages: "2M" }).hugePagePool, true);
+  assert.equal(options({ memory_file: "/a" }).file, "/a");
+  assert.throws(
+    () => options({ huge_pages: "1G" as "2M" }),
+    /huge_pages: "1G" is not "None", "Transparent" or "2M"/,
+  );
+  assert.throws(
+    () => options({ huge_pages: "2M", memory_file: "/a" }),
+    /exclude each other/,
+  );
 });
 
 Deno.test("checkDeviceCount: as many devices as there are interrupts", () => {
