@@ -60,7 +60,10 @@ host. No kernel is needed.`;
 const PREPARE_HELP = `
 Builds the guest kernel from Debian's linux-source-6.1 and a busybox root image,
 and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs when
-it runs as root, else prints the command that does. "boot" does this by itself.`;
+it runs as root, else prints the command that does. "boot" does this by itself.
+
+The small kernel boots the quickest and has one CPU; the full one has several,
+ACPI and PCI. With --all, both are built, and bzImages of the full one.`;
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
@@ -80,7 +83,9 @@ function program(): Command {
     .option("--entry <where>", "vmlinux, pvh or bzimage; default: what suits")
     .option("--initrd <file>", "initial RAM disk")
     .option("--cmdline <words>", "more words for the kernel command line")
-    .option("--memory <size>", "RAM, such as 64M or 2G", "128M")
+    .option("--memory <size>", "RAM, such as 64M or 2G, to 64G", "128M")
+    .option("--hugepages", "RAM from the host's pool of 2 MiB pages")
+    .option("--memory-file <file>", "share the RAM through a file, kept")
     .option("--cpus <count>", "virtual CPUs, 1 to 32", "1")
     .option(
       "--root <file>",
@@ -150,11 +155,21 @@ function program(): Command {
     });
   vireo.command("prepare")
     .description("Build the guest kernel and root image.")
+    .option("--all", "both kernels, and bzImages")
     .addHelpText("after", PREPARE_HELP)
-    .action(async () => {
-      const { prepare } = await import("./guest/linux/prepare.ts");
-      const { kernel, rootfs } = await prepare();
-      console.log(`kernel  ${kernel}\nroot    ${rootfs}`);
+    .action(async ({ all }: { all?: boolean }) => {
+      const { prepare, prepareAll } = await import("./guest/linux/prepare.ts");
+      const lines: Record<string, string> = {};
+      if (all) {
+        const { kernels, bzImages, rootfs } = await prepareAll();
+        Object.assign(lines, kernels, bzImages, { root: rootfs });
+      } else {
+        const { kernel, rootfs } = await prepare();
+        Object.assign(lines, { kernel, root: rootfs });
+      }
+      for (const [name, path] of Object.entries(lines)) {
+        console.log(`${name.padEnd(6)}  ${path}`);
+      }
     });
   return vireo;
 }

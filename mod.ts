@@ -64,9 +64,13 @@ export {
 } from "./devices/virtio/spec.ts";
 export { payloadPath, readPayload } from "./guest/payload/payload.ts";
 export {
+  type Compression,
+  type KernelVariant,
   prepare,
+  prepareAll,
   type Prepared,
   prepared,
+  type PreparedAll,
   type PrepareOptions,
   type ProgressOutput,
 } from "./guest/linux/prepare.ts";

@@ -6,7 +6,12 @@
 import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
 import { Kvm } from "../ffi/kvm.ts";
 import { parseEntry } from "../guest/kernel_entry.ts";
-import { prepare, type Prepared, prepared } from "../guest/linux/prepare.ts";
+import {
+  type KernelVariant,
+  prepare,
+  type Prepared,
+  prepared,
+} from "../guest/linux/prepare.ts";
 import {
   DEFAULT_BOOT_ARGS,
   type Drive,
@@ -42,6 +47,10 @@ export interface BootOptions {
   cmdline?: string;
   /** RAM: `128M`. */
   memory: string;
+  /** Take the RAM from the host's huge pages. */
+  hugepages?: boolean;
+  /** File to share the RAM through. */
+  memoryFile?: string;
   /** vCPUs: `1`. */
   cpus: string;
   /** Root disk, {@linkcode BUSYBOX} or {@linkcode NO_ROOT}. */
@@ -109,6 +118,8 @@ async function machineConfig(
     "machine-config": {
       vcpu_count: parseCount("--cpus", options.cpus),
       mem_size_mib: parseMemory(options.memory),
+      huge_pages: options.hugepages ? "2M" : undefined,
+      memory_file: options.memoryFile,
       transport: parseTransport(options.transport),
       acpi: options.acpi === undefined ? undefined : parseAcpi(options.acpi),
       poll_us: options.pollUs === undefined
@@ -127,8 +138,11 @@ async function machineConfig(
       ? BUSYBOX
       : NO_ROOT);
   const needsPrepared = options.kernel === undefined || root === BUSYBOX;
+  const variant = options.kernel === undefined
+    ? kernelVariant(options, config)
+    : "small";
   const guest = needsPrepared
-    ? await prepared() ?? await prepareFor(config)
+    ? await prepared(variant) ?? await prepareFor(config, variant)
     : undefined;
   if (options.kernel === undefined) {
     config["boot-source"].kernel_image_path = guest!.kernel;
@@ -138,14 +152,35 @@ async function machineConfig(
   return config;
 }
 
+/** The prepared kernel that has what this machine needs. */
+function kernelVariant(
+  { quiet = false }: BootOptions,
+  config: VmConfig,
+): KernelVariant {
+  const { cpus } = machineSize(config);
+  const wants: string[] = [];
+  if (cpus > 1) wants.push(`${cpus} CPUs`);
+  const { acpi, transport } = config["machine-config"] ?? {};
+  if (acpi === "on") wants.push("ACPI");
+  if (transport === "pci") wants.push("PCI");
+  if (wants.length === 0) return "small";
+  if (!quiet) {
+    console.error(`vireo: the full kernel, for ${wants.join(" and ")}`);
+  }
+  return "full";
+}
+
 /** Builds the guest, once it's sure that this host can run the machine. */
-async function prepareFor(config: VmConfig): Promise<Prepared> {
+async function prepareFor(
+  config: VmConfig,
+  variant: KernelVariant,
+): Promise<Prepared> {
   new Kvm().close();
   machineSize(config);
   for (const { path_on_host, is_read_only } of config.drives ?? []) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
   }
-  return await prepare();
+  return await prepare({ variant });
 }
 
 function rootDisk(root: string, guest?: Prepared): Drive | undefined {

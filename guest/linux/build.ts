@@ -1,17 +1,20 @@
 /**
- * Builds what the cache lacks of kernel and root image.
+ * Builds what the cache lacks of kernels and root image.
  *
  * @module
  */
 import {
+  bzImageRecipe,
   cacheFolder,
+  type Compression,
   isBuilt,
-  KERNEL,
+  KERNELS,
+  type KernelVariant,
   productPath,
   type Recipe,
   ROOTFS,
 } from "./cache.ts";
-import { buildKernel } from "./kernel.ts";
+import { KernelSource } from "./kernel.ts";
 import { CommandLog } from "./logged_command.ts";
 import {
   BUSYBOX_PACKAGE,
@@ -21,78 +24,169 @@ import {
   PACKAGES,
   SOURCE_PACKAGE,
 } from "./packages.ts";
-import type { Prepared, ProgressOutput } from "./prepare.ts";
+import type { ProgressOutput } from "./prepare.ts";
 import { Progress, standardError, type Step } from "./progress.ts";
 import { buildRootfs } from "./rootfs.ts";
 
 // Weights are seconds on a machine with two cores: only their ratios count.
 const PACKAGES_STEP: Step = { label: "installing packages", weight: 40 };
 const UNPACK_STEP: Step = { label: "unpacking Linux", weight: 12 };
-const COMPILE_STEP: Step = { label: "compiling Linux", weight: 190 };
 const ROOTFS_STEP: Step = { label: "root image", weight: 1 };
+const COMPILE_STEPS: Readonly<Record<KernelVariant, Step>> = {
+  small: { label: "compiling Linux", weight: 190 },
+  full: { label: "compiling full Linux", weight: 260 },
+};
 
-/** A product, and what there is of it. */
+function bzImageStep(compression: Compression): Step {
+  return { label: `${compression} bzImage`, weight: 20 };
+}
+
+/** What a build is to make; the root image is always part of it. */
+export interface Wanted {
+  /** Kernels as ELF files. */
+  kernels: readonly KernelVariant[];
+  /** The full kernel as bzImages. */
+  bzImages: readonly Compression[];
+}
+
+/** A product that the cache lacks. */
 interface Product {
-  recipe: Recipe;
+  path: string;
   /** The Debian package that it is made of. */
   source: string;
-  path: string;
-  needed: boolean;
+}
+
+/** What the cache lacks. */
+interface Missing {
+  kernels: Map<KernelVariant, Product>;
+  bzImages: Map<Compression, Product>;
+  rootfs?: Product;
 }
 
 /**
  * Brings the cache up to date.
  *
+ * @param wanted what has to be there afterwards
  * @param output where progress goes
  * @throws {VireoError} if packages are missing and can't be installed, or a
  *   build fails
  */
 export async function build(
+  wanted: Wanted,
   output: ProgressOutput = standardError,
-): Promise<Prepared> {
+): Promise<void> {
   const folder = cacheFolder();
   await Deno.mkdir(folder, { recursive: true });
   using _lock = await lock(folder, output);
   const installed = await installedPackages();
-  const kernel = await product(KERNEL, SOURCE_PACKAGE, folder, installed);
-  const rootfs = await product(ROOTFS, BUSYBOX_PACKAGE, folder, installed);
-  if (kernel.needed || rootfs.needed) {
-    await buildProducts(folder, kernel, rootfs, installed, output);
+  const missing = await findMissing(wanted, folder, installed);
+  const steps = stepsFor(missing);
+  if (steps.length === 0) return;
+  if (PACKAGES.some((name) => !installed.has(name))) {
+    steps.unshift(PACKAGES_STEP);
   }
-  return { kernel: kernel.path, rootfs: rootfs.path };
-}
-
-async function buildProducts(
-  folder: string,
-  kernel: Product,
-  rootfs: Product,
-  before: Installed,
-  output: ProgressOutput,
-): Promise<void> {
   using log = new CommandLog(`${folder}/prepare.log`);
-  const steps: Step[] = [];
-  if (PACKAGES.some((name) => !before.has(name))) steps.push(PACKAGES_STEP);
-  if (kernel.needed) steps.push(UNPACK_STEP, COMPILE_STEP);
-  if (rootfs.needed) steps.push(ROOTFS_STEP);
+  await using work = await WorkFolder.make(`${folder}/build`);
   const progress = new Progress(steps, output);
   using stack = new DisposableStack();
   stack.defer(() => progress.end());
-  const installed = await ensurePackages(
-    log,
-    () => progress.begin(PACKAGES_STEP.label),
-  );
-  if (kernel.needed) {
-    progress.begin(UNPACK_STEP.label);
-    await make(folder, kernel, installed, (work) =>
-      buildKernel(work, {
-        log,
-        onCompile: () => progress.begin(COMPILE_STEP.label),
-        onPart: (part) => progress.update(part),
-      }));
+  await new Build(work.path, log, progress).run(missing);
+}
+
+async function findMissing(
+  wanted: Wanted,
+  folder: string,
+  installed: Installed,
+): Promise<Missing> {
+  const missing: Missing = { kernels: new Map(), bzImages: new Map() };
+  const find = async (recipe: Recipe, source: string) => {
+    const path = await productPath(recipe, folder);
+    const version = installed.get(source);
+    const current = await isBuilt(path) &&
+      (version === undefined || version === await builtFrom(path));
+    return current ? undefined : { path, source };
+  };
+  for (const variant of wanted.kernels) {
+    const product = await find(KERNELS[variant], SOURCE_PACKAGE);
+    if (product) missing.kernels.set(variant, product);
   }
-  if (rootfs.needed) {
-    progress.begin(ROOTFS_STEP.label);
-    await make(folder, rootfs, installed, (work) => buildRootfs(work, log));
+  for (const compression of wanted.bzImages) {
+    const product = await find(bzImageRecipe(compression), SOURCE_PACKAGE);
+    if (product) missing.bzImages.set(compression, product);
+  }
+  missing.rootfs = await find(ROOTFS, BUSYBOX_PACKAGE);
+  return missing;
+}
+
+/** The variants to compile: a bzImage is made of the full one. */
+function variantsFor({ kernels, bzImages }: Missing): KernelVariant[] {
+  const variants: KernelVariant[] = kernels.has("small") ? ["small"] : [];
+  if (kernels.has("full") || bzImages.size > 0) variants.push("full");
+  return variants;
+}
+
+function stepsFor(missing: Missing): Step[] {
+  const variants = variantsFor(missing);
+  return [
+    ...(variants.length > 0 ? [UNPACK_STEP] : []),
+    ...variants.map((variant) => COMPILE_STEPS[variant]),
+    ...Array.from(missing.bzImages.keys(), bzImageStep),
+    ...(missing.rootfs ? [ROOTFS_STEP] : []),
+  ];
+}
+
+/** One run through the steps. */
+class Build {
+  readonly #work: string;
+  readonly #log: CommandLog;
+  readonly #progress: Progress;
+  #installed: Installed = new Map();
+
+  constructor(work: string, log: CommandLog, progress: Progress) {
+    this.#work = work;
+    this.#log = log;
+    this.#progress = progress;
+  }
+
+  async run(missing: Missing): Promise<void> {
+    this.#installed = await ensurePackages(
+      this.#log,
+      () => this.#progress.begin(PACKAGES_STEP.label),
+    );
+    if (variantsFor(missing).length > 0) await this.#kernels(missing);
+    if (missing.rootfs) {
+      this.#progress.begin(ROOTFS_STEP.label);
+      const image = await buildRootfs(this.#work, this.#log);
+      await this.#keep(image, missing.rootfs);
+    }
+  }
+
+  async #kernels(missing: Missing): Promise<void> {
+    const progress = this.#progress;
+    progress.begin(UNPACK_STEP.label);
+    const source = await KernelSource.unpack(this.#work, this.#log);
+    for (const variant of variantsFor(missing)) {
+      progress.begin(COMPILE_STEPS[variant].label);
+      const kernel = await source.compile(
+        variant,
+        (part) => progress.update(part),
+      );
+      const product = missing.kernels.get(variant);
+      if (product) await this.#keep(kernel, product);
+    }
+    for (const [compression, product] of missing.bzImages) {
+      progress.begin(bzImageStep(compression).label);
+      await this.#keep(await source.bzImage(compression), product);
+    }
+  }
+
+  /** What is complete moves into place. */
+  async #keep(file: string, { path, source }: Product): Promise<void> {
+    // What machines share must not change under one that uses it.
+    await Deno.chmod(file, 0o444);
+    await Deno.rename(file, path);
+    const version = this.#installed.get(source) ?? "";
+    await Deno.writeTextFile(`${path}.version`, `${version}\n`);
   }
 }
 
@@ -114,19 +208,6 @@ async function lock(
   return file;
 }
 
-async function product(
-  recipe: Recipe,
-  source: string,
-  folder: string,
-  installed: Installed,
-): Promise<Product> {
-  const path = await productPath(recipe, folder);
-  const version = installed.get(source);
-  const current = await isBuilt(path) &&
-    (version === undefined || version === await builtFrom(path));
-  return { recipe, source, path, needed: !current };
-}
-
 /**
  * The version of the Debian package that a product was made of. It stands in a
  * file of its own because the check before every boot has no time to ask dpkg
@@ -141,33 +222,27 @@ async function builtFrom(path: string): Promise<string | undefined> {
   }
 }
 
-/** Builds in a folder of its own; what is complete moves into place. */
-async function make(
-  folder: string,
-  product: Product,
-  installed: Installed,
-  buildIn: (work: string) => Promise<string>,
-): Promise<void> {
-  const work = `${folder}/build`;
-  // An interrupted build left it. The lock is ours, so nobody uses it.
-  await remove(work);
-  await Deno.mkdir(work);
-  try {
-    const file = await buildIn(work);
-    // The shared image must not change under a guest that has it mounted.
-    await Deno.chmod(file, 0o444);
-    await Deno.rename(file, product.path);
-    const version = installed.get(product.source) ?? "";
-    await Deno.writeTextFile(`${product.path}.version`, `${version}\n`);
-  } finally {
-    await remove(work);
-  }
-}
+/** A folder for the time of a build. */
+class WorkFolder implements AsyncDisposable {
+  readonly path: string;
 
-async function remove(folder: string): Promise<void> {
-  try {
-    await Deno.remove(folder, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes it, without what an interrupted build left: the lock is ours. */
+  static async make(path: string): Promise<WorkFolder> {
+    const folder = new WorkFolder(path);
+    await folder[Symbol.asyncDispose]();
+    await Deno.mkdir(path);
+    return folder;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await Deno.remove(this.path, { recursive: true });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 }

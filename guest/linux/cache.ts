@@ -15,12 +15,36 @@ export interface Recipe {
   inputs: readonly string[];
 }
 
-/** The kernel: an ELF file without symbols. */
-export const KERNEL: Recipe = {
-  name: "vmlinux",
-  suffix: "",
-  inputs: ["vireo.config", "vireo.patch", "kernel.ts"],
+/**
+ * The kernels: `small` has one CPU, virtio-mmio and little else, and boots the
+ * quickest; `full` adds several CPUs, ACPI and PCI.
+ */
+export type KernelVariant = "small" | "full";
+
+/** How the kernel inside of a bzImage is compressed. */
+export type Compression = "gzip" | "xz" | "lz4" | "zstd";
+
+/** All of them. */
+export const COMPRESSIONS: readonly Compression[] = [
+  "gzip",
+  "xz",
+  "lz4",
+  "zstd",
+];
+
+const SMALL_INPUTS = ["vireo.config", "vireo.patch", "kernel.ts"];
+const FULL_INPUTS = [...SMALL_INPUTS, "full.config"];
+
+/** The kernels as ELF files without symbols. */
+export const KERNELS: Readonly<Record<KernelVariant, Recipe>> = {
+  small: { name: "vmlinux", suffix: "", inputs: SMALL_INPUTS },
+  full: { name: "vmlinux-full", suffix: "", inputs: FULL_INPUTS },
 };
+
+/** The full variant as a bzImage. */
+export function bzImageRecipe(compression: Compression): Recipe {
+  return { name: `bzImage-${compression}`, suffix: "", inputs: FULL_INPUTS };
+}
 
 /** The root file system: an ext4 image. */
 export const ROOTFS: Recipe = {

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import {
+  bzImageRecipe,
   cacheFolder,
+  COMPRESSIONS,
   inputsKey,
   isBuilt,
-  KERNEL,
+  KERNELS,
   productPath,
+  ROOTFS,
 } from "./cache.ts";
-import { ROOTFS } from "./cache.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const environment = (values: Record<string, string>) => (name: string) =>
@@ -41,14 +43,25 @@ Deno.test("cache: the key changes with any content and any name", async () => {
   }
 });
 
-Deno.test("cache: both products have all of their inputs", async () => {
+Deno.test("cache: every product has all of its inputs and a path of its own", async () => {
+  const key = "[0-9a-f]{16}";
   assert.match(
-    await productPath(KERNEL, "/c"),
-    /^\/c\/vmlinux-[0-9a-f]{16}$/,
+    await productPath(KERNELS.small, "/c"),
+    new RegExp(`^/c/vmlinux-${key}$`),
   );
   assert.match(
+    await productPath(KERNELS.full, "/c"),
+    new RegExp(`^/c/vmlinux-full-${key}$`),
+  );
+  for (const compression of COMPRESSIONS) {
+    assert.match(
+      await productPath(bzImageRecipe(compression), "/c"),
+      new RegExp(`^/c/bzImage-${compression}-${key}$`),
+    );
+  }
+  assert.match(
     await productPath(ROOTFS, "/c"),
-    /^\/c\/rootfs-[0-9a-f]{16}\.ext4$/,
+    new RegExp(`^/c/rootfs-${key}.ext4$`),
   );
 });
 

@@ -22,9 +22,11 @@ export const PACKAGES: readonly string[] = [
   "gcc",
   "libc6-dev",
   "libelf-dev",
+  "lz4",
   "make",
   "patch",
   "xz-utils",
+  "zstd",
 ];
 
 /** Installed packages: name to version. */

@@ -1,10 +1,21 @@
 /**
- * The guest's kernel and root image: built once from Debian packages, then kept
+ * The guest's kernels and root image: built once from Debian packages, then kept
  * under `~/.cache/vireo`.
  *
  * @module
  */
-import { isBuilt, KERNEL, productPath, ROOTFS } from "./cache.ts";
+import {
+  bzImageRecipe,
+  type Compression,
+  COMPRESSIONS,
+  isBuilt,
+  KERNELS,
+  type KernelVariant,
+  productPath,
+  ROOTFS,
+} from "./cache.ts";
+
+export type { Compression, KernelVariant } from "./cache.ts";
 
 /** Paths of what a Linux guest boots from. */
 export interface Prepared {
@@ -14,8 +25,20 @@ export interface Prepared {
   rootfs: string;
 }
 
+/** Paths of everything that can be prepared. */
+export interface PreparedAll {
+  /** The kernels as ELF files. */
+  kernels: Record<KernelVariant, string>;
+  /** The full kernel as bzImages, by the compression inside. */
+  bzImages: Record<Compression, string>;
+  /** The root file system. */
+  rootfs: string;
+}
+
 /** Options of {@linkcode prepare}. */
 export interface PrepareOptions {
+  /** Which kernel; default `small`. */
+  variant?: KernelVariant;
   /** Where progress goes; default: standard error. */
   output?: ProgressOutput;
 }
@@ -31,10 +54,14 @@ export interface ProgressOutput {
 /**
  * The paths if both are built and belong to these sources. Takes a few
  * milliseconds.
+ *
+ * @param variant which kernel
  */
-export async function prepared(): Promise<Prepared | undefined> {
+export async function prepared(
+  variant: KernelVariant = "small",
+): Promise<Prepared | undefined> {
   const [kernel, rootfs] = await Promise.all([
-    productPath(KERNEL),
+    productPath(KERNELS[variant]),
     productPath(ROOTFS),
   ]);
   const both = await Promise.all([isBuilt(kernel), isBuilt(rootfs)]);
@@ -55,7 +82,41 @@ export async function prepared(): Promise<Prepared | undefined> {
  * ```
  */
 export async function prepare(options?: PrepareOptions): Promise<Prepared> {
+  const variant = options?.variant ?? "small";
   // Nobody who has both needs the code that builds them.
   const { build } = await import("./build.ts");
-  return await build(options?.output);
+  await build({ kernels: [variant], bzImages: [] }, options?.output);
+  return {
+    kernel: await productPath(KERNELS[variant]),
+    rootfs: await productPath(ROOTFS),
+  };
+}
+
+/**
+ * Builds everything that is missing: both kernels, the bzImages of the full one
+ * and the root image. About twelve minutes the first time.
+ *
+ * @param output where progress goes; default: standard error
+ * @throws {VireoError} as {@linkcode prepare} does
+ */
+export async function prepareAll(
+  output?: ProgressOutput,
+): Promise<PreparedAll> {
+  const { build } = await import("./build.ts");
+  await build({ kernels: ["small", "full"], bzImages: COMPRESSIONS }, output);
+  const bzImage = (compression: Compression) =>
+    productPath(bzImageRecipe(compression));
+  return {
+    kernels: {
+      small: await productPath(KERNELS.small),
+      full: await productPath(KERNELS.full),
+    },
+    bzImages: {
+      gzip: await bzImage("gzip"),
+      xz: await bzImage("xz"),
+      lz4: await bzImage("lz4"),
+      zstd: await bzImage("zstd"),
+    },
+    rootfs: await productPath(ROOTFS),
+  };
 }
