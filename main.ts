@@ -24,6 +24,9 @@ With --exec, standard output is the output of the commands, and the exit status
 is theirs; the kernel's log goes to standard error:
   vireo boot --quiet --exec 'cat /proc/meminfo'
 
+On a host whose KVM emulates kernel code (see "vireo probe"), a KERNEL gets
+words on its command line that help there, and a line on standard error says so.
+
 Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
 opened for writing; ",direct" bypasses the host's page cache.
 

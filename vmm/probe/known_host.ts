@@ -4,9 +4,7 @@
  *
  * @module
  */
-import { Kvm } from "../../ffi/kvm.ts";
 import { cacheFolder } from "../../guest/linux/cache.ts";
-import { emulatesKernel, INSTRUCTIONS, tryInstructions } from "./guest.ts";
 
 /** What of a host matters to a kernel. */
 export interface KnownHost {
@@ -26,7 +24,8 @@ const TELLING = ["CLAC", "POPCNT", "XSAVE", "CMPXCHG16B"];
 const VERSION = 2;
 
 /**
- * What this host is like: some tens of milliseconds the first time, then under one.
+ * What this host is like: some tens of milliseconds the first time, then less
+ * than one.
  *
  * @param folder where to remember it
  * @throws {VireoError} when there is no KVM
@@ -36,30 +35,33 @@ export async function knownHost(
 ): Promise<KnownHost> {
   const path = `${folder}/host.json`;
   const key = await hostKey();
-  if (key === undefined) return measureHost(); // says what is missing
+  if (key === undefined) return await measureHost(); // says what is missing
   try {
     const known = JSON.parse(await Deno.readTextFile(path));
     if (known.key === key) return known.host;
   } catch {
     // Not there yet, or not whole: then it's made.
   }
-  const host = measureHost();
+  const host = await measureHost();
   try {
     await Deno.mkdir(folder, { recursive: true });
-    const scratch = await Deno.makeTempFile({ dir: folder });
-    await Deno.writeTextFile(scratch, JSON.stringify({ key, host }));
-    await Deno.rename(scratch, path);
+    await Deno.writeTextFile(path, JSON.stringify({ key, host }));
   } catch {
     // A read-only home: then it's measured each time.
   }
   return host;
 }
 
-function measureHost(): KnownHost {
+async function measureHost(): Promise<KnownHost> {
+  // Once per boot of the host: no other needs the code.
+  const [{ Kvm }, guest] = await Promise.all([
+    import("../../ffi/kvm.ts"),
+    import("./guest.ts"),
+  ]);
   using kvm = new Kvm();
-  if (!emulatesKernel(kvm)) return { emulatesKernel: false, refused: [] };
-  const asked = INSTRUCTIONS.filter(({ name }) => TELLING.includes(name));
-  const refused = tryInstructions(kvm, asked)
+  if (!guest.emulatesKernel(kvm)) return { emulatesKernel: false, refused: [] };
+  const asked = guest.INSTRUCTIONS.filter(({ name }) => TELLING.includes(name));
+  const refused = guest.tryInstructions(kvm, asked)
     .filter(({ outcome }) => outcome.startsWith("refused"))
     .map(({ name }) => name);
   return { emulatesKernel: true, refused };
