@@ -147,6 +147,37 @@ Deno.test("probe: without KVM it says why, and the rest is still there", () => {
   assert.match(advice[0]!, /^Vireo can't run here: open \/dev\/none: ENOENT/);
 });
 
+Deno.test({
+  name: "probe: a user without the right to KVM is told which group has it" +
+    (Deno.uid() === 0 ? "" : " [needs root, to become someone else]"),
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    try {
+      Deno.writeFileSync(`${dir}/kvm`, new Uint8Array(), { mode: 0o600 });
+      Deno.chmodSync(dir, 0o777);
+      const probe = new URL("./probe.ts", import.meta.url);
+      const { stdout, stderr } = await new Deno.Command("setpriv", {
+        args: [
+          ...["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
+          ...["--clear-groups", "--", Deno.execPath(), "eval"],
+          `const { probeHost } = await import("${probe}");` +
+          `console.log(JSON.stringify(probeHost("${dir}/kvm")))`,
+        ],
+        env: { NO_COLOR: "1", DENO_DIR: `${dir}/deno`, HOME: dir },
+      }).output();
+      const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+      const report: ProbeReport = JSON.parse(text(stdout) || text(stderr));
+      assert.equal(report.runs, false);
+      assert.match(report.advice[0]!, /EACCES.*join its group \(sudo usermod/);
+      const { tap } = report.resources;
+      assert.ok(failed(tap) || !tap.admin);
+    } finally {
+      Deno.removeSync(dir, { recursive: true });
+    }
+  },
+});
+
 Deno.test("probe: this host" + KVM_MISSING, { ignore }, () => {
   const { runs, kvm, guest, host, advice } = probeHost();
   assert.ok(!failed(kvm) && !failed(guest));
