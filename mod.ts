@@ -80,6 +80,7 @@ export type {
   ExitReport,
   Failed,
   GuestReport,
+  HostNames,
   InstructionReport,
   KvmReport,
   Need,

@@ -16,7 +16,12 @@ export type Findings = Omit<ProbeReport, "advice">;
 /** The advice for these findings, most important first. */
 export function adviceFor(findings: Findings): string[] {
   const { kvm, guest, runs } = findings;
-  if (failed(kvm)) return [`Vireo can't run here: ${kvm.error}.`];
+  if (failed(kvm)) {
+    return [
+      `Vireo can't run here: ${kvm.error}.`,
+      ...extensionAdvice(findings),
+    ];
+  }
   const advice: string[] = [];
   const missing = kvm.capabilities.filter(({ need, value }) =>
     need === "needed" && value === 0
@@ -29,8 +34,23 @@ export function adviceFor(findings: Findings): string[] {
     advice.push(`Vireo can't run here: ${guest.error}.`);
   } else if (runs) {
     advice.push(...guestAdvice(guest));
+    if (guest.speed.emulatesKernel) advice.push(...extensionAdvice(findings));
   }
   return [...advice, ...resourceAdvice(findings)];
+}
+
+/** Where KVM has no extension of the CPU to use: what may be done. */
+function extensionAdvice({ host }: Findings): string[] {
+  const { extension } = host;
+  if (extension === "none") {
+    return [
+      "The CPU lists neither VT-x nor AMD-V: look for it in the firmware, or, " +
+      "in a virtual machine, for nested virtualization on its host.",
+    ];
+  }
+  const module = extension === "VT-x" ? "kvm_intel" : "kvm_amd";
+  if (host.modules.includes(module)) return [];
+  return [`The CPU has ${extension}. To use it: sudo modprobe ${module}.`];
 }
 
 function guestAdvice(

@@ -61,7 +61,7 @@ export interface Instruction {
   readonly vector?: number;
 }
 
-/** Instructions of kernels, with RDI at aligned zeros, EAX = 1, ECX = 0. */
+/** Instructions of kernels, with RDI at aligned memory, EAX = 1, ECX = 0. */
 export const INSTRUCTIONS: readonly Instruction[] = [
   { name: "INT3", code: [0xcc], vector: 3 },
   { name: "FWAIT", code: [0x9b] },
@@ -121,7 +121,7 @@ function outcome(end: TinyEnd, expected: number | undefined): string {
 
 /** Whether guest kernel code is emulated, in a few milliseconds. */
 export function emulatesKernel(kvm: Kvm): boolean {
-  const TURNS = 2000;
+  const TURNS = 8000;
   const TRIES = 3;
   const INSTRUCTIONS_PER_MS = 20_000;
   using guest = new TinyGuest(kvm);

@@ -7,6 +7,7 @@ import { probeHost } from "./probe.ts";
 import {
   failed,
   type GuestReport,
+  type HostNames,
   type KvmReport,
   type ProbeReport,
   type ResourceReport,
@@ -44,6 +45,12 @@ const EMULATING: GuestReport = {
     { name: "CLAC", outcome: "refused" },
   ],
 };
+const HOST: HostNames = {
+  cpu: "A CPU",
+  kernel: "6.1",
+  extension: "VT-x",
+  modules: ["kvm_intel"],
+};
 const RESOURCES: ResourceReport = {
   ioUring: { cooperative: true, features: 1 },
   tap: { admin: true },
@@ -56,7 +63,7 @@ const RESOURCES: ResourceReport = {
 function findings(parts: Partial<Findings>): Findings {
   return {
     runs: true,
-    host: { cpu: "A CPU", kernel: "6.1" },
+    host: HOST,
     kvm: KVM,
     guest: GUEST,
     resources: RESOURCES,
@@ -78,6 +85,23 @@ Deno.test("probe: emulation is told with its measure", () => {
   assert.match(first!, /3000 times slower.*about 10 s .*prepared kernel/);
   assert.match(second!, /can't make system calls/);
   assert.equal(third, "A kernel that uses CLAC ends with an error here.");
+});
+
+Deno.test("probe: what to do about a missing extension of the CPU", () => {
+  const none = { error: "ENOENT" };
+  const last = (parts: Partial<HostNames>, findings: Partial<Findings>) =>
+    advice({ host: { ...HOST, ...parts }, ...findings }).at(-1)!;
+  const modules: string[] = [];
+  for (const parts of [{ kvm: none }, { guest: EMULATING }]) {
+    assert.match(last({ extension: "none", modules }, parts), /the firmware/);
+    assert.match(last({ modules }, parts), /sudo modprobe kvm_intel\.$/);
+    const amd: Partial<HostNames> = {
+      extension: "AMD-V",
+      modules: ["kvm_intel"],
+    };
+    assert.match(last(amd, parts), /has AMD-V.* modprobe kvm_amd\.$/);
+    assert.doesNotMatch(last({}, parts), /modprobe|firmware/);
+  }
 });
 
 Deno.test("probe: what keeps Vireo from running comes first", () => {

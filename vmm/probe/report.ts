@@ -101,12 +101,24 @@ export interface ResourceReport {
   memory: number;
 }
 
+/** What a host says of itself. */
+export interface HostNames {
+  /** The CPU's name. */
+  cpu: string;
+  /** The kernel's release. */
+  kernel: string;
+  /** What `/proc/cpuinfo` lists. */
+  extension: "VT-x" | "AMD-V" | "none";
+  /** KVM's modules that are loaded, such as `kvm_intel`. */
+  modules: string[];
+}
+
 /** All of it. */
 export interface ProbeReport {
   /** Whether machines can run here. */
   runs: boolean;
-  /** The CPU as it names itself, and the kernel's release. */
-  host: { cpu: string; kernel: string };
+  /** The host's own words; nothing is concluded from them but advice. */
+  host: HostNames;
   /** `/dev/kvm`. */
   kvm: Failed | KvmReport;
   /** Guest code. */

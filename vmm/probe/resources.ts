@@ -7,7 +7,7 @@ import { SystemError, VireoError } from "../../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../../ffi/file.ts";
 import { IoUring } from "../../ffi/io_uring.ts";
 import { Map, Mapping } from "../../ffi/mmap.ts";
-import type { Failed, ResourceReport } from "./report.ts";
+import type { Failed, HostNames, ResourceReport } from "./report.ts";
 
 const CAP_NET_ADMIN = 12n;
 
@@ -78,11 +78,21 @@ function transparentHugePages(): string {
   return /\[(\w+)\]/.exec(text)?.[1] ?? "not in this kernel";
 }
 
-/** The CPU as it names itself, and the kernel's release. */
-export function hostNames(): { cpu: string; kernel: string } {
+/** The CPU and the kernel in their own words. */
+export function hostNames(): HostNames {
+  const cpuinfo = fields("/proc/cpuinfo");
+  const flags = (cpuinfo.get("flags") ?? "").split(" ");
   return {
-    cpu: fields("/proc/cpuinfo").get("model name") ?? "unknown",
+    cpu: cpuinfo.get("model name") ?? "unknown",
     kernel: Deno.osRelease(),
+    extension: flags.includes("vmx")
+      ? "VT-x"
+      : flags.includes("svm")
+      ? "AMD-V"
+      : "none",
+    modules: read("/proc/modules").split("\n")
+      .map((line) => line.split(" ")[0]!)
+      .filter((name) => name.startsWith("kvm_")),
   };
 }
 
