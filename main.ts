@@ -60,6 +60,12 @@ Boots Vireo's own small guest, whose drivers write, flush, read and verify a
 scratch disk and, when this may make a network namespace with a TAP, ping the
 host. No kernel is needed.`;
 
+const INSPECT_HELP = `
+Tells formats by content: vmlinux (ELF), bzImage, and either compressed with
+gzip, xz, lz4, zstd, lzma, bzip2 or lzo. What drivers are in a kernel is known
+when it has its configuration inside (CONFIG_IKCONFIG), or in a file beside it
+like /boot/config-VERSION. Needs no /dev/kvm.`;
+
 const PREPARE_HELP = `
 Builds the guest kernel from Debian's linux-source-6.1 and a busybox root image,
 and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs when
@@ -155,6 +161,19 @@ function program(): Command {
     .action(async () => {
       const { demo } = await import("./examples/demo.ts");
       Deno.exitCode = await demo();
+    });
+  vireo.command("inspect")
+    .description("Say what a kernel is, and whether it boots.")
+    .argument("<kernel>", "vmlinux, bzImage, or one of them compressed")
+    .option("--json", "as JSON")
+    .addHelpText("after", INSPECT_HELP)
+    .action(async (kernel: string, { json }: { json?: true }) => {
+      const { inspectKernel } = await import("./guest/inspect.ts");
+      const { formatReport } = await import("./guest/inspect_text.ts");
+      const report = await inspectKernel(kernel);
+      console.log(
+        json ? JSON.stringify(report, null, 2) : formatReport(report),
+      );
     });
   vireo.command("prepare")
     .description("Build the guest kernel and root image.")

@@ -88,8 +88,17 @@ export class BootSource {
 
   /** The first bytes of the file: `length`, or all that it has. */
   head(length: number): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(Math.min(this.size, length));
-    this.read(0, bytes);
+    return this.slice(0, Math.min(this.size, length));
+  }
+
+  /**
+   * A copy of `length` bytes from `offset` on, in a buffer of its own.
+   *
+   * @throws {KernelError} as {@linkcode read} does
+   */
+  slice(offset: number, length: number): Uint8Array<ArrayBuffer> {
+    const bytes = new Uint8Array(length);
+    this.read(offset, bytes);
     return bytes;
   }
 

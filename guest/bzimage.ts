@@ -188,8 +188,7 @@ export function versionText(image: BzImage, source: BootSource): string {
   const { versionOffset } = image;
   if (versionOffset === 0 || versionOffset >= source.size) return "";
   const size = Math.min(VERSION_TEXT_MAX, source.size - versionOffset);
-  const bytes = new Uint8Array(size);
-  source.read(versionOffset, bytes);
+  const bytes = source.slice(versionOffset, size);
   const end = bytes.indexOf(0);
   const text = new TextDecoder("latin1").decode(bytes.subarray(0, end));
   return end < 0 || /[^ -~]/.test(text) ? "" : text.trim();

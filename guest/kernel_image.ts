@@ -12,7 +12,7 @@ import {
   SETUP_HEADER_END,
   Xlf,
 } from "./bzimage.ts";
-import { compressionOf } from "./compression.ts";
+import { type Compression, compressionOf } from "./compression.ts";
 import { ELF_HEADER_MAX, type ElfKernel, isElf, parseElf } from "./elf.ts";
 import { findPvhEntry } from "./elf_loader.ts";
 import type { KernelEntry } from "./kernel_entry.ts";
@@ -30,6 +30,8 @@ export interface KernelImage extends Disposable {
   readonly entry: KernelEntry;
   /** The bytes to load: the file, or what was unpacked from it. */
   readonly source: BootSource;
+  /** What was unpacked to get there, outermost first. */
+  readonly unpacked: readonly Compression[];
   /** The file is or was a bzImage. */
   readonly bzImage?: BzImage;
   /** The ELF file in `source`; with the entry `bzimage` there is none. */
@@ -64,13 +66,14 @@ export async function openKernel(
 ): Promise<KernelImage> {
   using stack = new DisposableStack();
   let source = stack.use(new BootSource(file, "kernel"));
+  const unpacked: Compression[] = [];
   for (let layer = 0; layer < LAYERS_MAX; layer++) {
     const head = source.head(ELF_HEADER_MAX);
     const view = new DataView(head.buffer);
     const image = isElf(view)
-      ? openElf(source, options)
+      ? openElf(source, unpacked, options)
       : isBzImage(view)
-      ? await openBzImage(source, options)
+      ? await openBzImage(source, unpacked, options)
       : undefined;
     if (image !== undefined) {
       // An unpacked image needs no file any more; closing is its own matter.
@@ -82,6 +85,7 @@ export async function openKernel(
     const packed = { compression, offset: 0, size: source.size };
     const bytes = await unpack(source, packed, options);
     source = new BootSource(bytes, "kernel", source.label);
+    unpacked.push(compression);
   }
   throw new KernelError(source.label, `is no kernel: ${EXPECTED}`);
 }
@@ -93,6 +97,7 @@ type Opened = Omit<KernelImage, typeof Symbol.dispose>;
 
 function openElf(
   source: BootSource,
+  unpacked: readonly Compression[],
   { entry }: Pick<OpenKernelOptions, "entry">,
   bzImage?: BzImage,
 ): Opened {
@@ -100,7 +105,7 @@ function openElf(
   const head = source.head(ELF_HEADER_MAX);
   const elf = parseElf(head, source.size, source.label);
   const pvhEntry = findPvhEntry(elf, source);
-  const opened = { source, bzImage, elf, pvhEntry };
+  const opened = { source, unpacked, bzImage, elf, pvhEntry };
   if (entry === "bzimage") {
     throw refuse("is an ELF file, no bzImage: it has no decompressor to enter");
   }
@@ -121,13 +126,14 @@ function openElf(
 
 async function openBzImage(
   source: BootSource,
+  unpacked: readonly Compression[],
   options: OpenKernelOptions,
 ): Promise<Opened> {
   const refuse = (reason: string) => new KernelError(source.label, reason);
   const head = source.head(SETUP_HEADER_END);
   const bzImage = parseBzImage(head, source.size, source.label);
   const enters64 = (bzImage.xloadflags & Xlf.KERNEL_64) !== 0;
-  const own: Opened = { entry: "bzimage", source, bzImage };
+  const own: Opened = { entry: "bzimage", source, unpacked, bzImage };
   // xloadflags came with 2.12; before, only the payload tells.
   if (!enters64 && bzImage.protocol >= 0x020c) {
     throw refuse("is a 32-bit kernel (no XLF_KERNEL_64; Vireo boots 64-bit)");
@@ -142,11 +148,11 @@ async function openBzImage(
     throw refuse("has no payload that could be unpacked on the host");
   }
   try {
-    const bytes = packed instanceof Uint8Array
-      ? packed
-      : await unpack(source, packed, options);
-    const unpacked = new BootSource(bytes, "kernel", source.label);
-    return openElf(unpacked, options, bzImage);
+    const bare = packed instanceof Uint8Array;
+    const bytes = bare ? packed : await unpack(source, packed, options);
+    const inner = new BootSource(bytes, "kernel", source.label);
+    const layers = bare ? unpacked : [...unpacked, packed.compression];
+    return openElf(inner, layers, options, bzImage);
   } catch (error) {
     const mayFallBack = error instanceof DecoderMissing && enters64 &&
       options.entry === undefined;
@@ -163,17 +169,13 @@ function payloadOf(
   limit: number,
 ): Packed | Uint8Array<ArrayBuffer> | undefined {
   if (size <= SIZE_BYTES || size > limit) return undefined;
-  const begin = new Uint8Array(Math.min(size, 16));
-  source.read(offset, begin);
+  const begin = source.slice(offset, Math.min(size, 16));
   if (isElf(new DataView(begin.buffer))) {
-    const bytes = new Uint8Array(size);
-    source.read(offset, bytes);
-    return bytes;
+    return source.slice(offset, size);
   }
   const compression = compressionOf(begin);
   if (compression === undefined) return undefined;
-  const end = new Uint8Array(SIZE_BYTES);
-  source.read(offset + size - SIZE_BYTES, end);
+  const end = source.slice(offset + size - SIZE_BYTES, SIZE_BYTES);
   const unpackedSize = new DataView(end.buffer).getUint32(0, true);
   // gzip ends with the size itself; Linux's build appends it to the others.
   const ownSize = compression === "gzip" ? size : size - SIZE_BYTES;

@@ -127,3 +127,40 @@ export function buildNote(
   note.set(descriptor, 12 + padded(text.length));
   return note;
 }
+
+/** The same file with headers of 32 bits, for i386. */
+export function buildElf32(
+  { segments = [] }: Pick<TestElf, "segments">,
+): Uint8Array<ArrayBuffer> {
+  const headers = 52 + segments.length * 32;
+  const bytes = segments.map((segment) => segment.bytes ?? new Uint8Array());
+  const file = new Uint8Array(
+    bytes.reduce((sum, { length }) => sum + length, headers),
+  );
+  const view = new DataView(file.buffer);
+  const u16 = (at: number, value: number) => view.setUint16(at, value, true);
+  const u32 = (at: number, value: bigint | number) =>
+    view.setUint32(at, Number(value), true);
+  file.set([0x7f, 0x45, 0x4c, 0x46, 1, 1, 1]);
+  u16(16, 2);
+  u16(18, 3);
+  u32(24, segments[0]?.address ?? 0);
+  u32(28, 52);
+  u16(42, 32);
+  u16(44, segments.length);
+  let at = headers;
+  segments.forEach(({ type, address = 0n, memorySize }, index) => {
+    const phdr = 52 + index * 32;
+    const { length } = bytes[index]!;
+    u32(phdr, type ?? TestSegmentType.LOAD);
+    u32(phdr + 4, at);
+    u32(phdr + 8, address);
+    u32(phdr + 12, address);
+    u32(phdr + 16, length);
+    u32(phdr + 20, memorySize ?? length);
+    u32(phdr + 28, 4);
+    file.set(bytes[index]!, at);
+    at += length;
+  });
+  return file;
+}

@@ -31,7 +31,6 @@ export function buildBzImage(image: TestBzImage = {}): Uint8Array<ArrayBuffer> {
   const codeSize = Math.ceil((TEST_PAYLOAD_OFFSET + payload.length) / 4096) *
     4096;
   const file = new Uint8Array(TEST_CODE_OFFSET + codeSize);
-  const view = new DataView(file.buffer);
   file.set(new TextEncoder().encode("MZ"));
   const fields: TestBzImage["fields"] = {
     0x1f1: [1, BigInt(SETUP_SECTS)],
@@ -58,7 +57,7 @@ export function buildBzImage(image: TestBzImage = {}): Uint8Array<ArrayBuffer> {
     file.set(bytes, Number(offset));
   }
   file.set(new TextEncoder().encode(TEST_VERSION + "\0"), 512 + 0x100);
-  file.set(code, view.getUint8(0x1f1) * 512 + 512 + 0x200);
+  file.set(code, TEST_CODE_OFFSET + 0x200);
   file.set(payload, TEST_CODE_OFFSET + TEST_PAYLOAD_OFFSET);
   return file;
 }

@@ -66,10 +66,13 @@ const PROGRAMS: Partial<Record<Compression, Program>> = {
   lzo: { command: ["lzop", "-dc"], package: "lzop" },
 };
 
+/** Bytes of an LZ4 block's size. */
+const WORD = 4;
+
 /** No kernel is larger, whatever memory the guest has. */
 const LARGEST = 1024 * MiB;
-/** Room to begin with, where the file doesn't say how much it takes. */
-const FIRST_GUESS = 32 * MiB;
+/** What kernels grow to, about, where the file doesn't say. */
+const FIRST_GUESS = 4;
 
 /**
  * Unpacks `packed`, a part of `source`.
@@ -85,7 +88,7 @@ export async function unpack(
   const { compression, unpackedSize } = packed;
   const limit = Math.min(options.limit, LARGEST);
   if ((unpackedSize ?? 0) > limit) throw tooLarge(source, limit);
-  const size = unpackedSize ?? Math.min(limit, FIRST_GUESS);
+  const size = unpackedSize ?? Math.min(limit, FIRST_GUESS * packed.size);
   let buffer = new ArrayBuffer(size);
   let length = 0;
   for await (const chunk of decode(source, packed, limit, options)) {
@@ -192,8 +195,7 @@ async function* unzstd(
   limit: number,
 ): Chunks {
   if (size > limit) throw new Error("it is larger than the guest's memory");
-  const bytes = new Uint8Array(size);
-  source.read(offset, bytes);
+  const bytes = source.slice(offset, size);
   yield zstdDecompressSync(bytes, { maxOutputLength: limit });
 }
 
@@ -203,20 +205,19 @@ async function* unlz4(
   onRead: Progress,
 ): Chunks {
   const end = offset + size;
-  const word = new Uint8Array(4);
-  const target = new Uint8Array(LZ4_BLOCK_MAX);
+  // A byte of LZ4 stands for 255 at most.
+  const target = new Uint8Array(Math.min(LZ4_BLOCK_MAX, size * 255));
   for (let at = offset; at < end;) {
     onRead(at - offset);
-    if (at + word.length > end) throw new Lz4Error("ends inside of a size");
-    source.read(at, word);
-    at += word.length;
+    if (at + WORD > end) throw new Lz4Error("ends inside of a size");
+    const word = source.slice(at, WORD);
+    at += WORD;
     const length = new DataView(word.buffer).getUint32(0, true);
     if (length === LZ4_MAGIC) continue;
     if (length > LZ4_COMPRESSED_MAX || at + length > end) {
       throw new Lz4Error(`has a block of ${length} bytes`);
     }
-    const block = new Uint8Array(length);
-    source.read(at, block);
+    const block = source.slice(at, length);
     at += length;
     yield target.subarray(0, unpackLz4Block(block, target));
   }
