@@ -12,8 +12,10 @@ import { BUSYBOX, NO_ROOT } from "./vmm/options.ts";
 
 const BOOT_HELP = `
 Without KERNEL, boots the prepared kernel (built on first use) with a busybox
-root image on /dev/vda. With KERNEL, a 64-bit ELF vmlinux, there is no root
-disk unless --root says so; "--root ${BUSYBOX}" is the prepared image.
+root image on /dev/vda. KERNEL is a vmlinux (64-bit ELF), a bzImage, a kernel
+with a PVH entry, or one of these compressed: "vireo inspect KERNEL" says what
+it is. With KERNEL, there is no root disk unless --root says so; "--root
+${BUSYBOX}" is the prepared image.
 
 The serial console is standard input and output. On a terminal, Ctrl-A x ends
 the machine. Input from a pipe is typed into the guest's shell, and the guest
@@ -40,6 +42,9 @@ its command line. --acpi on and --acpi off choose for it.
 With --vsock, host programs reach port 52 of the guest by writing "CONNECT 52"
 and a newline to the Unix socket PATH; the guest's programs reach port 52 of the
 host (CID 2) if somebody listens on the Unix socket PATH_52.
+
+A bzImage is unpacked on the host. --entry bzimage lets the guest do it, and
+--entry pvh enters a kernel as its PVH note says.
 
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
@@ -88,7 +93,10 @@ function program(): Command {
     });
   vireo.command("boot")
     .description("Boot a Linux kernel.")
-    .argument("[kernel]", "64-bit ELF vmlinux; default: the prepared kernel")
+    .argument(
+      "[kernel]",
+      "vmlinux, bzImage or PVH kernel; default: the prepared one",
+    )
     .option("--entry <where>", "vmlinux, pvh or bzimage; default: what suits")
     .option("--initrd <file>", "initial RAM disk")
     .option("--cmdline <words>", "more words for the kernel command line")

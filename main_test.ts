@@ -1,7 +1,13 @@
 /** The command line: what users get wrong, and what they get for it. */
 import assert from "node:assert/strict";
 import { payloadPath } from "./guest/payload/payload.ts";
-import { buildElf, canOpenKvm, KVM_MISSING } from "./guest/testing.ts";
+import {
+  buildElf,
+  buildElf32,
+  canOpenKvm,
+  KVM_MISSING,
+} from "./guest/testing.ts";
+import { buildBzImage } from "./guest/testing_bzimage.ts";
 import { canMakeNetworks, command, TestNetwork } from "./vmm/testing.ts";
 
 const MAIN = new URL("./main.ts", import.meta.url).pathname;
@@ -55,18 +61,35 @@ Deno.test({
         return `${dir}/${name}`;
       };
       const elf = buildElf();
+      const code = { address: 0x100_0000n, bytes: new Uint8Array(16) };
       await refuses(/kernel ".*": is a directory/, "boot", dir);
       const empty = file("empty", new Uint8Array());
       await refuses(/is empty/, "boot", empty);
       const noise = file("noise", new Uint8Array(5000).fill(7));
-      await refuses(/is no kernel/, "boot", noise);
+      await refuses(/is no kernel: Vireo boots vmlinux/, "boot", noise);
       const short = file("short", elf.slice(0, elf.length - 8));
       await refuses(/is truncated/, "boot", short);
-      const narrow = file("narrow", buildElf({ class: 1 }));
-      await refuses(/for another machine/, "boot", narrow);
+      const narrow = file("narrow", buildElf32({ segments: [code] }));
+      await refuses(/is a 32-bit kernel/, "boot", narrow);
+      const realMode = buildBzImage({ fields: { 0x206: [2, 0x203n] } });
+      const memdisk = file("memdisk", realMode);
+      await refuses(/boot protocol 2.03, .*real-mode/, "boot", memdisk);
+      await refuses(/not one of vmlinux,/, "boot", PAYLOAD, "--entry", "efi");
+      await refuses(/no bzImage/, "boot", PAYLOAD, "--entry", "bzimage");
       await refuses(/ENOENT/, "boot", `${dir}/missing`);
       await refuses(/open initrd/, "boot", PAYLOAD, "--initrd", `${dir}/none`);
     }),
+});
+
+Deno.test("vireo inspect: text for people, JSON for programs, one line for errors", async () => {
+  const text = await vireo("inspect", PAYLOAD);
+  assert.equal(text.code, 0, text.stderr);
+  assert.match(text.stdout, /^format +vmlinux, \d+ bytes$/m);
+  assert.match(text.stdout, /^boots +at its 64-bit entry \(vmlinux\)$/m);
+  const json = await vireo("inspect", "--json", PAYLOAD);
+  assert.equal(JSON.parse(json.stdout).entry, "vmlinux");
+  await refuses(/is no kernel/, "inspect", MAIN);
+  await refuses(/ENOENT/, "inspect", "/nowhere/vmlinuz");
 });
 
 Deno.test({

@@ -203,7 +203,10 @@ function identify(view: DataView, fileSize: number, refuse: Refuse): Format {
   if (data !== ELFDATA2LSB) throw refuse("is not a little-endian ELF");
   const machine = view.getUint16(Ident.E_MACHINE, true);
   if (machine !== format.machine) {
-    throw refuse(`is for another machine (ELF machine ${machine}, not x86-64)`);
+    throw refuse(
+      `is for another machine (${format.bits}-bit ELF machine ${machine}, ` +
+        `not ${format.machine}, x86)`,
+    );
   }
   const type = view.getUint16(Ident.E_TYPE, true);
   if (type !== ET_EXEC && type !== ET_DYN) {
