@@ -17,6 +17,10 @@ with a PVH entry, or one of these compressed: "vireo inspect KERNEL" says what
 it is. With KERNEL, there is no root disk unless --root says so; "--root
 ${BUSYBOX}" is the prepared image.
 
+With --distro debian, boots Debian's linux-image-cloud-amd64, fetched by apt-get
+without installing it, with an initial RAM disk that loads its virtio modules:
+a busybox shell, or with --root the system on that disk.
+
 The serial console is standard input and output. On a terminal, Ctrl-A x ends
 the machine. Input from a pipe is typed into the guest's shell, and the guest
 powers off after its end:
@@ -98,6 +102,7 @@ function program(): Command {
       "vmlinux, bzImage or PVH kernel; default: the prepared one",
     )
     .option("--entry <where>", "vmlinux, pvh or bzimage; default: what suits")
+    .option("--distro <name>", 'the kernel of a distribution: "debian"')
     .option("--initrd <file>", "initial RAM disk")
     .option("--cmdline <words>", "more words for the kernel command line")
     .option("--memory <size>", "RAM, such as 64M or 2G, to 64G", "128M")

@@ -18,6 +18,7 @@ import {
   machineSize,
   type VmConfig,
 } from "./config.ts";
+import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import {
   BUSYBOX,
@@ -39,6 +40,8 @@ import { Session } from "./session.ts";
 export interface BootOptions {
   /** Path of the kernel; default: the prepared one. */
   kernel?: string;
+  /** Whose kernel to boot: `debian`. */
+  distro?: string;
   /** Path of the initial RAM disk. */
   initrd?: string;
   /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
@@ -133,18 +136,20 @@ async function machineConfig(
     vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
     devices: options.device.map(parseDevice),
   };
-  const root = options.root ??
-    (options.kernel === undefined && options.initrd === undefined
-      ? BUSYBOX
-      : NO_ROOT);
-  const needsPrepared = options.kernel === undefined || root === BUSYBOX;
-  const variant = options.kernel === undefined
-    ? kernelVariant(options, config)
-    : "small";
+  const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
+  const ownKernel = options.kernel !== undefined ||
+    options.distro !== undefined;
+  if (options.distro !== undefined) {
+    checkDistro(options);
+    checkHost(config);
+    await useDistro(config);
+  }
+  const needsPrepared = !ownKernel || root === BUSYBOX;
+  const variant = ownKernel ? "small" : kernelVariant(options, config);
   const guest = needsPrepared
     ? await prepared(variant) ?? await prepareFor(config, variant)
     : undefined;
-  if (options.kernel === undefined) {
+  if (!ownKernel) {
     config["boot-source"].kernel_image_path = guest!.kernel;
   }
   const rootDrive = rootDisk(root, guest);
@@ -170,17 +175,27 @@ function kernelVariant(
   return "full";
 }
 
+/** Nothing is said about what to boot. */
+function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
+  return [kernel, initrd, distro].every((choice) => choice === undefined);
+}
+
 /** Builds the guest, once it's sure that this host can run the machine. */
 async function prepareFor(
   config: VmConfig,
   variant: KernelVariant,
 ): Promise<Prepared> {
+  checkHost(config);
+  return await prepare({ variant });
+}
+
+/** What can be known before anything is fetched or built. */
+function checkHost(config: VmConfig): void {
   new Kvm().close();
   machineSize(config);
   for (const { path_on_host, is_read_only } of config.drives ?? []) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
   }
-  return await prepare({ variant });
 }
 
 function rootDisk(root: string, guest?: Prepared): Drive | undefined {

@@ -9,7 +9,14 @@ import { DEFAULT_BOOT_ARGS, type VmConfig } from "./config.ts";
 import type { KnownHost } from "./probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */
-const Feature = { CX16: 141, POPCNT: 151, ERMS: 297, SMAP: 308, FSRM: 580 };
+const Feature = {
+  SSSE3: 137,
+  CX16: 141,
+  POPCNT: 151,
+  ERMS: 297,
+  SMAP: 308,
+  FSRM: 580,
+};
 
 /** The feature that each instruction comes with. */
 const FEATURES: Record<string, number> = {
@@ -35,10 +42,38 @@ export function kernelWords(host: KnownHost, given: string): string[] {
   // The kernel takes the last clearcpuid= only.
   if (!has(/ clearcpuid=/)) {
     const features = host.refused.flatMap((name) => FEATURES[name] ?? []);
-    features.push(Feature.ERMS, Feature.FSRM);
+    // With SSSE3 the kernel mixes its random pool in vector registers.
+    features.push(Feature.SSSE3, Feature.ERMS, Feature.FSRM);
     words.push(`clearcpuid=${features.sort((a, b) => a - b).join(",")}`);
   }
   return words;
+}
+
+/**
+ * Words that keep a distribution's kernel, which has everything, from what
+ * takes minutes at a million instructions a second. They cost security and
+ * tracing, which a kernel that never runs on the CPU can do without.
+ */
+const STOCK_WORDS: readonly string[] = [
+  // Relocating the kernel; page tables in small pages; patching every return.
+  "nokaslr",
+  "rodata=off",
+  "mitigations=off",
+  // INVPCID is refused.
+  "nopcid",
+  "noinvpcid",
+  // Slow is not stuck; self-tests use vector instructions.
+  "nowatchdog",
+  "cryptomgr.notests",
+  // 40,000 symbols are looked up, and 10,000 files for tracing made.
+  "initcall_blacklist=ftrace_check_for_weak_functions,trace_eval_init," +
+  "tracer_init_tracefs,init_kprobe_trace",
+];
+
+/** {@linkcode kernelWords} and more, for the kernel of a distribution. */
+export function stockKernelWords(host: KnownHost, given: string): string[] {
+  if (!host.emulatesKernel) return [];
+  return [...kernelWords(host, given), ...STOCK_WORDS];
 }
 
 /**

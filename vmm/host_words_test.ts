@@ -1,7 +1,7 @@
 /** Words for kernels that don't know of emulating hosts. */
 import assert from "node:assert/strict";
 import { cacheFolder } from "../guest/linux/cache.ts";
-import { addHostWords, kernelWords } from "./host_words.ts";
+import { addHostWords, kernelWords, stockKernelWords } from "./host_words.ts";
 import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
 import { knownHost } from "./probe/known_host.ts";
 
@@ -9,14 +9,23 @@ Deno.test("kernelWords: only for emulating hosts, and never against the user", (
   const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
   const host = { emulatesKernel: true, refused };
   const words = (given: string) => kernelWords(host, given).join(" ");
-  assert.equal(words("quiet"), "noxsave clearcpuid=141,151,297,308,580");
-  assert.equal(words("noxsave quiet"), "clearcpuid=141,151,297,308,580");
+  assert.equal(words("quiet"), "noxsave clearcpuid=137,141,151,297,308,580");
+  assert.equal(words("noxsave quiet"), "clearcpuid=137,141,151,297,308,580");
   assert.equal(words("clearcpuid=1"), "noxsave");
   assert.deepEqual(
     kernelWords({ emulatesKernel: true, refused: [] }, ""),
-    ["clearcpuid=297,580"],
+    ["clearcpuid=137,297,580"],
   );
   assert.deepEqual(kernelWords({ emulatesKernel: false, refused }, ""), []);
+});
+
+Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => {
+  const host = { emulatesKernel: true, refused: ["XSAVE"] };
+  const words = stockKernelWords(host, "quiet");
+  assert.deepEqual(words.slice(0, 2), ["noxsave", "clearcpuid=137,297,580"]);
+  assert.ok(words.includes("nokaslr"));
+  const real = { emulatesKernel: false, refused: [] };
+  assert.deepEqual(stockKernelWords(real, ""), []);
 });
 
 Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {

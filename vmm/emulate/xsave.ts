@@ -1,5 +1,6 @@
 /**
- * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS: the registers that
+ * XSAVE, XSAVEOPT, XSAVEC, XSAVES, XRSTOR, XRSTORS, and MXCSR alone by LDMXCSR
+ * and STMXCSR: the registers that
  * `KVM_GET_XSAVE` and `KVM_SET_XSAVE` know, in the layouts of Intel SDM vol. 1,
  * §13.4 to §13.12. Supervisor state is not among them: to the guest it is
  * always in its initial configuration.
@@ -263,6 +264,24 @@ function xrstors(cpu: StoppedCpu): void {
   restore(cpu, new State(cpu), true);
 }
 
+/** Bits of MXCSR that may be set: the mask that the CPU saves beside it. */
+function loadMxcsr(cpu: StoppedCpu): void {
+  const area = cpu.vcpu.getXsave();
+  const { MXCSR, MXCSR_END } = XsaveArea;
+  const value = cpu.load(4);
+  const mask = toBigInt(area.subarray(MXCSR + 4, MXCSR_END));
+  if (toBigInt(value) & ~mask) throw generalProtection();
+  area.set(value, MXCSR);
+  // KVM takes MXCSR from an area in which SSE or AVX is in use.
+  area.set(toBytes(inUse(area) | SSE, 8), XsaveArea.XSTATE_BV);
+  cpu.vcpu.setXsave(area);
+}
+
+function storeMxcsr(cpu: StoppedCpu): void {
+  const { MXCSR } = XsaveArea;
+  cpu.store(cpu.vcpu.getXsave().slice(MXCSR, MXCSR + 4));
+}
+
 function instruction(
   name: string,
   opcode: number,
@@ -275,6 +294,8 @@ function instruction(
 
 /** See the module's description. */
 export const XSAVE: readonly Instruction[] = [
+  instruction("LDMXCSR", 0xae, 2, loadMxcsr),
+  instruction("STMXCSR", 0xae, 3, storeMxcsr),
   instruction("XSAVE", 0xae, 4, xsave),
   instruction("XRSTOR", 0xae, 5, xrstor),
   // XSAVEOPT may leave out what it need not write; it doesn't have to.

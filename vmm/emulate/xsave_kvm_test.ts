@@ -125,6 +125,17 @@ test("XRSTOR: reserved bits, a misaligned area, components not enabled: #GP", (m
   assert.equal(machine.run(standard).fault?.vector, 13, "not compacted");
 });
 
+test("LDMXCSR and STMXCSR: there and back; reserved bits are #GP", (machine) => {
+  const code = [0x0f, 0xae, 0x13, 0x0f, 0xae, 0x5b, 0x08]; // [rbx], [rbx + 8]
+  const data = Uint8Array.of(0x80, 0x3f, 0, 0);
+  assert.deepEqual(
+    [...machine.run({ code, cpl: 0, data }).data.slice(8, 12)],
+    [...data],
+  );
+  const bad = Uint8Array.of(0x80, 0x1f, 1, 0);
+  assert.equal(machine.run({ code, cpl: 0, data: bad }).fault?.vector, 13);
+});
+
 Deno.test("pieces: the compacted format leaves out components and aligns some", () => {
   const components = [
     { index: 2, size: 256, offset: 576, aligned: false },

@@ -1,0 +1,53 @@
+/**
+ * `--distro`: a distribution's kernel as the machine's.
+ *
+ * @module
+ */
+import { VireoError } from "../ffi/vireo_error.ts";
+import type { VmConfig } from "./config.ts";
+import { stockKernelWords } from "./host_words.ts";
+import { knownHost } from "./probe/known_host.ts";
+
+/** The options that say what to boot. */
+export interface KernelChoice {
+  /** Path of a kernel. */
+  kernel?: string;
+  /** Path of an initial RAM disk. */
+  initrd?: string;
+  /** Whose kernel: `debian`. */
+  distro?: string;
+}
+
+/**
+ * Refuses distributions that are not known, and a second choice of kernel.
+ *
+ * @throws {VireoError} saying what to change
+ */
+export function checkDistro({ kernel, initrd, distro }: KernelChoice): void {
+  if (distro !== "debian") {
+    throw new VireoError(`--distro ${distro}: only "debian" is known`);
+  }
+  if (kernel !== undefined || initrd !== undefined) {
+    const other = kernel === undefined ? "--initrd" : "a kernel";
+    throw new VireoError(`--distro brings its own: leave out ${other}`);
+  }
+}
+
+/**
+ * Puts Debian's kernel and its initial RAM disk into `config`, with words on
+ * the command line where this host's KVM needs them.
+ */
+export async function useDistro(config: VmConfig): Promise<void> {
+  const { prepareDebian } = await import("../guest/distro/debian.ts");
+  const { kernel, initrd, version } = await prepareDebian();
+  const source = config["boot-source"];
+  source.kernel_image_path = kernel;
+  source.initrd_path = initrd;
+  console.error(`vireo: ${version}`);
+  const args = source.boot_args ?? "";
+  const words = stockKernelWords(await knownHost(), args).join(" ");
+  if (words === "") return;
+  console.error(`vireo: this host emulates guest kernel code: adding ${words}`);
+  // The user's own words come later, and win.
+  source.boot_args = `${words} ${args}`;
+}
