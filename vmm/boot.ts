@@ -142,7 +142,9 @@ async function machineConfig(
   if (options.distro !== undefined) {
     checkDistro(options);
     checkHost(config);
-    await useDistro(config);
+    await useDistro(config, (line) => {
+      if (!options.quiet) console.error(`vireo: ${line}`);
+    });
   }
   const needsPrepared = !ownKernel || root === BUSYBOX;
   const variant = ownKernel ? "small" : kernelVariant(options, config);

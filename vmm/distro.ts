@@ -36,18 +36,23 @@ export function checkDistro({ kernel, initrd, distro }: KernelChoice): void {
 /**
  * Puts Debian's kernel and its initial RAM disk into `config`, with words on
  * the command line where this host's KVM needs them.
+ *
+ * @param say told what was added; nobody with `--quiet`
  */
-export async function useDistro(config: VmConfig): Promise<void> {
+export async function useDistro(
+  config: VmConfig,
+  say: (line: string) => void,
+): Promise<void> {
   const { prepareDebian } = await import("../guest/distro/debian.ts");
   const { kernel, initrd, version } = await prepareDebian();
   const source = config["boot-source"];
   source.kernel_image_path = kernel;
   source.initrd_path = initrd;
-  console.error(`vireo: ${version}`);
+  say(version);
   const args = source.boot_args ?? "";
   const words = stockKernelWords(await knownHost(), args).join(" ");
   if (words === "") return;
-  console.error(`vireo: this host emulates guest kernel code: adding ${words}`);
+  say(`this host emulates guest kernel code: adding ${words}`);
   // The user's own words come later, and win.
   source.boot_args = `${words} ${args}`;
 }
