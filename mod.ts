@@ -40,6 +40,7 @@ export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
 export type { KernelEntry } from "./guest/kernel_entry.ts";
 export type { BalloonCommand, BalloonStats } from "./devices/virtio/balloon.ts";
 export type { GuestStats } from "./devices/virtio/balloon_stats.ts";
+export { parseConfig, readConfigFile } from "./vmm/config_file.ts";
 export type { Watcher } from "./devices/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {

@@ -89,11 +89,21 @@ export async function addHostWords(
   const source = config["boot-source"];
   const { kernel_image_path: kernel, boot_args = DEFAULT_BOOT_ARGS } = source;
   if (typeof kernel !== "string") return undefined;
-  if (kernel.startsWith(`${cacheFolder()}/`)) return undefined;
+  if (await isPrepared(kernel)) return undefined;
   const { knownHost } = await import("./probe/known_host.ts");
   const words = kernelWords(await knownHost(), boot_args);
   if (words.length === 0) return undefined;
   source.boot_args = [boot_args, ...words].join(" ");
   return "this host emulates guest kernel code: its command line also says " +
     words.join(" ");
+}
+
+/** Whether a kernel, perhaps through a link, is in the cache. */
+async function isPrepared(kernel: string): Promise<boolean> {
+  try {
+    const folder = await Deno.realPath(cacheFolder());
+    return (await Deno.realPath(kernel)).startsWith(`${folder}/`);
+  } catch {
+    return false; // who opens it says why
+  }
 }

@@ -29,12 +29,24 @@ Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => 
 });
 
 Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {
-  const source = {
-    kernel_image_path: `${cacheFolder()}/vmlinux-0`,
-    boot_args: "quiet",
-  };
-  assert.equal(await addHostWords({ "boot-source": source }), undefined);
-  assert.equal(source.boot_args, "quiet");
+  const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  const before = Deno.env.get("XDG_CACHE_HOME");
+  Deno.env.set("XDG_CACHE_HOME", dir);
+  try {
+    const kernel = `${cacheFolder()}/vmlinux-0`;
+    Deno.mkdirSync(cacheFolder());
+    Deno.writeTextFileSync(kernel, "");
+    Deno.symlinkSync(kernel, `${dir}/link`);
+    for (const kernel_image_path of [kernel, `${dir}/link`]) {
+      const source = { kernel_image_path, boot_args: "quiet" };
+      assert.equal(await addHostWords({ "boot-source": source }), undefined);
+      assert.equal(source.boot_args, "quiet");
+    }
+  } finally {
+    if (before === undefined) Deno.env.delete("XDG_CACHE_HOME");
+    else Deno.env.set("XDG_CACHE_HOME", before);
+    Deno.removeSync(dir, { recursive: true });
+  }
 });
 
 Deno.test(
