@@ -118,7 +118,8 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   /** See {@linkcode VirtioDevice.arm}. */
   arm(): boolean {
     const queue = this.#context.queues[VsockQueue.RECEIVE]!;
-    return this.#hasPackets && (this.#rxHeld || queue.hasAvailable);
+    return queue.live && this.#hasPackets &&
+      (this.#rxHeld || queue.hasAvailable);
   }
 
   /** See {@linkcode VirtioDevice.reset}. Host programs see an end of file. */
