@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { cacheFolder } from "../guest/linux/cache.ts";
 import { DEFAULT_BOOT_ARGS, type VmConfig } from "./config.ts";
 import type { KnownHost } from "./probe/known_host.ts";
@@ -98,11 +99,14 @@ export async function addHostWords(
     words.join(" ");
 }
 
-/** Whether a kernel, perhaps through a link, is in the cache. */
-async function isPrepared(kernel: string): Promise<boolean> {
+/**
+ * Whether a kernel, perhaps through a link, is one that Vireo has built. Those
+ * of distributions are in folders of their own.
+ */
+export async function isPrepared(kernel: string): Promise<boolean> {
   try {
     const folder = await Deno.realPath(cacheFolder());
-    return (await Deno.realPath(kernel)).startsWith(`${folder}/`);
+    return dirname(await Deno.realPath(kernel)) === folder;
   } catch {
     return false; // who opens it says why
   }

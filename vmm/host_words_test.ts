@@ -1,7 +1,12 @@
 /** Words for kernels that don't know of emulating hosts. */
 import assert from "node:assert/strict";
 import { cacheFolder } from "../guest/linux/cache.ts";
-import { addHostWords, kernelWords, stockKernelWords } from "./host_words.ts";
+import {
+  addHostWords,
+  isPrepared,
+  kernelWords,
+  stockKernelWords,
+} from "./host_words.ts";
 import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
 import { knownHost } from "./probe/known_host.ts";
 
@@ -42,6 +47,11 @@ Deno.test("addHostWords: a prepared kernel keeps its command line", async () => 
       assert.equal(await addHostWords({ "boot-source": source }), undefined);
       assert.equal(source.boot_args, "quiet");
     }
+    Deno.mkdirSync(`${cacheFolder()}/debian`);
+    const stock = `${cacheFolder()}/debian/vmlinuz`;
+    Deno.writeTextFileSync(stock, "");
+    assert.equal(await isPrepared(stock), false);
+    assert.equal(await isPrepared(`${dir}/none`), false);
   } finally {
     if (before === undefined) Deno.env.delete("XDG_CACHE_HOME");
     else Deno.env.set("XDG_CACHE_HOME", before);
