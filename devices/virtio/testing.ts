@@ -103,6 +103,8 @@ export class MockDriver implements Disposable {
   readonly endpoint: Endpoint;
   /** The registers as a vCPU sees them. */
   readonly transport: Registers;
+  /** The device's function, when it is on PCI. */
+  readonly pci: VirtioPciFunction | undefined;
   /** The queues that {@linkcode MockDriver.start} has set up. */
   readonly rings: DriverRing[] = [];
   /** The same, as far as they are split ones: all of the ring is in sight. */
@@ -135,8 +137,11 @@ export class MockDriver implements Disposable {
       notify: (index: number) => this.#notify(index),
       stopping: () => false,
     };
-    this.transport = options.transport === "pci"
-      ? new PciAsMmio(this.#pciFunction(device, hooks))
+    this.pci = options.transport === "pci"
+      ? this.#pciFunction(device, hooks)
+      : undefined;
+    this.transport = this.pci
+      ? new PciAsMmio(this.pci)
       : new MmioTransport(this.state, hooks);
   }
 

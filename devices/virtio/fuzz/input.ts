@@ -181,8 +181,28 @@ class Attack {
     if (random.oneIn(2)) this.#driver.ring(ring.index);
   }
 
+  /** Any access to the window, or to the function. */
+  #access(): void {
+    const random = this.#random;
+    const { pci, transport } = this.#driver;
+    const size = random.of([1, 2, 4]);
+    const value = random.below(random.of([4, 0x100, 2 ** 32]));
+    const write = random.oneIn(2);
+    if (pci && random.oneIn(2)) {
+      const offset = random.below(random.oneIn(4) ? 0x1000 : 0x100);
+      if (write) pci.writeConfig(offset, size, value);
+      else pci.readConfig(offset, size);
+      return;
+    }
+    const space = pci ?? transport;
+    const offset = random.below(pci ? pci.memorySize : 0x1000);
+    if (write) space.write(offset, size, value);
+    else space.read(offset, size);
+  }
+
   #register(): void {
     const random = this.#random;
+    if (random.oneIn(2)) return this.#access();
     const register = random.of([
       ...Object.values(MmioRegister),
       MmioRegister.Config + random.below(80),
