@@ -18,9 +18,11 @@ static void run_modes(void) {
   bool serve = cmdline_value("serve", 0);
   bool bench = cmdline_value("bench", 0);
   bool hostile = cmdline_value("hostile", 0);
-  if (cmdline_has("demo") || !(serve || hostile || bench)) mode_demo();
+  bool journal = cmdline_has("journal");
+  if (cmdline_has("demo") || !(serve || hostile || bench || journal)) mode_demo();
   if (hostile) mode_hostile();
   if (bench) mode_bench();
+  if (journal) mode_journal();
   if (serve) mode_serve();
 }
 

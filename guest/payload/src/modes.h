@@ -5,3 +5,4 @@ void mode_demo(void);
 void mode_serve(void);
 void mode_hostile(void);
 void mode_bench(void);
+void mode_journal(void);
