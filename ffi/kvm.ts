@@ -9,8 +9,12 @@ import { Errno, errno, SystemError, VireoError } from "./errno.ts";
 import { closeFd, cString, Open } from "./file.ts";
 import { _IO, _IOW, _IOWR, ioctlBuffer, ioctlValue } from "./ioctl.ts";
 import { KVMIO } from "./kvm_io.ts";
+import { Mapping } from "./mmap.ts";
 import { libc } from "./symbols.ts";
 import { Vcpu } from "./vcpu.ts";
+
+/** `sizeof(struct kvm_msr_filter)`: flags, and 16 ranges. */
+const MSR_FILTER_SIZE = 8 + 16 * 24;
 
 const KVM_GET_API_VERSION = _IO(KVMIO, 0x00);
 const KVM_CREATE_VM = _IO(KVMIO, 0x01);
@@ -26,6 +30,7 @@ const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
 const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
+const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, MSR_FILTER_SIZE);
 const KVM_ENABLE_CAP = _IOW(KVMIO, 0xa3, 104);
 
 /** `KVM_CAP_*` numbers that Vireo asks for (§4.4). */
@@ -40,6 +45,8 @@ export const Cap = {
   TSC_DEADLINE_TIMER: 72,
   READONLY_MEM: 81,
   IMMEDIATE_EXIT: 136,
+  X86_USER_SPACE_MSR: 188,
+  X86_MSR_FILTER: 189,
   EXIT_ON_EMULATION_FAILURE: 204,
 } as const;
 
@@ -228,6 +235,27 @@ export class Vm {
     enable.setUint32(0, cap, true);
     enable.setBigUint64(8, argument, true);
     ioctlBuffer(this.fd, KVM_ENABLE_CAP, enable, `KVM_ENABLE_CAP ${cap}`);
+  }
+
+  /**
+   * §4.97: the guest's WRMSR to `index` exits with `Exit.X86_WRMSR`. All other
+   * accesses stay with KVM.
+   *
+   * @throws {SystemError} when KVM has no such filter
+   */
+  exitOnMsrWrite(index: number): void {
+    const KVM_MSR_EXIT_REASON_FILTER = 4n;
+    this.enableCap(Cap.X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+    const WRITE = 2;
+    // One MSR, and its bit in the bitmap is 0: not allowed.
+    using bitmap = new Mapping(4096, { name: "an MSR bitmap" });
+    const filter = new DataView(new ArrayBuffer(MSR_FILTER_SIZE));
+    filter.setUint32(8, WRITE, true);
+    filter.setUint32(12, 1, true);
+    filter.setUint32(16, index, true);
+    filter.setBigUint64(24, BigInt(bitmap.address), true);
+    const operation = "KVM_X86_SET_MSR_FILTER";
+    ioctlBuffer(this.fd, KVM_X86_SET_MSR_FILTER, filter, operation);
   }
 
   /** §4.4, asked of this VM: some capabilities differ per VM. */

@@ -19,6 +19,7 @@ export const Exit = {
   INTR: 10,
   INTERNAL_ERROR: 17,
   SYSTEM_EVENT: 24,
+  X86_WRMSR: 30,
 } as const;
 
 /** `KVM_INTERNAL_ERROR_*` suberrors. */
@@ -40,6 +41,8 @@ export const KvmRunOffset = {
   mmio_data: 40,
   mmio_len: 48,
   mmio_is_write: 52,
+  msr_error: 32,
+  msr_data: 48,
   internal_suberror: 32,
   internal_ndata: 36,
   // the layout for suberror EMULATION with EXIT_ON_EMULATION_FAILURE
@@ -131,6 +134,17 @@ export class KvmRun {
   /** Exit MMIO: true when the guest writes. */
   get mmioIsWrite(): boolean {
     return this.u8[KvmRunOffset.mmio_is_write] !== 0;
+  }
+
+  /** Exit X86_WRMSR: the value. */
+  get msrData(): bigint {
+    const index = KvmRunOffset.msr_data >> 2;
+    return BigInt(this.u32[index]!) | BigInt(this.u32[index + 1]!) << 32n;
+  }
+
+  /** Exit X86_WRMSR: whether the guest gets a #GP for it. */
+  set msrError(on: boolean) {
+    this.u8[KvmRunOffset.msr_error] = on ? 1 : 0;
   }
 
   /** Exit INTERNAL_ERROR: which one. */

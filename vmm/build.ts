@@ -44,7 +44,7 @@ import {
 import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";
 import type { DeviceSpec, PciBus } from "./messages.ts";
-import { BOOT_MSRS } from "./msrs.ts";
+import { BOOT_MSRS, Msr } from "./msrs.ts";
 import { openNetwork } from "./network.ts";
 
 /** A machine's parts, still in one hand. */
@@ -99,6 +99,7 @@ export function buildMachine(
   );
   const vm = createVm(kvm, memory);
   stack.use(vm);
+  if (config["machine-config"]?.carry_syscalls) vm.exitOnMsrWrite(Msr.LSTAR);
   vm.irqfd(serialIrq, Gsi.SERIAL);
   const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
   const powerButton = acpi ? stack.use(new EventFd()) : undefined;

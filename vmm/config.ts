@@ -66,6 +66,12 @@ export interface MachineConfig {
    * ACPI when the kernel has it, and `boot_args` no `acpi=off`.
    */
   acpi?: "auto" | "on" | "off";
+  /**
+   * Complete SYSCALLs that KVM leaves half done: for stock kernels on hosts
+   * whose KVM emulates guest kernel mode, see `vmm/carry_syscall.ts`. Default
+   * false.
+   */
+  carry_syscalls?: boolean;
 }
 
 /** A virtio block device on a raw image. */

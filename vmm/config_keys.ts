@@ -87,6 +87,11 @@ const MACHINE_CONFIG: Keys<MachineConfig> = {
     "The guest finds its devices by ACPI, or by its command line. Default " +
       "`auto`: by ACPI when the kernel has it.",
   ),
+  carry_syscalls: own(
+    boolean,
+    "Complete SYSCALLs that KVM leaves half done: for stock kernels on hosts " +
+      "whose KVM emulates guest kernel mode. Default false.",
+  ),
   transport: own(
     oneOf(["mmio", "pci"]),
     "How virtio devices are attached. Default `mmio`.",

@@ -50,9 +50,12 @@ export async function useDistro(
   source.initrd_path = initrd;
   say(version);
   const args = source.boot_args ?? "";
-  const words = stockKernelWords(await knownHost(), args).join(" ");
+  const host = await knownHost();
+  const words = stockKernelWords(host, args).join(" ");
   if (words === "") return;
   say(`this host emulates guest kernel code: adding ${words}`);
+  const machine = config["machine-config"] ??= {};
+  machine.carry_syscalls = host.emulatesKernel;
   // The user's own words come later, and win.
   source.boot_args = `${words} ${args}`;
 }

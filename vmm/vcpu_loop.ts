@@ -13,6 +13,7 @@ import { drainKicks } from "../ffi/signals.ts";
 import { MpState, type Vcpu, wasKicked } from "../ffi/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
 import { Command, type Control } from "./control.ts";
+import type { CarrySyscall } from "./carry_syscall.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { StepPast } from "./step_past.ts";
 
@@ -36,6 +37,8 @@ export interface VcpuEnvironment {
   transports: readonly MmioTransport[];
   /** For instructions that KVM's emulator refuses. */
   stepPast: StepPast;
+  /** For SYSCALLs that KVM leaves half done. */
+  carrySyscall: CarrySyscall;
   /** A device asked for the machine's end; asked after each PIO write. */
   ended(): MachineEnd | undefined;
   /** Tells the main isolate that this vCPU does not run any more. */
@@ -95,6 +98,12 @@ export class VcpuLoop {
         return { reason: "triple-fault", message: "the guest triple-faulted" };
       case Exit.INTERNAL_ERROR:
         return this.#internalError();
+      case Exit.X86_WRMSR:
+        this.#environment.carrySyscall.lstarWritten();
+        return undefined;
+      case Exit.DEBUG:
+        this.#environment.carrySyscall.stopped();
+        return undefined;
       default:
         return this.#failure(exitName(this.#run.exitReason));
     }

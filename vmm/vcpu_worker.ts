@@ -36,6 +36,7 @@ import { Vm } from "../ffi/kvm.ts";
 import { Vcpu } from "../ffi/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
+import { CarrySyscall } from "./carry_syscall.ts";
 import { Control } from "./control.ts";
 import type {
   MachineEnd,
@@ -44,7 +45,7 @@ import type {
   WorkerMessage,
 } from "./messages.ts";
 import { StepPast } from "./step_past.ts";
-import { VcpuLoop } from "./vcpu_loop.ts";
+import { type VcpuEnvironment, VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
@@ -54,14 +55,18 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
   const control = new Control(data.control);
   let vcpu: Vcpu | undefined;
   let stepPast: StepPast | undefined;
+  let carrySyscall: CarrySyscall | undefined;
   try {
     blockKickSignal();
     vcpu = new Vcpu(data.vcpuFd, data.runSize);
     vcpu.setSignalMask();
     control.setThreadOf(data.id, currentThread());
-    const attach = () => GuestMemory.attach(data.memory);
+    let memory: GuestMemory | undefined;
+    const attach = () => memory ??= GuestMemory.attach(data.memory);
     stepPast = new StepPast(vcpu, attach, control.exclusive);
-    const end = vcpuLoop(vcpu, stepPast, control, data).run();
+    carrySyscall = new CarrySyscall(vcpu, attach);
+    const helpers = { stepPast, carrySyscall };
+    const end = vcpuLoop(vcpu, helpers, control, data).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -72,13 +77,15 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(data.id, 0);
     vcpu?.close();
-    post({ type: "stopped", steppedPast: stepPast?.counts });
+    const counts = { ...stepPast?.counts };
+    if (carrySyscall?.count) counts.SYSCALL = carrySyscall.count;
+    post({ type: "stopped", steppedPast: counts });
   }
 };
 
 function vcpuLoop(
   vcpu: Vcpu,
-  stepPast: StepPast,
+  helpers: Pick<VcpuEnvironment, "stepPast" | "carrySyscall">,
   control: Control,
   start: VcpuWorkerStart,
 ): VcpuLoop {
@@ -118,7 +125,7 @@ function vcpuLoop(
       : start.devices.map((state) =>
         new MmioTransport(new DeviceState(state), hooks(start, control))
       ),
-    stepPast,
+    ...helpers,
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });

@@ -23,6 +23,8 @@ export const CODE = 0x20_0000;
 export const DATA = 0x21_0000;
 /** Linear addresses of the same page as {@linkcode DATA}, not writable. */
 export const READ_ONLY_DATA = 0x41_0000;
+/** Where code may be that CPL3 may not use. */
+export const KERNEL_CODE = 0x60_0000;
 /** A linear address that nothing is mapped to; there is RAM before it. */
 export const UNMAPPED = 0x8000_0000;
 
@@ -76,21 +78,24 @@ export class LongModeMachine implements Disposable {
   readonly memory: GuestMemory = GuestMemory.allocate(8 * MiB);
   /** The vCPU. */
   readonly vcpu: Vcpu;
+  /** The VM. */
+  readonly vm: Vm;
+  /** Takes exits that are not expected here; true when it has. */
+  onExit: (reason: number) => boolean = () => false;
   readonly #kvm = new Kvm();
-  readonly #vm: Vm;
   readonly #stepPast: StepPast;
 
   /** Makes it. */
   constructor() {
-    this.#vm = this.#kvm.createVm();
+    this.vm = this.#kvm.createVm();
     const EXIT_ON_EMULATION_FAILURE = 204;
-    if (this.#vm.checkExtension(EXIT_ON_EMULATION_FAILURE)) {
-      this.#vm.enableCap(EXIT_ON_EMULATION_FAILURE, 1n);
+    if (this.vm.checkExtension(EXIT_ON_EMULATION_FAILURE)) {
+      this.vm.enableCap(EXIT_ON_EMULATION_FAILURE, 1n);
     }
     this.memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
-      this.#vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
+      this.vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
     );
-    this.vcpu = this.#vm.createVcpu(0);
+    this.vcpu = this.vm.createVcpu(0);
     const supported = this.#kvm.getSupportedCpuid();
     this.vcpu.setCpuid2(vcpuCpuid(supported, { cpu: 0, cpus: 1 }));
     const lock = new Int32Array(new SharedArrayBuffer(4));
@@ -146,6 +151,7 @@ export class LongModeMachine implements Disposable {
       if (wasKicked(code)) continue; // Deno's own signals
       if (code !== 0) throw new Error(`KVM_RUN: ${code}`);
       if (run.exitReason === Exit.MMIO) return run.mmioAddress;
+      if (this.onExit(run.exitReason)) continue;
       if (run.exitReason !== Exit.INTERNAL_ERROR) {
         throw new Error(`exit ${run.exitReason}`);
       }
@@ -190,6 +196,8 @@ export class LongModeMachine implements Disposable {
     directory.setBigUint64(entry(READ_ONLY_DATA), data & ~2n, true);
     directory.setBigUint64(entry(UNMAPPED - 1), data, true);
     directory.setBigUint64(entry(UNMAPPED), 0n, true);
+    const kernel = directory.getBigUint64(entry(KERNEL_CODE), true);
+    directory.setBigUint64(entry(KERNEL_CODE), kernel & ~4n, true);
     // The TSS is at 0: RSP0.
     memory.view(4, 8).setBigUint64(0, BigInt(STACK), true);
     this.#writeHandlers();
@@ -213,7 +221,7 @@ export class LongModeMachine implements Disposable {
   /** Gives everything back. */
   [Symbol.dispose](): void {
     this.vcpu.close();
-    this.#vm.close();
+    this.vm.close();
     this.#kvm.close();
     this.memory.free();
   }
