@@ -176,13 +176,11 @@ function loadGuest(
   image: KernelImage,
 ): { bootState: BootState; acpi: boolean } {
   const kernel = loadKernel(memory, image);
-  // What is packed can't be looked into: the guest is told in both ways.
-  const hidden = image.elf === undefined;
-  const acpi = usesAcpi(config, () => hidden || kernelHasAcpi(memory, kernel));
+  const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
   const virtio = isOnPci(config) ? [] : devices;
   const pci = isOnPci(config) ? devices.map(({ gsi }) => gsi) : undefined;
   const bootState = setUpBoot(memory, image, kernel, {
-    commandLine: commandLine(config, acpi && !hidden ? [] : virtio),
+    commandLine: commandLine(config, acpi ? [] : virtio),
     initrd: config["boot-source"].initrd_path,
     rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio, pci }) : undefined,
   });

@@ -52,7 +52,9 @@ export function pciTerms(gsis: readonly number[]): Aml[] {
           dwordMemory(Layout.PCI_MEMORY, Layout.PCI_MEMORY_SIZE),
         ),
       ),
-      name("_PRT", packageOf(...gsis.map(interruptRoute))),
+      ...gsis.length > 0
+        ? [name("_PRT", packageOf(...gsis.map(interruptRoute)))]
+        : [],
     ),
     // Linux believes the MCFG only if a motherboard resource agrees.
     device(

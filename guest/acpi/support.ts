@@ -9,7 +9,9 @@ import { RSDP_SIGNATURE } from "./rsdp.ts";
 /**
  * True when the kernel in guest memory looks for an RSDP: code that does has
  * its signature as a string. Linux has it with `CONFIG_ACPI` only, and then
- * its virtio-mmio driver takes devices from the DSDT as well.
+ * its virtio-mmio driver takes devices from the DSDT as well. A bzImage that
+ * unpacks itself has the signature in what unpacks: memory that tables are in
+ * is no place for the kernel.
  *
  * Takes about a millisecond per MiB.
  *

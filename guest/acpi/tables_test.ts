@@ -17,10 +17,14 @@ function virtioPlaces(count: number) {
   }));
 }
 
-function tablesOf(cpus: number, devices: number): Map<string, Uint8Array> {
+function tablesOf(
+  cpus: number,
+  devices: number,
+  pci?: number[],
+): Map<string, Uint8Array> {
   using memory = GuestMemory.allocate(MiB);
   const virtio = virtioPlaces(devices);
-  assert.equal(writeAcpiTables(memory, { cpus, virtio }), 0xe_0000);
+  assert.equal(writeAcpiTables(memory, { cpus, virtio, pci }), 0xe_0000);
   const tables = readAcpiTables(memory);
   return new Map([...tables].map(([name, bytes]) => [name, bytes.slice()]));
 }
@@ -123,26 +127,29 @@ Deno.test({
     (noIasl ? " [ignored: needs iasl, Debian's acpica-tools]" : ""),
   ignore: noIasl,
   fn() {
-    for (const [cpus, devices] of [[1, 0], [2, 3], [32, 19]] as const) {
-      const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
-      try {
-        for (const [name, ours] of tablesOf(cpus, devices)) {
-          Deno.writeFileSync(`${dir}/${name}.aml`, ours);
-          iasl(dir, "-d", `${name}.aml`);
-          const said = iasl(dir, "-p", "compiled", `${name}.dsl`);
-          assert.match(said, /0 Errors, 0 Warnings, 0 Remarks/);
-          assert.doesNotMatch(said, /[1-9]\d* Optimizations/);
-          const theirs = Deno.readFileSync(`${dir}/compiled.aml`);
-          assert.equal(theirs.length, ours.length, name);
-          for (const [at, byte] of ours.entries()) {
-            // An end tag's checksum of 0 counts as right, and is iasl's.
-            const same = theirs[at] === byte || COMPILERS.includes(at) ||
-              theirs[at] === 0 && ours[at - 1] === END_TAG;
-            assert(same, `${name} at ${at}: ${byte}, iasl: ${theirs[at]}`);
+    const lines = Array.from({ length: 19 }, (_, i) => virtioGsi(i));
+    for (const pci of [undefined, [], lines]) {
+      for (const [cpus, devices] of [[1, 0], [2, 3], [32, 19]] as const) {
+        const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+        try {
+          for (const [name, ours] of tablesOf(cpus, devices, pci)) {
+            Deno.writeFileSync(`${dir}/${name}.aml`, ours);
+            iasl(dir, "-d", `${name}.aml`);
+            const said = iasl(dir, "-p", "compiled", `${name}.dsl`);
+            assert.match(said, /0 Errors, 0 Warnings, 0 Remarks/);
+            assert.doesNotMatch(said, /[1-9]\d* Optimizations/);
+            const theirs = Deno.readFileSync(`${dir}/compiled.aml`);
+            assert.equal(theirs.length, ours.length, name);
+            for (const [at, byte] of ours.entries()) {
+              // An end tag's checksum of 0 counts as right, and is iasl's.
+              const same = theirs[at] === byte || COMPILERS.includes(at) ||
+                theirs[at] === 0 && ours[at - 1] === END_TAG;
+              assert(same, `${name} at ${at}: ${byte}, iasl: ${theirs[at]}`);
+            }
           }
+        } finally {
+          Deno.removeSync(dir, { recursive: true });
         }
-      } finally {
-        Deno.removeSync(dir, { recursive: true });
       }
     }
   },
