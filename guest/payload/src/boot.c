@@ -52,6 +52,9 @@ static void read_memory_map(uintptr_t table, uint32_t entries, uint32_t stride) 
     if (entry->type != TYPE_RAM) continue;
     boot.ram_bytes += entry->size;
     uintptr_t end = entry->address + entry->size;
+    if (boot.ram_ranges < RAM_RANGES_MAX) {
+      boot.ram[boot.ram_ranges++] = (struct ram_range){entry->address, end};
+    }
     if (entry->address <= (uintptr_t)payload_end && (uintptr_t)payload_end <= end) {
       boot.heap_end = end;
     }

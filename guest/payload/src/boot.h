@@ -8,11 +8,18 @@
 #include <stdint.h>
 
 #define COMMAND_LINE_MAX 4096
+#define RAM_RANGES_MAX 8
+
+struct ram_range {
+  uintptr_t start, end;
+};
 
 struct boot_information {
   const char *protocol;
   char command_line[COMMAND_LINE_MAX];
   uint64_t ram_bytes;     /* all of it */
+  struct ram_range ram[RAM_RANGES_MAX];
+  unsigned ram_ranges;
   uintptr_t heap_end;     /* end of the RAM that the payload itself lies in */
 };
 

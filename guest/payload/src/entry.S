@@ -11,6 +11,7 @@
  * CPL3 by the TSS's I/O bitmap: a software KVM does not honour IOPL.
  */
 #include "boot.h"
+#include "cpus.h"
 #include "segments.h"
 
 #define CR0_PE (1 << 0)
@@ -23,8 +24,6 @@
 #define EFER_LME (1 << 8)
 #define RFLAGS_RESERVED (1 << 1)
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
-#define TASK_STATE_SIZE 104
-#define IO_BITMAP_SIZE (0x1000 / 8 + 1) /* ports below 0x1000, and the closing byte */
 #define STACK_SIZE 0x4000
 
         .section .note.Xen, "a", @note
@@ -88,8 +87,55 @@ pvh_long_mode:
         mov     $ring0_stack_top, %esp
         jmp     enter_user_mode
 
+/*
+ * Where another CPU begins, in real mode: this is copied to AP_TRAMPOLINE, so
+ * nothing in it is relative to anything outside. From here to long mode at
+ * once, on the 16-bit code segment that the CPU was started with.
+ */
+        .code16
+        .globl  ap_trampoline
+ap_trampoline:
+        cli
+        lgdtl   %cs:ap_gdt_pointer - ap_trampoline
+        mov     $CR4_PAE, %eax
+        mov     %eax, %cr4
+        mov     $identity_map, %eax
+        mov     %eax, %cr3
+        mov     $MSR_EFER, %ecx
+        rdmsr
+        or      $EFER_LME, %eax
+        wrmsr
+        mov     $CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_PE, %eax
+        mov     %eax, %cr0
+        ljmpl   $KERNEL_CODE, $ap_long_mode
+ap_gdt_pointer:
+        .word   gdt_end - gdt - 1
+        .long   gdt
+        .globl  ap_trampoline_end
+ap_trampoline_end:
+
+/* One at a time: cpus.c has put everything where we find it. */
+        .code64
+ap_long_mode:
+        mov     $KERNEL_DATA, %eax
+        mov     %eax, %ss
+        mov     ap_ring0_stack, %rsp
+        lidt    idt_pointer
+        mov     $AP_TASK_STATE, %eax
+        ltr     %ax
+        mov     $USER_DATA, %eax
+        mov     %eax, %ds
+        mov     %eax, %es
+        pushq   $USER_DATA
+        pushq   ap_user_stack
+        pushq   $RFLAGS_RESERVED
+        pushq   $USER_CODE
+        pushq   $ap_main
+        iretq
+
         .data
         .balign 8
+        .globl  gdt_ap_task_state
 gdt:    .quad   0, 0
         .quad   0x00af9b000000ffff      /* KERNEL_CODE: 64-bit, DPL 0 */
         .quad   0x00cf93000000ffff      /* KERNEL_DATA */
@@ -101,6 +147,8 @@ gdt_task_state:
         .word   TASK_STATE_SIZE + IO_BITMAP_SIZE - 1
         .byte   0, 0, 0, 0x89, 0, 0     /* 64-bit TSS; its base is set above */
         .quad   0
+gdt_ap_task_state:
+        .quad   0, 0                    /* cpus.c */
 gdt_end:
 gdt_pointer:
         .word   gdt_end - gdt - 1

@@ -15,10 +15,16 @@ bool check(bool passed) {
   return passed;
 }
 
+void machine_reset(void) { out8(I8042_COMMAND, I8042_PULSE_RESET); }
+
+void machine_power_off(void) { out8(SLEEP_CONTROL, SLEEP_ENABLE_S5); }
+
+void machine_triple_fault(void) { ring0_call(ring0_triple_fault, 0, 0, 0); }
+
 void machine_end(void) {
-  out8(I8042_COMMAND, I8042_PULSE_RESET);
-  out8(SLEEP_CONTROL, SLEEP_ENABLE_S5);
-  ring0_call(ring0_triple_fault, 0, 0, 0);
+  machine_reset();
+  machine_power_off();
+  machine_triple_fault();
   __builtin_unreachable();
 }
 

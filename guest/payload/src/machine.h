@@ -10,6 +10,11 @@ bool check(bool passed);
 /* Print the verdict (`payload: ok` or `payload: FAILED n`) and end the machine. */
 _Noreturn void machine_finish(void);
 
+/* Three ways to end the machine; each returns only where it isn't one. */
+void machine_reset(void);
+void machine_power_off(void);
+void machine_triple_fault(void);
+
 /* End the machine: i8042 reset, ACPI-style power off, triple fault. */
 _Noreturn void machine_end(void);
 

@@ -19,7 +19,12 @@ static void run_modes(void) {
   bool bench = cmdline_value("bench", 0);
   bool hostile = cmdline_value("hostile", 0);
   bool journal = cmdline_has("journal");
-  if (cmdline_has("demo") || !(serve || hostile || bench || journal)) mode_demo();
+  bool smp = cmdline_value("smp", 0);
+  bool memory = cmdline_has("memory");
+  bool other = serve || hostile || bench || journal || smp || memory;
+  if (cmdline_has("demo") || !other) mode_demo();
+  if (memory) mode_memory();
+  if (smp) mode_smp();
   if (hostile) mode_hostile();
   if (bench) mode_bench();
   if (journal) mode_journal();

@@ -21,6 +21,7 @@
 identity_map:                           /* PML4 */
         .quad   directory_pointers + TABLE
         .fill   511, 8, 0
+        .globl  directory_pointers
 directory_pointers:
         .quad   directories + 0x0000 + TABLE
         .quad   directories + 0x1000 + TABLE

@@ -9,3 +9,7 @@
 #define USER_DATA (0x28 | 3)
 #define USER_CODE (0x30 | 3)
 #define TASK_STATE 0x40
+#define AP_TASK_STATE 0x50
+
+#define TASK_STATE_SIZE 104
+#define IO_BITMAP_SIZE (0x1000 / 8 + 1) /* ports below 0x1000, and the closing byte */

@@ -164,6 +164,12 @@ next_port_read:
         jnz     next_port_read
         ret
 
+/* Interrupts are off: only INIT or an NMI would wake this CPU. */
+        .globl  ring0_park
+ring0_park:
+        hlt
+        jmp     ring0_park
+
         .globl  ring0_triple_fault
 ring0_triple_fault:
         lidt    no_idt
