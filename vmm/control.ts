@@ -5,8 +5,6 @@
  *
  * @module
  */
-import { SharedLock } from "../devices/shared_lock.ts";
-
 /** What the workers are to do. */
 export const Command = { RUN: 0, PAUSE: 1, STOP: 2 } as const;
 
@@ -21,7 +19,6 @@ const COMMAND_MASK = (1 << COMMAND_BITS) - 1;
 const VCPU_COMMAND = 0;
 const DEVICE_COMMAND = 1;
 const MESSAGES = 2;
-const EXCLUSIVE = 3;
 const VCPUS = 16;
 const VCPU_STRIDE = 16;
 const TID = 0;
@@ -36,8 +33,6 @@ export const MAX_VCPUS = 32;
 export class Control {
   /** The words, to hand to other threads. */
   readonly shared: SharedArrayBuffer;
-  /** Held during locked instructions that the VMM carries out. */
-  readonly exclusive: SharedLock;
   readonly #words: Int32Array<SharedArrayBuffer>;
 
   /** Views `shared`, or new words: everyone is to run. */
@@ -48,7 +43,6 @@ export class Control {
   ) {
     this.shared = shared;
     this.#words = new Int32Array(shared);
-    this.exclusive = new SharedLock(this.#words, EXCLUSIVE);
   }
 
   /** What the vCPUs are to do: one of {@linkcode Command}. */

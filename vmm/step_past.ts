@@ -5,7 +5,6 @@
  *
  * @module
  */
-import type { SharedLock } from "../devices/shared_lock.ts";
 import type { Registers, SpecialRegisters } from "../ffi/kvm_registers.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
 import { GuestAddressError, type GuestMemory } from "../guest/memory.ts";
@@ -13,6 +12,7 @@ import { INSTRUCTION_MAX, TruncatedInstruction } from "./emulate/decode.ts";
 import { GuestFault, invalidOpcode } from "./emulate/fault.ts";
 import { findInstruction, type Found } from "./emulate/instructions.ts";
 import { LinearMemory } from "./emulate/linear_memory.ts";
+import { NativeStep } from "./emulate/native_step.ts";
 import { StoppedCpu } from "./emulate/stopped_cpu.ts";
 
 /** How often each instruction was stepped past, by its name. */
@@ -22,28 +22,25 @@ const EFER_LMA = 1n << 10n;
 const PAGE = 4096n;
 
 /** Steps one vCPU past what KVM refuses. It belongs to the vCPU's thread. */
-export class StepPast {
+export class StepPast implements Disposable {
   /** How often each instruction was carried out. */
   readonly counts: StepCounts = {};
   readonly #vcpu: Vcpu;
   readonly #attach: () => GuestMemory;
-  readonly #exclusive: SharedLock;
   #memory: GuestMemory | undefined;
+  #step: NativeStep | undefined;
 
   /**
    * For `vcpu`.
    *
    * @param attach gives the guest's RAM, when the first instruction needs it
-   * @param exclusive held during locked instructions of any vCPU
    */
   constructor(
     vcpu: Vcpu,
     attach: () => GuestMemory,
-    exclusive: SharedLock,
   ) {
     this.#vcpu = vcpu;
     this.#attach = attach;
-    this.#exclusive = exclusive;
   }
 
   /**
@@ -56,7 +53,7 @@ export class StepPast {
     const sregs = this.#vcpu.getSregs();
     try {
       const found = this.#find(registers, sregs);
-      if (found === undefined) return this.#unknown(registers.rip);
+      if (found === undefined) return this.#native(registers, sregs);
       this.#execute(found, registers, sregs);
       const { name } = found.instruction;
       this.counts[name] = (this.counts[name] ?? 0) + 1;
@@ -75,8 +72,7 @@ export class StepPast {
     registers: Registers,
     sregs: SpecialRegisters,
   ): Found | undefined {
-    const long = (sregs.control("efer") & EFER_LMA) !== 0n &&
-      sregs.segment("cs").l === 1;
+    const long = isLong(sregs);
     const bytes = this.#vcpu.run.instructionBytes;
     if (!long) {
       // Other modes encode operands differently; one byte is one byte.
@@ -110,16 +106,29 @@ export class StepPast {
     }
   }
 
+  /** What is in no table, but not privileged, the CPU itself carries out. */
+  #native(registers: Registers, sregs: SpecialRegisters): string | undefined {
+    const { rip, rflags } = registers;
+    const unknown = this.#unknown(rip);
+    if (!isLong(sregs)) return unknown;
+    this.#step ??= new NativeStep(this.#ram);
+    const memory = new LinearMemory(this.#ram, { sregs, cpl: 0, rflags });
+    const vcpu = this.#vcpu;
+    if (!this.#step.step({ vcpu, registers, sregs, memory })) return unknown;
+    vcpu.setRegs(registers);
+    this.counts.native = (this.counts.native ?? 0) + 1;
+    return undefined;
+  }
+
   #execute(
     { instruction, opcode, operands }: Found,
     registers: Registers,
     sregs: SpecialRegisters,
   ): void {
-    if (opcode.lock && !instruction.lock) throw invalidOpcode();
+    if (opcode.lock) throw invalidOpcode();
     const cpu = new StoppedCpu({
       vcpu: this.#vcpu,
       memory: () => this.#ram,
-      exclusive: this.#exclusive,
       registers,
       sregs,
       opcode,
@@ -146,6 +155,11 @@ export class StepPast {
     return undefined;
   }
 
+  /** Gives back what {@linkcode NativeStep} took. */
+  [Symbol.dispose](): void {
+    this.#step?.[Symbol.dispose]();
+  }
+
   get #ram(): GuestMemory {
     this.#memory ??= this.#attach();
     return this.#memory;
@@ -159,6 +173,12 @@ export class StepPast {
     return `KVM can't emulate the instruction ${bytes || "(no bytes)"} ` +
       `at RIP 0x${rip.toString(16)}`;
   }
+}
+
+/** 64-bit mode. */
+function isLong(sregs: SpecialRegisters): boolean {
+  return (sregs.control("efer") & EFER_LMA) !== 0n &&
+    sregs.segment("cs").l === 1;
 }
 
 /** Cleared by every completed instruction. */

@@ -63,7 +63,7 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
     control.setThreadOf(data.id, currentThread());
     let memory: GuestMemory | undefined;
     const attach = () => memory ??= GuestMemory.attach(data.memory);
-    stepPast = new StepPast(vcpu, attach, control.exclusive);
+    stepPast = new StepPast(vcpu, attach);
     carrySyscall = new CarrySyscall(vcpu, attach);
     const helpers = { stepPast, carrySyscall };
     const end = vcpuLoop(vcpu, helpers, control, data).run();
@@ -76,6 +76,7 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
   } finally {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(data.id, 0);
+    stepPast?.[Symbol.dispose]();
     vcpu?.close();
     const counts = { ...stepPast?.counts };
     if (carrySyscall?.count) counts.SYSCALL = carrySyscall.count;

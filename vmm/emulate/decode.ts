@@ -1,7 +1,6 @@
 /**
  * Takes the bytes of an instruction apart, as 64-bit mode reads them: prefixes,
- * REX or VEX, opcode, ModRM, SIB, displacement, immediate (Intel SDM vol. 2,
- * chapter 2).
+ * REX, opcode, ModRM, SIB, displacement (Intel SDM vol. 2, chapter 2).
  *
  * @module
  */
@@ -18,8 +17,6 @@ export interface Opcode {
   readonly map: number;
   /** The opcode byte. */
   readonly byte: number;
-  /** Encoded with VEX. */
-  readonly vex: boolean;
   /** The prefix that is part of the opcode: 0xf3, 0xf2, 0x66, or 0. */
   readonly prefix: number;
   /** 0x66 was there, with or without another: operands of 16 bits. */
@@ -28,18 +25,12 @@ export interface Opcode {
   readonly address32: boolean;
   /** LOCK. */
   readonly lock: boolean;
-  /** REX.W or VEX.W: operands of 64 bits. */
+  /** REX.W: operands of 64 bits. */
   readonly wide: boolean;
-  /** A REX prefix was there: byte registers 4 to 7 are SPL to DIL. */
-  readonly rex: boolean;
   /** Bit 3 of ModRM.reg, SIB.index, and ModRM.rm or SIB.base. */
   readonly extend: { readonly reg: number; index: number; base: number };
   /** The segment whose base is added to an address. */
   readonly segment: "fs" | "gs" | undefined;
-  /** VEX.vvvv: a register; 0 without VEX. */
-  readonly vvvv: number;
-  /** VEX.L: 256 bits. */
-  readonly vexL: boolean;
   /** Bytes so far. */
   readonly length: number;
 }
@@ -68,8 +59,6 @@ export interface Operands {
   readonly rm: number;
   /** ModRM.rm, when it is memory. */
   readonly memory: MemoryOperand | undefined;
-  /** The immediate byte; 0 for none. */
-  readonly immediate: number;
   /** Bytes of the whole instruction. */
   readonly length: number;
 }
@@ -146,11 +135,6 @@ export function decodeOpcode(bytes: Uint8Array): Opcode {
   }
   const legacy = { operand16, address32, lock, segment };
   const first = reader.u8();
-  if (first === 0xc4 || first === 0xc5) {
-    // No prefix may stand before VEX but segments and 0x67 (§2.3.2 ff.).
-    const bad = operand16 || lock || repeat !== 0 || rex !== 0;
-    if (!bad) return vexOpcode(reader, first, legacy);
-  }
   const prefix = repeat || (operand16 ? 0x66 : 0);
   let map: number = OpcodeMap.ONE_BYTE;
   let byte = first;
@@ -166,43 +150,9 @@ export function decodeOpcode(bytes: Uint8Array): Opcode {
     ...legacy,
     map,
     byte,
-    vex: false,
     prefix,
     wide: (rex & 8) !== 0,
-    rex: rex !== 0,
     extend: { reg: rex << 1 & 8, index: rex << 2 & 8, base: rex << 3 & 8 },
-    vvvv: 0,
-    vexL: false,
-    length: reader.at,
-  };
-}
-
-const VEX_PREFIXES = [0, 0x66, 0xf3, 0xf2];
-
-/** §2.3.5: R, X, B and vvvv are stored inverted. */
-function vexOpcode(
-  reader: Reader,
-  first: number,
-  legacy: Pick<Opcode, "operand16" | "address32" | "lock" | "segment">,
-): Opcode {
-  const one = reader.u8();
-  const three = first === 0xc4;
-  const two = three ? reader.u8() : one & 0x7f;
-  return {
-    ...legacy,
-    map: three ? one & 0x1f : OpcodeMap.M0F,
-    byte: reader.u8(),
-    vex: true,
-    prefix: VEX_PREFIXES[two & 3]!,
-    wide: (two & 0x80) !== 0,
-    rex: false,
-    extend: {
-      reg: ~one >> 4 & 8,
-      index: three ? ~one >> 3 & 8 : 0,
-      base: three ? ~one >> 2 & 8 : 0,
-    },
-    vvvv: ~two >> 3 & 15,
-    vexL: (two & 4) !== 0,
     length: reader.at,
   };
 }
@@ -210,26 +160,22 @@ function vexOpcode(
 /**
  * Reads ModRM and what follows it.
  *
- * @param immediateBytes 0 or 1: what the instruction has after its operands
  * @throws {TruncatedInstruction} when `bytes` end before
  */
 export function decodeOperands(
   bytes: Uint8Array,
   opcode: Opcode,
-  immediateBytes = 0,
 ): Operands {
   const reader = new Reader(bytes, opcode.length);
   const modrm = reader.u8();
   const mod = modrm >> 6;
   const rm = modrm & 7;
   const memory = mod === 3 ? undefined : memoryOperand(reader, opcode, mod, rm);
-  const immediate = immediateBytes === 0 ? 0 : reader.u8();
   return {
     reg: modrm >> 3 & 7 | opcode.extend.reg,
     extension: modrm >> 3 & 7,
     rm: rm | opcode.extend.base,
     memory,
-    immediate,
     length: reader.at,
   };
 }

@@ -6,6 +6,7 @@
 
 /** Exception vectors (SDM vol. 3, table 6-1). */
 export const Vector = {
+  DEBUG: 1,
   BREAKPOINT: 3,
   INVALID_OPCODE: 6,
   STACK: 12,

@@ -13,8 +13,6 @@ export interface Instruction {
   readonly map: number;
   /** The opcode byte. */
   readonly opcode: number;
-  /** Encoded with VEX; default false. */
-  readonly vex?: boolean;
   /** The prefix that is part of the opcode: 0xf3, 0xf2, 0x66, or 0 for none. */
   readonly prefix?: number;
   /** ModRM follows; default true. */
@@ -25,12 +23,6 @@ export interface Instruction {
   readonly rm?: number;
   /** Whether ModRM.rm must be memory or a register. */
   readonly form?: "memory" | "register";
-  /** The operand must be (not) 64 bits wide. */
-  readonly wide?: boolean;
-  /** Bytes of immediate operand; default 0. */
-  readonly immediate?: 1;
-  /** LOCK is allowed; else it is #UD. */
-  readonly lock?: true;
   /** Carries it out; RIP is advanced by the caller. */
   execute(cpu: StoppedCpu): void;
 }

@@ -1,17 +1,15 @@
 /**
- * All instructions that the VMM can carry out, and the search for one.
+ * The instructions that the VMM carries out itself: those that are privileged,
+ * or that mean something else on the CPU at CPL3. And the search for one.
  *
  * @module
  */
-import { BIT_COUNTS } from "./bit_counts.ts";
-import { BMI } from "./bmi.ts";
 import {
   decodeOpcode,
   decodeOperands,
   type Opcode,
   type Operands,
 } from "./decode.ts";
-import { EXCHANGE } from "./exchange.ts";
 import type { Instruction } from "./instruction.ts";
 import { SYSTEM } from "./system_instructions.ts";
 import { XSAVE } from "./xsave.ts";
@@ -19,19 +17,16 @@ import { XSAVE } from "./xsave.ts";
 /** All of them. */
 export const INSTRUCTIONS: readonly Instruction[] = [
   ...SYSTEM,
-  ...BIT_COUNTS,
-  ...BMI,
-  ...EXCHANGE,
   ...XSAVE,
 ];
 
 const byOpcode = Map.groupBy(
   INSTRUCTIONS,
-  ({ map, opcode, vex }) => key(map, opcode, vex ?? false),
+  ({ map, opcode }) => key(map, opcode),
 );
 
-function key(map: number, opcode: number, vex: boolean): number {
-  return map << 9 | (vex ? 0x100 : 0) | opcode;
+function key(map: number, opcode: number): number {
+  return map << 8 | opcode;
 }
 
 /** An instruction, found and taken apart. */
@@ -52,14 +47,13 @@ export interface Found {
  */
 export function findInstruction(bytes: Uint8Array): Found | undefined {
   const opcode = decodeOpcode(bytes);
-  const candidates = byOpcode.get(key(opcode.map, opcode.byte, opcode.vex));
+  const candidates = byOpcode.get(key(opcode.map, opcode.byte));
   if (candidates === undefined) return undefined;
   for (const instruction of candidates) {
-    const { prefix, wide, modrm = true } = instruction;
+    const { prefix, modrm = true } = instruction;
     if (prefix !== undefined && prefix !== opcode.prefix) continue;
-    if (wide !== undefined && wide !== opcode.wide) continue;
     if (!modrm) return { instruction, opcode, operands: noOperands(opcode) };
-    const operands = decodeOperands(bytes, opcode, instruction.immediate);
+    const operands = decodeOperands(bytes, opcode);
     if (matches(instruction, operands)) {
       return { instruction, opcode, operands };
     }
@@ -77,5 +71,5 @@ function matches(instruction: Instruction, operands: Operands): boolean {
 
 function noOperands({ length }: Opcode): Operands {
   const memory = undefined;
-  return { reg: 0, extension: 0, rm: 0, memory, immediate: 0, length };
+  return { reg: 0, extension: 0, rm: 0, memory, length };
 }

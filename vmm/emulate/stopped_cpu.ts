@@ -10,7 +10,6 @@ import type {
   Registers,
   SpecialRegisters,
 } from "../../ffi/kvm_registers.ts";
-import type { SharedLock } from "../../devices/shared_lock.ts";
 import type { Vcpu } from "../../ffi/vcpu.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import type { MemoryOperand, Opcode, Operands } from "./decode.ts";
@@ -51,18 +50,12 @@ export const Flag = {
   AC: 1n << 18n,
 } as const;
 
-/** The six flags that arithmetic sets. */
-export const STATUS_FLAGS: bigint = Flag.CF | Flag.PF | Flag.AF | Flag.ZF |
-  Flag.SF | Flag.OF;
-
 /** What a {@linkcode StoppedCpu} is made of. */
 export interface StoppedState {
   /** The vCPU. */
   readonly vcpu: Vcpu;
   /** The guest's RAM. */
   readonly memory: () => GuestMemory;
-  /** Held during locked instructions. */
-  readonly exclusive: SharedLock;
   /** Its registers, to be changed; RIP is the instruction's own. */
   readonly registers: Registers;
   /** Its segments and control registers. */
@@ -115,20 +108,10 @@ export class StoppedCpu {
     return this.#memory;
   }
 
-  /** Runs `body` while no other vCPU is in a locked instruction. */
-  exclusively(body: () => void): void {
-    this.#state.exclusive.acquire();
-    try {
-      body();
-    } finally {
-      this.#state.exclusive.release();
-    }
-  }
-
   /** Bits of the instruction's operands: 16, 32 or 64. */
   get bits(): number {
     if (this.opcode.wide) return 64;
-    return this.opcode.operand16 && !this.opcode.vex ? 16 : 32;
+    return this.opcode.operand16 ? 16 : 32;
   }
 
   /** The low `bits` of register `number`. */
@@ -148,20 +131,10 @@ export class StoppedCpu {
       : low;
   }
 
-  /** A byte register, with AH to BH when there is no REX (SDM vol. 2, §2.2.1.2). */
-  byteRegister(number: number): bigint {
-    const high = !this.opcode.rex && number >= 4 && number < 8;
-    return high
-      ? this.register(number - 4, 16) >> 8n
-      : this.register(number, 8);
-  }
-
   /** The operand that ModRM.rm names, register or memory. */
   rm(bits: number = this.bits): bigint {
     const { memory, rm } = this.operands;
-    if (memory === undefined) {
-      return bits === 8 ? this.byteRegister(rm) : this.register(rm, bits);
-    }
+    if (memory === undefined) return this.register(rm, bits);
     return toBigInt(this.load(bits / 8));
   }
 
@@ -217,22 +190,6 @@ export class StoppedCpu {
       const { rflags } = this.registers;
       this.registers.rflags = on ? rflags | bit : rflags & ~bit;
     }
-  }
-
-  /** ZF and SF of a result of `bits`; CF; the other status flags are cleared. */
-  setLogicFlags(
-    result: bigint,
-    carry: boolean,
-    bits: number = this.bits,
-  ): void {
-    this.setFlags({
-      CF: carry,
-      PF: false,
-      AF: false,
-      ZF: result === 0n,
-      SF: (result >> BigInt(bits - 1) & 1n) === 1n,
-      OF: false,
-    });
   }
 }
 

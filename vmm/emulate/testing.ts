@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { SharedLock } from "../../devices/shared_lock.ts";
 import { Kvm, type Vm } from "../../ffi/kvm.ts";
 import type { Registers, SpecialRegisters } from "../../ffi/kvm_registers.ts";
 import { Exit } from "../../ffi/kvm_run.ts";
@@ -98,12 +97,7 @@ export class LongModeMachine implements Disposable {
     this.vcpu = this.vm.createVcpu(0);
     const supported = this.#kvm.getSupportedCpuid();
     this.vcpu.setCpuid2(vcpuCpuid(supported, { cpu: 0, cpus: 1 }));
-    const lock = new Int32Array(new SharedArrayBuffer(4));
-    this.#stepPast = new StepPast(
-      this.vcpu,
-      () => this.memory,
-      new SharedLock(lock, 0),
-    );
+    this.#stepPast = new StepPast(this.vcpu, () => this.memory);
     this.#writeTables();
   }
 
@@ -220,6 +214,7 @@ export class LongModeMachine implements Disposable {
 
   /** Gives everything back. */
   [Symbol.dispose](): void {
+    this.#stepPast[Symbol.dispose]();
     this.vcpu.close();
     this.vm.close();
     this.#kvm.close();
