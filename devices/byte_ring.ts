@@ -76,6 +76,19 @@ export class ByteRing {
     return count;
   }
 
+  /**
+   * The same for `bytes` from `start` up to `end`; allocates nothing.
+   */
+  pushFrom(bytes: Uint8Array, start: number, end: number): number {
+    const tail = this.#indices[TAIL]!;
+    const count = Math.min(end - start, this.free);
+    for (let i = 0; i < count; i++) {
+      this.#bytes[(tail + i) & this.#mask] = bytes[start + i]!;
+    }
+    Atomics.store(this.#indices, TAIL, (tail + count) | 0);
+    return count;
+  }
+
   /** Takes the oldest byte, or -1 when the ring is empty. */
   pop(): number {
     const indices = this.#indices;
@@ -84,6 +97,20 @@ export class ByteRing {
     const byte = this.#bytes[head & this.#mask]!;
     Atomics.store(indices, HEAD, (head + 1) | 0);
     return byte;
+  }
+
+  /**
+   * Takes the oldest bytes into `bytes` from `start` up to `end`, as many as
+   * there are; returns how many, and allocates nothing.
+   */
+  popInto(bytes: Uint8Array, start: number, end: number): number {
+    const head = this.#indices[HEAD]!;
+    const count = Math.min(end - start, this.length);
+    for (let i = 0; i < count; i++) {
+      bytes[start + i] = this.#bytes[(head + i) & this.#mask]!;
+    }
+    Atomics.store(this.#indices, HEAD, (head + count) | 0);
+    return count;
   }
 
   /** Takes everything that is there, oldest first. */

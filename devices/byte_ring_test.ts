@@ -43,6 +43,24 @@ Deno.test("ByteRing: pushAll takes what fits, popAll everything", () => {
   assert.deepEqual(bytes.popAll(), new Uint8Array(0));
 });
 
+Deno.test("ByteRing: pushFrom and popInto move parts of arrays", () => {
+  const ring = new ByteRing(
+    new SharedArrayBuffer(ByteRing.byteLength(8)),
+    0,
+    8,
+  );
+  const source = Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
+  const target = new Uint8Array(6);
+  assert.equal(ring.pushFrom(source, 1, 6), 5);
+  assert.equal(ring.popInto(target, 2, 5), 3);
+  assert.deepEqual([...target], [0, 0, 1, 2, 3, 0]);
+  assert.equal(ring.pushFrom(source, 6, 11), 5, "across the end");
+  assert.equal(ring.pushFrom(source, 0, 9), 1, "what fits");
+  assert.equal(ring.pushFrom(source, 0, 9), 0);
+  assert.deepEqual([...ring.popAll()], [4, 5, 6, 7, 8, 9, 10, 0]);
+  assert.equal(ring.popInto(target, 0, 6), 0);
+});
+
 Deno.test("ByteRing: its counters may wrap at 32 bits", () => {
   const capacity = 8;
   const shared = new SharedArrayBuffer(ByteRing.byteLength(capacity));

@@ -50,6 +50,11 @@ export interface RegionHandle {
   hostAddress: number;
   /** A shared mapping of a file: what is discarded is a hole in the file. */
   shared?: boolean;
+  /**
+   * From the host's pool of huge pages. What is given back to the pool may be
+   * somebody else's when the guest wants it again, which is a SIGBUS.
+   */
+  pooled?: boolean;
 }
 
 /** Contiguous RAM with views for hot paths. */
@@ -64,6 +69,8 @@ export class MemoryRegion implements RegionHandle {
   readonly hostAddress: number;
   /** See {@linkcode RegionHandle.shared}. */
   readonly shared: boolean;
+  /** See {@linkcode RegionHandle.pooled}. */
+  readonly pooled: boolean;
   /** The region's bytes. */
   readonly u8: Uint8Array<ArrayBuffer>;
   /** The region as little-endian 16-bit words. */
@@ -78,6 +85,7 @@ export class MemoryRegion implements RegionHandle {
     this.end = handle.guestAddress + handle.size;
     this.hostAddress = handle.hostAddress;
     this.shared = handle.shared ?? false;
+    this.pooled = handle.pooled ?? false;
     const bytes = buffer ?? viewOf(handle.hostAddress, handle.size);
     this.u8 = new Uint8Array(bytes);
     this.u16 = new Uint16Array(bytes);
@@ -148,7 +156,13 @@ export class GuestMemory {
       const { guestAddress, size: bytes } = part;
       const shared = file !== undefined;
       return new MemoryRegion(
-        { guestAddress, size: bytes, hostAddress: mapping.address, shared },
+        {
+          guestAddress,
+          size: bytes,
+          hostAddress: mapping.address,
+          shared,
+          pooled: options.hugePagePool,
+        },
         mapping.buffer,
       );
     });
@@ -163,11 +177,12 @@ export class GuestMemory {
 
   /** The regions as plain data, for {@linkcode GuestMemory.attach}. */
   handles(): RegionHandle[] {
-    return this.regions.map(({ guestAddress, size, hostAddress, shared }) => ({
-      guestAddress,
-      size,
-      hostAddress,
-      shared,
+    return this.regions.map((region) => ({
+      guestAddress: region.guestAddress,
+      size: region.size,
+      hostAddress: region.hostAddress,
+      shared: region.shared,
+      pooled: region.pooled,
     }));
   }
 
@@ -230,12 +245,12 @@ export class GuestMemory {
   /**
    * Gives the host back what is behind a range of whole pages, with all
    * that is in it: the guest reads zeros there, and has new memory as soon as
-   * it touches the range. False when the range isn't in RAM, or the host
-   * refuses, as it does for a part of a huge page of hugetlbfs.
+   * it touches the range. False when the range isn't in RAM, or is not to be
+   * given back.
    */
   discard(address: number, length: number): boolean {
     const region = this.find(address, length);
-    if (region === undefined) return false;
+    if (region === undefined || region.pooled) return false;
     if (address % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) return false;
     const advice = region.shared ? Madvise.REMOVE : Madvise.DONTNEED;
     let host = region.hostAddress + (address - region.guestAddress);
