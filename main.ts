@@ -138,6 +138,13 @@ function program(): Command {
       "mmio",
     )
     .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
+    .option("--console <which>", "the main console: serial or virtio", "serial")
+    .option(
+      "--port <port>",
+      "a port of the virtio console: NAME=PATH of a Unix socket; repeatable",
+      collect,
+      [],
+    )
     .option("--rng", "random numbers for the guest: /dev/hwrng")
     .option(
       "--balloon <size>",

@@ -26,6 +26,7 @@ export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/step_past.ts";
 export {
   type BootSource,
+  type ConsoleSocket,
   type CustomDevice,
   DEFAULT_BOOT_ARGS,
   type Drive,
@@ -33,6 +34,7 @@ export {
   type MachineConfig,
   type MemoryBalloon,
   type NetworkInterface,
+  type VirtioConsole,
   type VmConfig,
   type Vsock,
 } from "./vmm/config.ts";

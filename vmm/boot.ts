@@ -12,12 +12,7 @@ import {
   type Prepared,
   prepared,
 } from "../guest/linux/prepare.ts";
-import {
-  DEFAULT_BOOT_ARGS,
-  type Drive,
-  machineSize,
-  type VmConfig,
-} from "./config.ts";
+import { bootArgs, type Drive, machineSize, type VmConfig } from "./config.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import {
@@ -25,6 +20,7 @@ import {
   NO_ROOT,
   parseAcpi,
   parseBalloon,
+  parseConsole,
   parseCount,
   parseDevice,
   parseDisk,
@@ -74,6 +70,10 @@ export interface BootOptions {
   rng?: boolean;
   /** A balloon: `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`. */
   balloon?: string;
+  /** The main console: `serial` or `virtio`. */
+  console?: string;
+  /** Ports of the virtio console: `NAME=PATH`. */
+  port: string[];
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
@@ -116,7 +116,6 @@ async function machineConfig(
         ? undefined
         : parseEntry("--entry", options.entry),
       initrd_path: options.initrd,
-      boot_args: bootArgs(options, nonce),
     },
     "machine-config": {
       vcpu_count: parseCount("--cpus", options.cpus),
@@ -134,8 +133,10 @@ async function machineConfig(
     ...(options.rng && { entropy: {} }),
     ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
     vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
+    ...parseConsole(options.console, options.port),
     devices: options.device.map(parseDevice),
   };
+  config["boot-source"].boot_args = commandLine(config, options, nonce);
   const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
   const ownKernel = options.kernel !== undefined ||
     options.distro !== undefined;
@@ -206,8 +207,12 @@ function rootDisk(root: string, guest?: Prepared): Drive | undefined {
   return { ...parseDisk(disk, 0), is_root_device: true };
 }
 
-function bootArgs(options: BootOptions, nonce: string): string {
-  const words = [DEFAULT_BOOT_ARGS];
+function commandLine(
+  config: VmConfig,
+  options: BootOptions,
+  nonce: string,
+): string {
+  const words = [bootArgs(config)];
   if (options.quiet) words.push("quiet", "loglevel=1");
   if (options.cmdline) words.push(options.cmdline);
   words.push(`VIREO_NONCE=${nonce}`);

@@ -28,8 +28,8 @@ import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/mptable.ts";
 import { balloonOptions } from "./balloon.ts";
 import {
+  bootArgs,
   checkDeviceCount,
-  DEFAULT_BOOT_ARGS,
   type Drive,
   drivesInOrder,
   guestCid,
@@ -41,6 +41,7 @@ import {
   type VmConfig,
   type Vsock,
 } from "./config.ts";
+import { openConsole } from "./console.ts";
 import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";
 import type { DeviceSpec, PciBus } from "./messages.ts";
@@ -193,7 +194,7 @@ function commandLine(
   config: VmConfig,
   devices: readonly DeviceSpec[],
 ): string {
-  const words = [config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS];
+  const words = [bootArgs(config)];
   if (!/(^| )root=/.test(words[0]!)) {
     words.push(...rootWords(config.drives ?? []));
   }
@@ -285,6 +286,10 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
   if (config.balloon) {
     const options = balloonOptions(config.balloon, config);
     devices.push({ ...place(), kind: "balloon", name: "balloon", options });
+  }
+  if (config.console) {
+    const ends = openConsole(config.console, stack);
+    devices.push({ ...place(), kind: "console", name: "console", ends });
   }
   for (const { module, options } of config.devices ?? []) {
     const name = module;

@@ -154,6 +154,26 @@ export interface Vsock {
   uds_path: string;
 }
 
+/** A virtio console: the main console, ports with names, or both. */
+export interface VirtioConsole {
+  /**
+   * It is the main console: what the machine prints and reads, and
+   * `console=hvc0` in the default command line. Default false: the serial port
+   * is. Early messages are still the serial port's.
+   */
+  main?: boolean;
+  /** Ports: `/dev/virtio-ports/NAME` or `/dev/vport0p1` and so on. */
+  ports?: ConsoleSocket[];
+}
+
+/** A port of the virtio console that ends in a Unix socket. */
+export interface ConsoleSocket {
+  /** Its name in the guest. */
+  name: string;
+  /** Where the socket is made; one client at a time may connect. */
+  path: string;
+}
+
 /** A virtio device of the user's own. */
 export interface CustomDevice {
   /**
@@ -181,6 +201,8 @@ export interface VmConfig {
   balloon?: MemoryBalloon;
   /** Sockets between the guest and host programs. */
   vsock?: Vsock;
+  /** A console beside or instead of the serial one. */
+  console?: VirtioConsole;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
@@ -192,6 +214,14 @@ export interface VmConfig {
  */
 export const DEFAULT_BOOT_ARGS =
   "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
+
+/** The command line in `config`, or the default one for its console. */
+export function bootArgs(config: VmConfig): string {
+  return config["boot-source"].boot_args ??
+    (config.console?.main
+      ? DEFAULT_BOOT_ARGS.replace("console=ttyS0", "console=hvc0")
+      : DEFAULT_BOOT_ARGS);
+}
 
 /** Microseconds: about what a wake-up costs. */
 const DEFAULT_POLL = 50;
@@ -307,8 +337,8 @@ export function usesAcpi(
     case "off":
       return acpi === "on";
     case "auto": {
-      const args = config["boot-source"].boot_args ?? DEFAULT_BOOT_ARGS;
-      return !/(^| )acpi=off( |$)/.test(args) && kernelHasAcpi();
+      const off = /(^| )acpi=off( |$)/.test(bootArgs(config));
+      return !off && kernelHasAcpi();
     }
     default:
       throw new VireoError(`acpi: "${acpi}" is not one of auto, on, off`);
@@ -321,6 +351,7 @@ export function checkDeviceCount(config: VmConfig): void {
     (config["network-interfaces"]?.length ?? 0) +
     (config.entropy ? 1 : 0) +
     (config.balloon ? 1 : 0) +
+    (config.console ? 1 : 0) +
     (config.vsock ? 1 : 0) +
     (config.devices?.length ?? 0);
   if (count > MAX_VIRTIO_DEVICES) {

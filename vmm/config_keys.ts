@@ -10,6 +10,7 @@ import type { RateLimits, TokenBucket } from "../devices/rate_limiter.ts";
 import { ENTRIES } from "../guest/kernel_entry.ts";
 import {
   type BootSource,
+  type ConsoleSocket,
   type CustomDevice,
   type Drive,
   type Entropy,
@@ -18,6 +19,7 @@ import {
   MAX_QUEUE_PAIRS,
   type MemoryBalloon,
   type NetworkInterface,
+  type VirtioConsole,
   type VmConfig,
   type Vsock,
 } from "./config.ts";
@@ -201,6 +203,25 @@ const VSOCK: Keys<Vsock> = {
   ),
 };
 
+const CONSOLE_SOCKET: Keys<ConsoleSocket> = {
+  name: { ...required(text, "Its name in the guest."), status: "Vireo's own" },
+  path: {
+    ...required(text, "Where the Unix socket is made."),
+    status: "Vireo's own",
+  },
+};
+
+const CONSOLE: Keys<VirtioConsole> = {
+  main: own(
+    boolean,
+    "It is the main console, `hvc0`. Default false: the serial port is.",
+  ),
+  ports: own(
+    list(object(CONSOLE_SOCKET)),
+    "Ports, which end in Unix sockets on the host.",
+  ),
+};
+
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: {
     ...required(module, "Its default export is the device's class."),
@@ -228,5 +249,6 @@ export const CONFIG_FILE: Rule<VmConfig> = object<VmConfig>({
   metrics: notYet("Counters in a file."),
   "mmds-config": notYet("Data for the guest over HTTP."),
   serial: notYet("The console's output in a file."),
+  console: own(object(CONSOLE), "A virtio console."),
   devices: own(list(object(CUSTOM_DEVICE)), "Devices of your own."),
 });

@@ -129,6 +129,11 @@ export class Control {
     this.#words[word(id, EXITS)]!++;
   }
 
+  /** Exits of vCPU `id` so far; wraps at 32 bits. */
+  exits(id: number): number {
+    return this.#words[word(id, EXITS)]! >>> 0;
+  }
+
   /** True when vCPU `id` sleeps and nothing can wake it. */
   haltedForEver(id: number): boolean {
     return Atomics.load(this.#words, word(id, HALTED)) === 1;

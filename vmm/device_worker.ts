@@ -28,6 +28,7 @@ import { IOAPIC_PINS, IrqRoutes } from "../ffi/irq_routing.ts";
 import { Vm } from "../ffi/kvm.ts";
 import { Layout } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
+import { makeConsole } from "./console.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
 import type {
@@ -280,6 +281,11 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
       return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "balloon":
       return new Balloon(spec.options);
+    case "console":
+      return makeConsole(spec.ends, {
+        outputReady: () => post({ type: "output" }),
+        inputRoom: () => post({ type: "input-room" }),
+      });
     case "vsock":
       return new Vsock(spec.cid, new UnixSockets(spec.sockets));
     case "module": {

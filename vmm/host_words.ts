@@ -6,7 +6,7 @@
  */
 import { dirname } from "node:path";
 import { cacheFolder } from "../guest/linux/cache.ts";
-import { DEFAULT_BOOT_ARGS, type VmConfig } from "./config.ts";
+import { bootArgs, type VmConfig } from "./config.ts";
 import type { KnownHost } from "./probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */
@@ -88,13 +88,14 @@ export async function addHostWords(
   config: VmConfig,
 ): Promise<string | undefined> {
   const source = config["boot-source"];
-  const { kernel_image_path: kernel, boot_args = DEFAULT_BOOT_ARGS } = source;
+  const { kernel_image_path: kernel } = source;
   if (typeof kernel !== "string") return undefined;
   if (await isPrepared(kernel)) return undefined;
   const { knownHost } = await import("./probe/known_host.ts");
-  const words = kernelWords(await knownHost(), boot_args);
+  const args = bootArgs(config);
+  const words = kernelWords(await knownHost(), args);
   if (words.length === 0) return undefined;
-  source.boot_args = [boot_args, ...words].join(" ");
+  source.boot_args = [args, ...words].join(" ");
   return "this host emulates guest kernel code: its command line also says " +
     words.join(" ");
 }

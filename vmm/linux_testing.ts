@@ -48,7 +48,7 @@ export class LinuxGuest implements AsyncDisposable {
     test.machine.start();
     const linux = new LinuxGuest(test);
     await linux.printed("_vireo:t:ready");
-    await linux.run("stty -echo");
+    await linux.run("stty -echo; PS1=");
     return linux;
   }
 

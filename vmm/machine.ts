@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Serial } from "../devices/serial.ts";
+import type { ConsoleCommand } from "../devices/virtio/console.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/signals.ts";
@@ -14,6 +14,7 @@ import { buildMachine, type MachineParts } from "./build.ts";
 import { machineSize, type VmConfig } from "./config.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
+import { MainConsole } from "./main_console.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./step_past.ts";
@@ -21,7 +22,7 @@ import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
 export interface MachineOptions {
-  /** The guest's serial output, as it comes. */
+  /** What the guest prints on its console, as it comes. */
   onOutput?(bytes: Uint8Array): void;
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
@@ -52,11 +53,10 @@ export class Machine {
   readonly #parts: MachineParts;
   readonly #options: MachineOptions;
   readonly #vcpus: WorkerThread[];
-  readonly #serial: Serial;
+  readonly #console: MainConsole;
   readonly #serialIrq: EventFd;
   readonly #resources: DisposableStack;
   readonly #end = Promise.withResolvers<MachineEnd>();
-  readonly #input: Uint8Array[] = [];
   readonly #steppedPast: StepCounts = {};
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
@@ -89,12 +89,16 @@ export class Machine {
     this.#parts = resources.use(
       buildMachine(config, this.#serialIrq.fd, kernel),
     );
-    this.#serial = new Serial(this.#parts.serial, {
-      raiseInterrupt: () => this.#serialIrq.signal(),
-      outputReady: () => this.#drainOutput(),
-      inputRoom: () => this.#pushInput(),
-      stopping: () => this.#control.stopping,
-    });
+    const port = this.#parts.devices.find(({ kind }) => kind === "console");
+    this.#console = new MainConsole(
+      this.#parts.serial,
+      port?.kind === "console" ? port.ends.main : undefined,
+      {
+        raiseInterrupt: () => this.#serialIrq.signal(),
+        stopping: () => this.#control.stopping,
+      },
+      (bytes) => this.#options.onOutput?.(bytes),
+    );
   }
 
   /**
@@ -206,10 +210,29 @@ export class Machine {
     powerButton.signal();
   }
 
-  /** Bytes for the guest's serial console; none is lost. */
+  /**
+   * How often the vCPUs have left the guest for Vireo so far. Doorbells and
+   * interrupts that KVM handles are not among it.
+   */
+  get exits(): number {
+    const ids = [...this.#vcpus.keys()];
+    return ids.reduce((sum, id) => sum + this.#control.exits(id), 0);
+  }
+
+  /** Bytes for the guest's main console; none is lost. */
   input(bytes: Uint8Array): void {
-    this.#input.push(bytes);
-    this.#pushInput();
+    this.#console.input(bytes);
+  }
+
+  /**
+   * The terminal at the main console's other end has a new size.
+   *
+   * @throws {VireoError} the machine has no virtio console; a serial port
+   * can't tell the guest
+   */
+  async resize(columns: number, rows: number): Promise<void> {
+    const command: ConsoleCommand = { type: "resize", columns, rows };
+    await this.command("console", command);
   }
 
   /**
@@ -277,9 +300,9 @@ export class Machine {
   #message(message: WorkerMessage): void {
     switch (message.type) {
       case "output":
-        return this.#drainOutput();
+        return this.#console.drainOutput();
       case "input-room":
-        return this.#pushInput();
+        return this.#console.pushInput();
       case "booted":
         this.#options.onBooted?.(performance.now() - this.#startTime);
         return;
@@ -298,23 +321,6 @@ export class Machine {
   #countSteps(counts: StepCounts): void {
     for (const [name, count] of Object.entries(counts)) {
       this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
-    }
-  }
-
-  #drainOutput(): void {
-    const bytes = this.#serial.drainOutput();
-    if (bytes.length > 0) this.#options.onOutput?.(bytes);
-  }
-
-  #pushInput(): void {
-    while (this.#input.length > 0) {
-      const bytes = this.#input[0]!;
-      const taken = this.#serial.pushInput(bytes);
-      if (taken < bytes.length) {
-        this.#input[0] = bytes.subarray(taken);
-        return;
-      }
-      this.#input.shift();
     }
   }
 
@@ -356,7 +362,7 @@ export class Machine {
     }
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;
-    this.#drainOutput();
+    this.#console.drainOutput();
     this.#resources.dispose();
   }
 

@@ -10,6 +10,7 @@ import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { NetSpec } from "./network.ts";
+import type { ConsoleEnds } from "./console.ts";
 import type { StepCounts } from "./step_past.ts";
 
 /** Why a machine ended. */
@@ -79,6 +80,7 @@ export type DeviceSpec =
     | NetSpec
     | { kind: "rng"; limits: RateLimits | undefined }
     | { kind: "balloon"; options: BalloonOptions }
+    | { kind: "console"; ends: ConsoleEnds }
     | { kind: "vsock"; cid: number; sockets: UnixSocketsHandle }
     | { kind: "module"; module: string; options: unknown }
   );

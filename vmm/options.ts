@@ -6,10 +6,12 @@
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
 import type {
+  ConsoleSocket,
   CustomDevice,
   Drive,
   MemoryBalloon,
   NetworkInterface,
+  VirtioConsole,
   Vsock,
 } from "./config.ts";
 
@@ -169,6 +171,32 @@ export function parseVsock(text: string): Vsock {
     throw new VireoError(`--vsock ${text}: not of the form cid=3,uds=PATH`);
   }
   return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
+}
+
+/**
+ * A virtio console from `--console serial|virtio` and each `--port NAME=PATH`;
+ * none when there is nothing for it to do.
+ *
+ * @throws {VireoError} when a word is unknown, or a name or a path missing
+ */
+export function parseConsole(
+  console = "serial",
+  ports: readonly string[] = [],
+): { console?: VirtioConsole } {
+  if (console !== "serial" && console !== "virtio") {
+    throw new VireoError(`--console ${console}: not one of serial, virtio`);
+  }
+  const main = console === "virtio";
+  if (!main && ports.length === 0) return {};
+  return { console: { main, ports: ports.map(parsePort) } };
+}
+
+function parsePort(text: string): ConsoleSocket {
+  const [name, path] = text.split(/=(.*)/s);
+  if (!name || !path) {
+    throw new VireoError(`--port ${text}: not of the form NAME=PATH`);
+  }
+  return { name, path };
 }
 
 /**

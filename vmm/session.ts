@@ -68,6 +68,7 @@ export class Session {
       Deno.addSignalListener(name as Deno.Signal, stop);
       stack.defer(() => Deno.removeSignalListener(name as Deno.Signal, stop));
     }
+    if (!this.#exec && config.console?.main) followSize(machine, stack);
     if (!this.#exec) {
       const terminal = stack.use(new Terminal());
       terminal.feed({
@@ -99,6 +100,18 @@ export class Session {
           (this.#quiet ? "; without --quiet its log is shown" : ""),
     );
   }
+}
+
+/** Keeps the guest's terminal at the size of this one. */
+function followSize(machine: Machine, stack: DisposableStack): void {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return;
+  const resize = () => {
+    const { columns, rows } = Deno.consoleSize();
+    machine.resize(columns, rows).catch(() => {}); // it may just have ended
+  };
+  Deno.addSignalListener("SIGWINCH", resize);
+  stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
+  resize();
 }
 
 /** Only where KVM emulates guest kernel mode is there anything to say. */
