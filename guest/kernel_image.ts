@@ -81,17 +81,28 @@ export async function openKernel(
       return { ...image, [Symbol.dispose]: () => files.dispose() };
     }
     const compression = compressionOf(head);
-    if (compression === undefined) break;
+    if (compression === undefined) throw noKernel(source, head);
     const packed = { compression, offset: 0, size: source.size };
     const bytes = await unpack(source, packed, options);
     source = new BootSource(bytes, "kernel", source.label);
     unpacked.push(compression);
   }
-  throw new KernelError(source.label, `is no kernel: ${EXPECTED}`);
+  throw new KernelError(source.label, "is packed too often to be a kernel");
 }
 
-const EXPECTED =
-  "Vireo boots vmlinux (64-bit ELF), bzImage and PVH kernels, also compressed";
+/** "MZ", with which programs for DOS and UEFI begin. */
+const MZ = 0x5a4d;
+
+function noKernel({ label }: BootSource, head: Uint8Array): KernelError {
+  const program = (head[0]! | head[1]! << 8) === MZ;
+  return new KernelError(
+    label,
+    program
+      ? "is a UEFI program, and Vireo has no UEFI: boot the bzImage in it"
+      : "is no kernel: Vireo boots vmlinux (64-bit ELF), bzImage and PVH " +
+        "kernels, also compressed",
+  );
+}
 
 type Opened = Omit<KernelImage, typeof Symbol.dispose>;
 

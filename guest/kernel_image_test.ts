@@ -83,7 +83,9 @@ Deno.test("openKernel: what is no kernel is said to be none, whatever it is in",
   }
   let nested: Uint8Array = plain;
   for (let i = 0; i < 4; i++) nested = gzipSync(nested);
-  assert.match(await refusal(nested), /^is no kernel/);
+  assert.match(await refusal(nested), /^is packed too often/);
+  const uki = new TextEncoder().encode("MZ".padEnd(4096, "\0"));
+  assert.match(await refusal(uki), /^is a UEFI program/);
 });
 
 Deno.test("openKernel: a bzImage of 32 bits is refused by its flags", async () => {
