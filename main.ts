@@ -36,7 +36,7 @@ words on its command line that help there, and a line on standard error says so.
 Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
 opened for writing; ",direct" bypasses the host's page cache.
 
-A network needs a TAP: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
+A network needs a TAP, with root once: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
 tap0; ip link set tap0 up; then
   vireo boot --net tap=tap0 --cmdline 'ip=10.0.0.2::10.0.0.1:255.255.255.0'
 
@@ -120,11 +120,13 @@ function program(): Command {
       [],
     )
     .option(
-      "--net <tap>",
-      "network: tap=NAME[,netns=NS][,queues=N][,mac=M]; repeatable",
+      "--net <where>",
+      "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET] or " +
+        "handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
       collect,
       [],
     )
+    .option("--pcap <file>", "capture the network's frames, for tcpdump -r")
     .option("--vsock <socket>", "sockets: cid=3,uds=PATH")
     .option(
       "--device <module>",

@@ -52,6 +52,7 @@ export {
   MemoryRegion,
   type RegionHandle,
 } from "./guest/memory.ts";
+export type { FrameHandler } from "./devices/net/handler.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
 export {
   ChainPart,

@@ -28,6 +28,7 @@ import {
   parseNet,
   parseTransport,
   parseVsock,
+  withPcap,
 } from "./options.ts";
 import { addHostWords } from "./host_words.ts";
 import { Session } from "./session.ts";
@@ -56,8 +57,10 @@ export interface BootOptions {
   root?: string;
   /** Disks: `FILE[,ro][,direct]`. */
   disk: string[];
-  /** Networks: `tap=NAME[,netns=NS][,mac=M]`. */
+  /** Networks, see {@linkcode parseNet}. */
   net: string[];
+  /** A file for the frames of the only network. */
+  pcap?: string;
   /** Sockets: `cid=3,uds=PATH`. */
   vsock?: string;
   /** Modules of virtio devices: paths or URLs. */
@@ -129,7 +132,7 @@ async function machineConfig(
         : parseCount("--poll-us", options.pollUs),
     },
     drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
-    "network-interfaces": options.net.map(parseNet),
+    "network-interfaces": withPcap(options.net.map(parseNet), options.pcap),
     ...(options.rng && { entropy: {} }),
     ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
     vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),

@@ -103,12 +103,15 @@ export interface Drive {
   direct?: boolean;
 }
 
-/** A virtio network device on a TAP. */
+/**
+ * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`
+ * and `handler` says where its frames go.
+ */
 export interface NetworkInterface {
   /** A name for messages. */
   iface_id: string;
-  /** The TAP's name. */
-  host_dev_name: string;
+  /** A TAP's name. */
+  host_dev_name?: string;
   /** `02:..`; default: made from the TAP's name. */
   guest_mac?: string;
   /** The network namespace that the TAP is in (`ip netns`). */
@@ -118,6 +121,17 @@ export interface NetworkInterface {
    * with `multi_queue`.
    */
   queues?: number;
+  /** Starts passt(1): the host's network without a TAP and without root. */
+  passt?: boolean;
+  /** Path of a Unix socket that a passt, or another of its kind, listens on. */
+  socket?: string;
+  /**
+   * URL of a module whose default export is a {@linkcode FrameHandler}; it
+   * runs on the device worker.
+   */
+  handler?: string;
+  /** Path of a file that gets all frames, for tcpdump; replaced if there. */
+  pcap?: string;
 }
 
 /** A virtio entropy device: the guest's /dev/hwrng. */
@@ -367,6 +381,20 @@ export function guestCid({ guest_cid }: Vsock): number {
     guest_cid < 0xffff_ffff;
   if (valid) return guest_cid;
   throw new VireoError(`vsock: cid ${guest_cid} is not 3 to 4294967294`);
+}
+
+/** What is wrong with where an interface's frames go, or undefined. */
+export function networkConflict(network: NetworkInterface): string | undefined {
+  const { host_dev_name, passt, socket, handler, netns, queues } = network;
+  const ends = [host_dev_name, passt || undefined, socket, handler]
+    .filter((end) => end !== undefined);
+  if (ends.length !== 1) {
+    return "exactly one of host_dev_name, passt, socket and handler must say " +
+      "where its frames go";
+  }
+  if (host_dev_name !== undefined) return undefined;
+  if (netns !== undefined) return "netns is for a TAP";
+  if (queues !== undefined && queues > 1) return "several queues are for a TAP";
 }
 
 /**

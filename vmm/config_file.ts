@@ -4,7 +4,7 @@
  * @module
  */
 import { VireoError } from "../ffi/vireo_error.ts";
-import type { VmConfig } from "./config.ts";
+import { networkConflict, type VmConfig } from "./config.ts";
 import { CONFIG_FILE } from "./config_keys.ts";
 import type { Problem } from "./config_rule.ts";
 import { jsonError } from "./json_syntax.ts";
@@ -62,6 +62,11 @@ function conflicts(config: VmConfig): Problem[] {
       networks.map((network) => network.iface_id),
     ),
   ];
+  networks.forEach((network, index) => {
+    const text = networkConflict(network);
+    const path = `network-interfaces[${index}]`;
+    if (text !== undefined) problems.push({ path, text });
+  });
   if (smt && vcpu_count > 1 && vcpu_count % 2 !== 0) {
     const text = `${vcpu_count} is neither 1 nor even, as smt wants it`;
     problems.push({ path: "machine-config.vcpu_count", text });

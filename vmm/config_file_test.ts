@@ -124,7 +124,21 @@ const MALFORMED: [Json, string][] = [
   ],
   [
     oneNetwork({ host_dev_name: null }),
-    "network-interfaces[0].host_dev_name: is missing",
+    "network-interfaces[0]: exactly one of host_dev_name, passt, socket and " +
+    "handler must say where its frames go",
+  ],
+  [
+    oneNetwork({ passt: true }),
+    "network-interfaces[0]: exactly one of host_dev_name, passt, socket and " +
+    "handler must say where its frames go",
+  ],
+  [
+    oneNetwork({ host_dev_name: null, passt: true, netns: "n" }),
+    "network-interfaces[0]: netns is for a TAP",
+  ],
+  [
+    oneNetwork({ host_dev_name: null, socket: "/s", queues: 2 }),
+    "network-interfaces[0]: several queues are for a TAP",
   ],
   [{ "mmds-config": {} }, "mmds-config: not supported yet"],
   [

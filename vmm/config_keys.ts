@@ -130,7 +130,10 @@ const DRIVE: Keys<Drive> = {
 
 const NETWORK_INTERFACE: Keys<NetworkInterface> = {
   iface_id: required(text, "A name for messages."),
-  host_dev_name: required(text, "The TAP."),
+  host_dev_name: optional(
+    text,
+    "The TAP; or one of `passt`, `socket` and `handler`.",
+  ),
   guest_mac: optional(
     parsed("a MAC address", (mac) => macAddress(mac, "")),
     "Default: made from the TAP's name.",
@@ -144,6 +147,13 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
     "Pairs of queues; for more than one, the TAP was made with " +
       "`multi_queue`. Default 1.",
   ),
+  passt: own(boolean, "Starts passt: no TAP, no root. Default false."),
+  socket: own(text, "A Unix socket that a passt listens on."),
+  handler: own(
+    module,
+    "Its default export is a function that gets each frame and may answer.",
+  ),
+  pcap: own(text, "A file that gets all frames, for tcpdump."),
 };
 
 const TOKEN_BUCKET: Keys<TokenBucket> = {

@@ -9,7 +9,6 @@
 import { rawBackend } from "../devices/block/raw.ts";
 import { getrandom } from "../devices/entropy/source.ts";
 import { EventLoop } from "../devices/event_loop.ts";
-import { TapBackend } from "../devices/net/tap.ts";
 import { PollWindow } from "../devices/poll_window.ts";
 import { RateLimiter } from "../devices/rate_limiter.ts";
 import { Balloon } from "../devices/virtio/balloon.ts";
@@ -36,6 +35,7 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
+import { netBackends } from "./net_backends.ts";
 import { PciConnection } from "./pci_connection.ts";
 
 /** Requests that one disk may have in flight. */
@@ -50,8 +50,11 @@ function post(message: WorkerMessage): void {
 
 self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   try {
-    const made = await Promise.all(data.devices.map(makeDevice));
-    using devices = new DeviceThread(data, made);
+    const memory = GuestMemory.attach(data.memory);
+    const made = await Promise.all(
+      data.devices.map((spec) => makeDevice(spec, memory)),
+    );
+    using devices = new DeviceThread(data, made, memory);
     post({ type: "ready" });
     devices.run();
   } catch (error) {
@@ -90,12 +93,15 @@ class DeviceThread implements Disposable {
   // Watches only what may happen while the devices are paused.
   readonly #paused = new EventLoop();
 
-  constructor(start: DeviceWorkerStart, devices: VirtioDevice[]) {
+  constructor(
+    start: DeviceWorkerStart,
+    devices: VirtioDevice[],
+    memory: GuestMemory,
+  ) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
     this.#commands = new DeviceCommands(start.commands, this.#control);
     this.#window = new PollWindow(start.pollMicroseconds);
-    const memory = GuestMemory.attach(start.memory);
     const vm = new Vm(start.vmFd, 0);
     start.devices.forEach((spec, index) =>
       this.#add(spec, devices[index]!, memory, vm, start.packed)
@@ -267,7 +273,10 @@ class DeviceThread implements Disposable {
   }
 }
 
-async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
+async function makeDevice(
+  spec: DeviceSpec,
+  memory: GuestMemory,
+): Promise<VirtioDevice> {
   switch (spec.kind) {
     case "blk":
       return new Blk(
@@ -276,7 +285,7 @@ async function makeDevice(spec: DeviceSpec): Promise<VirtioDevice> {
         { flush: spec.flush },
       );
     case "net":
-      return new Net(spec.taps.map((tap) => new TapBackend(tap)), spec.mac);
+      return new Net(await netBackends(spec, memory, log), spec.mac);
     case "rng":
       return new Rng(getrandom, RateLimiter.from(spec.limits));
     case "balloon":

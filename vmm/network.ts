@@ -3,25 +3,42 @@
  *
  * @module
  */
+import { pcapHeader } from "../devices/net/pcap.ts";
 import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
-import { closeFd } from "../ffi/file.ts";
+import { check, errnoName } from "../ffi/errno.ts";
+import { closeFd, Open, openFd } from "../ffi/file.ts";
+import { libc } from "../ffi/symbols.ts";
 import { openTap, type Tap } from "../ffi/tap.ts";
+import { connectUnix } from "../ffi/unix_socket.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
 import {
   macAddress,
   MAX_QUEUE_PAIRS,
+  networkConflict,
   type NetworkInterface,
 } from "./config.ts";
+import { startPasst } from "./passt.ts";
+
+/** Where an interface's frames go. */
+export type NetEnd =
+  /** The TAP's queues, one per pair of the device's. */
+  | { taps: Tap[] }
+  /** A connected stream socket. */
+  | { socket: number }
+  /** URL of a module with a function. */
+  | { handler: string };
 
 /** An interface for the device worker to make. */
 export interface NetSpec {
   kind: "net";
   /** What the configuration calls it. */
   name: string;
-  /** The TAP's queues, one per pair of the device's. */
-  taps: Tap[];
+  /** Where its frames go. */
+  end: NetEnd;
   /** The guest's MAC address. */
   mac: Uint8Array;
+  /** A file that gets all frames. */
+  pcap?: number;
 }
 
 /**
@@ -33,22 +50,62 @@ export function openNetwork(
   network: NetworkInterface,
   stack: DisposableStack,
 ): NetSpec {
-  const { iface_id, host_dev_name, guest_mac, netns, queues = 1 } = network;
+  const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
+  const conflict = networkConflict(network);
+  if (conflict) throw new VireoError(`network "${name}": ${conflict}`);
+  const mac = macAddress(guest_mac, host_dev_name ?? name);
+  const end = openEnd(network, stack);
+  return {
+    kind: "net",
+    name,
+    end,
+    mac,
+    ...(pcap !== undefined && { pcap: openPcap(pcap, stack) }),
+  };
+}
+
+function openEnd(network: NetworkInterface, stack: DisposableStack): NetEnd {
+  const { host_dev_name, socket, handler } = network;
+  if (host_dev_name !== undefined) {
+    return { taps: openTaps(host_dev_name, network, stack) };
+  }
+  if (handler !== undefined) return { handler };
+  const fd = socket === undefined ? startPasst() : connect(socket);
+  stack.defer(() => closeFd(fd));
+  return { socket: fd };
+}
+
+function openTaps(
+  name: string,
+  { iface_id, netns, queues = 1 }: NetworkInterface,
+  stack: DisposableStack,
+): Tap[] {
   if (!Number.isInteger(queues) || queues < 1 || queues > MAX_QUEUE_PAIRS) {
     throw new VireoError(
       `network "${iface_id}": queues: ${queues} is not 1 to ${MAX_QUEUE_PAIRS}`,
     );
   }
-  const mac = macAddress(guest_mac, host_dev_name);
-  const taps = Array.from({ length: queues }, () => {
-    const tap = openTap({
-      name: host_dev_name,
-      netns,
-      headerSize: NET_HEADER_SIZE,
-      multiQueue: queues > 1,
-    });
+  const headerSize = NET_HEADER_SIZE;
+  return Array.from({ length: queues }, () => {
+    const tap = openTap({ name, netns, headerSize, multiQueue: queues > 1 });
     stack.defer(() => closeFd(tap.fd));
     return tap;
   });
-  return { kind: "net", name: iface_id, taps, mac };
+}
+
+function connect(path: string): number {
+  const fd = connectUnix(path);
+  if (fd >= 0) return fd;
+  throw new VireoError(
+    `network socket "${path}": ${errnoName(-fd)}; nobody listens there`,
+  );
+}
+
+function openPcap(path: string, stack: DisposableStack): number {
+  const flags = Open.WRONLY | Open.CREAT | Open.TRUNC;
+  const fd = openFd(path, flags, "capture file", 0o644);
+  stack.defer(() => closeFd(fd));
+  const header = pcapHeader();
+  check(libc.write_u32(fd, header, header.length), `write "${path}"`);
+  return fd;
 }

@@ -5,14 +5,15 @@
  */
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
-import type {
-  ConsoleSocket,
-  CustomDevice,
-  Drive,
-  MemoryBalloon,
-  NetworkInterface,
-  VirtioConsole,
-  Vsock,
+import {
+  type ConsoleSocket,
+  type CustomDevice,
+  type Drive,
+  type MemoryBalloon,
+  networkConflict,
+  type NetworkInterface,
+  type VirtioConsole,
+  type Vsock,
 } from "./config.ts";
 
 /** `--root`: the prepared image. */
@@ -102,35 +103,65 @@ export function parseDisk(text: string, index: number): Drive {
   };
 }
 
-/** What `--net` takes, as its messages and help say it. */
-const NET_KEYS = "tap=NAME, netns=NS, queues=N, mac=M";
+/** Keys of `--net`, and the configuration's for those that are texts. */
+const NET_KEYS: Record<string, keyof NetworkInterface | undefined> = {
+  tap: "host_dev_name",
+  passt: "socket",
+  handler: "handler",
+  netns: "netns",
+  mac: "guest_mac",
+  pcap: "pcap",
+  queues: undefined,
+};
 
 /**
- * A network from `tap=NAME[,netns=NS][,queues=N][,mac=M]`.
+ * A network from `tap=NAME`, `passt`, `passt=SOCKET` or `handler=MODULE`, and
+ * `[,netns=NS][,queues=N][,mac=M][,pcap=FILE]`.
  *
- * @throws {VireoError} when the TAP or a value is missing, or a key unknown
+ * @throws {VireoError} when a value is missing, or a key unknown
  */
 export function parseNet(text: string, index: number): NetworkInterface {
-  const keys: Record<string, string> = {};
+  const network: NetworkInterface = { iface_id: `eth${index}` };
   for (const word of text.split(",")) {
     const [key = "", value] = word.split(/=(.*)/s);
-    if (!["tap", "netns", "queues", "mac"].includes(key) || !value) {
+    if (word === "passt") network.passt = true;
+    else if (!Object.hasOwn(NET_KEYS, key) || !value) {
       throw new VireoError(
-        `--net ${text}: "${word}" is not one of ${NET_KEYS}`,
+        `--net ${text}: "${word}" is not one of tap=NAME, passt, ` +
+          "passt=SOCKET, handler=MODULE, netns=NS, queues=N, mac=M, pcap=FILE",
       );
-    }
-    keys[key] = value;
+    } else if (key === "queues") {
+      network.queues = parseCount(`--net ${text}: queues`, value);
+    } else if (key === "handler") {
+      network.handler = moduleUrl("--net handler", value);
+    } else Object.assign(network, { [NET_KEYS[key]!]: value });
   }
-  if (!keys.tap) {
-    throw new VireoError(`--net ${text}: tap=NAME is missing`);
+  const conflict = networkConflict(network);
+  if (conflict === undefined) return network;
+  throw new VireoError(
+    `--net ${text}: one of tap=NAME, passt, passt=SOCKET and handler=MODULE; ` +
+      "netns and queues only with tap",
+  );
+}
+
+/**
+ * Lets `--pcap FILE` be that of the only network.
+ *
+ * @throws {VireoError} when there is none, or more than one
+ */
+export function withPcap(
+  networks: NetworkInterface[],
+  file: string | undefined,
+): NetworkInterface[] {
+  if (file === undefined) return networks;
+  const [network] = networks;
+  if (network === undefined || networks.length > 1) {
+    throw new VireoError(
+      `--pcap ${file}: there are ${networks.length} networks; ` +
+        "add pcap=FILE to the --net that is meant",
+    );
   }
-  return {
-    iface_id: `eth${index}`,
-    host_dev_name: keys.tap,
-    ...(keys.netns && { netns: keys.netns }),
-    ...(keys.queues && { queues: parseCount(`--net ${text}:`, keys.queues) }),
-    ...(keys.mac && { guest_mac: keys.mac }),
-  };
+  return [{ ...network, pcap: file }];
 }
 
 /**
@@ -205,11 +236,15 @@ function parsePort(text: string): ConsoleSocket {
  * @throws {VireoError} when there is no such file
  */
 export function parseDevice(text: string): CustomDevice {
+  return { module: moduleUrl("--device", text) };
+}
+
+function moduleUrl(option: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : pathToFileURL(text);
   if (url.protocol === "file:" && !isFile(url)) {
-    throw new VireoError(`--device ${text}: no such file`);
+    throw new VireoError(`${option} ${text}: no such file`);
   }
-  return { module: url.href };
+  return url.href;
 }
 
 function isFile(url: URL): boolean {

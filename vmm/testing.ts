@@ -158,10 +158,11 @@ export class TestNetwork implements Disposable {
   /** An address for the guest, in the same /24. */
   readonly guest = "10.118.0.2";
 
-  /** Makes the namespace and the TAP. */
-  constructor() {
+  /** Makes the namespace and the TAP, of one queue or for several. */
+  constructor({ multiQueue = false } = {}) {
     const namespace = this.#namespace;
-    namespace.ip("tuntap", "add", "tap0", "mode", "tap");
+    const kind = multiQueue ? ["multi_queue"] : [];
+    namespace.ip("tuntap", "add", "tap0", "mode", "tap", ...kind);
     namespace.ip("address", "add", `${this.host}/24`, "dev", "tap0");
     namespace.ip("link", "set", "tap0", "up");
     namespace.ip("link", "set", "lo", "up");

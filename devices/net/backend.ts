@@ -5,7 +5,7 @@
  * @module
  */
 
-/** One frame's bytes in memory. */
+/** The memory of one frame: the guest's, and behind it some of the device's. */
 export interface Frame {
   /** Host address of the iovecs. */
   readonly iovecs: number;
@@ -13,6 +13,12 @@ export interface Frame {
   readonly pointer: Deno.PointerValue;
   /** Number of iovecs. */
   readonly count: number;
+  /** Where the last of them leads, if it is not to the guest. */
+  readonly spill?: Uint8Array;
+  /** Guest address of iovec `index`, or -1: it leads to the spill. */
+  guestAddressAt(index: number): number;
+  /** Length of iovec `index` in bytes. */
+  lengthAt(index: number): number;
 }
 
 /** A source and sink of frames. */
@@ -31,6 +37,15 @@ export interface NetBackend {
    * to send again.
    */
   readonly results: Int32Array;
+  /**
+   * True: bytes of frames that were taken wait for room. A send, be it of no
+   * frames, goes on with them.
+   */
+  readonly unsent?: boolean;
+  /**
+   * True: frames wait here that {@linkcode NetBackend.fd} says nothing of.
+   */
+  readonly buffered?: boolean;
   /** Sends the first `count` of `frames`, in their order. */
   send(frames: readonly Frame[], count: number): void;
   /** Receives one frame. Bytes, or -errno; -EAGAIN when none waits. */

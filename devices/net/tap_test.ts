@@ -7,6 +7,9 @@ import type { Frame } from "./backend.ts";
 import { TapBackend } from "./tap.ts";
 import { SocketPair } from "./testing.ts";
 
+/** What a TAP's frames need not have. */
+const UNUSED = { guestAddressAt: () => -1, lengthAt: () => 0 };
+
 /** Frames of 100 bytes whose first byte is their number, in two pieces. */
 class Frames implements Disposable {
   readonly memory = new Mapping(64 * 1024);
@@ -27,7 +30,7 @@ class Frames implements Disposable {
       });
       const iovecs = address + n * 32;
       const pointer = Deno.UnsafePointer.create(BigInt(iovecs));
-      return { iovecs, pointer, count: 2 };
+      return { ...UNUSED, iovecs, pointer, count: 2 };
     });
   }
 
@@ -91,7 +94,7 @@ for (const batched of [true, false]) {
     using pair = new SocketPair();
     using memory = new Frames(4);
     const tap = new TapBackend({ fd: pair.device, mtu: 1500 }, batched);
-    const bad: Frame = { iovecs: 4096, pointer: PAGE_1, count: 1 };
+    const bad: Frame = { ...UNUSED, iovecs: 4096, pointer: PAGE_1, count: 1 };
     const [first, second, third] = memory.frames as [Frame, Frame, Frame];
     tap.send([first, bad, second, third], 4);
     const results = [...tap.results.subarray(0, 4)];

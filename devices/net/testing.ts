@@ -137,6 +137,20 @@ export class MemoryNet implements NetBackend {
   }
 }
 
+/** A frame in `memory`, in pieces of `lengths` bytes from `address` on. */
+export function frameAt(address: number, ...lengths: number[]): Frame {
+  const starts = lengths.map((_, i) =>
+    lengths.slice(0, i).reduce((sum, length) => sum + length + 16, address)
+  );
+  return {
+    iovecs: 0,
+    pointer: null,
+    count: lengths.length,
+    guestAddressAt: (index) => starts[index]!,
+    lengthAt: (index) => lengths[index]!,
+  };
+}
+
 /** Two connected sockets of frames: what a TAP is, without the privilege. */
 export class SocketPair implements Disposable {
   /** The device's end. */
@@ -144,10 +158,11 @@ export class SocketPair implements Disposable {
   /** The network's end; -1 after {@linkcode SocketPair.hangUp}. */
   network: number;
 
-  /** Opens both ends, non-blocking. */
-  constructor() {
+  /** Opens both ends, non-blocking; of frames, or a `stream` of bytes. */
+  constructor(stream = false) {
     const AF_UNIX = 1;
-    const SOCK_SEQPACKET_NONBLOCK = 5 | 0o4000;
+    const SOCK_NONBLOCK = 0o4000;
+    const type = (stream ? 1 : 5) | SOCK_NONBLOCK;
     const library = Deno.dlopen("libc.so.6", {
       socketpair: {
         parameters: ["i32", "i32", "i32", "buffer"],
@@ -156,7 +171,7 @@ export class SocketPair implements Disposable {
     });
     const ends = new Int32Array(2);
     const { socketpair } = library.symbols;
-    check(socketpair(AF_UNIX, SOCK_SEQPACKET_NONBLOCK, 0, ends), "socketpair");
+    check(socketpair(AF_UNIX, type, 0, ends), "socketpair");
     library.close();
     this.device = ends[0]!;
     this.network = ends[1]!;

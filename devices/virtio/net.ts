@@ -118,6 +118,23 @@ export class Net implements VirtioDevice, NetControlled {
     this.setPairs(1);
   }
 
+  /** See {@linkcode VirtioDevice.poll}. */
+  poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#pairs.length; i++) {
+      if (this.#pairs[i]!.poll()) worked = true;
+    }
+    return worked;
+  }
+
+  /** See {@linkcode VirtioDevice.arm}. */
+  arm(): boolean {
+    for (let i = 0; i < this.#pairs.length; i++) {
+      if (this.#pairs[i]!.pending) return true;
+    }
+    return false;
+  }
+
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     for (const pair of this.#pairs) pair.close();

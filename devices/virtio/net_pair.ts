@@ -88,6 +88,19 @@ export class NetPair implements Watcher {
     if (events & Events.IN) this.#receive();
   }
 
+  /** True when a frame waits that no event will tell of. */
+  get pending(): boolean {
+    return this.#backend.buffered === true &&
+      (this.#interest & Events.IN) !== 0;
+  }
+
+  /** Receives what is {@linkcode NetPair.pending}; false without any. */
+  poll(): boolean {
+    if (!this.pending) return false;
+    this.#receive();
+    return true;
+  }
+
   /** Lets go of both queues, or of `queue`. */
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue === this.#receiveQueue) {

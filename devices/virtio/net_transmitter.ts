@@ -41,6 +41,8 @@ export class NetTransmitter {
    * @returns false when the backend has no room: run it again when it has
    */
   run(queue: VirtQueue, context: DeviceContext, linkUp: boolean): boolean {
+    const backend = this.#backend;
+    if (linkUp && backend.unsent) backend.send(this.#frames, 0);
     let done = 0;
     do {
       queue.disableNotification();
@@ -57,7 +59,7 @@ export class NetTransmitter {
     } while (
       queue.enableNotification() && (done < BUDGET || !context.polled)
     );
-    return true;
+    return !(linkUp && backend.unsent);
   }
 
   /** Forgets the chains that wait. */

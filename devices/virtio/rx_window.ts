@@ -87,6 +87,21 @@ export class RxWindow implements Frame {
     );
   }
 
+  /** See {@linkcode Frame.spill}. */
+  get spill(): Uint8Array {
+    return this.#spilled;
+  }
+
+  /** See {@linkcode Frame.guestAddressAt}. */
+  guestAddressAt(index: number): number {
+    return index < this.#iovecs ? this.#guest[this.#firstIovec + index]! : -1;
+  }
+
+  /** See {@linkcode Frame.lengthAt}. */
+  lengthAt(index: number): number {
+    return this.#words[(this.#firstIovec + index) * 4 + 2]!;
+  }
+
   /** True when the driver can hardly post more in a queue of that size. */
   holdsAllOf(queueSize: number): boolean {
     return this.chains >= queueSize || this.#iovecs >= queueSize;
