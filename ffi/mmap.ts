@@ -31,6 +31,7 @@ export const Madvise = {
   DONTDUMP: 16,
 } as const;
 
+const PAGE = 4096;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
 /** What to map; the defaults give private anonymous memory. */
@@ -48,6 +49,11 @@ export interface MappingOptions {
    * of a page.
    */
   alignment?: number;
+  /**
+   * Bytes before and behind the range that nobody can access, whole pages: a
+   * wrong address next to it is a segmentation fault, not silent damage.
+   */
+  guard?: number;
   /** Names the mapping in errors. */
   name?: string;
 }
@@ -67,6 +73,7 @@ export class Mapping {
   readonly size: number;
   /** The mapped bytes. */
   readonly buffer: ArrayBuffer;
+  readonly #guard: number;
   #mapped = true;
 
   /**
@@ -81,9 +88,12 @@ export class Mapping {
       prot = Prot.READ | Prot.WRITE,
       flags = fd < 0 ? Map.PRIVATE | Map.ANONYMOUS : Map.SHARED,
       alignment = 0,
+      guard = 0,
       name = "memory",
     } = options;
-    using room = alignment > 0 ? reserve(size, alignment, name) : undefined;
+    using room = alignment > 0 || guard > 0
+      ? reserve(size, alignment || PAGE, guard, name)
+      : undefined;
     const pointer = mmap(
       room?.pointer ?? null,
       size,
@@ -94,6 +104,7 @@ export class Mapping {
     this.pointer = pointer;
     this.address = Number(value);
     this.size = size;
+    this.#guard = guard;
     this.buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
   }
 
@@ -106,7 +117,8 @@ export class Mapping {
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    libc.munmap(this.pointer, BigInt(this.size));
+    const start = Deno.UnsafePointer.offset(this.pointer, -this.#guard);
+    libc.munmap(start, BigInt(this.size + 2 * this.#guard));
   }
 
   /** `using` support. */
@@ -154,26 +166,35 @@ interface Reservation extends Disposable {
   taken(): void;
 }
 
-/** Reserves more than needed, and gives back what is before and behind. */
-function reserve(size: number, alignment: number, name: string): Reservation {
-  const start = mmap(null, size + alignment, {
+/** Reserves more than needed, and gives back what is not wanted of it. */
+function reserve(
+  size: number,
+  alignment: number,
+  guard: number,
+  name: string,
+): Reservation {
+  const all = size + alignment + 2 * guard;
+  const start = mmap(null, all, {
     prot: Prot.NONE,
     flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
     fd: -1,
     offset: 0,
     name,
   });
-  const before = -Number(Deno.UnsafePointer.value(start)) & (alignment - 1);
-  const pointer = Deno.UnsafePointer.offset(start, before)!;
+  const first = Number(Deno.UnsafePointer.value(start)) + guard;
+  const before = -first & (alignment - 1);
+  const kept = Deno.UnsafePointer.offset(start, before)!;
+  const keptSize = size + 2 * guard;
   if (before > 0) libc.munmap(start, BigInt(before));
-  const end = Deno.UnsafePointer.offset(pointer, size);
-  libc.munmap(end, BigInt(alignment - before));
+  const end = Deno.UnsafePointer.offset(kept, keptSize);
+  const behind = all - before - keptSize;
+  if (behind > 0) libc.munmap(end, BigInt(behind));
   let owned = true;
   return {
-    pointer,
+    pointer: Deno.UnsafePointer.offset(kept, guard)!,
     taken: () => void (owned = false),
     [Symbol.dispose]: () => {
-      if (owned) libc.munmap(pointer, BigInt(size));
+      if (owned) libc.munmap(kept, BigInt(keptSize));
     },
   };
 }

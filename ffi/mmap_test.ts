@@ -60,6 +60,32 @@ Deno.test("Mapping: a shared file mapping writes to the file, from its offset", 
   }
 });
 
+Deno.test("Mapping: a guard before and behind faults, and goes with the range", () => {
+  const size = 12_288, guard = 65_536;
+  const rights = (address: number) =>
+    Deno.readTextFileSync("/proc/self/maps").split("\n")
+      .map((line) => /^([0-9a-f]+)-([0-9a-f]+) (\S+)/.exec(line))
+      .find((match) =>
+        match && address >= parseInt(match[1]!, 16) &&
+        address < parseInt(match[2]!, 16)
+      )?.[3];
+  for (const alignment of [undefined, 2 << 20]) {
+    const mapping = new Mapping(size, { guard, alignment });
+    const { address } = mapping;
+    assert.equal(address % (alignment ?? 4096), 0);
+    assert.equal(rights(address - guard), "---p");
+    assert.equal(rights(address - 1), "---p");
+    assert.equal(rights(address), "rw-p");
+    assert.equal(rights(address + size - 1), "rw-p");
+    assert.equal(rights(address + size), "---p");
+    assert.equal(rights(address + size + guard - 1), "---p");
+    mapping.unmap();
+    for (const at of [address - guard, address, address + size]) {
+      assert.notEqual(rights(at), "rw-p");
+    }
+  }
+});
+
 Deno.test("Mapping: what the kernel refuses is an error with size and name", () => {
   assert.throws(() => new Mapping(0), /mmap 0 bytes of memory: EINVAL/);
   assert.throws(

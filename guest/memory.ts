@@ -22,6 +22,8 @@ import { MemoryFile } from "./memory_file.ts";
  * one piece.
  */
 const ALIGNMENT = 2 * MiB;
+/** What lies around each region, and faults: FFI has no safety net. */
+const GUARD = 2 * MiB;
 
 /** Where the host's pool of pages of 2 MiB is filled. */
 const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
@@ -292,6 +294,7 @@ function mapRam(
       flags: Map.NORESERVE |
         (file ? Map.SHARED : Map.PRIVATE | Map.ANONYMOUS),
       alignment: ALIGNMENT,
+      guard: GUARD,
       name: "guest memory",
     });
     if (hugePages) mapping.advise(Madvise.HUGEPAGE);
@@ -316,6 +319,8 @@ function mapHugePages(size: number): Mapping {
   }
   return new Mapping(size, {
     flags: Map.PRIVATE | Map.ANONYMOUS | Map.HUGETLB | Map.HUGE_2MB,
+    alignment: ALIGNMENT,
+    guard: GUARD,
     name: "huge pages",
   });
 }
