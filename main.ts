@@ -50,6 +50,13 @@ host (CID 2) if somebody listens on the Unix socket PATH_52.
 A bzImage is unpacked on the host. --entry bzimage lets the guest do it, and
 --entry pvh enters a kernel as its PVH note says.
 
+With --console virtio the guest's console is hvc0, and costs the guest far less
+than the serial port. A --port is /dev/vport1p0 or so in the guest; programs on
+the host connect to its socket, one at a time.
+
+With --balloon the guest gives up MIB of its memory to the host; with "reporting"
+also what it frees, as it goes.
+
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 130 and 143 after SIGINT, SIGTERM.`;
 

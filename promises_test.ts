@@ -19,10 +19,12 @@ function constantsFilledIn(source: string): string {
   );
 }
 
-Deno.test("promises: each names a test that exists", async () => {
-  const markdown = await Deno.readTextFile(url("docs/promises.md"));
-  const found = proofs(markdown);
-  assert.ok(found.length > 40, `${found.length} promises`);
+Deno.test("promises, devices: each named test exists", async () => {
+  const documents = ["docs/promises.md", "docs/devices.md"];
+  const found = documents.flatMap((path) =>
+    proofs(Deno.readTextFileSync(url(path)))
+  );
+  assert.ok(found.length > 60, `${found.length} tests are named`);
   for (const { path, name } of found) {
     const source = constantsFilledIn(await Deno.readTextFile(url(path)));
     const named = ['"', "`"].some((quote) => source.includes(quote + name));
