@@ -27,8 +27,8 @@ function isThere(program: string): boolean {
 
 const noNetworks = canMakeNetworks() ? without("tcpdump") : " [needs root]";
 Deno.test({
-  name: "Linux: four queues of a TAP, a capture of pings, a function that " +
-    "answers them" + noNetworks + missing,
+  name: "Linux: four queues of a TAP, a capture, and a function as a network" +
+    noNetworks + missing,
   ignore: missing !== "" || noNetworks !== "",
   async fn(t) {
     const { kernel } = await prepare({ variant: "full" });
