@@ -21,11 +21,13 @@ static void run_modes(void) {
   bool journal = cmdline_has("journal");
   bool smp = cmdline_value("smp", 0);
   bool memory = cmdline_has("memory");
-  bool other = serve || hostile || bench || journal || smp || memory;
+  bool storm = cmdline_value("storm", 0);
+  bool other = storm || serve || hostile || bench || journal || smp || memory;
   if (cmdline_has("demo") || !other) mode_demo();
   if (memory) mode_memory();
   if (smp) mode_smp();
   if (hostile) mode_hostile();
+  if (storm) mode_storm();
   if (bench) mode_bench();
   if (journal) mode_journal();
   if (serve) mode_serve();

@@ -7,4 +7,5 @@ void mode_hostile(void);
 void mode_bench(void);
 void mode_journal(void);
 void mode_smp(void);
+void mode_storm(void);
 void mode_memory(void);

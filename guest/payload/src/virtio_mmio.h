@@ -35,6 +35,8 @@ struct virtio_device {
   struct {
     uintptr_t common, isr, config, notify;
     uint32_t notify_multiplier;
+    uintptr_t function; /* its configuration space */
+    uint32_t msix;      /* the capability in it */
   } pci; /* where its structures are, when `common` is not 0 */
 };
 

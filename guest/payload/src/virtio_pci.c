@@ -55,28 +55,48 @@ static uintptr_t structure(uintptr_t function, uint32_t capability) {
   return base + config_read32(function, capability + CAP_OFFSET);
 }
 
-/* All queues share vector 0, which arrives as the GSI's vector would. */
-static void set_up_msix(uintptr_t function, uint32_t capability, uint32_t gsi) {
+static uintptr_t msix_table(uintptr_t function, uint32_t capability) {
   uint32_t location = config_read32(function, capability + 4);
   uintptr_t bar = config_read32(function, PCI_BAR0 + 4 * (location & 7)) & ~15ul;
-  uintptr_t entry = bar + (location & ~7u) + MSIX_VECTOR * MSIX_ENTRY;
+  return bar + (location & ~7u);
+}
+
+/* All queues share vector 0, which arrives as the GSI's vector would. */
+static void set_up_msix(uintptr_t function, uint32_t capability, uintptr_t table, uint32_t gsi) {
+  uintptr_t entry = table + MSIX_VECTOR * MSIX_ENTRY;
   mmio_write32(entry, LAPIC_BASE);
   mmio_write32(entry + 4, 0);
   mmio_write32(entry + 8, VECTOR_DEVICES + gsi);
   mmio_write32(entry + 12, 0);
-  uint16_t control = mmio_read16(function + capability + 2);
-  mmio_write16(function + capability + 2, control | MSIX_ENABLE);
+  mmio_write16(function + capability + 2, MSIX_ENABLE);
+}
+
+static void open_function(uintptr_t function) {
+  mmio_write16(function + PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
+}
+
+void virtio_pci_restore(const struct virtio_device *device) {
+  uintptr_t function = device->pci.function;
+  mmio_write32(function + PCI_BAR0, (uint32_t)device->base);
+  mmio_write32(function + PCI_BAR0 + 4, 0);
+  open_function(function);
+  /* Not where the BAR is now: the other CPU may be moving it. */
+  set_up_msix(function, device->pci.msix, device->base + VIRTIO_PCI_MSIX_TABLE, device->gsi);
 }
 
 static void probe(uintptr_t function) {
   struct virtio_device *device = &virtio_devices[virtio_device_count];
-  mmio_write16(function + PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX);
+  open_function(function);
+  device->pci.function = function;
   device->gsi = mmio_read8(function + PCI_INTERRUPT_LINE);
   device->base = config_read32(function, PCI_BAR0) & ~15ul;
   uint32_t at = mmio_read8(function + PCI_CAPABILITIES);
   for (unsigned n = 0; at && n < CAPABILITIES_MAX; n++, at = mmio_read8(function + at + 1)) {
     uint8_t id = mmio_read8(function + at);
-    if (id == CAPABILITY_MSIX) set_up_msix(function, at, device->gsi);
+    if (id == CAPABILITY_MSIX) {
+      device->pci.msix = at;
+      set_up_msix(function, at, msix_table(function, at), device->gsi);
+    }
     if (id != CAPABILITY_VENDOR) continue;
     switch (mmio_read8(function + at + CAP_TYPE)) {
       case CFG_COMMON: device->pci.common = structure(function, at); break;

@@ -13,6 +13,16 @@ static inline uint8_t in8(uint16_t port) {
   return value;
 }
 
+static inline void out32(uint16_t port, uint32_t value) {
+  __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+
+static inline uint32_t in32(uint16_t port) {
+  uint32_t value;
+  __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+
 /* Device registers: plain MOVs only, which every KVM can decode. */
 static inline uint32_t mmio_read32(uintptr_t address) {
   uint32_t value;
