@@ -11,12 +11,18 @@ import type {
 } from "../devices/virtio/balloon.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
 import { MiB } from "../guest/layout.ts";
-import { machineSize, type MemoryBalloon, type VmConfig } from "./config.ts";
+import {
+  machineSize,
+  type MemoryBalloon,
+  memoryOptions,
+  type VmConfig,
+} from "./config.ts";
 
 /**
  * The options of the balloon that `config` asks for.
  *
- * @throws {VireoError} it is to be larger than the guest's memory
+ * @throws {VireoError} it is to be larger than the guest's memory, or that
+ * can't be given back
  */
 export function balloonOptions(
   balloon: MemoryBalloon,
@@ -27,6 +33,12 @@ export function balloonOptions(
   if (!Number.isInteger(amount_mib) || amount_mib < 0 || amount_mib > mib) {
     throw new VireoError(
       `balloon: ${amount_mib} MiB is not 0 to ${mib}, the guest's memory`,
+    );
+  }
+  if (memoryOptions(config).hugePagePool) {
+    throw new VireoError(
+      "balloon: memory from the host's pool of huge pages can't be given " +
+        'back; leave out huge_pages "2M", or the balloon',
     );
   }
   if (!(interval >= 0 && interval <= 0xffff)) {

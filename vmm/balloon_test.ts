@@ -32,3 +32,15 @@ Deno.test("balloon: at most the guest's memory, and an interval in seconds", () 
   }
   assert.throws(() => options(1, -1), /interval of -1 s/);
 });
+
+Deno.test("balloon: memory from the pool of huge pages has none", () => {
+  const balloon = { amount_mib: 0, deflate_on_oom: true };
+  assert.throws(
+    () =>
+      balloonOptions(balloon, {
+        ...config,
+        "machine-config": { mem_size_mib: 64, huge_pages: "2M" },
+      }),
+    /^VireoError: balloon: memory from the host's pool/,
+  );
+});
