@@ -34,7 +34,8 @@ On a host whose KVM emulates kernel code (see "vireo probe"), a KERNEL gets
 words on its command line that help there, and a line on standard error says so.
 
 Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
-opened for writing; ",direct" bypasses the host's page cache.
+opened for writing; ",direct" bypasses the host's page cache; ",queues=4" gives
+up to four vCPUs a request queue of their own.
 
 A network needs a TAP, with root once: ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev
 tap0; ip link set tap0 up; then
@@ -118,11 +119,11 @@ function program(): Command {
     .option("--cpus <count>", "virtual CPUs, 1 to 32", "1")
     .option(
       "--root <file>",
-      `root disk: FILE[,ro][,direct], "${BUSYBOX}" or "${NO_ROOT}"`,
+      `root disk: FILE[,ro][,direct][,queues=N], "${BUSYBOX}" or "${NO_ROOT}"`,
     )
     .option(
       "--disk <file>",
-      "disk: FILE[,ro][,direct]; repeatable",
+      "disk: FILE[,ro][,direct][,queues=N]; repeatable",
       collect,
       [],
     )

@@ -8,7 +8,7 @@
  */
 import type { BlockBackend } from "../devices/block/backend.ts";
 import { openRawImage, UringBackend } from "../devices/block/raw.ts";
-import { BlkType } from "../devices/virtio/blk.ts";
+import { BlkType } from "../devices/virtio/blk_spec.ts";
 import { BlkDriver } from "../devices/virtio/blk_testing.ts";
 import type { DriverQueue } from "../devices/virtio/testing_queue.ts";
 import { MiB } from "../guest/layout.ts";
@@ -20,6 +20,7 @@ class NullBackend implements BlockBackend {
   readonly size = DISK;
   readonly readOnly = false;
   readonly blockSize = 512;
+  readonly physicalBlockSize = 512;
   readonly completionFd = -1;
   result = 0x7fff_0000;
   readonly #tags = new Uint16Array(256);
@@ -31,9 +32,13 @@ class NullBackend implements BlockBackend {
   writev(tag: number): void {
     this.#tags[this.#count++] = tag;
   }
+  zero(tag: number): void {
+    this.#tags[this.#count++] = tag;
+  }
   flush(tag: number): void {
     this.#tags[this.#count++] = tag;
   }
+  resize(): void {}
   submit(): void {}
   arm(): boolean {
     return false;

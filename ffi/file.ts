@@ -27,6 +27,9 @@ export const Lock = {
   UNLOCK: 8,
 } as const;
 
+/** `FALLOC_FL_*` bits of fallocate(2). */
+export const Falloc = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
+
 const encoder = new TextEncoder();
 
 /** The bytes of `text` with the terminating zero that C wants. */

@@ -46,8 +46,12 @@ const IORING_REGISTER_EVENTFD = 4;
 const IORING_OP_READV = 1;
 const IORING_OP_WRITEV = 2;
 const IORING_OP_FSYNC = 3;
+const IORING_OP_FALLOCATE = 17;
 const IORING_FSYNC_DATASYNC = 1;
 const IOSQE_FIXED_FILE = 1;
+
+/** `RWF_DSYNC`: a write is complete when it is on stable storage. */
+export const RWF_DSYNC = 2;
 
 /** `RWF_NOWAIT`: an operation that would have to wait gives EAGAIN. */
 export const RWF_NOWAIT = 8;
@@ -214,6 +218,17 @@ export class IoUring {
     flags = 0,
   ): void {
     this.#queue(IORING_OP_WRITEV, tag, iovecs, count, offset, flags);
+  }
+
+  /**
+   * Queues `fallocate` (Linux 5.6).
+   *
+   * @param mode bits of {@linkcode Falloc}
+   */
+  fallocate(tag: number, mode: number, offset: number, length: number): void {
+    // The length is where other operations have an address, the mode where
+    // they have a length.
+    this.#queue(IORING_OP_FALLOCATE, tag, length, mode, offset, 0);
   }
 
   /** Queues `fdatasync`: covers the writes that completed before it. */

@@ -44,6 +44,7 @@ export const LIBC_SYMBOLS = {
     parameters: ["i32", "pointer", "i32", "i64"],
     result: "i32",
   },
+  fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   fdatasync: { parameters: ["i32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   flock: { parameters: ["i32", "i32"], result: "i32" },

@@ -55,7 +55,7 @@ export interface BootOptions {
   cpus: string;
   /** Root disk, {@linkcode BUSYBOX} or {@linkcode NO_ROOT}. */
   root?: string;
-  /** Disks: `FILE[,ro][,direct]`. */
+  /** Disks: `FILE[,ro][,direct][,queues=N]`. */
   disk: string[];
   /** Networks, see {@linkcode parseNet}. */
   net: string[];

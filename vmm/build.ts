@@ -31,6 +31,7 @@ import {
   bootArgs,
   checkDeviceCount,
   type Drive,
+  driveQueues,
   drivesInOrder,
   guestCid,
   machineSize,
@@ -308,7 +309,9 @@ function openDrive(drive: Drive, stack: DisposableStack) {
   const { drive_id: id, cache_type, io_engine } = drive;
   const flush = cache_type !== "Unsafe";
   const sync = io_engine === "Sync";
-  return { kind: "blk", name: id, image, id, flush, sync } as const;
+  const queues = driveQueues(drive);
+  const options = { flush, queues, limits: drive.rate_limiter };
+  return { kind: "blk", name: id, image, id, sync, options } as const;
 }
 
 function openVsock(vsock: Vsock, stack: DisposableStack) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { VireoError } from "../ffi/errno.ts";
+import type { KernelVariant } from "../guest/linux/cache.ts";
 import { prepare } from "../guest/linux/prepare.ts";
 import { canOpenKvm } from "../guest/testing.ts";
 
@@ -14,10 +15,12 @@ export const MAIN: string = new URL("../main.ts", import.meta.url).pathname;
  * Why there is no Linux to boot, as a suffix of tests' names; empty when there
  * is one. It is built on first use, if that can be expected of this user.
  */
-export async function linuxMissing(): Promise<string> {
+export async function linuxMissing(
+  variant: KernelVariant = "small",
+): Promise<string> {
   if (!canOpenKvm()) return " [no /dev/kvm]";
   try {
-    await prepare();
+    await prepare({ variant });
     return "";
   } catch (error) {
     if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;

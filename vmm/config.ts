@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { BLK_QUEUES } from "../devices/virtio/blk_config.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import { VireoError } from "../ffi/errno.ts";
 import type { KernelEntry } from "../guest/kernel_entry.ts";
@@ -99,8 +100,12 @@ export interface Drive {
    * is one blocking call.
    */
   io_engine?: "Sync" | "Async";
+  /** Limits of what the guest may transfer; default none. */
+  rate_limiter?: RateLimits;
   /** Bypass the host's page cache (`O_DIRECT`). */
   direct?: boolean;
+  /** Request queues, 1 to 16; default 1. Linux uses one per vCPU at most. */
+  queues?: number;
 }
 
 /**
@@ -373,6 +378,15 @@ export function checkDeviceCount(config: VmConfig): void {
       `${count} devices: at most ${MAX_VIRTIO_DEVICES} fit on the interrupts`,
     );
   }
+}
+
+/** The request queues of a disk. */
+export function driveQueues({ drive_id, queues = 1 }: Drive): number {
+  const valid = Number.isInteger(queues) && queues >= 1 && queues <= BLK_QUEUES;
+  if (valid) return queues;
+  throw new VireoError(
+    `disk "${drive_id}": ${queues} queues is not 1 to ${BLK_QUEUES}`,
+  );
 }
 
 /** The context id of a guest; 0 to 2 and the last have other meanings. */

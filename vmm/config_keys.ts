@@ -104,6 +104,23 @@ const MACHINE_CONFIG: Keys<MachineConfig> = {
   ),
 };
 
+const TOKEN_BUCKET: Keys<TokenBucket> = {
+  size: required(tokens, "Tokens in a full bucket. 0 is no limit."),
+  one_time_burst: optional(
+    tokens,
+    "More tokens, at the start only. Default 0.",
+  ),
+  refill_time: required(
+    tokens,
+    "Milliseconds until an empty bucket is full. 0 is no limit.",
+  ),
+};
+
+const RATE_LIMITER: Keys<RateLimits> = {
+  bandwidth: optional(object(TOKEN_BUCKET), "A token is a byte."),
+  ops: optional(object(TOKEN_BUCKET), "A token is a request."),
+};
+
 const DRIVE: Keys<Drive> = {
   drive_id: required(text, "The disk's serial number in the guest."),
   path_on_host: required(file, "A raw image or block device."),
@@ -123,9 +140,13 @@ const DRIVE: Keys<Drive> = {
     "io_uring, or a blocking call per request. Default `Async`, where " +
       "Firecracker's is `Sync`.",
   ),
-  rate_limiter: notYet("Limits of bytes and operations per second."),
+  rate_limiter: optional(
+    object(RATE_LIMITER),
+    "Limits of what the guest may transfer. Default none.",
+  ),
   socket: notYet("A vhost-user backend."),
   direct: own(boolean, "Bypass the host's page cache. Default false."),
+  queues: own(integer(1, 16), "Request queues. Default 1."),
 };
 
 const NETWORK_INTERFACE: Keys<NetworkInterface> = {
@@ -154,23 +175,6 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
     "Its default export is a function that gets each frame and may answer.",
   ),
   pcap: own(text, "A file that gets all frames, for tcpdump."),
-};
-
-const TOKEN_BUCKET: Keys<TokenBucket> = {
-  size: required(tokens, "Tokens in a full bucket. 0 is no limit."),
-  one_time_burst: optional(
-    tokens,
-    "More tokens, at the start only. Default 0.",
-  ),
-  refill_time: required(
-    tokens,
-    "Milliseconds until an empty bucket is full. 0 is no limit.",
-  ),
-};
-
-const RATE_LIMITER: Keys<RateLimits> = {
-  bandwidth: optional(object(TOKEN_BUCKET), "A token is a byte."),
-  ops: optional(object(TOKEN_BUCKET), "A token is a request."),
 };
 
 const ENTROPY: Keys<Entropy> = {

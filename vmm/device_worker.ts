@@ -282,7 +282,7 @@ async function makeDevice(
       return new Blk(
         rawBackend(spec.image, BLK_REQUESTS, spec.sync),
         spec.id,
-        { flush: spec.flush },
+        spec.options,
       );
     case "net":
       return new Net(await netBackends(spec, memory, log), spec.mac);

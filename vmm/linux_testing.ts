@@ -21,7 +21,8 @@ export class LinuxGuest implements AsyncDisposable {
   }
 
   /**
-   * Boots the prepared kernel with `config`, and waits for the shell.
+   * Boots the prepared kernel with `config`, and waits for the shell. Several
+   * CPUs take the full one.
    *
    * @param words more words for the kernel command line
    */
@@ -29,7 +30,8 @@ export class LinuxGuest implements AsyncDisposable {
     config: Omit<VmConfig, "boot-source">,
     words = "console=ttyS0",
   ): Promise<LinuxGuest> {
-    const guest = await prepared();
+    const { vcpu_count = 1 } = config["machine-config"] ?? {};
+    const guest = await prepared(vcpu_count > 1 ? "full" : "small");
     if (guest === undefined) throw new Error("no prepared guest");
     const root = {
       drive_id: "root",

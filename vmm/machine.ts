@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { BlkCommand } from "../devices/virtio/blk.ts";
 import type { ConsoleCommand } from "../devices/virtio/console.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
@@ -248,6 +249,16 @@ export class Machine {
     const index = this.#parts.devices.findIndex(({ name }) => name === device);
     if (index < 0) throw new VireoError(`this machine has no ${device}`);
     return await this.#channel.send(index, command);
+  }
+
+  /**
+   * The image of a disk has grown or shrunk: the guest is told its new size,
+   * which is returned in bytes.
+   *
+   * @throws {VireoError} no such disk, or its size is no multiple of 512
+   */
+  async resizeDrive(driveId: string): Promise<number> {
+    return await this.command(driveId, "resize" satisfies BlkCommand) as number;
   }
 
   /** The balloon; asking for one that isn't there is an error. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type { RawImage } from "../devices/block/raw.ts";
+import type { BlkOptions } from "../devices/virtio/blk_config.ts";
 import type { BalloonOptions } from "../devices/virtio/balloon.ts";
 import type { RateLimits } from "../devices/rate_limiter.ts";
 import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
@@ -74,8 +75,8 @@ export type DeviceSpec =
       kind: "blk";
       image: RawImage;
       id: string;
-      flush: boolean;
       sync: boolean;
+      options: BlkOptions;
     }
     | NetSpec
     | { kind: "rng"; limits: RateLimits | undefined }

@@ -80,27 +80,31 @@ export function parseAcpi(text: string): "auto" | "on" | "off" {
 }
 
 /**
- * A disk from `FILE[,ro][,direct]`.
+ * A disk from `FILE[,ro][,direct][,queues=N]`.
  *
  * @throws {VireoError} when a word after the file is unknown
  */
 export function parseDisk(text: string, index: number): Drive {
-  const [path = "", ...flags] = text.split(",");
+  const [path = "", ...words] = text.split(",");
   if (path === "") throw new VireoError(`--disk ${text}: no file is named`);
-  for (const flag of flags) {
-    if (flag !== "ro" && flag !== "direct") {
-      throw new VireoError(
-        `--disk ${text}: unknown word "${flag}"; FILE[,ro][,direct]`,
-      );
-    }
-  }
-  return {
+  const drive: Drive = {
     drive_id: `vireo-${index}`,
     path_on_host: path,
     is_root_device: false,
-    is_read_only: flags.includes("ro"),
-    direct: flags.includes("direct"),
+    is_read_only: words.includes("ro"),
+    direct: words.includes("direct"),
   };
+  for (const word of words) {
+    const queues = /^queues=(\d+)$/.exec(word)?.[1];
+    if (queues) drive.queues = Number(queues);
+    else if (word !== "ro" && word !== "direct") {
+      throw new VireoError(
+        `--disk ${text}: unknown word "${word}"; ` +
+          "FILE[,ro][,direct][,queues=N]",
+      );
+    }
+  }
+  return drive;
 }
 
 /** Keys of `--net`, and the configuration's for those that are texts. */

@@ -9,22 +9,42 @@
  * tags name requests and come back from {@linkcode BlockBackend.next}.
  */
 export interface BlockBackend {
-  /** Size in bytes, a multiple of 512. */
+  /** Size in bytes, a multiple of 512; {@linkcode BlockBackend.resize}. */
   readonly size: number;
   /** Writes are refused. */
   readonly readOnly: boolean;
   /** The smallest unit of I/O in bytes: 512 or 4096. */
   readonly blockSize: number;
+  /** What is best aligned to in bytes: a power of two, `blockSize` or more. */
+  readonly physicalBlockSize: number;
   /** Becomes readable when completions wait, or -1. */
   readonly completionFd: number;
   /** Bytes or -errno of the request that `next` returned. */
   readonly result: number;
   /** Reads into `count` iovecs at host address `iovecs`. */
   readv(tag: number, iovecs: number, count: number, offset: number): void;
-  /** Writes from iovecs. */
-  writev(tag: number, iovecs: number, count: number, offset: number): void;
+  /** Writes from iovecs; `durable`: onto stable storage. */
+  writev(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    durable: boolean,
+  ): void;
+  /**
+   * Makes `length` bytes read as zeros. With `unmap` their room is given back.
+   * The result is 0, or -EOPNOTSUPP where the storage can't.
+   */
+  zero(tag: number, offset: number, length: number, unmap: boolean): void;
   /** Puts completed writes on stable storage. */
   flush(tag: number): void;
+  /**
+   * Looks for the size anew; what is larger or smaller now is the storage's
+   * owner's doing.
+   *
+   * @throws {VireoError} when it is no multiple of 512
+   */
+  resize(): void;
   /** Starts what was queued, in one batch. */
   submit(): void;
   /**

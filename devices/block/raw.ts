@@ -7,13 +7,14 @@ import { errno, SystemError, VireoError } from "../../ffi/errno.ts";
 import {
   closeFd,
   endOfFile,
+  Falloc,
   Open,
   openFd,
   tryLock,
   unlock,
 } from "../../ffi/file.ts";
 import { createEventFd, drainEventFd } from "../../ffi/eventfd.ts";
-import { IoUring } from "../../ffi/io_uring.ts";
+import { IoUring, RWF_DSYNC } from "../../ffi/io_uring.ts";
 import { Mapping } from "../../ffi/mmap.ts";
 import { libc } from "../../ffi/symbols.ts";
 import type { BlockBackend } from "./backend.ts";
@@ -38,12 +39,16 @@ export interface RawImageOptions {
 export interface RawImage {
   /** The descriptor; its owner closes it. */
   fd: number;
+  /** Its path, for messages. */
+  path: string;
   /** Size in bytes. */
   size: number;
   /** Opened for reading only. */
   readOnly: boolean;
   /** The smallest unit of I/O in bytes. */
   blockSize: number;
+  /** The file system's or device's own unit, in bytes. */
+  physicalBlockSize: number;
 }
 
 /**
@@ -62,25 +67,36 @@ export function openRawImage(options: RawImageOptions): RawImage {
   const mode = readOnly ? Open.RDONLY : Open.RDWR;
   const fd = openFd(path, mode | (direct ? Open.DIRECT : 0), "disk");
   try {
-    const size = endOfFile(fd);
-    if (size === 0) throw new VireoError(`disk "${path}": is empty`);
-    if (size % SECTOR !== 0) {
-      throw new VireoError(
-        `disk "${path}": its size, ${size} bytes, is not a multiple of ` +
-          `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,
-      );
-    }
+    const size = imageSize(fd, path);
     if (!lockSoon(fd, !readOnly)) {
       throw new VireoError(
         `disk "${path}": another machine uses it` +
           (readOnly ? " for writing" : "; add ,ro to both to share it"),
       );
     }
-    return { fd, size, readOnly, blockSize: direct ? directUnit(fd) : SECTOR };
+    const blockSize = direct ? directUnit(fd) : SECTOR;
+    const physicalBlockSize = physicalUnit(info, blockSize);
+    return { fd, path, size, readOnly, blockSize, physicalBlockSize };
   } catch (error) {
     closeFd(fd);
     throw error;
   }
+}
+
+function imageSize(fd: number, path: string): number {
+  const size = endOfFile(fd);
+  if (size === 0) throw new VireoError(`disk "${path}": is empty`);
+  if (size % SECTOR === 0) return size;
+  throw new VireoError(
+    `disk "${path}": its size, ${size} bytes, is not a multiple of ` +
+      `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,
+  );
+}
+
+/** A file system's block; of a larger one, a page is what matters. */
+function physicalUnit({ blksize }: Deno.FileInfo, least: number): number {
+  const size = Math.min(blksize ?? least, 4096);
+  return size > least && Number.isInteger(Math.log2(size)) ? size : least;
 }
 
 /**
@@ -147,23 +163,48 @@ export function rawBackend(
   }
 }
 
-/** Asynchronous I/O through io_uring. */
-export class UringBackend implements BlockBackend {
+/** `fallocate` modes of {@linkcode BlockBackend.zero}. */
+const PUNCH = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE;
+const ZERO = Falloc.ZERO_RANGE | Falloc.KEEP_SIZE;
+
+/** What an image is, however it is read. */
+abstract class ImageBackend {
   /** See {@linkcode BlockBackend.size}. */
-  readonly size: number;
+  size: number;
   /** See {@linkcode BlockBackend.readOnly}. */
   readonly readOnly: boolean;
   /** See {@linkcode BlockBackend.blockSize}. */
   readonly blockSize: number;
+  /** See {@linkcode BlockBackend.physicalBlockSize}. */
+  readonly physicalBlockSize: number;
+  /** The image's descriptor. */
+  protected readonly fd: number;
+  readonly #path: string;
+
+  constructor(image: RawImage) {
+    this.fd = image.fd;
+    this.#path = image.path;
+    this.size = image.size;
+    this.readOnly = image.readOnly;
+    this.blockSize = image.blockSize;
+    this.physicalBlockSize = image.physicalBlockSize;
+  }
+
+  /** See {@linkcode BlockBackend.resize}. */
+  resize(): void {
+    this.size = imageSize(this.fd, this.#path);
+  }
+}
+
+/** Asynchronous I/O through io_uring. */
+export class UringBackend extends ImageBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.completionFd}. */
   readonly completionFd: number;
   readonly #ring: IoUring;
 
   /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
-    this.size = image.size;
-    this.readOnly = image.readOnly;
-    this.blockSize = image.blockSize;
+    super(image);
     this.#ring = new IoUring(image.fd, requests);
     this.completionFd = createEventFd();
     this.#ring.registerEventFd(this.completionFd);
@@ -181,9 +222,21 @@ export class UringBackend implements BlockBackend {
   }
 
   /** See {@linkcode BlockBackend.writev}. */
-  writev(tag: number, iovecs: number, count: number, offset: number): void {
+  writev(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    durable: boolean,
+  ): void {
     this.#makeRoom();
-    this.#ring.writev(tag, iovecs, count, offset);
+    this.#ring.writev(tag, iovecs, count, offset, durable ? RWF_DSYNC : 0);
+  }
+
+  /** See {@linkcode BlockBackend.zero}. */
+  zero(tag: number, offset: number, length: number, unmap: boolean): void {
+    this.#makeRoom();
+    this.#ring.fallocate(tag, unmap ? PUNCH : ZERO, offset, length);
   }
 
   /** See {@linkcode BlockBackend.flush}. */
@@ -232,18 +285,11 @@ export class UringBackend implements BlockBackend {
 }
 
 /** Blocking I/O, for hosts that forbid io_uring. Completes at submission. */
-export class SyncBackend implements BlockBackend {
-  /** See {@linkcode BlockBackend.size}. */
-  readonly size: number;
-  /** See {@linkcode BlockBackend.readOnly}. */
-  readonly readOnly: boolean;
-  /** See {@linkcode BlockBackend.blockSize}. */
-  readonly blockSize: number;
+export class SyncBackend extends ImageBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.completionFd}: completions never wait. */
   readonly completionFd: number = -1;
   /** See {@linkcode BlockBackend.result}. */
   result = 0;
-  readonly #fd: number;
   readonly #tags: Uint32Array;
   readonly #results: Int32Array;
   #head = 0;
@@ -251,10 +297,7 @@ export class SyncBackend implements BlockBackend {
 
   /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
-    this.#fd = image.fd;
-    this.size = image.size;
-    this.readOnly = image.readOnly;
-    this.blockSize = image.blockSize;
+    super(image);
     this.#tags = new Uint32Array(requests);
     this.#results = new Int32Array(requests);
   }
@@ -262,18 +305,33 @@ export class SyncBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.readv}. */
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    this.#done(tag, libc.preadv_at(this.#fd, at, count, BigInt(offset)));
+    this.#done(tag, libc.preadv_at(this.fd, at, count, BigInt(offset)));
   }
 
   /** See {@linkcode BlockBackend.writev}. */
-  writev(tag: number, iovecs: number, count: number, offset: number): void {
+  writev(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    durable: boolean,
+  ): void {
     const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    this.#done(tag, libc.pwritev_at(this.#fd, at, count, BigInt(offset)));
+    const written = libc.pwritev_at(this.fd, at, count, BigInt(offset));
+    const failed = written > 0 && durable && libc.fdatasync(this.fd) < 0;
+    this.#done(tag, failed ? -1 : written);
+  }
+
+  /** See {@linkcode BlockBackend.zero}. */
+  zero(tag: number, offset: number, length: number, unmap: boolean): void {
+    const [from, bytes] = [BigInt(offset), BigInt(length)];
+    const mode = unmap ? PUNCH : ZERO;
+    this.#done(tag, libc.fallocate(this.fd, mode, from, bytes));
   }
 
   /** See {@linkcode BlockBackend.flush}. */
   flush(tag: number): void {
-    this.#done(tag, libc.fdatasync(this.#fd));
+    this.#done(tag, libc.fdatasync(this.fd));
   }
 
   /** See {@linkcode BlockBackend.submit}. */

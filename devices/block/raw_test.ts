@@ -150,7 +150,7 @@ function exercise(make: (image: RawImage) => BlockBackend): void {
   bytes.fill(0x43, 2048, 2460);
 
   assert.equal(backend.size, 4096);
-  backend.writev(7, memory.address, 2, 512);
+  backend.writev(7, memory.address, 2, 512, true);
   assert.deepEqual(finish(), [7, 512]);
   backend.flush(8);
   assert.deepEqual(finish(), [8, 0]);

@@ -22,13 +22,17 @@ import type { BlockBackend } from "./backend.ts";
 /** One operation that a device has asked for. */
 export interface MemoryOperation {
   /** What to do. */
-  kind: "readv" | "writev" | "flush";
+  kind: "readv" | "writev" | "flush" | "discard" | "zero";
   /** The device's name for it. */
   tag: number;
   /** Where in the disk, in bytes. */
   offset: number;
-  /** The guest's memory, checked; empty for a flush. */
+  /** The guest's memory, checked; empty where no data is moved. */
   ranges: Uint8Array<ArrayBuffer>[];
+  /** A write is to be on stable storage when it completes. */
+  durable?: boolean;
+  /** Bytes to make zero. */
+  length?: number;
 }
 
 /** How the disk is made. */
@@ -43,11 +47,15 @@ export interface MemoryBackendOptions {
  */
 export class MemoryBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.size}. */
-  readonly size: number;
+  size: number;
   /** See {@linkcode BlockBackend.readOnly}. */
   readonly readOnly: boolean;
   /** See {@linkcode BlockBackend.blockSize}. */
   readonly blockSize = 512;
+  /** See {@linkcode BlockBackend.physicalBlockSize}. */
+  readonly physicalBlockSize = 4096;
+  /** What {@linkcode BlockBackend.resize} finds. */
+  newSize: number;
   /** See {@linkcode BlockBackend.completionFd}. */
   readonly completionFd: number = createEventFd();
   /** See {@linkcode BlockBackend.result}. */
@@ -78,6 +86,7 @@ export class MemoryBackend implements BlockBackend {
   ) {
     this.#memory = memory;
     this.size = size;
+    this.newSize = size;
     this.readOnly = options.readOnly ?? false;
     this.content = new Uint8Array(size);
   }
@@ -88,9 +97,28 @@ export class MemoryBackend implements BlockBackend {
   }
 
   /** See {@linkcode BlockBackend.writev}. */
-  writev(tag: number, iovecs: number, count: number, offset: number): void {
+  writev(
+    tag: number,
+    iovecs: number,
+    count: number,
+    offset: number,
+    durable: boolean,
+  ): void {
     if (this.readOnly) throw new Error("a write to a read-only disk");
     this.#queue("writev", tag, offset, iovecs, count);
+    this.#queued.at(-1)!.durable = durable;
+  }
+
+  /** See {@linkcode BlockBackend.zero}. */
+  zero(tag: number, offset: number, length: number, unmap: boolean): void {
+    if (this.readOnly) throw new Error("zeros on a read-only disk");
+    const kind = unmap ? "discard" : "zero";
+    this.#queued.push({ kind, tag, offset, ranges: [], length });
+  }
+
+  /** See {@linkcode BlockBackend.resize}. */
+  resize(): void {
+    this.size = this.newSize;
   }
 
   /** See {@linkcode BlockBackend.flush}. */
@@ -179,8 +207,15 @@ export class MemoryBackend implements BlockBackend {
     this.#done.push([operation.tag, result]);
   }
 
-  #transfer({ kind, offset, ranges }: MemoryOperation, limit: number): number {
+  #transfer(
+    { kind, offset, ranges, length = 0 }: MemoryOperation,
+    limit: number,
+  ): number {
     if (kind === "flush") return 0;
+    if (kind === "discard" || kind === "zero") {
+      this.content.fill(0, offset, offset + length);
+      return 0;
+    }
     const disk = this.content.subarray(offset);
     if (kind === "readv") return scatter(disk.subarray(0, limit), ranges);
     const bytes = gather(ranges).subarray(0, limit).subarray(0, disk.length);

@@ -5,7 +5,7 @@ import { GuestMemory } from "../../guest/memory.ts";
 import { MiB } from "../../guest/layout.ts";
 import { Random } from "../../guest/testing_random.ts";
 import { MemoryBackend, type MemoryOperation } from "../block/testing.ts";
-import { BlkFeature, BlkStatus, BlkType } from "./blk.ts";
+import { BlkFeature, BlkStatus, BlkType } from "./blk_spec.ts";
 import { BlkDriver, type BlkRequest, UNWRITTEN } from "./blk_testing.ts";
 import { MmioRegister } from "./mmio.ts";
 import { Status } from "./spec.ts";

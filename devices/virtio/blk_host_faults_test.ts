@@ -9,7 +9,7 @@ import {
   SyncBackend,
   UringBackend,
 } from "../block/raw.ts";
-import { BlkStatus } from "./blk.ts";
+import { BlkStatus } from "./blk_spec.ts";
 import { BlkDriver } from "./blk_testing.ts";
 
 const SECTOR = 512;

@@ -8,7 +8,7 @@ import {
   SyncBackend,
   UringBackend,
 } from "../block/raw.ts";
-import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./blk.ts";
+import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./blk_spec.ts";
 import { BlkDriver, UNWRITTEN } from "./blk_testing.ts";
 import { MmioRegister } from "./mmio.ts";
 import { Feature } from "./spec.ts";
@@ -147,7 +147,7 @@ testBoth("FLUSH succeeds, GET_ID gives the id (§5.2.6.1)", ({ driver }) => {
 });
 
 testBoth("an unknown type is UNSUPP (§5.2.6.2)", ({ driver }) => {
-  const requests = [2, 3, 5, 11, 0xffff_ffff].map((type) =>
+  const requests = [2, 3, 5, 10, 14, 0xffff_ffff].map((type) =>
     driver.request(type, 0, [driver.room(512)])
   );
   driver.complete(...requests);

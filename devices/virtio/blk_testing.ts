@@ -5,7 +5,9 @@
  * @module
  */
 import type { BlockBackend } from "../block/backend.ts";
-import { Blk, type BlkOptions, BlkType } from "./blk.ts";
+import { Blk } from "./blk.ts";
+import type { BlkOptions } from "./blk_config.ts";
+import { BlkType } from "./blk_spec.ts";
 import {
   MockDriver,
   type MockDriverOptions,
@@ -71,6 +73,24 @@ export class BlkDriver extends MockDriver {
   /** Asks for what was written to be made durable. */
   flush(): BlkRequest {
     return this.request(BlkType.FLUSH, 0, []);
+  }
+
+  /** DISCARD or WRITE_ZEROES of the given segments. */
+  zero(
+    type: number,
+    ...segments: { sector: number; sectors: number; flags?: number }[]
+  ): BlkRequest {
+    const view = new DataView(new ArrayBuffer(16 * segments.length));
+    segments.forEach(({ sector, sectors, flags = 0 }, i) => {
+      view.setUint32(16 * i, sector >>> 0, true);
+      view.setUint32(16 * i + 4, Math.floor(sector / 2 ** 32) >>> 0, true);
+      view.setUint32(16 * i + 8, sectors, true);
+      view.setUint32(16 * i + 12, flags, true);
+    });
+    const data = segments.length > 0
+      ? [this.buffer(new Uint8Array(view.buffer))]
+      : [];
+    return this.request(type, 0, data);
   }
 
   /** Rings the doorbell and waits for `requests`; their used lengths. */

@@ -4,7 +4,7 @@ import { MemoryBackend } from "../block/testing.ts";
 import { MemoryNet } from "../net/testing.ts";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
-import { BlkType } from "./blk.ts";
+import { BlkType } from "./blk_spec.ts";
 import { BlkDriver } from "./blk_testing.ts";
 import { NetFeature } from "./net_spec.ts";
 import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";

@@ -9,7 +9,7 @@ import { GuestMemory } from "../../guest/memory.ts";
 import { Random } from "../../guest/testing_random.ts";
 import { MemoryBackend } from "../block/testing.ts";
 import { MemoryNet } from "../net/testing.ts";
-import { BlkType } from "./blk.ts";
+import { BlkType } from "./blk_spec.ts";
 import { BlkDriver } from "./blk_testing.ts";
 import { MmioRegister } from "./mmio.ts";
 import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
@@ -105,8 +105,9 @@ class Attacker {
   #header(): void {
     const { random } = this;
     const header = new DataView(new ArrayBuffer(16));
-    const { IN, OUT, FLUSH, GET_ID } = BlkType;
-    header.setUint32(0, random.of([IN, IN, OUT, FLUSH, GET_ID, 99]), true);
+    const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = BlkType;
+    const types = [IN, IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES, 99];
+    header.setUint32(0, random.of(types), true);
     header.setUint32(8, random.below(random.oneIn(9) ? 2 ** 32 : 2048), true);
     header.setUint32(12, random.oneIn(20) ? random.below(2 ** 32) : 0, true);
     const bytes = new Uint8Array(header.buffer);
