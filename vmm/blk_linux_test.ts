@@ -1,7 +1,7 @@
 /** Block devices as the prepared Linux sees them. */
 import assert from "node:assert/strict";
 import { MiB } from "../guest/layout.ts";
-import { linuxMissing } from "./command_testing.ts";
+import { boot, linuxMissing } from "./command_testing.ts";
 import { LinuxGuest, until } from "./linux_testing.ts";
 import { ScratchFile } from "./testing.ts";
 
@@ -75,20 +75,21 @@ Deno.test({
   ignore: missingFull !== "",
   async fn() {
     using disk = new ScratchFile(4 * MiB);
-    await using guest = await LinuxGuest.boot({
-      "machine-config": { mem_size_mib: 128, vcpu_count: 4 },
-      drives: [{ ...drive(disk.path), queues: 4 }],
-    });
-    assert.equal(await guest.run("ls /sys/block/vdb/mq | wc -l"), "4");
+    Deno.writeFileSync(disk.path, new Uint8Array(4 * MiB).fill(0x55));
     const write = [0, 1, 2, 3].map((cpu) =>
-      `taskset ${1 << cpu} dd if=/dev/zero bs=4k count=64 seek=${64 * cpu} ` +
-      "oflag=direct of=/dev/vdb 2>/dev/null"
+      `taskset ${1 << cpu} dd if=/dev/zero of=/dev/vdb bs=4k count=16 ` +
+      `seek=${16 * cpu} oflag=direct 2>/dev/null &`
     );
-    await guest.run(
-      `tr '\\0' x < /dev/zero | dd bs=64k count=16 of=/dev/vdb; sync`,
-    );
-    await guest.run(`${write.join(" & ")} & wait; sync`);
+    const { stdout, stderr } = await boot([
+      ...["--quiet", "--memory", "128M", "--cpus", "4"],
+      ...["--disk", `${disk.path},queues=4`, "--exec"],
+      `echo queues $(ls /sys/block/vdb/mq | wc -l)
+       ${write.join("\n")}
+       wait; sync`,
+    ]);
+    assert.match(stdout, /^queues 4$/m, stdout + stderr);
     const bytes = Deno.readFileSync(disk.path);
-    assert.ok(bytes.subarray(0, MiB).every((byte) => byte === 0));
+    assert.ok(bytes.subarray(0, 64 * 4096).every((byte) => byte === 0));
+    assert.ok(bytes.subarray(64 * 4096).every((byte) => byte === 0x55));
   },
 });
