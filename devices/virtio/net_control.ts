@@ -8,7 +8,7 @@ import { type ChainPart, ChainPool, type DescriptorChain } from "./chain.ts";
 import type { DeviceContext } from "./device.ts";
 import {
   ANNOUNCE_ACK,
-  CONTROL_QUEUE_SIZE,
+  NET_QUEUE_SIZE,
   NetAck,
   NetControlClass,
   NetControlMac,
@@ -36,7 +36,8 @@ export interface NetControlled {
 /** Reads commands, has them carried out, and answers. */
 export class NetControl {
   readonly #device: NetControlled;
-  readonly #pool = new ChainPool(1, CONTROL_QUEUE_SIZE);
+  // Without MQ, queue 2 is the control queue: as large as a receive queue.
+  readonly #pool = new ChainPool(1, NET_QUEUE_SIZE);
   readonly #chain: DescriptorChain = this.#pool.chains[0]!;
   readonly #header = new Uint8Array(HEADER_SIZE);
   readonly #address = new Uint8Array(ADDRESS_SIZE);

@@ -188,6 +188,20 @@ Deno.test("net pairs: without MQ there is one, and control is queue 2 (§5.1.2)"
   assert.equal(driver.control(2, 0, 0, 1), -1, "and no control without it");
 });
 
+Deno.test("net control: a command may come in as many pieces as its queue has", () => {
+  // Without MQ its queue is one that could have been for receiving.
+  using setup = setUp(2, { features: [NetFeature.CTRL_VQ] });
+  const { driver } = setup;
+  const table = [40, 0, 0, 0, ...new Array(240).fill(2), 0, 0, 0, 0];
+  const bytes = [1, 0, ...table];
+  const ack = driver.room(1);
+  const pieces = bytes.map((byte) => driver.buffer(Uint8Array.of(byte)));
+  driver.queues[2]!.add([...pieces, ack]);
+  driver.ring(2);
+  assert.ok(driver.queues[2]!.poll() >= 0);
+  assert.equal(driver.bytes(ack)[0], OK);
+});
+
 Deno.test("net: a backend without offloads gets none offered", () => {
   const memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const net = new MemoryNet(memory);
