@@ -9,22 +9,23 @@
 /** Windows in vain before polling rests. */
 const VAIN_MAX = 3;
 
-/** Sleeps without polling after polling stood in the guest's way. */
+/** Sleeps without polling after polling was in vain. */
 const REST_MIN = 32, REST_MAX = 4096;
 
 /**
  * An adaptive polling window: open while requests come close together, closed
  * while the guest is idle.
  *
- * When windows pass without work, and work comes as soon as the thread
- * sleeps, then the guest waits for the very core that polls. Polling then
- * rests, each time for longer.
+ * When windows pass without work, three since the last that paid, polling
+ * rests, each time for longer. Either work comes as soon as the thread sleeps:
+ * then the guest waits for the very core that polls. Or it comes much later:
+ * a request opens the window, and the disk takes longer than that to answer.
  */
 export class PollWindow {
   /** The window now, in milliseconds; 0 while polling doesn't pay. */
   milliseconds = 0;
   readonly #max: number;
-  #vain = 0; // windows without work, though it came soon after
+  #vain = 0; // windows without work since the last hit
   #rest = 0; // sleeps left without polling
   #nextRest = REST_MIN;
 
@@ -49,15 +50,13 @@ export class PollWindow {
     }
     if (this.#rest > 0) {
       this.#rest--;
-    } else if (slept > this.#max) {
-      this.milliseconds = 0; // idle
-    } else if (this.milliseconds === 0) {
-      this.milliseconds = this.#max;
-    } else if (!hit && ++this.#vain === VAIN_MAX) {
+    } else if (this.milliseconds > 0 && !hit && ++this.#vain === VAIN_MAX) {
       this.#vain = 0;
       this.milliseconds = 0;
       this.#rest = this.#nextRest;
       this.#nextRest = Math.min(2 * this.#nextRest, REST_MAX);
+    } else {
+      this.milliseconds = slept > this.#max ? 0 : this.#max;
     }
   }
 }

@@ -43,6 +43,24 @@ Deno.test("PollWindow: rests after three windows in vain in a row", () => {
   assert.equal(sleepsUntilOpen(window), 33);
 });
 
+Deno.test("PollWindow: rests, too, when what it looks for always takes longer", () => {
+  const window = new PollWindow(50);
+  // A request comes soon after the last answer; its answer takes the disk long.
+  for (let request = 0; request < 3; request++) {
+    window.woke(false, SOON);
+    assert.equal(window.milliseconds, 0.05);
+    window.woke(false, LATER);
+    assert.equal(window.milliseconds, 0);
+  }
+  assert.equal(sleepsUntilOpen(window), 33);
+  // A hit between them is worth the others.
+  for (let request = 0; request < 10; request++) {
+    window.woke(request % 2 === 0, LATER);
+    assert.equal(window.milliseconds, 0);
+    assert.equal(sleepsUntilOpen(window), 1);
+  }
+});
+
 Deno.test("PollWindow: each rest is longer than the one before", () => {
   const window = new PollWindow(50);
   const rests = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(() => {
