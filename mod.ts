@@ -75,7 +75,9 @@ export {
   type Prepared,
   prepared,
   type PreparedAll,
+  preparedRootfs,
   type PrepareOptions,
+  prepareRootfs,
   type ProgressOutput,
 } from "./guest/linux/prepare.ts";
 export { probe } from "./vmm/probe.ts";

@@ -9,10 +9,17 @@ import { parseEntry } from "../guest/kernel_entry.ts";
 import {
   type KernelVariant,
   prepare,
-  type Prepared,
   prepared,
+  preparedRootfs,
+  prepareRootfs,
 } from "../guest/linux/prepare.ts";
-import { bootArgs, type Drive, machineSize, type VmConfig } from "./config.ts";
+import {
+  bootArgs,
+  type Drive,
+  machineSize,
+  memoryOptions,
+  type VmConfig,
+} from "./config.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import {
@@ -150,15 +157,10 @@ async function machineConfig(
       if (!options.quiet) console.error(`vireo: ${line}`);
     });
   }
-  const needsPrepared = !ownKernel || root === BUSYBOX;
-  const variant = ownKernel ? "small" : kernelVariant(options, config);
-  const guest = needsPrepared
-    ? await prepared(variant) ?? await prepareFor(config, variant)
-    : undefined;
-  if (!ownKernel) {
-    config["boot-source"].kernel_image_path = guest!.kernel;
-  }
-  const rootDrive = rootDisk(root, guest);
+  const rootfs = ownKernel
+    ? root === BUSYBOX ? await rootImage(config) : undefined
+    : await usePrepared(config, kernelVariant(options, config));
+  const rootDrive = rootDisk(root, rootfs);
   if (rootDrive) config.drives!.unshift(rootDrive);
   return config;
 }
@@ -181,32 +183,46 @@ function kernelVariant(
   return "full";
 }
 
+/** Boots the prepared kernel; returns the root image that goes with it. */
+async function usePrepared(
+  config: VmConfig,
+  variant: KernelVariant,
+): Promise<string> {
+  let guest = await prepared(variant);
+  if (guest === undefined) {
+    checkHost(config);
+    guest = await prepare({ variant });
+  }
+  config["boot-source"].kernel_image_path = guest.kernel;
+  return guest.rootfs;
+}
+
+/** The root image for another kernel. */
+async function rootImage(config: VmConfig): Promise<string> {
+  const path = await preparedRootfs();
+  if (path !== undefined) return path;
+  checkHost(config);
+  return await prepareRootfs();
+}
+
 /** Nothing is said about what to boot. */
 function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
   return [kernel, initrd, distro].every((choice) => choice === undefined);
-}
-
-/** Builds the guest, once it's sure that this host can run the machine. */
-async function prepareFor(
-  config: VmConfig,
-  variant: KernelVariant,
-): Promise<Prepared> {
-  checkHost(config);
-  return await prepare({ variant });
 }
 
 /** What can be known before anything is fetched or built. */
 function checkHost(config: VmConfig): void {
   new Kvm().close();
   machineSize(config);
+  memoryOptions(config);
   for (const { path_on_host, is_read_only } of config.drives ?? []) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
   }
 }
 
-function rootDisk(root: string, guest?: Prepared): Drive | undefined {
+function rootDisk(root: string, rootfs?: string): Drive | undefined {
   if (root === NO_ROOT) return undefined;
-  const disk = root === BUSYBOX ? `${guest!.rootfs},ro` : root;
+  const disk = root === BUSYBOX ? `${rootfs},ro` : root;
   return { ...parseDisk(disk, 0), is_root_device: true };
 }
 

@@ -125,12 +125,13 @@ export function vcpuCpuid(
   const amd = all.some(({ leaf, ebx }) =>
     leaf === Leaf.VENDOR && AMD_VENDORS.includes(ebx)
   );
-  const hasTopology = all.some(({ leaf }) => leaf === Leaf.TOPOLOGY);
-  // The host's topology leaves go: V2 would override ours, and is optional.
+  const topologies = [Leaf.TOPOLOGY, Leaf.TOPOLOGY_V2].filter((topology) =>
+    all.some(({ leaf }) => leaf === topology)
+  );
   const entries = all.filter(({ leaf }) =>
     leaf !== Leaf.TOPOLOGY && leaf !== Leaf.TOPOLOGY_V2
   );
-  if (hasTopology) entries.push(...topology(options));
+  for (const leaf of topologies) entries.push(...topology(leaf, options));
   for (const entry of entries) {
     adapt(entry, options, amd);
     for (const { leaf, register, bits } of options.masks ?? []) {
@@ -192,8 +193,12 @@ function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
   }
 }
 
-/** Leaf 0xB: a level of one core's threads, and one of all. */
+/**
+ * Leaf 0xB, or 0x1F, which overrides it: a level of one core's threads, and one
+ * of all. No other level of 0x1F is needed, so both say the same.
+ */
 function topology(
+  leaf: number,
   { cpu, cpus, threads = 1 }: CpuidOptions,
 ): CpuidEntry[] {
   const level = (
@@ -202,7 +207,7 @@ function topology(
     shift: number,
     count: number,
   ): CpuidEntry => ({
-    leaf: Leaf.TOPOLOGY,
+    leaf,
     subleaf,
     flags: SIGNIFICANT_INDEX,
     eax: shift,

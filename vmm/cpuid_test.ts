@@ -127,9 +127,13 @@ Deno.test("CPUID with smt: two threads per core, which share their caches", () =
   assert.equal(amd(0x8000_001d, 0).eax >>> 14 & 0xfff, 1);
 });
 
-Deno.test("CPUID: the host's leaf 0x1F, which would override 0xB, is gone", () => {
-  const entries = decodeCpuid(vcpuCpuid(INTEL, { cpu: 0, cpus: 2 }));
-  assert(entries.every(({ leaf }) => leaf !== 0x1f));
+Deno.test("CPUID leaf 0x1F: says the same as 0xB, where the host has it", () => {
+  const of = answers(INTEL, { cpu: 3, cpus: 4, threads: 2 });
+  for (const subleaf of [0, 1, 2]) {
+    assert.deepEqual(of(0x1f, subleaf), { ...of(0xb, subleaf), leaf: 0x1f });
+  }
+  const entries = decodeCpuid(vcpuCpuid(AMD, { cpu: 0, cpus: 2 }));
+  assert(entries.every(({ leaf }) => leaf !== 0x1f && leaf !== 0xb));
 });
 
 Deno.test("CPUID: no leaf 0xB appears on a host without", () => {

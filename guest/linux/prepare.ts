@@ -92,6 +92,24 @@ export async function prepare(options?: PrepareOptions): Promise<Prepared> {
   };
 }
 
+/** The path of the root image if it is built, for kernels of one's own. */
+export async function preparedRootfs(): Promise<string | undefined> {
+  const path = await productPath(ROOTFS);
+  return await isBuilt(path) ? path : undefined;
+}
+
+/**
+ * Builds the root image and no kernel: seconds.
+ *
+ * @param output where progress goes; default: standard error
+ * @throws {VireoError} as {@linkcode prepare} does
+ */
+export async function prepareRootfs(output?: ProgressOutput): Promise<string> {
+  const { build } = await import("./build.ts");
+  await build({ kernels: [], bzImages: [] }, output);
+  return await productPath(ROOTFS);
+}
+
 /**
  * Builds everything that is missing: both kernels, the bzImages of the full one
  * and the root image. About twelve minutes the first time.

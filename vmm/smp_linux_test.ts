@@ -1,0 +1,55 @@
+/** The full kernel on several vCPUs: by ACPI's MADT and by the MP table. */
+import assert from "node:assert/strict";
+import { boot, linuxMissing } from "./command_testing.ts";
+
+const missing = await linuxMissing("full");
+
+function linuxTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: name + missing, ignore: missing !== "", fn });
+}
+
+/** One number for each CPU from a line of /proc/interrupts. */
+function interrupts(text: string, line: string): number[] {
+  const [, counts = ""] =
+    new RegExp(`^ *${line}: +([\\d ]+)`, "m").exec(text) ??
+      [];
+  return counts.trim().split(/ +/).map(Number);
+}
+
+linuxTest(
+  "Linux: four CPUs, found by ACPI, have their timers and know their cores",
+  async () => {
+    const topology = "/sys/devices/system/cpu/cpu3/topology";
+    const { code, stdout, stderr } = await boot([
+      "--cpus",
+      "4",
+      "--exec",
+      "nproc; cat /proc/interrupts; " +
+      `echo core $(cat ${topology}/core_id) of $(cat ${topology}/package_cpus_list)`,
+    ]);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^vireo: the full kernel, for 4 CPUs$/m);
+    assert.match(stderr, /Using ACPI \(MADT\) for SMP/);
+    assert.match(stdout, /^4\n +CPU0 +CPU1 +CPU2 +CPU3/);
+    const timers = interrupts(stdout, "LOC");
+    assert.equal(timers.length, 4);
+    assert.ok(timers.every((count) => count > 0), stdout);
+    assert.match(stdout, /^core 3 of 0-3$/m);
+  },
+);
+
+linuxTest(
+  "Linux: two CPUs, found by the MP table; a reboot ends the machine",
+  async () => {
+    const { code, stdout, stderr } = await boot(
+      ["--cpus", "2", "--acpi", "off"],
+      "nproc; cat /proc/interrupts; reboot -f\n",
+    );
+    assert.equal(code, 0, stderr);
+    const text = stdout.replaceAll("\r", "");
+    assert.match(text, /MPTABLE|MP-table/);
+    assert.match(text, /^2\n +CPU0 +CPU1/m);
+    assert.ok(interrupts(text, "LOC").every((count) => count > 0), text);
+    assert.match(text, /reboot: machine restart/);
+  },
+);
