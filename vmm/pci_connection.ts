@@ -38,12 +38,16 @@ export interface PciConnectionOptions {
   log(message: string): void;
 }
 
+/** Lines after which a driver that moves BARs about gets no more. */
+const LOG_MAX = 20;
+
 /** One function's doorbells and interrupts. */
 export class PciConnection {
   readonly #options: PciConnectionOptions;
   #base = -1; // where the doorbells are
   #msix = false;
   #intx = true;
+  #logged = 0;
   /** What each vector's messages are; masked ones have none. */
   readonly #messages: (MsiMessage | undefined)[];
 
@@ -92,7 +96,7 @@ export class PciConnection {
   }
 
   #eachDoorbell(base: number, action: "ioeventfd" | "removeIoeventfd"): void {
-    const { vm, doorbells, log } = this.#options;
+    const { vm, doorbells } = this.#options;
     doorbells.forEach(({ fd }, queue) => {
       const address = base + BarLayout.NOTIFY + queue * NOTIFY_OFF_MULTIPLIER;
       try {
@@ -100,7 +104,7 @@ export class PciConnection {
       } catch (error) {
         // A driver may put two BARs in one place. Then the vCPU rings.
         if (!(error instanceof SystemError)) throw error;
-        if (action === "ioeventfd") log(error.message);
+        if (action === "ioeventfd") this.#log(error.message);
       }
     });
   }
@@ -113,7 +117,7 @@ export class PciConnection {
   }
 
   #lookAtMsix(): void {
-    const { pci, routes, firstMessageGsi, vectors, log } = this.#options;
+    const { pci, routes, firstMessageGsi, vectors } = this.#options;
     const control = pci.msixControl;
     this.#msix = (control & MsixControl.ENABLE) !== 0;
     const open = this.#msix && (control & MsixControl.MASK) === 0;
@@ -133,7 +137,7 @@ export class PciConnection {
       routes.apply();
     } catch (error) {
       if (!(error instanceof SystemError)) throw error;
-      log(error.message);
+      this.#log(error.message);
       for (let n = 0; n < vectors.length; n++) this.#forget(n);
       routes.apply();
     }
@@ -141,6 +145,10 @@ export class PciConnection {
     for (let n = 0; n < vectors.length; n++) {
       if (this.#messages[n] && pci.msix.takePending(n)) vectors[n]!.signal();
     }
+  }
+
+  #log(message: string): void {
+    if (this.#logged++ < LOG_MAX) this.#options.log(message);
   }
 
   #forget(vector: number): void {

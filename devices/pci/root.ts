@@ -22,6 +22,8 @@ function ones(size: number): number {
 /** The functions of bus 0, one per device number. */
 export class PciRoot {
   readonly #functions: readonly PciFunction[];
+  /** Where in its memory the last access lies that was found. */
+  offset = 0;
 
   /** A bus with `functions` as devices 0, 1, ... */
   constructor(functions: readonly PciFunction[]) {
@@ -44,13 +46,19 @@ export class PciRoot {
     this.#at(devfn)?.writeConfig(offset, size, value);
   }
 
-  /** The function whose memory holds the access, or undefined. */
+  /**
+   * The function whose memory holds the access, or undefined. Where it is is
+   * in {@linkcode offset}: another vCPU may move it before one looks again.
+   */
   find(address: number, size: number): PciFunction | undefined {
     for (let i = 0; i < this.#functions.length; i++) {
       const candidate = this.#functions[i]!;
-      const offset = address - candidate.memoryBase;
-      if (candidate.memoryBase < 0 || offset < 0) continue;
-      if (offset + size <= candidate.memorySize) return candidate;
+      const base = candidate.memoryBase;
+      const offset = address - base;
+      if (base < 0 || offset < 0) continue;
+      if (offset + size > candidate.memorySize) continue;
+      this.offset = offset;
+      return candidate;
     }
     return undefined;
   }
@@ -160,13 +168,13 @@ export class PciMemory implements BusDevice {
     const address = this.#base + offset;
     const target = this.#root.find(address, size);
     if (target === undefined) return ones(size);
-    return target.read(address - target.memoryBase, size);
+    return target.read(this.#root.offset, size);
   }
 
   /** See {@linkcode BusDevice.write}. */
   write(offset: number, size: number, value: number): void {
     const address = this.#base + offset;
     const target = this.#root.find(address, size);
-    target?.write(address - target.memoryBase, size, value);
+    target?.write(this.#root.offset, size, value);
   }
 }

@@ -137,3 +137,15 @@ Deno.test("PCI memory: a function's is where its BAR says, if anywhere", () => {
   assert.equal(memory.read(0x1001, 1), 0xff);
   assert.equal(memory.read(0x800_0001, 1), 7);
 });
+
+Deno.test("PCI memory: a BAR that another vCPU moves during an access is looked at once", () => {
+  const moving = new Ram(0x1234);
+  let base = 0xd000_0000;
+  Object.defineProperty(moving, "memoryBase", { get: () => base-- });
+  const memory = new PciMemory(new PciRoot([moving]), 0xd000_0000);
+  moving.bytes[4] = 0x44;
+  assert.equal(memory.read(4, 1), 0x44);
+  base = 0xd000_0000;
+  memory.write(8, 1, 0x88);
+  assert.equal(moving.bytes[8], 0x88);
+});

@@ -100,10 +100,13 @@ export class DriverRegisters {
   /** Sets one word of the accepted features, by the driver's selector. */
   writeDriverFeatures(value: number): void {
     const words = this.#words;
+    // Not while another vCPU has them checked.
+    if (!this.#lock()) return;
     // §3.1.1: features are fixed once FEATURES_OK is set.
-    if (Atomics.load(words, Word.STATUS) & Status.FEATURES_OK) return;
+    const fixed = Atomics.load(words, Word.STATUS) & Status.FEATURES_OK;
     const select = words[Word.DRIVER_FEATURES_SEL]! >>> 0;
-    if (select < 2) words[Word.DRIVER_FEATURES + select] = value;
+    if (!fixed && select < 2) words[Word.DRIVER_FEATURES + select] = value;
+    this.#unlock();
   }
 
   /** Switches the selected queue on or off; off when it returns. */

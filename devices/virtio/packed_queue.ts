@@ -102,17 +102,15 @@ export class PackedQueue extends VirtQueue {
 
   /** See {@linkcode VirtQueue.hasAvailable}: §2.8.1. */
   override get hasAvailable(): boolean {
-    if (!this.live) return false;
-    const at = this.#base + this.#nextAvail * DESC_WORDS + ID_FLAGS;
-    const flags = Atomics.load(this.#ring.u32, at) >>> FLAGS_SHIFT;
-    const available = (flags & DESC_F_AVAIL) !== 0;
-    const used = (flags & DESC_F_USED) !== 0;
-    return available === this.#availWrap && used !== this.#availWrap;
+    return this.live && this.#isAvailable(this.#nextIdAndFlags());
   }
 
   /** See {@linkcode VirtQueue.pop}. */
   override pop(chain: DescriptorChain): boolean {
-    if (!this.hasAvailable) return false;
+    if (!this.live) return false;
+    // Read once: what says that the chain is there is also what is done.
+    let idAndFlags = this.#nextIdAndFlags();
+    if (!this.#isAvailable(idAndFlags)) return false;
     chain.clear();
     const ring = this.#ring.u32;
     let slot = this.#nextAvail;
@@ -122,7 +120,7 @@ export class PackedQueue extends VirtQueue {
       const at = this.#base + slot * DESC_WORDS;
       const address = ring[at]! + ring[at + 1]! * TWO_32;
       const length = ring[at + LEN]!;
-      const idAndFlags = ring[at + ID_FLAGS]!;
+      if (slots > 1) idAndFlags = ring[at + ID_FLAGS]!;
       const flags = idAndFlags >>> FLAGS_SHIFT;
       slot = slot + 1 === this.size ? 0 : slot + 1;
       if (flags & DescFlag.INDIRECT) {
@@ -198,6 +196,20 @@ export class PackedQueue extends VirtQueue {
       : RING_EVENT_FLAGS_ENABLE << FLAGS_SHIFT;
     Atomics.store(this.#device.u32, this.#deviceWord, event);
     return this.hasAvailable;
+  }
+
+  /** Buffer id and flags of the next descriptor. */
+  #nextIdAndFlags(): number {
+    const at = this.#base + this.#nextAvail * DESC_WORDS + ID_FLAGS;
+    return Atomics.load(this.#ring.u32, at);
+  }
+
+  /** §2.8.1: AVAIL as the wrap counter, USED not. */
+  #isAvailable(idAndFlags: number): boolean {
+    const flags = idAndFlags >>> FLAGS_SHIFT;
+    const available = (flags & DESC_F_AVAIL) !== 0;
+    const used = (flags & DESC_F_USED) !== 0;
+    return available === this.#availWrap && used !== this.#availWrap;
   }
 
   /** §2.8.7: the table's descriptors, all of them, in order. */

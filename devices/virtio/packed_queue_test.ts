@@ -6,6 +6,7 @@ import { Random } from "../../guest/testing_random.ts";
 import { ChainPool, type DescriptorChain } from "./chain.ts";
 import { PackedQueue } from "./packed_queue.ts";
 import { EventFlags, PackedDriverQueue } from "./testing_packed_queue.ts";
+import { behindLoads } from "./testing_race.ts";
 import {
   DescriptorFlag,
   type DriverBuffer,
@@ -315,4 +316,22 @@ Deno.test("PackedQueue: a ring of random words does no harm", () => {
     if (!queue.live || random.oneIn(200)) queue.activate(driver.state());
   }
   assert.ok(popped > 500, `${popped}`);
+});
+
+Deno.test("PackedQueue: flags that change once the chain is there are not looked at again", () => {
+  using pair = new Pair();
+  const [buffer] = buffers(1);
+  pair.driver.add([buffer!]);
+  const { desc } = pair.driver;
+  const { address, length } = buffer!;
+  const ring = pair.memory.find(desc, 16)!;
+  const at = desc - ring.guestAddress;
+  {
+    using _race = behindLoads(() =>
+      writeDescriptor(ring, at, address, length, 0, AVAIL | INDIRECT)
+    );
+    assert.equal(pair.pop(), 0);
+  }
+  assert.equal(pair.chain.readable.bytes, length);
+  assert.equal(pair.queue.broken, undefined);
 });

@@ -78,8 +78,8 @@ export class VirtioPciFunction implements PciFunction {
   readConfig(offset: number, size: number): number {
     if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset === Capability.PCI_CFG_DATA) {
-      const length = this.#windowLength();
-      return length === 0 ? 0 : this.read(this.#windowOffset(), length);
+      const window = this.#window();
+      return window < 0 ? 0 : this.read(window >> 3, window & 7);
     }
     return this.#pci.config.get(offset, size);
   }
@@ -88,8 +88,8 @@ export class VirtioPciFunction implements PciFunction {
   writeConfig(offset: number, size: number, value: number): void {
     if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset === Capability.PCI_CFG_DATA) {
-      const length = this.#windowLength();
-      if (length > 0) this.write(this.#windowOffset(), length, value);
+      const window = this.#window();
+      if (window >= 0) this.write(window >> 3, window & 7, value);
       return;
     }
     const { config } = this.#pci;
@@ -258,20 +258,19 @@ export class VirtioPciFunction implements PciFunction {
     return value <= this.#words[Word.QUEUE_COUNT]! ? value + 1 : 0;
   }
 
-  /** §4.1.4.9: bytes to access through the window; 0 when it is set badly. */
-  #windowLength(): number {
+  /**
+   * §4.1.4.9: what the window leads to, 8 * offset + length; -1 when it is set
+   * badly. Each field is read once: another vCPU may be writing it.
+   */
+  #window(): number {
     const { config } = this.#pci;
     const length = config.get(Capability.PCI_CFG_LENGTH, 4);
+    const offset = config.get(Capability.PCI_CFG_OFFSET, 4);
     const valid = length === 1 || length === 2 || length === 4;
-    const offset = this.#windowOffset();
     return valid && config.get(Capability.PCI_CFG_BAR, 1) === 0 &&
         offset % length === 0 && offset + length <= BarLayout.SIZE
-      ? length
-      : 0;
-  }
-
-  #windowOffset(): number {
-    return this.#pci.config.get(Capability.PCI_CFG_OFFSET, 4);
+      ? 8 * offset + length
+      : -1;
   }
 }
 

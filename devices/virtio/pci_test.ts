@@ -201,3 +201,18 @@ Deno.test("virtio-pci: the window in the configuration space reaches the BAR (§
   device.writeConfig(0xa0, 4, 1);
   assert.equal(device.read(CommonCfg.queue_select, 2), 1);
 });
+
+Deno.test("virtio-pci: each field of the window is read once, for another vCPU may write it (§4.1.4.9)", () => {
+  const { device, pci } = made();
+  device.writeConfig(0x98, 4, BarLayout.COMMON + CommonCfg.num_queues);
+  device.writeConfig(0x9c, 4, 2);
+  const get = pci.config.get.bind(pci.config);
+  const looked = new Map<number, number>();
+  pci.config.get = (offset, size) => {
+    looked.set(offset, (looked.get(offset) ?? 0) + 1);
+    return get(offset, size);
+  };
+  assert.equal(device.readConfig(0xa0, 2), 2);
+  device.writeConfig(0xa0, 2, 0);
+  assert.deepEqual([...looked.values()], [2, 2, 2]);
+});

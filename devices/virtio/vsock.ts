@@ -309,7 +309,9 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   /** §5.10.6.7: tells the guest that its streams are gone. */
   #sendEvent(): void {
     const queue = this.#context.queues[VsockQueue.EVENT]!;
-    while (this.#resetWaits && queue.live) {
+    // Not for ever: a driver may post buffers without room all the time.
+    for (let left = queue.size; this.#resetWaits && queue.live; left--) {
+      if (left === 0) return void queue.enableNotification();
       if (!queue.hasAvailable && !queue.enableNotification()) return;
       if (!queue.pop(this.#txChain)) return;
       const { head, writable } = this.#txChain;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Random } from "../../guest/testing_random.ts";
 import { HostProgram, HostServer } from "../vsock/testing.ts";
+import { behindLoads } from "./testing_race.ts";
 import { VsockQueue } from "./vsock.ts";
 import { VSOCK_CONNECTIONS } from "./vsock_connections.ts";
 import { VsockOp } from "./vsock_packet.ts";
@@ -205,3 +206,27 @@ for (const polled of [false, true]) {
     driver.connectFromHost(PORT).program.close();
   });
 }
+
+Deno.test("vsock: event buffers without room, posted without end, don't hold the device (§5.10.6.7)", () => {
+  using driver = new VsockDriver();
+  const queue = driver.queues[VsockQueue.EVENT]!;
+  const none = { ...driver.room(4), writable: false };
+  queue.add([none]);
+  let posted = 0;
+  {
+    using _race = behindLoads(() => {
+      if (++posted > 10_000) throw new Error("the device doesn't let go");
+      while (queue.poll() >= 0);
+      queue.add([none]);
+    });
+    driver.vsock.resetTransport();
+  }
+  // Later, with room, the event arrives.
+  while (queue.poll() >= 0);
+  const event = driver.room(4);
+  queue.add([event]);
+  driver.ring(VsockQueue.EVENT);
+  let last = 0;
+  while (queue.poll() >= 0) last = queue.usedLength;
+  assert.equal(last, 4);
+});
