@@ -231,6 +231,26 @@ export class IoUring {
     this.#queue(IORING_OP_FALLOCATE, tag, length, mode, offset, 0);
   }
 
+  /**
+   * Queues `writev` on a file without positions, as {@linkcode IoUring.writev}
+   * does, with the address as two words of 32 bits. Passed to a function that
+   * is not inlined, a number as large as an address would be allocated.
+   */
+  writevWords(
+    tag: number,
+    low: number,
+    high: number,
+    count: number,
+    flags: number,
+  ): void {
+    const sqes = this.#sqes;
+    const base = this.#prepare(IORING_OP_WRITEV, tag, count, flags);
+    sqes[base + Sqe.off] = 0;
+    sqes[base + Sqe.off + 1] = 0;
+    sqes[base + Sqe.addr] = low;
+    sqes[base + Sqe.addr + 1] = high;
+  }
+
   /** Queues `fdatasync`: covers the writes that completed before it. */
   fdatasync(tag: number): void {
     this.#queue(IORING_OP_FSYNC, tag, 0, 0, 0, IORING_FSYNC_DATASYNC);
@@ -315,19 +335,26 @@ export class IoUring {
     flags: number,
   ): void {
     const sqes = this.#sqes;
-    const base = (this.#tail & this.#sqMask) * SQE_WORDS;
-    sqes[base + Sqe.opcode_flags] = opcode | this.#fileFlags;
-    sqes[base + Sqe.fd] = this.#file;
+    const base = this.#prepare(opcode, tag, count, flags);
     sqes[base + Sqe.off] = offset;
     sqes[base + Sqe.off + 1] = offset / TWO_32;
     sqes[base + Sqe.addr] = address;
     sqes[base + Sqe.addr + 1] = address / TWO_32;
+  }
+
+  /** Fills the next SQE but for address and offset; where it begins. */
+  #prepare(opcode: number, tag: number, count: number, flags: number): number {
+    const sqes = this.#sqes;
+    const base = (this.#tail & this.#sqMask) * SQE_WORDS;
+    sqes[base + Sqe.opcode_flags] = opcode | this.#fileFlags;
+    sqes[base + Sqe.fd] = this.#file;
     sqes[base + Sqe.len] = count;
     sqes[base + Sqe.op_flags] = flags;
     sqes[base + Sqe.user_data] = tag;
     sqes[base + Sqe.user_data + 1] = 0;
     this.#tail = (this.#tail + 1) | 0;
     this.#unsubmitted++;
+    return base;
   }
 
   #enter(submit: number, complete: number): number {

@@ -11,6 +11,7 @@ import type { Frame, NetBackend } from "./backend.ts";
 
 /** Frames per system call: more gain little, and keep the driver waiting. */
 const BATCH = 32;
+const TWO_32 = 0x1_0000_0000;
 
 /**
  * A backend on an open TAP; the descriptor stays its owner's.
@@ -86,8 +87,9 @@ export class TapBackend implements NetBackend {
   /** Nothing is in flight afterwards: with NOWAIT, no write is put off. */
   #sendBatch(ring: IoUring, frames: readonly Frame[], count: number): void {
     for (let i = 0; i < count; i++) {
-      const frame = frames[i]!;
-      ring.writev(i, frame.iovecs, frame.count, 0, RWF_NOWAIT);
+      const { iovecs, count: parts } = frames[i]!;
+      const high = (iovecs / TWO_32) | 0;
+      ring.writevWords(i, iovecs | 0, high, parts, RWF_NOWAIT);
     }
     ring.submit();
     const taken = count - ring.unsubmitted;
