@@ -71,25 +71,25 @@ Deno.test({
 });
 
 Deno.test({
-  name: "Linux: a disk with four queues, one per CPU" + missingFull,
+  name: "Linux: of a disk with four queues, one per CPU is used" + missingFull,
   ignore: missingFull !== "",
   async fn() {
     using disk = new ScratchFile(4 * MiB);
     Deno.writeFileSync(disk.path, new Uint8Array(4 * MiB).fill(0x55));
-    const write = [0, 1, 2, 3].map((cpu) =>
+    const write = [0, 1].map((cpu) =>
       `taskset ${1 << cpu} dd if=/dev/zero of=/dev/vdb bs=4k count=16 ` +
       `seek=${16 * cpu} oflag=direct 2>/dev/null &`
     );
     const { stdout, stderr } = await boot([
-      ...["--quiet", "--memory", "128M", "--cpus", "4"],
+      ...["--quiet", "--memory", "128M", "--cpus", "2"],
       ...["--disk", `${disk.path},queues=4`, "--exec"],
       `echo queues $(ls /sys/block/vdb/mq | wc -l)
        ${write.join("\n")}
        wait; sync`,
     ]);
-    assert.match(stdout, /^queues 4$/m, stdout + stderr);
+    assert.match(stdout, /^queues 2$/m, stdout + stderr);
     const bytes = Deno.readFileSync(disk.path);
-    assert.ok(bytes.subarray(0, 64 * 4096).every((byte) => byte === 0));
-    assert.ok(bytes.subarray(64 * 4096).every((byte) => byte === 0x55));
+    assert.ok(bytes.subarray(0, 32 * 4096).every((byte) => byte === 0));
+    assert.ok(bytes.subarray(32 * 4096).every((byte) => byte === 0x55));
   },
 });
