@@ -17,8 +17,9 @@ const missing = !canOpenKvm()
 /** An unusual size, by which the RAM's mapping is found. */
 const MEMORY_MIB = 50;
 const HALF_MIB = 25;
-/** What the guest fills, to have memory that the host could get back. */
+/** What the guest touches, to have memory that the host could get back. */
 const FILL_MIB = 12;
+const TOUCH = `awk 'BEGIN { s = sprintf("%${FILL_MIB * MiB}s", "") }'; echo $?`;
 
 Deno.test({
   name: "Linux: entropy, the virtio console, ports, the balloon" + missing,
@@ -37,6 +38,8 @@ Deno.test({
           amount_mib: 0,
           deflate_on_oom: false,
           stats_polling_interval_s: 1,
+          free_page_reporting: true,
+          free_page_hinting: true,
         },
       }, "console=hvc0"),
     );
@@ -113,9 +116,7 @@ Deno.test({
       "the balloon gives memory back to the host, and takes it again",
       async () => {
         const size = MEMORY_MIB * MiB;
-        const fill = "dd if=/dev/zero of=/run/fill bs=1M " +
-          `count=${FILL_MIB} 2>/dev/null; echo $?`;
-        assert.equal(await guest.run(`${fill}; rm /run/fill`), "0");
+        assert.equal(await guest.run(TOUCH), "0");
         const touched = residentBytes(size);
         assert.ok(touched >= FILL_MIB * MiB);
 
@@ -135,7 +136,7 @@ Deno.test({
         await machine.balloon.setTarget(0);
         await until(() => inflated(0), "deflated balloon");
         const deflated = residentBytes(size);
-        assert.equal(await guest.run(fill), "0");
+        assert.equal(await guest.run(TOUCH), "0");
         const again = residentBytes(size);
         assert.ok(again >= deflated + FILL_MIB * MiB / 2, `${again}`);
         await until(
@@ -144,6 +145,36 @@ Deno.test({
         );
         const { free_memory, total_memory } = await machine.balloon.stats();
         assert.ok(free_memory! < total_memory! && total_memory! < size);
+      },
+    );
+
+    await t.step("free pages are given back when hinted at", async () => {
+      const before = residentBytes(MEMORY_MIB * MiB);
+      await machine.balloon.startHinting();
+      const idle = async () => !(await machine.balloon.stats()).hinting;
+      await until(idle, "end of the hints");
+      const after = residentBytes(MEMORY_MIB * MiB);
+      assert.ok(after < before - 4 * MiB, `${after}, ${before} before`);
+      assert.equal(await guest.run("echo alive"), "alive");
+    });
+
+    await t.step(
+      "free pages are given back as the guest reports them",
+      async () => {
+        // By default, Linux reports 4 MiB at once and only with 128 MiB free.
+        const order =
+          "/sys/module/page_reporting/parameters/page_reporting_order";
+        await guest.run(`echo 5 >${order}`);
+        const before = (await machine.balloon.stats()).discarded_pages;
+        assert.equal(await guest.run(TOUCH), "0");
+        const touched = residentBytes(MEMORY_MIB * MiB);
+        await until(
+          () => residentBytes(MEMORY_MIB * MiB) < touched - FILL_MIB * MiB / 2,
+          "report",
+        );
+        const after = (await machine.balloon.stats()).discarded_pages;
+        assert.ok(after - before >= FILL_MIB * MiB / 2 / 4096, `${after}`);
+        assert.equal(await guest.run("echo alive"), "alive");
       },
     );
 
