@@ -8,7 +8,7 @@ import type { VmConfig } from "./config.ts";
 import { TestMachine } from "./testing.ts";
 
 /** How long a command may take: the host may be slow, and crowded. */
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 
 /** A machine with the prepared Linux; its shell is on the main console. */
 export class LinuxGuest implements AsyncDisposable {
