@@ -5,7 +5,7 @@
 
 /* §5.2.4: struct virtio_blk_config. */
 enum { CONFIG_CAPACITY = 0, CONFIG_SEG_MAX = 12, CONFIG_BLK_SIZE = 20 };
-enum { REQUEST_TIMEOUT_US = 5000000 };
+enum { REQUEST_TIMEOUT_US = 30000000 };
 
 struct blk *blk_create(struct virtio_device *device, unsigned number) {
   struct blk *blk = allocate_pages(sizeof *blk);
