@@ -24,20 +24,20 @@ export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export { BalloonHandle } from "./vmm/balloon.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/step_past.ts";
-export {
-  type BootSource,
-  type ConsoleSocket,
-  type CustomDevice,
-  DEFAULT_BOOT_ARGS,
-  type Drive,
-  type Entropy,
-  type MachineConfig,
-  type MemoryBalloon,
-  type NetworkInterface,
-  type VirtioConsole,
-  type VmConfig,
-  type Vsock,
+export type {
+  BootSource,
+  ConsoleSocket,
+  CustomDevice,
+  Drive,
+  Entropy,
+  MachineConfig,
+  MemoryBalloon,
+  NetworkInterface,
+  VirtioConsole,
+  VmConfig,
+  Vsock,
 } from "./vmm/config.ts";
+export { DEFAULT_BOOT_ARGS } from "./vmm/config_values.ts";
 export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
 export type { KernelEntry } from "./guest/kernel_entry.ts";
 export type { BalloonCommand, BalloonStats } from "./devices/virtio/balloon.ts";

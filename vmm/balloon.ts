@@ -11,12 +11,8 @@ import type {
 } from "../devices/virtio/balloon.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
 import { MiB } from "../guest/layout.ts";
-import {
-  machineSize,
-  type MemoryBalloon,
-  memoryOptions,
-  type VmConfig,
-} from "./config.ts";
+import type { MemoryBalloon, VmConfig } from "./config.ts";
+import { machineSize, memoryOptions } from "./config_values.ts";
 
 /**
  * The options of the balloon that `config` asks for.

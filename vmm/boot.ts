@@ -13,13 +13,8 @@ import {
   preparedRootfs,
   prepareRootfs,
 } from "../guest/linux/prepare.ts";
-import {
-  bootArgs,
-  type Drive,
-  machineSize,
-  memoryOptions,
-  type VmConfig,
-} from "./config.ts";
+import type { Drive, VmConfig } from "./config.ts";
+import { bootArgs, machineSize, memoryOptions } from "./config_values.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import {

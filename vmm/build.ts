@@ -27,10 +27,10 @@ import { type BootState, loadKernel, setUpBoot } from "../guest/load_kernel.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/mptable.ts";
 import { balloonOptions } from "./balloon.ts";
+import type { Drive, VmConfig, Vsock } from "./config.ts";
 import {
   bootArgs,
   checkDeviceCount,
-  type Drive,
   driveQueues,
   drivesInOrder,
   guestCid,
@@ -39,9 +39,7 @@ import {
   pollMicroseconds,
   rootWords,
   usesAcpi,
-  type VmConfig,
-  type Vsock,
-} from "./config.ts";
+} from "./config_values.ts";
 import { openConsole } from "./console.ts";
 import { vcpuCpuid } from "./cpuid.ts";
 import { setLocalInterrupts } from "./lapic.ts";

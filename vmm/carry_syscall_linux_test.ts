@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { VireoError } from "../ffi/errno.ts";
 import { prepare } from "../guest/linux/prepare.ts";
 import { canOpenKvm } from "../guest/testing.ts";
-import { DEFAULT_BOOT_ARGS } from "./config.ts";
+import { DEFAULT_BOOT_ARGS } from "./config_values.ts";
 import { execWord } from "./exec.ts";
 import { knownHost } from "./probe/known_host.ts";
 import { runMachine } from "./testing.ts";

@@ -8,21 +8,20 @@
  */
 import type { RateLimits, TokenBucket } from "../devices/rate_limiter.ts";
 import { ENTRIES } from "../guest/kernel_entry.ts";
-import {
-  type BootSource,
-  type ConsoleSocket,
-  type CustomDevice,
-  type Drive,
-  type Entropy,
-  macAddress,
-  type MachineConfig,
-  MAX_QUEUE_PAIRS,
-  type MemoryBalloon,
-  type NetworkInterface,
-  type VirtioConsole,
-  type VmConfig,
-  type Vsock,
+import type {
+  BootSource,
+  ConsoleSocket,
+  CustomDevice,
+  Drive,
+  Entropy,
+  MachineConfig,
+  MemoryBalloon,
+  NetworkInterface,
+  VirtioConsole,
+  VmConfig,
+  Vsock,
 } from "./config.ts";
+import { macAddress, MAX_QUEUE_PAIRS } from "./config_values.ts";
 import {
   anyText,
   anything,

@@ -2,19 +2,17 @@
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/errno.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
+import type { Drive, MachineConfig, VmConfig } from "./config.ts";
 import {
   checkDeviceCount,
   DEFAULT_BOOT_ARGS,
-  type Drive,
   drivesInOrder,
   macAddress,
-  type MachineConfig,
   machineSize,
   memoryOptions,
   rootWords,
   usesAcpi,
-  type VmConfig,
-} from "./config.ts";
+} from "./config_values.ts";
 
 function configWith(parts: Partial<VmConfig>): VmConfig {
   return { "boot-source": { kernel_image_path: "vmlinux" }, ...parts };

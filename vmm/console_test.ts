@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { descriptorsOfProcess } from "../ffi/mmap_testing.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
-import { bootArgs } from "./config.ts";
+import { bootArgs } from "./config_values.ts";
 import { openConsole } from "./console.ts";
 
 function openAndClose(ports: { name: string; path: string }[], main = false) {

@@ -6,7 +6,8 @@
  */
 import { dirname } from "node:path";
 import { cacheFolder } from "../guest/linux/cache.ts";
-import { bootArgs, type VmConfig } from "./config.ts";
+import type { VmConfig } from "./config.ts";
+import { bootArgs } from "./config_values.ts";
 import type { KnownHost } from "./probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */

@@ -11,12 +11,12 @@ import { libc } from "../ffi/symbols.ts";
 import { openTap, type Tap } from "../ffi/tap.ts";
 import { connectUnix } from "../ffi/unix_socket.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
+import type { NetworkInterface } from "./config.ts";
 import {
   macAddress,
   MAX_QUEUE_PAIRS,
   networkConflict,
-  type NetworkInterface,
-} from "./config.ts";
+} from "./config_values.ts";
 import { startPasst } from "./passt.ts";
 
 /** Where an interface's frames go. */

@@ -5,7 +5,8 @@
  */
 import { parseEntry } from "../guest/kernel_entry.ts";
 import { type KernelImage, openKernel } from "../guest/kernel_image.ts";
-import { machineSize, type VmConfig } from "./config.ts";
+import type { VmConfig } from "./config.ts";
+import { machineSize } from "./config_values.ts";
 
 /** Nobody wants to read about what takes less. */
 const PATIENCE_MS = 2000;

@@ -5,16 +5,16 @@
  */
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../ffi/vireo_error.ts";
-import {
-  type ConsoleSocket,
-  type CustomDevice,
-  type Drive,
-  type MemoryBalloon,
-  networkConflict,
-  type NetworkInterface,
-  type VirtioConsole,
-  type Vsock,
+import type {
+  ConsoleSocket,
+  CustomDevice,
+  Drive,
+  MemoryBalloon,
+  NetworkInterface,
+  VirtioConsole,
+  Vsock,
 } from "./config.ts";
+import { networkConflict } from "./config_values.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
