@@ -2,22 +2,12 @@
 import assert from "node:assert/strict";
 import { compressionOf } from "../compression.ts";
 import { prepareDebian } from "./debian.ts";
-
-/** Why there is nothing to fetch with, for the test's name. */
-const why = await hasApt() ? "" : " [ignored: no apt-get]";
-
-async function hasApt(): Promise<boolean> {
-  try {
-    const command = new Deno.Command("apt-get", { args: ["--version"] });
-    return (await command.output()).success;
-  } catch {
-    return false;
-  }
-}
+import { APT_MISSING } from "./testing.ts";
 
 Deno.test({
-  name: `prepareDebian: a kernel and the modules that virtio needs${why}`,
-  ignore: why !== "",
+  name:
+    `prepareDebian: a kernel and the modules that virtio needs${APT_MISSING}`,
+  ignore: APT_MISSING !== "",
   fn: async () => {
     const shown: string[] = [];
     const output = {
