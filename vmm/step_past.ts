@@ -8,8 +8,17 @@
 import type { Registers, SpecialRegisters } from "../ffi/kvm_registers.ts";
 import type { Vcpu } from "../ffi/vcpu.ts";
 import { GuestAddressError, type GuestMemory } from "../guest/memory.ts";
-import { INSTRUCTION_MAX, TruncatedInstruction } from "./emulate/decode.ts";
-import { GuestFault, invalidOpcode } from "./emulate/fault.ts";
+import {
+  decodeOpcode,
+  INSTRUCTION_MAX,
+  OpcodeMap,
+  TruncatedInstruction,
+} from "./emulate/decode.ts";
+import {
+  deviceNotAvailable,
+  GuestFault,
+  invalidOpcode,
+} from "./emulate/fault.ts";
 import { findInstruction, type Found } from "./emulate/instructions.ts";
 import { LinearMemory } from "./emulate/linear_memory.ts";
 import { NativeStep } from "./emulate/native_step.ts";
@@ -18,6 +27,8 @@ import { StoppedCpu } from "./emulate/stopped_cpu.ts";
 /** How often each instruction was stepped past, by its name. */
 export type StepCounts = Record<string, number>;
 
+/** EM and TS. */
+const CR0_NO_X87 = 0b1100n;
 const EFER_LMA = 1n << 10n;
 const PAGE = 4096n;
 
@@ -111,6 +122,10 @@ export class StepPast implements Disposable {
     const { rip, rflags } = registers;
     const unknown = this.#unknown(rip);
     if (!isLong(sregs)) return unknown;
+    // KVM doesn't tell the CPU of these bits.
+    if (sregs.control("cr0") & CR0_NO_X87 && this.#isX87) {
+      throw deviceNotAvailable();
+    }
     this.#step ??= new NativeStep(this.#ram);
     const memory = new LinearMemory(this.#ram, { sregs, cpl: 0, rflags });
     const vcpu = this.#vcpu;
@@ -163,6 +178,11 @@ export class StepPast implements Disposable {
   get #ram(): GuestMemory {
     this.#memory ??= this.#attach();
     return this.#memory;
+  }
+
+  get #isX87(): boolean {
+    const { map, byte } = decodeOpcode(this.#vcpu.run.instructionBytes);
+    return map === OpcodeMap.ONE_BYTE && (byte & 0xf8) === 0xd8;
   }
 
   #unknown(rip: bigint): string {

@@ -9,9 +9,11 @@ export const Vector = {
   DEBUG: 1,
   BREAKPOINT: 3,
   INVALID_OPCODE: 6,
+  DEVICE_NOT_AVAILABLE: 7,
   STACK: 12,
   GENERAL_PROTECTION: 13,
   PAGE_FAULT: 14,
+  X87: 16,
 } as const;
 
 /** #PF error code bits (SDM vol. 3, §4.7). */
@@ -40,6 +42,11 @@ export class GuestFault extends Error {
 /** #UD. */
 export function invalidOpcode(): GuestFault {
   return new GuestFault(Vector.INVALID_OPCODE);
+}
+
+/** #NM: the FPU is not the current task's. */
+export function deviceNotAvailable(): GuestFault {
+  return new GuestFault(Vector.DEVICE_NOT_AVAILABLE);
 }
 
 /** #GP(0). */

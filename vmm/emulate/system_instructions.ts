@@ -5,7 +5,13 @@
  * @module
  */
 import { OpcodeMap } from "./decode.ts";
-import { generalProtection, invalidOpcode, Vector } from "./fault.ts";
+import {
+  deviceNotAvailable,
+  generalProtection,
+  GuestFault,
+  invalidOpcode,
+  Vector,
+} from "./fault.ts";
 import type { Instruction } from "./instruction.ts";
 import { inUse } from "./xsave.ts";
 import { Flag, type StoppedCpu, toBigInt } from "./stopped_cpu.ts";
@@ -13,6 +19,9 @@ import { Flag, type StoppedCpu, toBigInt } from "./stopped_cpu.ts";
 const ONE_BYTE = OpcodeMap.ONE_BYTE;
 const M0F = OpcodeMap.M0F;
 
+const CR0_MP = 1n << 1n;
+const CR0_TS = 1n << 3n;
+const CR0_NE = 1n << 5n;
 const CR4_FSGSBASE = 1n << 16n;
 const CR4_OSXSAVE = 1n << 18n;
 const MSR_FS_BASE = 0xc000_0100;
@@ -20,6 +29,16 @@ const MSR_GS_BASE = 0xc000_0101;
 const MSR_TSC_AUX = 0xc000_0103;
 
 function nothing(): void {}
+
+/** Waits for the x87 instruction before it: that is, raises its exception. */
+function fwait(cpu: StoppedCpu): void {
+  const cr0 = cpu.sregs.control("cr0");
+  if (cr0 & CR0_MP && cr0 & CR0_TS) throw deviceNotAvailable();
+  const STATUS = 2;
+  const ERROR_SUMMARY = 0x80;
+  const pending = cr0 & CR0_NE && cpu.vcpu.getXsave()[STATUS]! & ERROR_SUMMARY;
+  if (pending) throw new GuestFault(Vector.X87);
+}
 
 /** Bytes that are all opcode: two after 0F, the second as a ModRM byte. */
 function fixed(
@@ -187,7 +206,7 @@ export const SYSTEM: readonly Instruction[] = [
     map: ONE_BYTE,
     opcode: 0x9b,
     modrm: false,
-    execute: nothing,
+    execute: fwait,
   },
   fixed("CLAC", 0x01, 0xca, clac),
   fixed("STAC", 0x01, 0xcb, stac),
