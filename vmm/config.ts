@@ -220,3 +220,17 @@ export interface VmConfig {
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
 }
+
+/** What is wrong with where an interface's frames go, or undefined. */
+export function networkConflict(network: NetworkInterface): string | undefined {
+  const { host_dev_name, passt, socket, handler, netns, queues } = network;
+  const ends = [host_dev_name, passt || undefined, socket, handler]
+    .filter((end) => end !== undefined);
+  if (ends.length !== 1) {
+    return "exactly one of host_dev_name, passt, socket and handler must say " +
+      "where its frames go";
+  }
+  if (host_dev_name !== undefined) return undefined;
+  if (netns !== undefined) return "netns is for a TAP";
+  if (queues !== undefined && queues > 1) return "several queues are for a TAP";
+}

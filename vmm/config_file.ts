@@ -5,7 +5,7 @@
  */
 import { VireoError } from "../ffi/vireo_error.ts";
 import type { VmConfig } from "./config.ts";
-import { networkConflict } from "./config_values.ts";
+import { networkConflict } from "./config.ts";
 import { CONFIG_FILE } from "./config_keys.ts";
 import type { Problem } from "./config_rule.ts";
 import { jsonError } from "./json_syntax.ts";

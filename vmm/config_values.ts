@@ -8,7 +8,7 @@ import { VireoError } from "../ffi/errno.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../guest/layout.ts";
 import type { AllocateOptions } from "../guest/memory.ts";
 import { MAX_VCPUS } from "./control.ts";
-import type { Drive, NetworkInterface, VmConfig, Vsock } from "./config.ts";
+import type { Drive, VmConfig, Vsock } from "./config.ts";
 
 /**
  * The command line of a kernel that gets none: console on the serial port;
@@ -179,20 +179,6 @@ export function guestCid({ guest_cid }: Vsock): number {
     guest_cid < 0xffff_ffff;
   if (valid) return guest_cid;
   throw new VireoError(`vsock: cid ${guest_cid} is not 3 to 4294967294`);
-}
-
-/** What is wrong with where an interface's frames go, or undefined. */
-export function networkConflict(network: NetworkInterface): string | undefined {
-  const { host_dev_name, passt, socket, handler, netns, queues } = network;
-  const ends = [host_dev_name, passt || undefined, socket, handler]
-    .filter((end) => end !== undefined);
-  if (ends.length !== 1) {
-    return "exactly one of host_dev_name, passt, socket and handler must say " +
-      "where its frames go";
-  }
-  if (host_dev_name !== undefined) return undefined;
-  if (netns !== undefined) return "netns is for a TAP";
-  if (queues !== undefined && queues > 1) return "several queues are for a TAP";
 }
 
 /**

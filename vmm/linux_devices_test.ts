@@ -65,7 +65,8 @@ Deno.test({
       const shown = await guest.run("cat /run/numbers >/dev/ttyS0; sleep 1");
       assert.equal(shown, expected);
       const serial = machine.exits - before;
-      assert.ok(virtio * 20 < serial, `${virtio} exits, ${serial} by serial`);
+      // Two per interrupt; how many writes share one is the host's mood.
+      assert.ok(virtio * 4 < serial, `${virtio} exits, ${serial} by serial`);
     });
 
     await t.step("input over hvc0 arrives whole", async () => {

@@ -12,11 +12,8 @@ import { openTap, type Tap } from "../ffi/tap.ts";
 import { connectUnix } from "../ffi/unix_socket.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
 import type { NetworkInterface } from "./config.ts";
-import {
-  macAddress,
-  MAX_QUEUE_PAIRS,
-  networkConflict,
-} from "./config_values.ts";
+import { macAddress, MAX_QUEUE_PAIRS } from "./config_values.ts";
+import { networkConflict } from "./config.ts";
 import { startPasst } from "./passt.ts";
 
 /** Where an interface's frames go. */

@@ -14,7 +14,7 @@ import type {
   VirtioConsole,
   Vsock,
 } from "./config.ts";
-import { networkConflict } from "./config_values.ts";
+import { networkConflict } from "./config.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
