@@ -1,0 +1,172 @@
+/**
+ * The full prepared Linux with ACPI: devices from the DSDT, processors from
+ * the MADT, power button, power-off and reset. Two boots. Needs root for the
+ * network; the kernel is built when it isn't there yet.
+ */
+import assert from "node:assert/strict";
+import { VireoError } from "../ffi/errno.ts";
+import { prepare, type Prepared } from "../guest/linux/prepare.ts";
+import { KVM_MISSING } from "../guest/testing.ts";
+import type { VmConfig } from "./config.ts";
+import { DEFAULT_BOOT_ARGS } from "./config_values.ts";
+import { execWord, makeNonce } from "./exec.ts";
+import {
+  canMakeNetworks,
+  ScratchFile,
+  TestMachine,
+  TestNetwork,
+} from "./testing.ts";
+
+/** The kernel and root image, or why there are none. */
+const guest = KVM_MISSING || await prepareGuest();
+const missing = typeof guest === "string" ? guest : "";
+
+/** Builds the guest on first use; only root can be expected to be able to. */
+async function prepareGuest(): Promise<Prepared | string> {
+  try {
+    return await prepare({ variant: "full" });
+  } catch (error) {
+    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
+    return ` [${error.message}]`;
+  }
+}
+
+/** A machine that runs `commands`, then powers off. */
+function linux(
+  commands: string,
+  words: string,
+  parts: Partial<VmConfig>,
+): VmConfig {
+  const { kernel, rootfs } = guest as Prepared;
+  const root = {
+    drive_id: "root",
+    path_on_host: rootfs,
+    is_root_device: true,
+    is_read_only: true,
+  };
+  const nonce = `VIREO_NONCE=${makeNonce()}`;
+  return {
+    ...parts,
+    "boot-source": {
+      kernel_image_path: kernel,
+      boot_args: [DEFAULT_BOOT_ARGS, words, nonce, execWord(commands)].join(
+        " ",
+      ),
+    },
+    drives: [root, ...parts.drives ?? []],
+  };
+}
+
+Deno.test({
+  name: "Linux with ACPI: DSDT, MADT, power button and power-off" +
+    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]") +
+    missing,
+  ignore: missing !== "" || !canMakeNetworks(),
+  async fn(t) {
+    using network = new TestNetwork();
+    using disk = new ScratchFile(1 << 20);
+    Deno.writeTextFileSync(disk.path, "from the host\n", { append: false });
+    Deno.truncateSync(disk.path, 1 << 20);
+    const config = linux(
+      `dmesg | grep -E 'ACPI|smp:|ttyS0 at'
+      echo devices $(ls /sys/bus/acpi/devices)
+      echo platform $(ls /sys/bus/platform/devices)
+      echo words $(grep -c 'virtio_mmio[.]device' /proc/cmdline)
+      head -n 1 /dev/vdb
+      echo from the guest | dd of=/dev/vdb bs=512 seek=1 conv=sync,fsync 2>/dev/null
+      ping -c 5 ${network.host} | grep received
+      exec 3< /dev/input/event0
+      echo waiting
+      echo key $(dd bs=24 count=1 <&3 2>/dev/null | xxd -p | tail -c 17)
+      cat /proc/interrupts
+      dmesg -n 8`,
+      `ip=${network.guest}:::255.255.255.0::eth0:off`,
+      {
+        "machine-config": { mem_size_mib: 64, vcpu_count: 2 },
+        drives: [{
+          drive_id: "data",
+          path_on_host: disk.path,
+          is_root_device: false,
+        }],
+        "network-interfaces": [{
+          iface_id: "eth0",
+          host_dev_name: "tap0",
+          netns: network.netns,
+        }],
+      },
+    );
+    await using test = await TestMachine.create(config);
+    test.machine.start();
+    await test.printed("waiting\n");
+    test.machine.powerButton();
+    const end = await test.machine.wait();
+    const { output } = test;
+
+    await t.step("the tables are found, and nothing is wrong with them", () => {
+      assert.match(output, /ACPI: RSDP 0x0*E0000/i);
+      assert.match(output, /ACPI: Interpreter enabled/);
+      assert.doesNotMatch(output, /ACPI.*(Error|Warning|BIOS bug)/);
+    });
+    await t.step("all devices come from the DSDT, each once", () => {
+      const ids = [
+        ...["ACPI0007:00", "ACPI0013:00", "LNRO0005:00"],
+        ...["LNRO0005:01", "LNRO0005:02", "PNP0501:00", "PNP0C0C:00"],
+      ];
+      const found = /^devices (.*)$/m.exec(output)![1]!.split(" ");
+      assert.deepEqual(ids.filter((id) => !found.includes(id)), []);
+      assert.match(output, /^platform .*LNRO0005:02 /m);
+      assert.doesNotMatch(output, /^platform .*virtio-mmio/m);
+      assert.match(output, /^words 0$/m);
+    });
+    await t.step("the processors come from the MADT", () => {
+      assert.match(output, /ACPI: Using ACPI \(MADT\) for SMP/);
+      assert.match(output, /smp: Brought up 1 node, 2 CPUs/);
+    });
+    await t.step("disks and the network work", () => {
+      assert.match(output, /^from the host$/m);
+      const bytes = Deno.readFileSync(disk.path);
+      const sector = new TextDecoder().decode(bytes.subarray(512, 1024));
+      assert.match(sector, /^from the guest\n/);
+      assert.match(output, /[1-5] packets received/);
+    });
+    await t.step("every interrupt is an edge at its GSI", () => {
+      const edges = /^ *\d+:.* IO-APIC +(\d+)-(\S+) +(\S+)$/gm;
+      const lines = [...output.matchAll(edges)].map(([, pin, kind, name]) =>
+        `${pin} ${kind} ${name}`
+      );
+      assert.deepEqual(lines.toSorted(), [
+        ...["1 edge ACPI:Ged", "4 edge ttyS0", "5 edge virtio0"],
+        ...["6 edge virtio1", "7 edge virtio2"],
+      ]);
+    });
+    await t.step("the power button is pressed: KEY_POWER, once", () => {
+      assert.match(output, /ACPI: button: Power Button \[PWRB\]/);
+      // struct input_event: type EV_KEY, code KEY_POWER, value 1.
+      assert.match(output, /^key 0100740001000000$/m);
+      const counts = /^ *\d+:([ \d]+)IO-APIC.*ACPI:Ged$/m.exec(output)![1]!;
+      const sum = counts.trim().split(/ +/).reduce((s, n) => s + Number(n), 0);
+      assert.equal(sum, 1);
+    });
+    await t.step("power-off goes through _S5", () => {
+      assert.match(
+        output,
+        /ACPI: PM: Preparing to enter system sleep state S5/,
+      );
+      assert.deepEqual(end, { reason: "power-off" });
+    });
+  },
+});
+
+Deno.test({
+  name: "Linux with ACPI: reset, by the FADT's register" + missing,
+  ignore: missing !== "",
+  async fn() {
+    const config = linux("cat /sys/kernel/reboot/type; reboot -f", "reboot=a", {
+      "machine-config": { mem_size_mib: 64, vcpu_count: 2 },
+    });
+    await using test = await TestMachine.create(config);
+    const { end, output } = await test.run();
+    assert.match(output, /\\acpi$/m, output);
+    assert.deepEqual(end, { reason: "reset" });
+  },
+});
