@@ -17,12 +17,7 @@ import { ELF_HEADER_MAX, type ElfKernel, isElf, parseElf } from "./elf.ts";
 import { findPvhEntry } from "./elf_loader.ts";
 import type { KernelEntry } from "./kernel_entry.ts";
 import { KernelError } from "./kernel_error.ts";
-import {
-  DecoderMissing,
-  type Packed,
-  unpack,
-  type UnpackOptions,
-} from "./unpack.ts";
+import type { Packed, UnpackOptions } from "./unpack.ts";
 
 /** A kernel that can be loaded. */
 export interface KernelImage extends Disposable {
@@ -165,12 +160,23 @@ async function openBzImage(
     const layers = bare ? unpacked : [...unpacked, packed.compression];
     return openElf(inner, layers, options, bzImage);
   } catch (error) {
-    const mayFallBack = error instanceof DecoderMissing && enters64 &&
+    const mayFallBack = error instanceof KernelError &&
+      error.name === "DecoderMissing" && enters64 &&
       options.entry === undefined;
     if (!mayFallBack) throw error;
     options.onFallback?.(`${error.message}; the guest unpacks it instead`);
     return own;
   }
+}
+
+/** A kernel that isn't packed starts without the modules that unpack. */
+async function unpack(
+  source: BootSource,
+  packed: Packed,
+  options: UnpackOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const module = await import("./unpack.ts");
+  return await module.unpack(source, packed, options);
 }
 
 /** The kernel inside of a bzImage: packed, bare, or in no form that we know. */

@@ -6,28 +6,15 @@
  *
  * @module
  */
-import { rawBackend } from "../devices/block/raw.ts";
-import { getrandom } from "../devices/entropy/source.ts";
 import { EventLoop } from "../devices/event_loop.ts";
 import { PollWindow } from "../devices/poll_window.ts";
-import { RateLimiter } from "../devices/rate_limiter.ts";
-import { Balloon } from "../devices/virtio/balloon.ts";
-import { Blk } from "../devices/virtio/blk.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
-import { CONFIG_SOURCE, Endpoint } from "../devices/virtio/endpoint.ts";
+import { Endpoint } from "../devices/virtio/endpoint.ts";
 import { MmioRegister } from "../devices/virtio/mmio.ts";
-import { Net } from "../devices/virtio/net.ts";
-import { BarLayout, PciFunctionState } from "../devices/virtio/pci_layout.ts";
-import { Rng } from "../devices/virtio/rng.ts";
-import { Vsock } from "../devices/virtio/vsock.ts";
-import { UnixSockets } from "../devices/vsock/unix_sockets.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
-import { IOAPIC_PINS, IrqRoutes } from "../ffi/irq_routing.ts";
 import { Vm } from "../ffi/kvm.ts";
-import { Layout } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { makeConsole } from "./console.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
 import type {
@@ -35,11 +22,8 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
-import { netBackends } from "./net_backends.ts";
-import { PciConnection } from "./pci_connection.ts";
-
-/** Requests that one disk may have in flight. */
-const BLK_REQUESTS = 256;
+import { makeDevice } from "./make_device.ts";
+import type { PciSlots } from "./pci_slots.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
 const POLLS_PER_TURN = 64;
@@ -52,9 +36,12 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   try {
     const memory = GuestMemory.attach(data.memory);
     const made = await Promise.all(
-      data.devices.map((spec) => makeDevice(spec, memory)),
+      data.devices.map((spec) => makeDevice(spec, memory, post)),
     );
-    using devices = new DeviceThread(data, made, memory);
+    const pci = data.devices.some((spec) => spec.pci)
+      ? new (await import("./pci_slots.ts")).PciSlots(data.vmFd, log)
+      : undefined;
+    using devices = new DeviceThread(data, made, memory, pci);
     post({ type: "ready" });
     devices.run();
   } catch (error) {
@@ -88,8 +75,7 @@ class DeviceThread implements Disposable {
   readonly #endpoints: Endpoint[] = [];
   readonly #eventFds: EventFd[] = [];
   readonly #window: PollWindow;
-  #routes: IrqRoutes | undefined;
-  #nextMessageGsi = IOAPIC_PINS;
+  readonly #pci: PciSlots | undefined;
   // Watches only what may happen while the devices are paused.
   readonly #paused = new EventLoop();
 
@@ -97,7 +83,9 @@ class DeviceThread implements Disposable {
     start: DeviceWorkerStart,
     devices: VirtioDevice[],
     memory: GuestMemory,
+    pci: PciSlots | undefined,
   ) {
+    this.#pci = pci;
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
     this.#commands = new DeviceCommands(start.commands, this.#control);
@@ -204,7 +192,7 @@ class DeviceThread implements Disposable {
     // waiting for it may ring.
     const doorbells = device.queueSizes.map(() => this.#eventFd());
     const connection = spec.pci
-      ? this.#connectPci(spec, spec.pci, device, doorbells, vm)
+      ? this.#connectPci(spec, device, doorbells)
       : this.#connectMmio(spec, doorbells, vm);
     const endpoint = new Endpoint(device, {
       state: new DeviceState(spec.state),
@@ -239,67 +227,18 @@ class DeviceThread implements Disposable {
   }
 
   #connectPci(
-    { gsi, state }: DeviceSpec,
-    shared: SharedArrayBuffer,
-    { deviceId, queueSizes, config }: VirtioDevice,
+    spec: DeviceSpec,
+    device: VirtioDevice,
     doorbells: readonly EventFd[],
-    vm: Vm,
   ): Connection {
-    const pci = new PciFunctionState(shared);
-    const slot = this.#endpoints.length;
-    const base = Layout.PCI_MEMORY + slot * BarLayout.SIZE;
-    pci.describe(deviceId, queueSizes.length, config.length, base, gsi);
-    const vectors = [...queueSizes, CONFIG_SOURCE].map(() => this.#eventFd());
-    const firstMessageGsi = this.#nextMessageGsi;
-    this.#nextMessageGsi += vectors.length;
-    this.#routes ??= new IrqRoutes(vm.fd);
-    return new PciConnection({
-      vm,
-      routes: this.#routes,
-      state: new DeviceState(state),
-      pci,
-      gsi,
-      firstMessageGsi,
-      doorbells,
-      vectors,
-      log,
-    });
+    // One for each queue, and one for the configuration.
+    const vectors = [...device.queueSizes, 0].map(() => this.#eventFd());
+    return this.#pci!.connect(spec, device, doorbells, vectors);
   }
 
   #eventFd(): EventFd {
     const eventFd = new EventFd();
     this.#eventFds.push(eventFd);
     return eventFd;
-  }
-}
-
-async function makeDevice(
-  spec: DeviceSpec,
-  memory: GuestMemory,
-): Promise<VirtioDevice> {
-  switch (spec.kind) {
-    case "blk":
-      return new Blk(
-        rawBackend(spec.image, BLK_REQUESTS, spec.sync),
-        spec.id,
-        spec.options,
-      );
-    case "net":
-      return new Net(await netBackends(spec, memory, log), spec.mac);
-    case "rng":
-      return new Rng(getrandom, RateLimiter.from(spec.limits));
-    case "balloon":
-      return new Balloon(spec.options);
-    case "console":
-      return makeConsole(spec.ends, {
-        outputReady: () => post({ type: "output" }),
-        inputRoom: () => post({ type: "input-room" }),
-      });
-    case "vsock":
-      return new Vsock(spec.cid, new UnixSockets(spec.sockets));
-    case "module": {
-      const { default: Device } = await import(spec.module);
-      return new Device(spec.options);
-    }
   }
 }

@@ -7,16 +7,8 @@
  * @module
  */
 import { BOOT_TIMER_SIZE, BootTimer } from "../devices/boot_timer.ts";
-import { Bus, type BusDevice } from "../devices/bus.ts";
+import { Bus } from "../devices/bus.ts";
 import { I8042_PORTS, I8042Command, I8042Data } from "../devices/i8042.ts";
-import { HostBridge } from "../devices/pci/host_bridge.ts";
-import {
-  Ecam,
-  PCI_CONFIG_PORTS,
-  PciConfigPorts,
-  PciMemory,
-  PciRoot,
-} from "../devices/pci/root.ts";
 import {
   RESET_PORTS,
   ResetControl,
@@ -28,22 +20,14 @@ import { Serial, SERIAL_PORTS } from "../devices/serial.ts";
 import { DeviceState } from "../devices/virtio/device_state.ts";
 import type { TransportHooks } from "../devices/virtio/driver_registers.ts";
 import { MmioTransport } from "../devices/virtio/mmio.ts";
-import { VirtioPciFunction } from "../devices/virtio/pci.ts";
-import { PciFunctionState } from "../devices/virtio/pci_layout.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/signals.ts";
-import { Vm } from "../ffi/kvm.ts";
 import { Vcpu } from "../ffi/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { CarrySyscall } from "./carry_syscall.ts";
 import { Control } from "./control.ts";
-import type {
-  MachineEnd,
-  PciBus,
-  VcpuWorkerStart,
-  WorkerMessage,
-} from "./messages.ts";
+import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
 import { StepPast } from "./step_past.ts";
 import { type VcpuEnvironment, VcpuLoop } from "./vcpu_loop.ts";
 
@@ -51,7 +35,7 @@ function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
-self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
+self.onmessage = async ({ data }: MessageEvent<VcpuWorkerStart>) => {
   const control = new Control(data.control);
   let vcpu: Vcpu | undefined;
   let stepPast: StepPast | undefined;
@@ -66,7 +50,8 @@ self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => {
     stepPast = new StepPast(vcpu, attach);
     carrySyscall = new CarrySyscall(vcpu, attach);
     const helpers = { stepPast, carrySyscall };
-    const end = vcpuLoop(vcpu, helpers, control, data).run();
+    const pci = data.pci && await import("./pci_bus.ts");
+    const end = vcpuLoop(vcpu, helpers, control, data, pci).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -89,6 +74,7 @@ function vcpuLoop(
   helpers: Pick<VcpuEnvironment, "stepPast" | "carrySyscall">,
   control: Control,
   start: VcpuWorkerStart,
+  pci: typeof import("./pci_bus.ts") | undefined,
 ): VcpuLoop {
   let end: MachineEnd | undefined;
   const power = {
@@ -110,7 +96,7 @@ function vcpuLoop(
   ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
   const reset = new ResetControl(power);
   const mmio = new Bus();
-  if (start.pci) addPci(start.pci, start, control, { ports, mmio, reset });
+  if (pci) pci.addPci(start, hooks(start, control), { ports, mmio, reset });
   else ports.add(Port.RESET, RESET_PORTS, reset);
   const timer = new BootTimer(start.bootTimer, {
     booted: () => post({ type: "booted" }),
@@ -130,32 +116,6 @@ function vcpuLoop(
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });
-}
-
-/** A PCI bus: the bridge is device 0, then come the virtio functions. */
-function addPci(
-  bus: PciBus,
-  start: VcpuWorkerStart,
-  control: Control,
-  { ports, mmio, reset }: { ports: Bus; mmio: Bus; reset: BusDevice },
-): void {
-  const vm = new Vm(bus.vmFd, 0);
-  const functions = bus.functions.map(({ shared, gsi }, index) =>
-    new VirtioPciFunction(
-      new DeviceState(start.devices[index]!),
-      new PciFunctionState(shared),
-      {
-        ...hooks(start, control),
-        interruptLine: (level) => vm.irqLine(gsi, level),
-      },
-    )
-  );
-  const root = new PciRoot([new HostBridge(), ...functions]);
-  const configuration = new PciConfigPorts(root, bus.config, reset);
-  ports.add(Port.PCI_CONFIG, PCI_CONFIG_PORTS, configuration);
-  mmio.add(Layout.PCI_ECAM, Layout.PCI_ECAM_SIZE, new Ecam(root));
-  const memory = new PciMemory(root, Layout.PCI_MEMORY);
-  mmio.add(Layout.PCI_MEMORY, Layout.PCI_MEMORY_SIZE, memory);
 }
 
 function hooks(
