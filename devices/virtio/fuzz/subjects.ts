@@ -16,6 +16,7 @@ import { BlkType } from "../blk_spec.ts";
 import { Net } from "../net.ts";
 import { frame } from "../net_testing.ts";
 import { Rng } from "../rng.ts";
+import { console } from "./console_subject.ts";
 import {
   complete,
   type MakeSubject,
@@ -229,5 +230,6 @@ export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
   net,
   rng,
   balloon,
+  console,
   vsock,
 };
