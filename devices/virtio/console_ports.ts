@@ -123,6 +123,7 @@ export class ConsolePort {
   }
 
   #receive(queue: VirtQueue): void {
+    queue.disableNotification(); // until a buffer is missing
     if (!this.guestOpen) return;
     for (let buffers = 0;;) {
       if (!this.#rxHeld && !queue.pop(this.#rx)) {
@@ -130,7 +131,6 @@ export class ConsolePort {
         if (queue.enableNotification()) continue;
         break;
       }
-      queue.disableNotification();
       this.#rxHeld = true;
       const { writable } = this.#rx;
       const count = this.#readIn(writable);
