@@ -52,6 +52,7 @@ export const ROOTFS: Recipe = {
   suffix: ".ext4",
   inputs: [
     "init.c",
+    "syscall.h",
     "vsock.c",
     "files/etc/group",
     "files/etc/hostname",

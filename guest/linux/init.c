@@ -29,31 +29,15 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "syscall.h"
 
 // syslog(2)'s action and its argument.
 #define SET_CONSOLE_LEVEL 8
 #define EMERGENCIES_ONLY 1
 
 // --- System calls
-
-static long syscall6(long number, long a, long b, long c, long d, long e)
-{
-	long result;
-	register long r10 asm("r10") = d;
-	register long r8 asm("r8") = e;
-
-	asm volatile("syscall"
-		     : "=a"(result)
-		     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-		     : "rcx", "r11", "memory");
-	return result;
-}
-
-#define CALL(name, a, b, c, d, e)                                             \
-	syscall6(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d),     \
-		 (long)(e))
 
 static long attach(const char *source, const char *target, const char *type,
 		   unsigned long flags, const char *options)
