@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { failed, type GuestReport, type ProbeReport } from "./report.ts";
+import {
+  failed,
+  type GuestReport,
+  type ProbeReport,
+  Syscall,
+} from "./report.ts";
 
 /** Instructions that the prepared kernel executes up to its shell. */
 const BOOT_INSTRUCTIONS = 11e6;
@@ -67,11 +72,15 @@ function guestAdvice(
     `${seconds} s to its shell, and use the prepared kernel: ` +
     '"vireo boot" without KERNEL.',
   ];
-  if (syscall !== "arrives at CPL0") {
+  if (syscall === Syscall.HALF_DONE) {
     advice.push(
-      "Programs on other kernels can't make system calls here; the prepared " +
-        "kernel knows what to do.",
+      "Programs' system calls stop half-way here. The prepared kernel knows " +
+        'what to do, "--distro debian" has Vireo complete them, and for ' +
+        'another kernel "vireo run" does, with "carry_syscalls": true in ' +
+        "the machine-config.",
     );
+  } else if (syscall !== Syscall.ARRIVES) {
+    advice.push("Programs can't make system calls here, on any kernel.");
   }
   const refused = instructions.filter(({ outcome }) => outcome === "refused");
   if (refused.length > 0) {

@@ -9,12 +9,12 @@ import { VireoError } from "../../ffi/errno.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import type { Kvm } from "../../ffi/kvm.ts";
 import { Gsi } from "../../guest/layout.ts";
-import { findInstruction } from "../emulate/instructions.ts";
-import type {
-  ExitReport,
-  GuestReport,
-  InstructionReport,
-  SpeedReport,
+import {
+  type ExitReport,
+  type GuestReport,
+  type InstructionReport,
+  type SpeedReport,
+  Syscall,
 } from "./report.ts";
 import {
   SYSCALL_ARRIVED,
@@ -89,7 +89,7 @@ export function probeGuest(kvm: Kvm): GuestReport {
   };
 }
 
-/** Tries each at CPL0. */
+/** Tries each at CPL0, and what KVM refuses once more with Vireo's help. */
 export function tryInstructions(
   kvm: Kvm,
   instructions: readonly Instruction[],
@@ -98,8 +98,11 @@ export function tryInstructions(
   return instructions.map(({ name, code, vector }) => {
     const end = guest.runKernel([...code, HLT], QUESTION, { rax: 1n });
     if (end.kind !== "refused") return { name, outcome: outcome(end, vector) };
-    const known = findInstruction(Uint8Array.from(code)) !== undefined;
-    return { name, outcome: known ? "refused, carried out" : "refused" };
+    const carried = outcome(guest.carryOut(QUESTION), vector);
+    return {
+      name,
+      outcome: carried === "works" ? "refused, carried out" : carried,
+    };
   });
 }
 
@@ -203,10 +206,10 @@ function syscall(kvm: Kvm): string {
   if (end.kind !== "vector") return outcome(end, undefined);
   switch (end.vector) {
     case SYSCALL_ARRIVED:
-      return "arrives at CPL0";
+      return Syscall.ARRIVES;
     case PF:
       return end.cr2 === SYSCALL_ENTRY
-        ? "jumps, but stays at CPL3: #PF at the kernel's entry point"
+        ? Syscall.HALF_DONE
         : `#PF at 0x${end.cr2.toString(16)}`;
     default:
       return `#${end.vector}`;

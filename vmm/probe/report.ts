@@ -69,13 +69,20 @@ export interface InstructionReport {
   outcome: string;
 }
 
+/** Where SYSCALL goes. Whatever else happens is told in words of its own. */
+export const Syscall = {
+  ARRIVES: "arrives at CPL0",
+  /** What `vmm/carry_syscall.ts` can complete. */
+  HALF_DONE: "jumps, but stays at CPL3: #PF at the kernel's entry point",
+} as const;
+
 /** What a guest of a few bytes found. */
 export interface GuestReport {
   /** How fast it ran. */
   speed: SpeedReport;
   /** What its exits cost. */
   exits: ExitReport;
-  /** `arrives at CPL0`, or what happens instead. */
+  /** One of {@linkcode Syscall}, or what happens instead. */
   syscall: string;
   /** What it could not do. */
   instructions: InstructionReport[];

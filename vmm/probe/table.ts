@@ -10,6 +10,7 @@ import {
   type KvmReport,
   type ProbeReport,
   type ResourceReport,
+  Syscall,
 } from "./report.ts";
 
 /** How good a finding is. */
@@ -87,7 +88,7 @@ function guestRows(guest: GuestReport): Row[] {
     ["ok", "user code (CPL3)", perSecond(speed.user)],
     ["ok", "exit by port", times(exits.pioKernel, exits.pioUser)],
     ["ok", "exit by MMIO", times(exits.mmioKernel, exits.mmioUser)],
-    [syscall === "arrives at CPL0" ? "ok" : "slow", "SYSCALL", syscall],
+    [syscall === Syscall.ARRIVES ? "ok" : "slow", "SYSCALL", syscall],
     ...[...outcomes].map(([outcome, those]): Row => {
       const names = those.map(({ name }) => name).join(" ");
       const [mark, label] = OUTCOMES[outcome] ?? ["no", outcome];

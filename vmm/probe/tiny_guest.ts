@@ -5,15 +5,17 @@
  * @module
  */
 import { KickTimer } from "../../ffi/kick_timer.ts";
-import { type Kvm, type Vm } from "../../ffi/kvm.ts";
+import { Cap, type Kvm, type Vm } from "../../ffi/kvm.ts";
 import { Exit, exitName } from "../../ffi/kvm_run.ts";
 import type { Registers, SpecialRegisters } from "../../ffi/kvm_registers.ts";
 import { Mapping } from "../../ffi/mmap.ts";
 import { type Vcpu, wasKicked } from "../../ffi/vcpu.ts";
 import { Layout } from "../../guest/layout.ts";
 import { Control } from "../../guest/long_mode.ts";
-import { decodeCpuid, vcpuCpuid } from "../cpuid.ts";
+import { GuestMemory } from "../../guest/memory.ts";
+import { vcpuCpuid } from "../cpuid.ts";
 import { Msr } from "../msrs.ts";
+import { StepPast } from "../step_past.ts";
 
 /** Guest addresses, one page each; virtual is physical, but for MMIO. */
 const At = {
@@ -68,7 +70,11 @@ const Pte = { PRESENT: 1n, WRITABLE: 2n, USER: 4n } as const;
 const CR4_OSFXSR = 1n << 9n;
 const CR4_OSXMMEXCPT = 1n << 10n;
 const CR4_OSXSAVE = 1n << 18n;
-const CPUID_XSAVE = 1 << 26;
+/** `cpuid; hlt` */
+const CPUID = [0x0f, 0xa2, HLT];
+const CPUID_XSAVE = 1n << 26n;
+/** Milliseconds; a busy host may take some. */
+const PATIENCE = 2000;
 const EFER_SCE = 1n;
 const USER = 3;
 const RFLAGS_RESERVED = 2n;
@@ -95,6 +101,7 @@ export class TinyGuest implements Disposable {
   readonly #stack = new DisposableStack();
   readonly #ram: Mapping;
   readonly #vcpu: Vcpu;
+  readonly #stepPast: StepPast;
   readonly #timer: KickTimer;
   readonly #sregs: SpecialRegisters;
 
@@ -105,20 +112,28 @@ export class TinyGuest implements Disposable {
     this.vm = undo.use(kvm.createVm());
     this.vm.setTssAddr(Layout.TSS);
     this.vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-    this.vm.setUserMemoryRegion(0, 0, this.#ram.size, this.#ram.address);
+    if (this.vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
+      this.vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
+    }
+    const { size, address: hostAddress } = this.#ram;
+    this.vm.setUserMemoryRegion(0, 0, size, hostAddress);
     this.#vcpu = undo.use(this.vm.createVcpu(0));
+    const memory = () =>
+      GuestMemory.attach([{ guestAddress: 0, size, hostAddress }]);
+    this.#stepPast = undo.use(new StepPast(this.#vcpu, memory));
     this.#timer = undo.use(new KickTimer());
     this.#vcpu.setSignalMask();
     const cpuid = vcpuCpuid(kvm.getSupportedCpuid(), { cpu: 0, cpus: 1 });
     this.#vcpu.setCpuid2(cpuid);
     this.#writeTables();
-    this.#sregs = this.#specialRegisters(hasXsave(cpuid));
+    this.#sregs = this.#specialRegisters();
     this.#vcpu.setFpu();
     this.#vcpu.setMsrs([
       [Msr.STAR, BigInt(Gdt.CODE) << 32n | BigInt(0x20 | USER) << 48n],
       [Msr.LSTAR, BigInt(At.SYSCALL)],
       [Msr.SYSCALL_MASK, 0x700n],
     ]);
+    this.#useXsave();
     this.#stack = undo.move();
   }
 
@@ -155,6 +170,17 @@ export class TinyGuest implements Disposable {
     return this.#run(At.IRETQ, frame, milliseconds, registers);
   }
 
+  /**
+   * After `refused`: has Vireo carry out what KVM refused, and goes on for at
+   * most `milliseconds`. `refused` again when Vireo can't do it either.
+   */
+  carryOut(milliseconds: number): TinyEnd {
+    const failure = this.#stepPast.step();
+    return failure === undefined
+      ? this.#untilEnd(milliseconds)
+      : { kind: "refused" };
+  }
+
   /** The general registers, as the last run left them. */
   get registers(): Registers {
     return this.#vcpu.getRegs();
@@ -179,15 +205,19 @@ export class TinyGuest implements Disposable {
       rsp: BigInt(rsp),
       rflags: RFLAGS_RESERVED,
     });
+    return this.#untilEnd(milliseconds);
+  }
+
+  #untilEnd(milliseconds: number): TinyEnd {
     this.#timer.set(milliseconds);
     try {
-      return this.#untilEnd();
+      return this.#end();
     } finally {
       this.#timer.set(0);
     }
   }
 
-  #untilEnd(): TinyEnd {
+  #end(): TinyEnd {
     const { run } = this.#vcpu;
     for (;;) {
       const code = this.#vcpu.enter();
@@ -270,7 +300,18 @@ export class TinyGuest implements Disposable {
     page(TINY_MMIO.virtual, TINY_MMIO.physical, true);
   }
 
-  #specialRegisters(xsave: boolean): SpecialRegisters {
+  /**
+   * As a kernel does, when CPUID lists it. Where KVM emulates CPL0, that may
+   * be more than what KVM was told to list.
+   */
+  #useXsave(): void {
+    this.runKernel(CPUID, PATIENCE, { rax: 1n });
+    if (!(this.registers.rcx & CPUID_XSAVE)) return;
+    const cr4 = this.#sregs.control("cr4");
+    this.#sregs.setControl("cr4", cr4 | CR4_OSXSAVE);
+  }
+
+  #specialRegisters(): SpecialRegisters {
     const sregs = this.#vcpu.getSregs();
     const flat = { base: 0n, limit: 0xffff_ffff, present: 1, dpl: 0, g: 1 };
     const code = { ...flat, selector: Gdt.CODE, type: 11, s: 1, db: 0, l: 1 };
@@ -289,16 +330,9 @@ export class TinyGuest implements Disposable {
     const cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
     sregs.setControl("cr0", cr0);
     sregs.setControl("cr3", BigInt(At.PML4));
-    const cr4 = Control.CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-    sregs.setControl("cr4", xsave ? cr4 | CR4_OSXSAVE : cr4);
+    sregs.setControl("cr4", Control.CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
     const { EFER_LME, EFER_LMA } = Control;
     sregs.setControl("efer", EFER_SCE | EFER_LME | EFER_LMA);
     return sregs;
   }
-}
-
-function hasXsave(cpuid: Uint8Array): boolean {
-  return decodeCpuid(cpuid).some(({ leaf, ecx }) =>
-    leaf === 1 && (ecx & CPUID_XSAVE) !== 0
-  );
 }

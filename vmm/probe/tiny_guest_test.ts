@@ -65,6 +65,22 @@ test("SYSCALL goes to its entry, whatever the privilege there", (guest) => {
   }
 });
 
+test("what KVM refuses is carried out, and the guest goes on", (guest) => {
+  // popcnt rax, rax; inc rax; hlt
+  const code = [0xf3, 0x48, 0x0f, 0xb8, 0xc0, 0x48, 0xff, 0xc0, HLT];
+  let end = guest.runKernel(code, LONG, { rax: 0b1011n });
+  if (end.kind === "refused") end = guest.carryOut(LONG);
+  assert.deepEqual(end, { kind: "halt" });
+  assert.equal(guest.registers.rax, 4n);
+});
+
+test("what Vireo can't carry out either stays refused", (guest) => {
+  // invpcid rax, [rdi]: privileged, so the CPU can't do it at CPL3
+  const end = guest.runKernel([0x66, 0x0f, 0x38, 0x82, 0x07, HLT], LONG);
+  if (end.kind !== "refused") return; // a CPU does it
+  assert.deepEqual(guest.carryOut(LONG), { kind: "refused" });
+});
+
 for (const run of ["runKernel", "runUser"] as const) {
   test(`${run}: a loop without end ends in time, more than once`, (guest) => {
     for (let i = 0; i < 3; i++) {
@@ -88,8 +104,13 @@ Deno.test("TinyGuest: nothing of it is left" + KVM_MISSING, {
   ignore: !canOpenKvm(),
 }, async () => {
   using kvm = new Kvm();
-  new TinyGuest(kvm)[Symbol.dispose]();
+  const once = () => {
+    using guest = new TinyGuest(kvm);
+    const end = guest.runKernel([0xf3, 0x48, 0x0f, 0xb8, 0xc0, HLT], LONG);
+    if (end.kind === "refused") guest.carryOut(LONG);
+  };
+  once();
   const before = await descriptorsAtRest();
-  for (let i = 0; i < 20; i++) new TinyGuest(kvm)[Symbol.dispose]();
+  for (let i = 0; i < 20; i++) once();
   assert.deepEqual(await descriptorsAtRest(), before);
 });
