@@ -21,7 +21,7 @@ export interface TokenBucket {
 export interface RateLimits {
   /** A token is a byte. */
   bandwidth?: TokenBucket;
-  /** A token is an operation: a request, a frame. */
+  /** A token is an operation: a request, or a frame however large. */
   ops?: TokenBucket;
 }
 

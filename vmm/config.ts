@@ -121,6 +121,13 @@ export interface NetworkInterface {
    * with `multi_queue`.
    */
   queues?: number;
+  /**
+   * Limits of what the guest receives; default none. A frame is an operation,
+   * of its bytes and the 12 of its virtio header.
+   */
+  rx_rate_limiter?: RateLimits;
+  /** The same of what it sends. */
+  tx_rate_limiter?: RateLimits;
   /** Starts passt(1): the host's network without a TAP and without root. */
   passt?: boolean;
   /** Path of a Unix socket that a passt, or another of its kind, listens on. */

@@ -104,6 +104,10 @@ const MALFORMED: [Json, string][] = [
   ],
   [oneDrive({ socket: "/run/x" }), "drives[0].socket: not supported yet"],
   [
+    oneDrive({ rate_limiter: { ops: { size: 1 } } }),
+    "drives[0].rate_limiter.ops.refill_time: is missing",
+  ],
+  [
     { drives: [drive, { ...drive, path_on_host: HERE }] },
     'drives[1].drive_id: "d" is that of drives[0] already',
   ],
@@ -140,6 +144,20 @@ const MALFORMED: [Json, string][] = [
     oneNetwork({ host_dev_name: null, socket: "/s", queues: 2 }),
     "network-interfaces[0]: several queues are for a TAP",
   ],
+  [
+    oneNetwork({ rx_rate_limiter: { bandwidth: { refill_time: 1 } } }),
+    "network-interfaces[0].rx_rate_limiter.bandwidth.size: is missing",
+  ],
+  [
+    oneNetwork({ tx_rate_limiter: { ops: { size: -1, refill_time: 1 } } }),
+    "network-interfaces[0].tx_rate_limiter.ops.size: -1 is not 0 or more",
+  ],
+  [
+    oneNetwork({ tx_rate_limiter: { op: { size: 1, refill_time: 1 } } }),
+    "network-interfaces[0].tx_rate_limiter.op: unknown key; did you mean " +
+    '"ops"?',
+  ],
+  [oneNetwork({ mtu: 1400 }), "network-interfaces[0].mtu: not supported yet"],
   [{ "mmds-config": {} }, "mmds-config: not supported yet"],
   [
     { devices: [{ module: "none.ts" }] },
@@ -199,6 +217,25 @@ Deno.test("configuration file: null, and what asks for nothing, is no key", () =
     }),
     { "boot-source": boot, "machine-config": {}, drives: [drive] },
   );
+});
+
+Deno.test("configuration file: limits of disks and networks are taken as they are", () => {
+  const limits = {
+    bandwidth: { size: 1_000_000, one_time_burst: 5, refill_time: 100 },
+    ops: { size: 0, refill_time: 0 },
+  };
+  const config = parse({
+    ...oneDrive({ rate_limiter: limits }),
+    "network-interfaces": [
+      { ...network, rx_rate_limiter: limits, tx_rate_limiter: {} },
+      { ...network, iface_id: "b", tx_rate_limiter: null },
+    ],
+  });
+  assert.deepEqual(config.drives?.[0]?.rate_limiter, limits);
+  const [first, second] = config["network-interfaces"]!;
+  assert.deepEqual(first!.rx_rate_limiter, limits);
+  assert.deepEqual(first!.tx_rate_limiter, {});
+  assert.deepEqual(second, { ...network, iface_id: "b" });
 });
 
 Deno.test("configuration file: Vireo's own keys are taken", () => {

@@ -117,7 +117,7 @@ const TOKEN_BUCKET: Keys<TokenBucket> = {
 
 const RATE_LIMITER: Keys<RateLimits> = {
   bandwidth: optional(object(TOKEN_BUCKET), "A token is a byte."),
-  ops: optional(object(TOKEN_BUCKET), "A token is a request."),
+  ops: optional(object(TOKEN_BUCKET), "A token is a request, or a frame."),
 };
 
 const DRIVE: Keys<Drive> = {
@@ -159,8 +159,14 @@ const NETWORK_INTERFACE: Keys<NetworkInterface> = {
     "Default: made from the TAP's name.",
   ),
   mtu: notYet("The MTU that the guest is told."),
-  rx_rate_limiter: notYet("Limits of what the guest receives."),
-  tx_rate_limiter: notYet("Limits of what the guest sends."),
+  rx_rate_limiter: optional(
+    object(RATE_LIMITER),
+    "Limits of what the guest receives. Default none.",
+  ),
+  tx_rate_limiter: optional(
+    object(RATE_LIMITER),
+    "Limits of what the guest sends. Default none.",
+  ),
   netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
   queues: own(
     integer(1, MAX_QUEUE_PAIRS),

@@ -27,12 +27,13 @@ export async function makeDevice(
       return new Blk(backend, spec.id, spec.options);
     }
     case "net": {
-      const [{ Net }, { netBackends }] = await Promise.all([
+      const [{ Net }, { netBackends, netLimiters }] = await Promise.all([
         import("../devices/virtio/net.ts"),
         import("./net_backends.ts"),
       ]);
       const log = (message: string) => post({ type: "log", message });
-      return new Net(await netBackends(spec, memory, log), spec.mac);
+      const backends = await netBackends(spec, memory, log);
+      return new Net(backends, spec.mac, await netLimiters(spec));
     }
     case "rng": {
       const [{ Rng }, { getrandom }, { RateLimiter }] = await Promise.all([

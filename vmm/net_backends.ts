@@ -1,12 +1,13 @@
 /**
- * Makes the backends of a network device, on the device worker. All but the
- * TAP's are loaded when they are asked for.
+ * Makes the backends of a network device, and its limiters, on the device
+ * worker. All but the TAP's backend is loaded when it is asked for.
  *
  * @module
  */
 import type { NetBackend } from "../devices/net/backend.ts";
 import type { FrameHandler } from "../devices/net/handler.ts";
 import { TapBackend } from "../devices/net/tap.ts";
+import type { NetLimiters } from "../devices/virtio/net_pair.ts";
 import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
 import { VireoError } from "../ffi/vireo_error.ts";
 import type { GuestMemory } from "../guest/memory.ts";
@@ -29,6 +30,13 @@ export async function netBackends(
   return backends.map((inner) =>
     new PcapBackend(inner, pcap, memory, NET_HEADER_SIZE)
   );
+}
+
+/** The limiters of an interface: one for each direction that has limits. */
+export async function netLimiters({ limits }: NetSpec): Promise<NetLimiters> {
+  if (!limits.rx && !limits.tx) return {};
+  const { RateLimiter } = await import("../devices/rate_limiter.ts");
+  return { rx: RateLimiter.from(limits.rx), tx: RateLimiter.from(limits.tx) };
 }
 
 async function ends(

@@ -4,6 +4,7 @@
  * @module
  */
 import { pcapHeader } from "../devices/net/pcap.ts";
+import type { RateLimits } from "../devices/rate_limiter.ts";
 import { NET_HEADER_SIZE } from "../devices/virtio/net_spec.ts";
 import { check, errnoName } from "../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../ffi/file.ts";
@@ -34,6 +35,8 @@ export interface NetSpec {
   end: NetEnd;
   /** The guest's MAC address. */
   mac: Uint8Array;
+  /** Limits of what the guest receives, and of what it sends. */
+  limits: { rx?: RateLimits | undefined; tx?: RateLimits | undefined };
   /** A file that gets all frames. */
   pcap?: number;
 }
@@ -57,6 +60,7 @@ export function openNetwork(
     name,
     end,
     mac,
+    limits: { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter },
     ...(pcap !== undefined && { pcap: openPcap(pcap, stack) }),
   };
 }

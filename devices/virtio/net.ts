@@ -8,9 +8,10 @@
 import { VireoError } from "../../ffi/vireo_error.ts";
 import { TapOffload } from "../../ffi/tap.ts";
 import type { NetBackend } from "../net/backend.ts";
+import type { RateLimiter } from "../rate_limiter.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
 import { NetControl, type NetControlled } from "./net_control.ts";
-import { NetPair } from "./net_pair.ts";
+import { type NetLimiters, NetPair } from "./net_pair.ts";
 import {
   CONTROL_QUEUE_SIZE,
   ETHERNET_HEADER,
@@ -36,6 +37,7 @@ export class Net implements VirtioDevice, NetControlled {
   /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array;
   readonly #backends: readonly NetBackend[];
+  readonly #limiters: NetLimiters;
   readonly #pairs: readonly NetPair[];
   readonly #control: NetControl = new NetControl(this);
   #context!: DeviceContext;
@@ -45,13 +47,19 @@ export class Net implements VirtioDevice, NetControlled {
    * An interface with the address `mac`, six bytes.
    *
    * @param backends one per pair of queues, all of the same kind
+   * @param limiters are the device's to close
    */
-  constructor(backends: readonly NetBackend[], mac: Uint8Array) {
+  constructor(
+    backends: readonly NetBackend[],
+    mac: Uint8Array,
+    limiters: NetLimiters = {},
+  ) {
     const [{ offloads, mtu }] = backends as [NetBackend];
     this.#backends = backends;
+    this.#limiters = limiters;
     const linkDown = () => this.#linkDown();
     this.#pairs = backends.map((backend, index) =>
-      new NetPair(index, backend, linkDown)
+      new NetPair(index, backend, linkDown, limiters)
     );
     const own = Object.values(NetFeature).filter((bit) =>
       (offloads || !OFFLOAD_FEATURES.includes(bit)) &&
@@ -78,6 +86,9 @@ export class Net implements VirtioDevice, NetControlled {
   attach(context: DeviceContext): void {
     this.#context = context;
     for (const pair of this.#pairs) pair.attach(context);
+    const { rx, tx } = this.#limiters;
+    if (rx) this.#share(rx, (pair) => pair.receive());
+    if (tx) this.#share(tx, (pair) => pair.transmit());
   }
 
   /** See {@linkcode VirtioDevice.activate}. */
@@ -137,6 +148,8 @@ export class Net implements VirtioDevice, NetControlled {
 
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
+    this.#limiters.rx?.close();
+    this.#limiters.tx?.close();
     for (const pair of this.#pairs) pair.close();
     this.#control.close();
   }
@@ -176,6 +189,19 @@ export class Net implements VirtioDevice, NetControlled {
   announced(): void {
     // Not told: it is the driver who changes it (§5.1.6.5.4.1).
     this.#context.config[NetConfig.status]! &= ~NetStatus.ANNOUNCE;
+  }
+
+  /** Pairs go on when `limiter` lets: who waits longest comes first. */
+  #share(limiter: RateLimiter, goOn: (pair: NetPair) => void): void {
+    const pairs = this.#pairs;
+    let next = 0;
+    limiter.attach(this.#context, () => {
+      for (let i = 0; i < pairs.length && !limiter.blocked; i++) {
+        const pair = pairs[next]!;
+        next = (next + 1) % pairs.length;
+        goOn(pair);
+      }
+    });
   }
 
   /** The backend is gone: the driver sees the link go down. */

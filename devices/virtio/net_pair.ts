@@ -7,10 +7,19 @@
 import { Events } from "../../ffi/epoll.ts";
 import type { Watcher } from "../event_loop.ts";
 import type { NetBackend } from "../net/backend.ts";
+import type { RateLimiter } from "../rate_limiter.ts";
 import type { DeviceContext } from "./device.ts";
 import { NetReceiver } from "./net_receiver.ts";
 import { NetTransmitter } from "./net_transmitter.ts";
 import type { VirtQueue } from "./queue.ts";
+
+/** What limits an interface; all of its pairs share it. Default: nothing. */
+export interface NetLimiters {
+  /** Frames to the guest. */
+  rx?: RateLimiter | undefined;
+  /** Frames from the guest. */
+  tx?: RateLimiter | undefined;
+}
 
 /** A receive queue, a transmit queue, and their backend. */
 export class NetPair implements Watcher {
@@ -24,13 +33,22 @@ export class NetPair implements Watcher {
   #inUse = false; // and watched
   #linkUp = true;
 
-  /** Pair `index`; `onLinkDown` hears that the backend is gone. */
-  constructor(index: number, backend: NetBackend, onLinkDown: () => void) {
+  /**
+   * Pair `index`; `onLinkDown` hears that the backend is gone. When a limiter
+   * allows more, {@linkcode NetPair.receive} or {@linkcode NetPair.transmit}
+   * is due.
+   */
+  constructor(
+    index: number,
+    backend: NetBackend,
+    onLinkDown: () => void,
+    limiters: NetLimiters = {},
+  ) {
     this.#index = index;
     this.#backend = backend;
     this.#onLinkDown = onLinkDown;
-    this.#receiver = new NetReceiver(backend);
-    this.#transmitter = new NetTransmitter(backend);
+    this.#receiver = new NetReceiver(backend, limiters.rx);
+    this.#transmitter = new NetTransmitter(backend, limiters.tx);
   }
 
   /** Once, before the guest runs. The first pair is always in use. */
@@ -56,8 +74,8 @@ export class NetPair implements Watcher {
     } else if (this.#backend.setInUse?.(true)) {
       this.#inUse = true;
       this.#context.watch(this.#backend.fd, this, 0);
-      this.#receive();
-      this.#transmit();
+      this.receive();
+      this.transmit();
     }
   }
 
@@ -69,13 +87,13 @@ export class NetPair implements Watcher {
    */
   activate(frameMax: number, mergeable: boolean): void {
     this.#receiver.activate(frameMax, mergeable);
-    this.#receive();
+    this.receive();
   }
 
   /** The driver rang the doorbell of one of the two queues. */
   notify(queue: VirtQueue): void {
-    if (queue === this.#transmitQueue) this.#transmit();
-    else this.#receive();
+    if (queue === this.#transmitQueue) this.transmit();
+    else this.receive();
   }
 
   /** The backend has frames, or room again, or is gone. */
@@ -83,9 +101,28 @@ export class NetPair implements Watcher {
     if (events & (Events.ERR | Events.HUP)) return this.#onLinkDown();
     if (events & Events.OUT) {
       this.#watch(this.#interest & ~Events.OUT);
-      this.#transmit();
+      this.transmit();
     }
-    if (events & Events.IN) this.#receive();
+    if (events & Events.IN) this.receive();
+  }
+
+  /** Sends what the driver has made available, if the queue is live. */
+  transmit(): void {
+    const queue = this.#transmitQueue;
+    if (!queue.live) return;
+    const waits = !this.#transmitter.run(queue, this.#context, this.#watched);
+    if (waits) this.#watch(this.#interest | Events.OUT);
+  }
+
+  /** Receives what waits, if the queue is live and the pair in use. */
+  receive(): void {
+    const queue = this.#receiveQueue;
+    if (!queue.live || !this.#watched) return;
+    // Without buffers, or at the limit, frames wait in the backend.
+    const wanted = this.#receiver.run(queue, this.#context);
+    this.#watch(
+      wanted ? this.#interest | Events.IN : this.#interest & ~Events.IN,
+    );
   }
 
   /** True when a frame waits that no event will tell of. */
@@ -97,7 +134,7 @@ export class NetPair implements Watcher {
   /** Receives what is {@linkcode NetPair.pending}; false without any. */
   poll(): boolean {
     if (!this.pending) return false;
-    this.#receive();
+    this.receive();
     return true;
   }
 
@@ -126,7 +163,7 @@ export class NetPair implements Watcher {
     if (this.#watched) this.#context.unwatch(this.#backend.fd);
     this.#linkUp = false;
     // There will never be room for the frames that wait: they are lost.
-    this.#transmit();
+    this.transmit();
   }
 
   get #watched(): boolean {
@@ -139,23 +176,6 @@ export class NetPair implements Watcher {
 
   get #transmitQueue(): VirtQueue {
     return this.#context.queues[2 * this.#index + 1]!;
-  }
-
-  #transmit(): void {
-    const queue = this.#transmitQueue;
-    if (!queue.live) return;
-    const waits = !this.#transmitter.run(queue, this.#context, this.#watched);
-    if (waits) this.#watch(this.#interest | Events.OUT);
-  }
-
-  #receive(): void {
-    const queue = this.#receiveQueue;
-    if (!queue.live || !this.#watched) return;
-    // Without buffers, frames wait in the backend until the driver posts some.
-    const wanted = this.#receiver.run(queue, this.#context);
-    this.#watch(
-      wanted ? this.#interest | Events.IN : this.#interest & ~Events.IN,
-    );
   }
 
   #watch(events: number): void {

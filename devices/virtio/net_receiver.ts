@@ -5,6 +5,7 @@
  */
 import { Errno } from "../../ffi/errno.ts";
 import type { NetBackend } from "../net/backend.ts";
+import type { RateLimiter } from "../rate_limiter.ts";
 import { ChainPool, type DescriptorChain } from "./chain.ts";
 import type { DeviceContext } from "./device.ts";
 import {
@@ -24,6 +25,7 @@ const BATCH = 64;
 /** Reads frames straight into posted buffers. */
 export class NetReceiver {
   readonly #backend: NetBackend;
+  readonly #limiter: RateLimiter | undefined;
   readonly #pool = new ChainPool(1, NET_QUEUE_SIZE);
   readonly #chain: DescriptorChain = this.#pool.chains[0]!;
   readonly #window = new RxWindow(
@@ -37,9 +39,10 @@ export class NetReceiver {
   #held = 0;
   #heldInBuffers = 0;
 
-  /** Receives from `backend`. */
-  constructor(backend: NetBackend) {
+  /** Receives from `backend`, as fast as `limiter` lets. */
+  constructor(backend: NetBackend, limiter?: RateLimiter) {
     this.#backend = backend;
+    this.#limiter = limiter;
   }
 
   /** The driver is ready: see {@linkcode NetPair.activate}. */
@@ -49,12 +52,20 @@ export class NetReceiver {
   }
 
   /**
-   * Receives frames until there are no more, or no more buffers.
+   * Receives frames until there are no more, no more buffers, or no more are
+   * allowed.
    *
-   * @returns false when the driver must post buffers before the next frame
+   * @returns false when the next frame must wait: for buffers that the driver
+   *   posts, or until the limits allow one
    */
   run(queue: VirtQueue, context: DeviceContext): boolean {
+    const limiter = this.#limiter;
     for (let frames = 1; frames <= BUDGET; frames++) {
+      if (limiter?.mayStart() === false) {
+        queue.disableNotification(); // buffers don't help
+        context.publish(queue);
+        return false;
+      }
       if (!this.#fill(queue, context)) {
         context.publish(queue);
         return false;
@@ -142,6 +153,7 @@ export class NetReceiver {
   #deliver(queue: VirtQueue, context: DeviceContext, length: number): void {
     const window = this.#window;
     const { memory } = context;
+    this.#limiter?.charge(length);
     let buffers = 1;
     let covered = window.firstBytes;
     while (covered < length) covered += window.sizeOf(buffers++);

@@ -7,6 +7,7 @@
 import assert from "node:assert/strict";
 import type { NetBackend } from "../net/backend.ts";
 import { Net } from "./net.ts";
+import type { NetLimiters } from "./net_pair.ts";
 import { NET_HEADER_SIZE, NetFeature, NetQueue } from "./net_spec.ts";
 import { Feature } from "./spec.ts";
 import {
@@ -55,6 +56,17 @@ export function assertFrames(
   assert.deepEqual(lines(actual), lines(expected));
 }
 
+/**
+ * What {@linkcode MockDriver.turn} does; but fails when a polling thread would
+ * find work for ever.
+ */
+export function settle({ endpoint, loop }: MockDriver): number {
+  for (let round = 0; endpoint.poll() || endpoint.arm(); round++) {
+    if (round > 1000) throw new Error("the device's thread never sleeps");
+  }
+  return loop.turn(0);
+}
+
 /** A driver of one network device. */
 export class NetDriver extends MockDriver {
   readonly #posted = new Map<number, DriverBuffer[]>();
@@ -62,9 +74,9 @@ export class NetDriver extends MockDriver {
   /** A device over `backend`, or one per pair of queues; started. */
   constructor(
     backend: NetBackend | readonly NetBackend[],
-    options: MockDriverOptions & StartOptions = {},
+    options: MockDriverOptions & StartOptions & { limiters?: NetLimiters } = {},
   ) {
-    super(new Net([backend].flat(), MAC), options);
+    super(new Net([backend].flat(), MAC, options.limiters), options);
     this.start(options);
   }
 

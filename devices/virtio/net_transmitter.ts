@@ -5,6 +5,7 @@
  */
 import { Errno } from "../../ffi/errno.ts";
 import type { Frame, NetBackend } from "../net/backend.ts";
+import type { RateLimiter } from "../rate_limiter.ts";
 import { ChainPool, type DescriptorChain } from "./chain.ts";
 import type { DeviceContext } from "./device.ts";
 import { NET_QUEUE_SIZE } from "./net_spec.ts";
@@ -19,6 +20,7 @@ const BUDGET = 256;
  */
 export class NetTransmitter {
   readonly #backend: NetBackend;
+  readonly #limiter: RateLimiter | undefined;
   readonly #pool: ChainPool;
   // Frame n of the batch is the readable part of chain n. The first
   // #count are taken; the others are free.
@@ -26,16 +28,18 @@ export class NetTransmitter {
   readonly #frames: Frame[];
   #count = 0;
 
-  /** Sends to `backend`. */
-  constructor(backend: NetBackend) {
+  /** Sends to `backend`, as fast as `limiter` lets. */
+  constructor(backend: NetBackend, limiter?: RateLimiter) {
     this.#backend = backend;
+    this.#limiter = limiter;
     this.#pool = new ChainPool(backend.batch, NET_QUEUE_SIZE);
     this.#chains = [...this.#pool.chains];
     this.#frames = this.#chains.map(({ readable }) => readable);
   }
 
   /**
-   * Sends what the driver has made available, one frame per chain.
+   * Sends what the driver has made available, one frame per chain. What is
+   * beyond the limits stays in the ring: run it again when they allow more.
    *
    * @param linkUp false: frames go nowhere, and are given back
    * @returns false when the backend has no room: run it again when it has
@@ -57,6 +61,8 @@ export class NetTransmitter {
       }
       context.publish(queue);
     } while (
+      // At its limit it waits for the limiter's timer, and for no doorbell.
+      this.#limiter?.blocked !== true &&
       queue.enableNotification() && (done < BUDGET || !context.polled)
     );
     return !(linkUp && backend.unsent);
@@ -73,11 +79,15 @@ export class NetTransmitter {
   }
 
   #fill(queue: VirtQueue): void {
+    const limiter = this.#limiter;
     while (this.#count < this.#chains.length) {
       const chain = this.#chains[this.#count]!;
+      if (limiter && !(queue.hasAvailable && limiter.mayStart())) return;
       if (!queue.pop(chain)) return;
-      if (chain.readable.count > 0) this.#count++;
-      else queue.push(chain.head, 0); // nothing to send
+      if (chain.readable.count > 0) {
+        limiter?.charge(chain.readable.bytes);
+        this.#count++;
+      } else queue.push(chain.head, 0); // nothing to send
     }
   }
 
