@@ -4,9 +4,11 @@ import { closeFd } from "../../ffi/file.ts";
 import { openTap, type Tap } from "../../ffi/tap.ts";
 import { canUseTap, TestNamespace } from "../../ffi/tap_testing.ts";
 import { TapBackend } from "../net/tap.ts";
+import { RateLimiter } from "../rate_limiter.ts";
 import { MmioRegister } from "./mmio.ts";
 import { NET_HEADER_SIZE, NetConfig, NetFeature } from "./net_spec.ts";
-import { MAC, NetDriver, PLAIN } from "./net_testing.ts";
+import type { NetLimiters } from "./net_pair.ts";
+import { MAC, NetDriver, PLAIN, settle } from "./net_testing.ts";
 import type { StartOptions } from "./testing.ts";
 
 const HOST_IP = [10, 77, 0, 1];
@@ -22,7 +24,10 @@ class TapDriver implements Disposable {
   readonly taps: Tap[];
   readonly driver: NetDriver;
 
-  constructor(options: StartOptions = {}, queues = 1) {
+  constructor(
+    options: StartOptions & { limiters?: NetLimiters } = {},
+    queues = 1,
+  ) {
     const { name: netns } = this.namespace;
     const multiQueue = queues > 1;
     const kind = multiQueue ? ["multi_queue"] : [];
@@ -145,6 +150,30 @@ Deno.test(
     }, "20 ARP replies");
   },
 );
+
+Deno.test(`net over a TAP: at the limit, frames wait in the TAP${why}`, {
+  ignore,
+}, () => {
+  let now = 0;
+  const ops = { size: 2, refill_time: 2_000_000 };
+  const rx = new RateLimiter({ ops }, () => now);
+  using setup = new TapDriver({ features: PLAIN, limiters: { rx } });
+  const { driver } = setup;
+  driver.post(100, 1526);
+  const header = new Uint8Array(NET_HEADER_SIZE);
+  for (let i = 0; i < 10; i++) {
+    driver.queueFrame(header, Uint8Array.from(arpRequest()));
+  }
+  driver.ring(1); // its answers, and what the host says of its own accord
+  driver.until(() => driver.rx.usedIdx === 2, "as many as the limit allows");
+  assert.equal(settle(driver), 0);
+  assert.equal(driver.loop.turn(100), 0, "no event, with frames in the TAP");
+  for (let frames = 3; frames < 10; frames++) {
+    now += 1_000_000;
+    rx.ready();
+    assert.equal(driver.rx.usedIdx, frames);
+  }
+});
 
 Deno.test(`net over a TAP: four pairs, on four queues of it${why}`, {
   ignore,

@@ -10,6 +10,7 @@ import type { Random } from "../../../guest/testing_random.ts";
 import { guestBytes } from "../../../guest/testing_iovecs.ts";
 import { MemoryBackend } from "../../block/testing.ts";
 import { MemoryNet } from "../../net/testing.ts";
+import { RateLimiter } from "../../rate_limiter.ts";
 import { Balloon } from "../balloon.ts";
 import { Blk } from "../blk.ts";
 import { BlkType } from "../blk_spec.ts";
@@ -89,11 +90,31 @@ function plain(parts: Part[]): Part[] {
   return copy;
 }
 
+/** A limiter in every other input, whose time is `clock`. */
+function limiter(
+  random: Random,
+  clock: () => number,
+): RateLimiter | undefined {
+  if (random.oneIn(2)) return undefined;
+  const bandwidth = { size: 1 + random.below(9000), refill_time: 50 };
+  const ops = { size: 1 + random.below(20), refill_time: 50 };
+  const limits = random.of([{ bandwidth }, { ops }, { bandwidth, ops }]);
+  return new RateLimiter(limits, clock);
+}
+
 const net: MakeSubject = (memory, random): Subject => {
+  let now = 0;
+  const rx = limiter(random, () => now);
+  const tx = limiter(random, () => now);
+  const later = (milliseconds: number) => {
+    now += milliseconds;
+    rx?.ready();
+    tx?.ready();
+  };
   const host = new MemoryNet(memory);
   host.refuse = (offload) => offload !== 0 && random.oneIn(2);
   return {
-    device: new Net([host], Uint8Array.of(2, 0, 0, 0, 0, 1)),
+    device: new Net([host], Uint8Array.of(2, 0, 0, 0, 0, 1), { rx, tx }),
     request(random, index) {
       switch (index) {
         case 0: // receive
@@ -122,8 +143,10 @@ const net: MakeSubject = (memory, random): Subject => {
       const size = random.oneIn(6) ? 65_000 : random.below(3000);
       host.deliver(frame(size), frame(random.below(200)));
       host.sent.length = 0;
+      if (random.oneIn(2)) later(random.below(50));
     },
     prove(driver) {
+      later(1e6);
       host.room = Infinity;
       host.failures.length = 0;
       host.waiting.length = 0;
