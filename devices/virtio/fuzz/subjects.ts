@@ -9,15 +9,12 @@ import { MiB } from "../../../guest/layout.ts";
 import type { Random } from "../../../guest/testing_random.ts";
 import { guestBytes } from "../../../guest/testing_iovecs.ts";
 import { MemoryBackend } from "../../block/testing.ts";
-import { MemoryNet } from "../../net/testing.ts";
-import { RateLimiter } from "../../rate_limiter.ts";
 import { Balloon } from "../balloon.ts";
 import { Blk } from "../blk.ts";
 import { BlkType } from "../blk_spec.ts";
-import { Net } from "../net.ts";
-import { frame } from "../net_testing.ts";
 import { Rng } from "../rng.ts";
 import { console } from "./console_subject.ts";
+import { net } from "./net_subject.ts";
 import {
   complete,
   type MakeSubject,
@@ -89,81 +86,6 @@ function plain(parts: Part[]): Part[] {
   first.fill(0, 12);
   return copy;
 }
-
-/** A limiter in every other input, whose time is `clock`. */
-function limiter(
-  random: Random,
-  clock: () => number,
-): RateLimiter | undefined {
-  if (random.oneIn(2)) return undefined;
-  const bandwidth = { size: 1 + random.below(9000), refill_time: 50 };
-  const ops = { size: 1 + random.below(20), refill_time: 50 };
-  const limits = random.of([{ bandwidth }, { ops }, { bandwidth, ops }]);
-  return new RateLimiter(limits, clock);
-}
-
-const net: MakeSubject = (memory, random): Subject => {
-  let now = 0;
-  const rx = limiter(random, () => now);
-  const tx = limiter(random, () => now);
-  const later = (milliseconds: number) => {
-    now += milliseconds;
-    rx?.ready();
-    tx?.ready();
-  };
-  const host = new MemoryNet(memory);
-  host.refuse = (offload) => offload !== 0 && random.oneIn(2);
-  return {
-    device: new Net([host], Uint8Array.of(2, 0, 0, 0, 0, 1), { rx, tx }),
-    request(random, index) {
-      switch (index) {
-        case 0: // receive
-          return Array.from(
-            { length: 1 + random.below(3) },
-            () =>
-              random.of([1, 12, 13, 60, 1526, 4096, random.below(9000) + 1]),
-          );
-        case 1:
-          return random.oneIn(4)
-            ? [random.bytes(12), random.bytes(1 + random.below(9000))]
-            : [frame(random.below(3000))];
-        default: { // control: class, command, data, acknowledgement
-          const command = [random.below(6), random.below(4)];
-          const data = random.bytes(random.below(20));
-          return [Uint8Array.from(command), data, 1].filter((part) =>
-            typeof part === "number" || part.length > 0
-          );
-        }
-      }
-    },
-    host(random) {
-      host.room = random.oneIn(3) ? random.below(20) : Infinity;
-      if (random.oneIn(6)) host.failures.push(random.of(FAILURES));
-      if (host.waiting.length > 100) host.waiting.length = 0;
-      const size = random.oneIn(6) ? 65_000 : random.below(3000);
-      host.deliver(frame(size), frame(random.below(200)));
-      host.sent.length = 0;
-      if (random.oneIn(2)) later(random.below(50));
-    },
-    prove(driver) {
-      later(1e6);
-      host.room = Infinity;
-      host.failures.length = 0;
-      host.waiting.length = 0;
-      complete(driver, 1, [frame(70)]);
-      assert.deepEqual(host.sent.at(-1), frame(70));
-      const room = Array.from({ length: 70 }, () => driver.room(1526));
-      for (const buffer of room) driver.rings[0]!.add([buffer]);
-      driver.ring(0);
-      host.deliver(frame(60));
-      driver.until(() => {
-        driver.turn();
-        return driver.rings[0]!.poll() >= 0;
-      }, "the frame");
-    },
-    [Symbol.dispose]() {},
-  };
-};
 
 const rng: MakeSubject = (memory): Subject => {
   let left = Infinity;
