@@ -1,7 +1,8 @@
 /** Devices on a thread that polls between doorbells, and one that sleeps. */
 import assert from "node:assert/strict";
 import { MemoryBackend } from "../block/testing.ts";
-import { MemoryNet } from "../net/testing.ts";
+import { TapBackend } from "../net/tap.ts";
+import { MemoryNet, SocketPair } from "../net/testing.ts";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { BlkType } from "./blk_spec.ts";
@@ -108,6 +109,39 @@ Deno.test("polling: frames go both ways without doorbells", () => {
       while (driver.tx.poll() >= 0);
     }
   }
+});
+
+Deno.test("polling: buffers that no frame can come to are no work", () => {
+  using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
+  const nets = [new MemoryNet(memory), new MemoryNet(memory)];
+  using driver = new NetDriver(nets, { memory, polled: true });
+  const buffersAreNoWork = (queue: number) => {
+    driver.queues[queue]!.add([driver.room(1526)]);
+    driver.endpoint.poll();
+    assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
+    assert.equal(driver.endpoint.arm(), false);
+  };
+  assert.equal(driver.control(4, 4, 0, 2, 0), 0);
+  driver.ring(2); // it has no buffers, and wants to be told of some
+  assert.equal(driver.control(4, 4, 0, 1, 0), 0);
+  buffersAreNoWork(2); // of a pair out of use
+  assert.equal(driver.control(4, 4, 0, 2, 0), 0);
+  nets[1]!.deliver(frame(60));
+  driver.turn();
+  assert.ok(driver.queues[2]!.poll() >= 0, "they are used when it is in use");
+});
+
+Deno.test("polling: buffers without a link are no work", () => {
+  using pair = new SocketPair();
+  const backend = new TapBackend({ fd: pair.device, mtu: 1500 });
+  using driver = new NetDriver(backend, { polled: true });
+  driver.ring(0); // it has no buffers, and wants to be told of some
+  pair.hangUp();
+  driver.loop.turn(0);
+  driver.queues[0]!.add([driver.room(1526)]);
+  driver.endpoint.poll();
+  assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
+  assert.equal(driver.endpoint.arm(), false);
 });
 
 Deno.test("polling: a queue that breaks is reported, then left alone", () => {
