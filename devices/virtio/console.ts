@@ -277,7 +277,6 @@ export class Console implements VirtioDevice {
   /** Tells the driver what is due, as far as it has posted buffers. */
   #tell(): void {
     const queue = this.#context.queues[ConsoleQueue.CONTROL_RECEIVE]!;
-    queue.disableNotification(); // until a buffer is missing
     if (!this.#multiport || !queue.live) return;
     for (let i = 0; i < this.#ports.length; i++) {
       const port = this.#ports[i]!;

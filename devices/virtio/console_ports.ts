@@ -123,7 +123,6 @@ export class ConsolePort {
   }
 
   #receive(queue: VirtQueue): void {
-    queue.disableNotification(); // until a buffer is missing
     if (!this.guestOpen) return;
     for (let buffers = 0;;) {
       if (!this.#rxHeld && !queue.pop(this.#rx)) {

@@ -50,7 +50,11 @@ export interface VirtioDevice {
   attach(context: DeviceContext): void;
   /** The driver has set DRIVER_OK: live queues may be used. */
   activate(): void;
-  /** The driver rang the doorbell of a live queue. */
+  /**
+   * The driver rang the doorbell of a live queue, or the thread has found a
+   * chain there. That happens once for each time that the device has asked by
+   * {@linkcode VirtQueue.enableNotification}, also when it takes no chain.
+   */
   notify(queue: VirtQueue): void;
   /**
    * Lets go of all queues: no access to guest memory after it returns.

@@ -96,7 +96,7 @@ export class Endpoint implements DeviceContext {
   doorbell(index: number): void {
     const queue = this.queues[index];
     if (queue === undefined || !queue.live) return; // §4.2.3.3: not set up
-    this.device.notify(queue);
+    this.#notify(queue);
     this.checkQueues();
   }
 
@@ -106,7 +106,7 @@ export class Endpoint implements DeviceContext {
     for (let i = 0; i < this.queues.length; i++) {
       const queue = this.queues[i]!;
       if (!queue.ready) continue;
-      this.device.notify(queue);
+      this.#notify(queue);
       worked = true;
     }
     if (this.device.poll?.()) worked = true;
@@ -204,6 +204,16 @@ export class Endpoint implements DeviceContext {
   /** See {@linkcode DeviceContext.unwatch}. */
   unwatch(fd: number): void {
     this.#options.loop.unwatch(fd);
+  }
+
+  /**
+   * Each time, the device has to ask anew. Else chains that it has no use for,
+   * such as receive buffers while there is nothing to receive, would be found
+   * by every poll and before every sleep.
+   */
+  #notify(queue: VirtQueue): void {
+    queue.disableNotification();
+    this.device.notify(queue);
   }
 
   #carryOut(request: number): void {

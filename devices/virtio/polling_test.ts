@@ -10,6 +10,8 @@ import { BlkDriver } from "./blk_testing.ts";
 import { NetFeature } from "./net_spec.ts";
 import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
 import { Feature, Status } from "./spec.ts";
+import { MockDriver } from "./testing.ts";
+import { RecordingDevice } from "./testing_device.ts";
 
 const EVENT_IDX = [[], [Feature.EVENT_IDX]];
 
@@ -161,6 +163,45 @@ Deno.test("polling: a queue that breaks is reported, then left alone", () => {
     assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
     assert.equal(driver.endpoint.arm(), false);
   }
+});
+
+Deno.test("polling: chains that the device has no use for are no work", () => {
+  const { EVENT_IDX, RING_PACKED } = Feature;
+  for (const features of [[], [EVENT_IDX], [RING_PACKED]]) {
+    const device = new RecordingDevice({ features: [EVENT_IDX] });
+    using driver = new MockDriver(device, { packed: true, polled: true });
+    driver.start({ features });
+    const queue = device.context.queues[0]!;
+    device.calls.length = 0;
+    for (let posted = 1; posted <= 3; posted++) {
+      queue.enableNotification(); // it waits for a chain, once
+      driver.rings[0]!.add([driver.room(16)]);
+      driver.endpoint.poll();
+      assert.deepEqual(device.calls.splice(0), ["notify 0"]);
+      assert.equal(driver.endpoint.poll(), false, "it took none");
+      assert.equal(driver.endpoint.arm(), false, "or the thread never sleeps");
+    }
+    assert.equal(queue.hasAvailable, true);
+    // Between two polls, or by a doorbell: the same.
+    queue.enableNotification();
+    driver.ring(0);
+    assert.deepEqual(device.calls.splice(0), ["notify 0"]);
+    assert.equal(driver.endpoint.poll(), false);
+    assert.equal(driver.endpoint.arm(), false);
+  }
+});
+
+Deno.test("polling: receive buffers of a network without a link are no work", () => {
+  using pair = new SocketPair();
+  const backend = new TapBackend({ fd: pair.device, mtu: 1500 });
+  using driver = new NetDriver(backend, { features: [], polled: true });
+  driver.ring(0); // it waits for a buffer
+  pair.hangUp();
+  driver.loop.turn(0);
+  driver.post(1, 1526);
+  driver.endpoint.poll();
+  assert.equal(driver.endpoint.poll(), false);
+  assert.equal(driver.endpoint.arm(), false, "or the thread never sleeps");
 });
 
 Deno.test("blk: a slot that frees up just before the thread sleeps is used", () => {

@@ -259,8 +259,6 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
       this.#rxHeld = false;
       if (++packets % BATCH === 0) this.#context.publish(queue);
     }
-    // What was waited for may be gone: buffers alone are no work.
-    if (!this.#hasPackets) queue.disableNotification();
     this.#context.publish(queue);
     return packets;
   }
@@ -322,6 +320,5 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
       this.#context.publish(queue);
       this.#resetWaits = written < TRANSPORT_RESET.length;
     }
-    if (!this.#resetWaits) queue.disableNotification();
   }
 }
