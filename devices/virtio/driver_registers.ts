@@ -113,34 +113,43 @@ export class DriverRegisters {
   writeQueueReady(ready: number): void {
     const select = this.#words[Word.QUEUE_SEL]! >>> 0;
     if (select >= this.#words[Word.QUEUE_COUNT]!) return;
+    // Not while another vCPU has the device look at its queues.
+    if (!this.#lock()) return;
     const at = queueWord(select, QueueWord.READY);
-    const before = this.#words[at];
-    if (this.#words[Word.ACTIVE] === 0) {
+    if (ready === 0) {
+      this.#stopQueue(select);
+    } else if (this.#words[Word.ACTIVE] === 0) {
       this.#words[at] = ready;
-    } else if (ready === 0) {
-      this.#requestForQueue(Request.QUEUE_STOP, select, 0);
-    } else if (before === 0 && this.#state.hasFeature(Feature.RING_RESET)) {
-      this.#requestForQueue(Request.QUEUE_START, select, 1); // §2.6.1.2
+    } else if (
+      this.#words[at] === 0 && this.#state.hasFeature(Feature.RING_RESET)
+    ) {
+      this.#words[at] = 1; // §2.6.1.2
+      this.#requestForQueue(Request.QUEUE_START, select);
     }
+    this.#unlock();
   }
 
   /** §2.6.1.1: resets the selected queue; done when it returns. */
   writeQueueReset(): void {
     const select = this.#words[Word.QUEUE_SEL]! >>> 0;
     if (select >= this.#words[Word.QUEUE_COUNT]!) return;
-    if (!this.#state.hasFeature(Feature.RING_RESET)) return;
-    this.#requestForQueue(Request.QUEUE_STOP, select, 0);
-    this.#state.clearQueue(select);
-  }
-
-  #requestForQueue(request: number, index: number, ready: number): void {
     if (!this.#lock()) return;
-    this.#words[queueWord(index, QueueWord.READY)] = ready;
-    if (this.#words[Word.ACTIVE] === 1) {
-      this.#words[Word.REQUEST_VALUE] = index;
-      this.#request(request);
+    if (this.#state.hasFeature(Feature.RING_RESET)) {
+      this.#stopQueue(select);
+      this.#state.clearQueue(select);
     }
     this.#unlock();
+  }
+
+  #stopQueue(index: number): void {
+    this.#words[queueWord(index, QueueWord.READY)] = 0;
+    if (this.#words[Word.ACTIVE] === 0) return;
+    this.#requestForQueue(Request.QUEUE_STOP, index);
+  }
+
+  #requestForQueue(request: number, index: number): void {
+    this.#words[Word.REQUEST_VALUE] = index;
+    this.#request(request);
   }
 
   /** A doorbell that no ioeventfd took. */
@@ -161,7 +170,10 @@ export class DriverRegisters {
     return this.#words[queueWord(select, word)]! >>> 0;
   }
 
-  /** Sets a word of the selected queue, if there is such a queue. */
+  /**
+   * Sets a word of the selected queue, if there is such a queue. That takes no
+   * lock: the device reads each word once, when the queue is switched on.
+   */
   setQueueRegister(word: number, value: number): void {
     const select = this.#words[Word.QUEUE_SEL]! >>> 0;
     if (select >= this.#words[Word.QUEUE_COUNT]!) return;

@@ -10,9 +10,27 @@
  */
 export function behindLoads(change: () => void): Disposable {
   const { load } = Atomics;
+  Atomics.load = behind(load, change);
+  return { [Symbol.dispose]: () => void (Atomics.load = load) };
+}
+
+/**
+ * Until it is disposed of, every `Atomics.notify` is followed by `change`: who
+ * waited for a lock has it.
+ */
+export function behindNotifies(change: () => void): Disposable {
+  const { notify } = Atomics;
+  Atomics.notify = behind(notify, change);
+  return { [Symbol.dispose]: () => void (Atomics.notify = notify) };
+}
+
+function behind<T extends (...place: never[]) => unknown>(
+  operation: T,
+  change: () => void,
+): T {
   let inside = false;
-  Atomics.load = ((...place: Parameters<typeof load>) => {
-    const value = load(...place);
+  return ((...place: Parameters<T>) => {
+    const value = operation(...place);
     if (inside) return value;
     inside = true;
     try {
@@ -21,6 +39,5 @@ export function behindLoads(change: () => void): Disposable {
       inside = false;
     }
     return value;
-  }) as typeof load;
-  return { [Symbol.dispose]: () => void (Atomics.load = load) };
+  }) as T;
 }
