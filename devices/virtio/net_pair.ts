@@ -93,8 +93,7 @@ export class NetPair implements Watcher {
   /** The driver rang the doorbell of one of the two queues. */
   notify(queue: VirtQueue): void {
     if (queue === this.#transmitQueue) this.transmit();
-    else if (this.#watched) this.receive();
-    else queue.disableNotification(); // no frames come: buffers are no work
+    else this.receive();
   }
 
   /** The backend has frames, or room again, or is gone. */

@@ -191,19 +191,6 @@ Deno.test("polling: chains that the device has no use for are no work", () => {
   }
 });
 
-Deno.test("polling: receive buffers of a network without a link are no work", () => {
-  using pair = new SocketPair();
-  const backend = new TapBackend({ fd: pair.device, mtu: 1500 });
-  using driver = new NetDriver(backend, { features: [], polled: true });
-  driver.ring(0); // it waits for a buffer
-  pair.hangUp();
-  driver.loop.turn(0);
-  driver.post(1, 1526);
-  driver.endpoint.poll();
-  assert.equal(driver.endpoint.poll(), false);
-  assert.equal(driver.endpoint.arm(), false, "or the thread never sleeps");
-});
-
 Deno.test("blk: a slot that frees up just before the thread sleeps is used", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const disk = new LateDisk(memory, MiB);
