@@ -30,7 +30,9 @@ const FEATURES: Record<string, number> = {
 /**
  * Words for the command line of a Linux kernel that doesn't know of such a
  * host: without the instructions that KVM refuses, and without `REP MOVSB`,
- * which is emulated byte by byte.
+ * which is emulated byte by byte. XSAVE stays, though it is refused: CPUID and
+ * XGETBV of CPL3 are the CPU's, so programs use vector registers that a kernel
+ * without it would not switch, and one would get another's.
  *
  * @param given the command line so far: what it says itself stays
  */
@@ -38,9 +40,6 @@ export function kernelWords(host: KnownHost, given: string): string[] {
   if (!host.emulatesKernel) return [];
   const has = (word: RegExp) => word.test(` ${given} `);
   const words: string[] = [];
-  if (host.refused.includes("XSAVE") && !has(/ noxsave /)) {
-    words.push("noxsave");
-  }
   // The kernel takes the last clearcpuid= only.
   if (!has(/ clearcpuid=/)) {
     const features = host.refused.flatMap((name) => FEATURES[name] ?? []);

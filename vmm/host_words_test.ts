@@ -14,9 +14,8 @@ Deno.test("kernelWords: only for emulating hosts, and never against the user", (
   const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
   const host = { emulatesKernel: true, refused };
   const words = (given: string) => kernelWords(host, given).join(" ");
-  assert.equal(words("quiet"), "noxsave clearcpuid=137,141,151,297,308,580");
-  assert.equal(words("noxsave quiet"), "clearcpuid=137,141,151,297,308,580");
-  assert.equal(words("clearcpuid=1"), "noxsave");
+  assert.equal(words("quiet"), "clearcpuid=137,141,151,297,308,580");
+  assert.equal(words("clearcpuid=1"), "");
   assert.deepEqual(
     kernelWords({ emulatesKernel: true, refused: [] }, ""),
     ["clearcpuid=137,297,580"],
@@ -27,7 +26,7 @@ Deno.test("kernelWords: only for emulating hosts, and never against the user", (
 Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => {
   const host = { emulatesKernel: true, refused: ["XSAVE"] };
   const words = stockKernelWords(host, "quiet");
-  assert.deepEqual(words.slice(0, 2), ["noxsave", "clearcpuid=137,297,580"]);
+  assert.deepEqual(words.slice(0, 1), ["clearcpuid=137,297,580"]);
   assert.ok(words.includes("nokaslr"));
   const real = { emulatesKernel: false, refused: [] };
   assert.deepEqual(stockKernelWords(real, ""), []);

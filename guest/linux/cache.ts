@@ -59,6 +59,7 @@ export const ROOTFS: Recipe = {
     "files/etc/hosts",
     "files/etc/passwd",
     "files/etc/udhcpc/default.script",
+    "program.ts",
     "rootfs.ts",
   ],
 };

@@ -5,6 +5,7 @@
  * @module
  */
 import { type CommandLog, runLogged } from "./logged_command.ts";
+import { compileProgram } from "./program.ts";
 import { VireoError } from "../../ffi/errno.ts";
 
 const BUSYBOX = "/bin/busybox";
@@ -31,23 +32,6 @@ const LINKS: Readonly<Record<string, string>> = {
 
 /** Names that busybox would give programs that ours replace. */
 const NOT_BUSYBOX = ["bin/busybox", "sbin/init", "linuxrc"];
-
-// No libc: its start-up alone would be twenty system calls.
-const COMPILE = [
-  "-std=gnu11",
-  "-Os",
-  "-static",
-  "-nostdlib",
-  "-ffreestanding",
-  "-fno-pie",
-  "-no-pie",
-  "-fno-stack-protector",
-  "-fno-asynchronous-unwind-tables",
-  "-fcf-protection=none",
-  "-Wall",
-  "-Wl,--build-id=none,-z,norelro,-z,noseparate-code",
-  "-s",
-];
 
 /**
  * What mounts quickest where kernel code is slow: no journal and no checksums,
@@ -101,16 +85,11 @@ export async function buildRootfs(
     await Deno.symlink(target, `${stage}/${path}`);
   }
   await copyFiles(FILES, stage);
-  await compile(log, "init.c", `${stage}/sbin/init`);
-  await compile(log, "vsock.c", `${stage}/bin/vsock`);
+  await compileProgram(log, "init.c", `${stage}/sbin/init`);
+  await compileProgram(log, "vsock.c", `${stage}/bin/vsock`);
   const image = `${work}/rootfs.ext4`;
   await runLogged(log, ["mke2fs", "-d", stage, ...FORMAT, image, SIZE]);
   return image;
-}
-
-async function compile(log: CommandLog, source: string, program: string) {
-  const path = decodeURIComponent(new URL(source, import.meta.url).pathname);
-  await runLogged(log, ["gcc", ...COMPILE, "-o", program, path]);
 }
 
 /** Hard links: a lookup of any program finds an inode that is in memory. */
