@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { KernelVariant } from "../guest/linux/cache.ts";
 import { prepared } from "../guest/linux/prepare.ts";
 import type { VmConfig } from "./config.ts";
 import { TestMachine } from "./testing.ts";
@@ -22,7 +23,7 @@ export class LinuxGuest implements AsyncDisposable {
 
   /**
    * Boots the prepared kernel with `config`, and waits for the shell. Several
-   * CPUs take the full one.
+   * CPUs, and PCI, take the full one.
    *
    * @param words more words for the kernel command line
    */
@@ -30,8 +31,7 @@ export class LinuxGuest implements AsyncDisposable {
     config: Omit<VmConfig, "boot-source">,
     words = "console=ttyS0",
   ): Promise<LinuxGuest> {
-    const { vcpu_count = 1 } = config["machine-config"] ?? {};
-    const guest = await prepared(vcpu_count > 1 ? "full" : "small");
+    const guest = await prepared(needed(config));
     if (guest === undefined) throw new Error("no prepared guest");
     const root = {
       drive_id: "root",
@@ -83,6 +83,11 @@ export class LinuxGuest implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.test.machine.stop();
   }
+}
+
+function needed(config: Omit<VmConfig, "boot-source">): KernelVariant {
+  const { vcpu_count = 1, transport } = config["machine-config"] ?? {};
+  return vcpu_count > 1 || transport === "pci" ? "full" : "small";
 }
 
 /** Waits for `condition`; says what there was instead when it never comes. */

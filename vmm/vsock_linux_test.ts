@@ -5,50 +5,13 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { boot, linuxMissing } from "./command_testing.ts";
+import { connect, echoed } from "./vsock_testing.ts";
 
 const MIB = 1 << 20;
 const missing = await linuxMissing();
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
-}
-
-/** A stream to `port` of the guest, once somebody listens there. */
-async function connect(path: string, port: number): Promise<Deno.UnixConn> {
-  const line = new Uint8Array(32);
-  for (;; await new Promise((done) => setTimeout(done, 200))) {
-    const connection = await open(path);
-    if (connection === undefined) continue;
-    await connection.write(new TextEncoder().encode(`CONNECT ${port}\n`));
-    const count = await connection.read(line);
-    if (count !== null) {
-      const text = new TextDecoder().decode(line.subarray(0, count));
-      assert.match(text, /^OK \d+\n$/);
-      return connection;
-    }
-    connection.close();
-  }
-}
-
-async function open(path: string): Promise<Deno.UnixConn | undefined> {
-  try {
-    return await Deno.connect({ transport: "unix", path });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
-
-/** What comes back of `data`, sent and read at the same time. */
-async function echoed(
-  connection: Deno.UnixConn,
-  data: Uint8Array,
-): Promise<Uint8Array> {
-  const answer = new Response(connection.readable).bytes();
-  const writer = connection.writable.getWriter();
-  await writer.write(data);
-  await connection.closeWrite();
-  return await answer;
 }
 
 Deno.test({
