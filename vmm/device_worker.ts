@@ -27,6 +27,10 @@ import type { PciSlots } from "./pci_slots.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
 const POLLS_PER_TURN = 64;
+/** The same while descriptors have events: frames from a TAP have no other. */
+const POLLS_BETWEEN_EVENTS = 16;
+/** Turns without an event after which none is expected soon. */
+const TURNS_EXPECTANT = 16;
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
@@ -131,9 +135,12 @@ class DeviceThread implements Disposable {
   #pollFor(milliseconds: number): boolean {
     let deadline = performance.now() + milliseconds;
     let hit = false;
+    let expectant = 0; // turns in which a descriptor's event may come
     while (this.#control.deviceCommand === Command.RUN) {
       let worked = this.#loop.turn(0) > 0;
-      for (let i = 0; i < POLLS_PER_TURN; i++) {
+      expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
+      const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
+      for (let i = 0; i < polls; i++) {
         if (this.#poll()) worked = true;
       }
       const now = performance.now();
