@@ -52,8 +52,9 @@ export interface VirtioDevice {
   activate(): void;
   /**
    * The driver rang the doorbell of a live queue, or the thread has found a
-   * chain there. That happens once for each time that the device has asked by
-   * {@linkcode VirtQueue.enableNotification}, also when it takes no chain.
+   * chain there that the device has asked for by
+   * {@linkcode VirtQueue.enableNotification}: once for each time that it has
+   * asked, also when it takes no chain.
    */
   notify(queue: VirtQueue): void;
   /**

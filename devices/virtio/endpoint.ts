@@ -212,7 +212,7 @@ export class Endpoint implements DeviceContext {
    * by every poll and before every sleep.
    */
   #notify(queue: VirtQueue): void {
-    queue.disableNotification();
+    queue.answer();
     this.device.notify(queue);
   }
 

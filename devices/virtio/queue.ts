@@ -114,6 +114,15 @@ export abstract class VirtQueue {
    */
   abstract enableNotification(): boolean;
 
+  /**
+   * Polling: the device is told of a chain, so what it has asked for is done.
+   * The ring does not change: doorbells stay on for a device that never turns
+   * them off.
+   */
+  answer(): void {
+    this.wanted = false;
+  }
+
   /** Polling: a chain is there, and the device has asked for it. */
   get ready(): boolean {
     return this.wanted && this.live && this.hasAvailable;
