@@ -10,6 +10,7 @@ import { KVM_MISSING } from "../guest/testing.ts";
 import type { VmConfig } from "./config.ts";
 import { DEFAULT_BOOT_ARGS } from "./config_values.ts";
 import { execWord, makeNonce } from "./exec.ts";
+import type { MachineEnd } from "./messages.ts";
 import {
   canMakeNetworks,
   ScratchFile,
@@ -29,6 +30,11 @@ async function prepareGuest(): Promise<Prepared | string> {
     if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
     return ` [${error.message}]`;
   }
+}
+
+/** How a machine ended; what was stepped past on the way is the host's. */
+function how({ stepped_past: _, ...end }: MachineEnd): Partial<MachineEnd> {
+  return end;
 }
 
 /** A machine that runs `commands`, then powers off. */
@@ -152,7 +158,7 @@ Deno.test({
         output,
         /ACPI: PM: Preparing to enter system sleep state S5/,
       );
-      assert.equal(end.reason, "power-off");
+      assert.deepEqual(how(end), { reason: "power-off" });
     });
   },
 });
@@ -167,6 +173,6 @@ Deno.test({
     await using test = await TestMachine.create(config);
     const { end, output } = await test.run();
     assert.match(output, /\\acpi$/m, output);
-    assert.equal(end.reason, "reset");
+    assert.deepEqual(how(end), { reason: "reset" });
   },
 });
