@@ -62,15 +62,6 @@ void *memset(void *to, int byte, unsigned long n)
 	return to;
 }
 
-static unsigned long length(const char *s)
-{
-	unsigned long n = 0;
-
-	while (s[n])
-		n++;
-	return n;
-}
-
 // The rest of `s` after `prefix`, or null if it begins otherwise.
 static char *after(char *s, const char *prefix)
 {

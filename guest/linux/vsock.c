@@ -27,24 +27,9 @@ void *memset(void *to, int byte, unsigned long n)
 	return to;
 }
 
-static unsigned long length(const char *s)
-{
-	unsigned long n = 0;
-
-	while (s[n])
-		n++;
-	return n;
-}
-
 static void say(const char *text)
 {
 	CALL(write, 2, text, length(text), 0, 0);
-}
-
-static void quit(int status)
-{
-	for (;;)
-		CALL(exit, status, 0, 0, 0, 0);
 }
 
 // Ends with the name of what failed and the number of its error.
