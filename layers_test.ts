@@ -8,7 +8,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   ffi: [],
   guest: ["ffi"],
   devices: ["ffi", "guest"],
-  vmm: ["ffi", "guest", "devices"],
+  // Until vmm loads what a host refuses by dynamic import only.
+  vmm: ["ffi", "guest", "devices", "emulate"],
 };
 
 interface ModuleGraph {
@@ -28,7 +29,7 @@ function folderOf(specifier: string): string | undefined {
 
 async function moduleGraph(): Promise<ModuleGraph> {
   const entries = ["mod.ts", "main.ts", "vmm/vcpu_worker.ts"];
-  entries.push("vmm/device_worker.ts", "devices/virtio/testing.ts");
+  entries.push("vmm/device_worker.ts", "devices/virtio/testing/mod.ts");
   const importAll = entries.map((file) => `import "${new URL(file, ROOT)}";`);
   const entry = Deno.makeTempFileSync({ suffix: ".ts" });
   try {
@@ -71,14 +72,14 @@ Deno.test("layers: no module imports from a layer above its own", async () => {
 
 Deno.test("layers: no virtio device imports a transport, no backend virtio", async () => {
   const { modules } = await moduleGraph();
-  const transports = /devices\/virtio\/(mmio|pci|endpoint)\.ts$/;
+  const transports = /devices\/virtio\/transport\//;
   let seen = 0;
   for (const { specifier, dependencies = [] } of modules) {
     const device =
-      /devices\/virtio\/(blk|net|rng|console|console_ports|balloon)\.ts$/.test(
+      /devices\/virtio\/(rng\.ts$|(blk|net|console|balloon|vsock)\/)/.test(
         specifier,
       );
-    const backend = /devices\/(block|net|entropy|console)\/[a-z]+\.ts$/.test(
+    const backend = /devices\/backends\//.test(
       specifier,
     );
     if (!device && !backend) continue;

@@ -6,9 +6,9 @@
 import { Command, CommanderError } from "commander";
 // Only what needs no permission: the rest is imported by the command that is
 // run, so that a missing permission gets a message.
-import { VireoError } from "./ffi/vireo_error.ts";
-import type { BootOptions } from "./vmm/boot.ts";
-import { BUSYBOX, NO_ROOT } from "./vmm/options.ts";
+import { VireoError } from "./ffi/error.ts";
+import type { BootOptions } from "./cli/boot.ts";
+import { BUSYBOX, NO_ROOT } from "./cli/options.ts";
 
 const BOOT_HELP = `
 Without KERNEL, boots the prepared kernel (built on first use) with a busybox
@@ -166,7 +166,7 @@ function program(): Command {
     .option("--verbose", "say what KVM's emulator left to Vireo, at the end")
     .addHelpText("after", BOOT_HELP)
     .action(async (kernel: string | undefined, options: BootOptions) => {
-      const { boot } = await import("./vmm/boot.ts");
+      const { boot } = await import("./cli/boot.ts");
       Deno.exitCode = await boot({ ...options, kernel });
     });
   vireo.command("run")
@@ -174,7 +174,7 @@ function program(): Command {
     .requiredOption("--config <file>", "the configuration, in JSON")
     .addHelpText("after", RUN_HELP)
     .action(async ({ config }: { config: string }) => {
-      const { run } = await import("./vmm/run.ts");
+      const { run } = await import("./cli/run.ts");
       Deno.exitCode = await run(config);
     });
   vireo.command("probe")
@@ -182,7 +182,7 @@ function program(): Command {
     .option("--json", "for programs")
     .addHelpText("after", PROBE_HELP)
     .action(async (options: { json?: boolean }) => {
-      const { probeCommand } = await import("./vmm/probe/command.ts");
+      const { probeCommand } = await import("./probe/command.ts");
       Deno.exitCode = probeCommand(options);
     });
   vireo.command("demo")
@@ -198,8 +198,8 @@ function program(): Command {
     .option("--json", "as JSON")
     .addHelpText("after", INSPECT_HELP)
     .action(async (kernel: string, { json }: { json?: true }) => {
-      const { inspectKernel } = await import("./guest/inspect.ts");
-      const { formatReport } = await import("./guest/inspect_text.ts");
+      const { inspectKernel } = await import("./guest/kernel/inspect.ts");
+      const { formatReport } = await import("./guest/kernel/inspect_text.ts");
       const report = await inspectKernel(kernel);
       console.log(
         json ? JSON.stringify(report, null, 2) : formatReport(report),
@@ -210,7 +210,7 @@ function program(): Command {
     .option("--all", "both kernels, and bzImages")
     .addHelpText("after", PREPARE_HELP)
     .action(async ({ all }: { all?: boolean }) => {
-      const { prepare, prepareAll } = await import("./guest/linux/prepare.ts");
+      const { prepare, prepareAll } = await import("./images/linux/prepare.ts");
       const lines: Record<string, string> = {};
       if (all) {
         const { kernels, bzImages, rootfs } = await prepareAll();

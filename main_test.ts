@@ -1,14 +1,14 @@
 /** The command line: what users get wrong, and what they get for it. */
 import assert from "node:assert/strict";
-import { payloadPath } from "./guest/payload/payload.ts";
+import { payloadPath } from "./images/payload/payload.ts";
 import {
   buildElf,
   buildElf32,
   canOpenKvm,
   KVM_MISSING,
-} from "./guest/testing.ts";
-import { buildBzImage } from "./guest/testing_bzimage.ts";
-import { canMakeNetworks, command, TestNetwork } from "./vmm/testing.ts";
+} from "./guest/testing/mod.ts";
+import { buildBzImage } from "./guest/testing/bzimage.ts";
+import { canMakeNetworks, command, TestNetwork } from "./vmm/testing/mod.ts";
 
 const MAIN = new URL("./main.ts", import.meta.url).pathname;
 const PAYLOAD = payloadPath.pathname;
@@ -133,7 +133,7 @@ Deno.test({
           ...["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
           ...["--clear-groups", "--", Deno.execPath(), "eval"],
           `const { openRawImage } = await import("${new URL(
-            "./devices/block/raw.ts",
+            "./devices/backends/block/raw.ts",
             import.meta.url,
           )}");` +
           `try { openRawImage({ path: "${dir}/secret" }) } catch (e) {` +
@@ -298,7 +298,7 @@ Deno.test("vireo boot: without permissions, it names the flag", async () => {
 });
 
 Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
-  const { Kvm } = await import("./ffi/kvm.ts");
+  const { Kvm } = await import("./ffi/kvm/kvm.ts");
   assert.throws(
     () => new Kvm("/dev/there-is-no-kvm"),
     /open \/dev\/there-is-no-kvm: ENOENT .*load kvm_intel or kvm_amd/,

@@ -21,9 +21,9 @@
  * @module
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
-export { BalloonHandle } from "./vmm/balloon.ts";
+export { BalloonHandle } from "./vmm/devices/balloon.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
-export type { StepCounts } from "./vmm/step_past.ts";
+export type { StepCounts } from "./emulate/instruction_emulation.ts";
 export type {
   BootSource,
   ConsoleSocket,
@@ -36,14 +36,20 @@ export type {
   VirtioConsole,
   VmConfig,
   Vsock,
-} from "./vmm/config.ts";
-export { DEFAULT_BOOT_ARGS } from "./vmm/config_values.ts";
-export type { RateLimits, TokenBucket } from "./devices/rate_limiter.ts";
-export type { KernelEntry } from "./guest/kernel_entry.ts";
-export type { BalloonCommand, BalloonStats } from "./devices/virtio/balloon.ts";
-export type { GuestStats } from "./devices/virtio/balloon_stats.ts";
-export { parseConfig, readConfigFile } from "./vmm/config_file.ts";
-export type { Watcher } from "./devices/event_loop.ts";
+} from "./vmm/config/types.ts";
+export { DEFAULT_BOOT_ARGS } from "./vmm/config/values.ts";
+export type {
+  RateLimits,
+  TokenBucket,
+} from "./devices/runtime/rate_limiter.ts";
+export type { KernelEntry } from "./guest/kernel/entry.ts";
+export type {
+  BalloonCommand,
+  BalloonStats,
+} from "./devices/virtio/balloon/balloon.ts";
+export type { GuestStats } from "./devices/virtio/balloon/stats.ts";
+export { parseConfig, readConfigFile } from "./vmm/config/file.ts";
+export type { Watcher } from "./devices/runtime/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
 export {
   type AllocateOptions,
@@ -52,21 +58,21 @@ export {
   MemoryRegion,
   type RegionHandle,
 } from "./guest/memory.ts";
-export type { FrameHandler } from "./devices/net/handler.ts";
+export type { FrameHandler } from "./devices/backends/net/handler.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
 export {
   ChainPart,
   ChainPool,
   DescriptorChain,
-} from "./devices/virtio/chain.ts";
-export { type QueueState, VirtQueue } from "./devices/virtio/queue.ts";
+} from "./devices/virtio/queue/chain.ts";
+export { type QueueState, VirtQueue } from "./devices/virtio/queue/queue.ts";
 export {
   DeviceId,
   Feature,
   type FeatureWords,
   featureWords,
 } from "./devices/virtio/spec.ts";
-export { payloadPath, readPayload } from "./guest/payload/payload.ts";
+export { payloadPath, readPayload } from "./images/payload/payload.ts";
 export {
   type Compression,
   type KernelVariant,
@@ -79,8 +85,8 @@ export {
   type PrepareOptions,
   prepareRootfs,
   type ProgressOutput,
-} from "./guest/linux/prepare.ts";
-export { probe } from "./vmm/probe.ts";
+} from "./images/linux/prepare.ts";
+export { probe } from "./probe/mod.ts";
 export type {
   Capability,
   ExitReport,
@@ -93,11 +99,11 @@ export type {
   ProbeReport,
   ResourceReport,
   SpeedReport,
-} from "./vmm/probe/report.ts";
+} from "./probe/report.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
-export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm.ts";
-export { MpState, Vcpu } from "./ffi/vcpu.ts";
-export { Exit, InternalError, KvmRun } from "./ffi/kvm_run.ts";
+export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm/kvm.ts";
+export { MpState, Vcpu } from "./ffi/kvm/vcpu.ts";
+export { Exit, InternalError, KvmRun } from "./ffi/kvm/run.ts";
 export {
   type ControlName,
   type RegisterName,
@@ -106,5 +112,5 @@ export {
   type SegmentName,
   SpecialRegisters,
   type TableName,
-} from "./ffi/kvm_registers.ts";
+} from "./ffi/kvm/registers.ts";
 export { Mapping, type MappingOptions } from "./ffi/mmap.ts";

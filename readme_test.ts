@@ -1,6 +1,6 @@
 /** The README's library example, as a reader would paste it. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "./guest/testing.ts";
+import { canOpenKvm, KVM_MISSING } from "./guest/testing/mod.ts";
 
 const noKvm = !canOpenKvm();
 

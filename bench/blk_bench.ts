@@ -6,11 +6,11 @@
  *
  * @module
  */
-import type { BlockBackend } from "../devices/block/backend.ts";
-import { openRawImage, UringBackend } from "../devices/block/raw.ts";
-import { BlkType } from "../devices/virtio/blk_spec.ts";
-import { BlkDriver } from "../devices/virtio/blk_testing.ts";
-import type { DriverQueue } from "../devices/virtio/testing_queue.ts";
+import type { BlockBackend } from "../devices/backends/block/backend.ts";
+import { openRawImage, UringBackend } from "../devices/backends/block/raw.ts";
+import { BlkType } from "../devices/virtio/blk/spec.ts";
+import { BlkDriver } from "../devices/virtio/testing/blk.ts";
+import type { DriverQueue } from "../devices/virtio/testing/queue.ts";
 import { MiB } from "../guest/layout.ts";
 
 const DISK = 64 * MiB;

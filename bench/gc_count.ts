@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { payloadPath } from "../guest/payload/payload.ts";
+import { payloadPath } from "../images/payload/payload.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const DISK_SIZE = 64 * 1024 * 1024;

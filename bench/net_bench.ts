@@ -6,12 +6,12 @@
  *
  * @module
  */
-import type { NetBackend } from "../devices/net/backend.ts";
-import { NetFeature, NetQueue } from "../devices/virtio/net_spec.ts";
-import { NetDriver, PLAIN } from "../devices/virtio/net_testing.ts";
+import type { NetBackend } from "../devices/backends/net/backend.ts";
+import { NetFeature, NetQueue } from "../devices/virtio/net/spec.ts";
+import { NetDriver, PLAIN } from "../devices/virtio/testing/net.ts";
 import { Feature } from "../devices/virtio/spec.ts";
-import type { StartOptions } from "../devices/virtio/testing.ts";
-import type { DriverQueue } from "../devices/virtio/testing_queue.ts";
+import type { StartOptions } from "../devices/virtio/testing/mod.ts";
+import type { DriverQueue } from "../devices/virtio/testing/queue.ts";
 import { Errno } from "../ffi/errno.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 

@@ -5,9 +5,13 @@
  * @module
  */
 import { Bus } from "../devices/bus.ts";
-import { Serial, SERIAL_PORTS, SerialState } from "../devices/serial.ts";
-import { Fcr, Ier, Reg } from "../devices/serial_registers.ts";
-import { RING_CAPACITY } from "../devices/serial_state.ts";
+import {
+  Serial,
+  SERIAL_PORTS,
+  SerialState,
+} from "../devices/platform/serial.ts";
+import { Fcr, Ier, Reg } from "../devices/platform/serial_registers.ts";
+import { RING_CAPACITY } from "../devices/platform/serial_state.ts";
 
 const COM1 = 0x3f8;
 const TRIGGER_8 = 0x80;

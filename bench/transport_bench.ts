@@ -6,10 +6,13 @@
  *
  * @module
  */
-import { MmioRegister, MmioTransport } from "../devices/virtio/mmio.ts";
+import {
+  MmioRegister,
+  MmioTransport,
+} from "../devices/virtio/transport/mmio.ts";
 import { Interrupt } from "../devices/virtio/spec.ts";
-import { MockDriver } from "../devices/virtio/testing.ts";
-import { RecordingDevice } from "../devices/virtio/testing_device.ts";
+import { MockDriver } from "../devices/virtio/testing/mod.ts";
+import { RecordingDevice } from "../devices/virtio/testing/device.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 
 const driver = new MockDriver(new RecordingDevice());

@@ -6,13 +6,13 @@
  *
  * @module
  */
-import { ChainPool } from "../devices/virtio/chain.ts";
-import { SplitQueue } from "../devices/virtio/split_queue.ts";
+import { ChainPool } from "../devices/virtio/queue/chain.ts";
+import { SplitQueue } from "../devices/virtio/queue/split.ts";
 import {
   DESCRIPTOR_SIZE,
   type DriverBuffer,
   DriverQueue,
-} from "../devices/virtio/testing_queue.ts";
+} from "../devices/virtio/testing/queue.ts";
 import { MiB } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 

@@ -6,7 +6,7 @@
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
 import { Mapping } from "./mmap.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 /** `EPOLL*` event bits. */
 export const Events = {

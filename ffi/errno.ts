@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { libc } from "./symbols.ts";
-import { VireoError } from "./vireo_error.ts";
+import { libc } from "./libc.ts";
+import { VireoError } from "./error.ts";
 
 export { VireoError };
 

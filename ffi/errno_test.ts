@@ -20,8 +20,8 @@ import {
   unlock,
 } from "./file.ts";
 import { _IO, _IOR, _IOW, _IOWR } from "./ioctl.ts";
-import { descriptorsOfProcess } from "./mmap_testing.ts";
-import { libc } from "./symbols.ts";
+import { descriptorsOfProcess } from "./testing/mmap.ts";
+import { libc } from "./libc.ts";
 
 Deno.test("errno: every constant has the kernel's name for its value", () => {
   for (const [name, value] of Object.entries(Errno)) {

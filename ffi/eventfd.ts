@@ -6,7 +6,7 @@
  */
 import { check } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;

@@ -4,7 +4,7 @@
  * @module
  */
 import { check } from "./errno.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 /** `O_*` bits, x86-64. */
 export const Open = {

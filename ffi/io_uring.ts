@@ -7,7 +7,7 @@
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
 import { Map, Mapping } from "./mmap.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const SYS_io_uring_setup = 425;
 const SYS_io_uring_enter = 426;

@@ -5,7 +5,7 @@ import { EventFd } from "./eventfd.ts";
 import { closeFd, Open, openFd } from "./file.ts";
 import { IoUring, RWF_NOWAIT } from "./io_uring.ts";
 import { Mapping } from "./mmap.ts";
-import { descriptorsOfProcess } from "./mmap_testing.ts";
+import { descriptorsOfProcess } from "./testing/mmap.ts";
 
 const IOVEC_SIZE = 16; // struct iovec: u64 base, u64 length
 const FILE_SIZE = 64 * 1024;

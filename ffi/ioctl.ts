@@ -5,7 +5,7 @@
  * @module
  */
 import { check } from "./errno.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const DIRECTION_SHIFT = 30;
 const SIZE_SHIFT = 16;

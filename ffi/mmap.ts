@@ -5,7 +5,7 @@
  * @module
  */
 import { errno, SystemError } from "./errno.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 /** `PROT_*` bits. */
 export const Prot = { NONE: 0, READ: 1, WRITE: 2 } as const;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { closeFd, Open, openFd } from "./file.ts";
 import { Madvise, Map, Mapping, viewOf } from "./mmap.ts";
-import { mappingsOfProcess } from "./mmap_testing.ts";
+import { mappingsOfProcess } from "./testing/mmap.ts";
 
 /** The part of the process's mappings that holds `address`. */
 function mapped(address: number): boolean {

@@ -7,7 +7,7 @@
 import { check, Errno, errno, SystemError, VireoError } from "./errno.ts";
 import { closeFd, cString, Open, openFd } from "./file.ts";
 import { _IOW, ioctlBuffer, ioctlValue } from "./ioctl.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const TUN_TYPE = 0x54;
 const TUNSETIFF = _IOW(TUN_TYPE, 202, 4);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { VireoError } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { descriptorsOfProcess } from "./mmap_testing.ts";
+import { descriptorsOfProcess } from "./testing/mmap.ts";
 import { openTap, setTapOffload, setTapQueue, TapOffload } from "./tap.ts";
-import { canUseTap, TestNamespace } from "./tap_testing.ts";
+import { canUseTap, TestNamespace } from "./testing/tap.ts";
 
 const headerSize = 12;
 const ignore = !canUseTap();

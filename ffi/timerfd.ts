@@ -5,7 +5,7 @@
  */
 import { check } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const CLOCK_MONOTONIC = 1;
 const TFD_NONBLOCK = 0o4000;

@@ -5,7 +5,7 @@
  */
 import { check, Errno, errno, SystemError, VireoError } from "./errno.ts";
 import { closeFd, cString } from "./file.ts";
-import { libc } from "./symbols.ts";
+import { libc } from "./libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;

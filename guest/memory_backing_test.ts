@@ -1,6 +1,6 @@
 /** What guest RAM can be made of: huge pages, a file. */
 import assert from "node:assert/strict";
-import { mappingsOfProcess } from "../ffi/mmap_testing.ts";
+import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
 

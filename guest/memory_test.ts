@@ -1,7 +1,7 @@
 /** Guest RAM: the one place that turns guest addresses into bytes. */
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/errno.ts";
-import { mappingsOfProcess } from "../ffi/mmap_testing.ts";
+import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
 import { GuestAddressError, GuestMemory } from "./memory.ts";
 

@@ -5,18 +5,18 @@
  */
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/errno.ts";
-import { prepare, type Prepared } from "../guest/linux/prepare.ts";
-import { KVM_MISSING } from "../guest/testing.ts";
-import type { VmConfig } from "./config.ts";
-import { DEFAULT_BOOT_ARGS } from "./config_values.ts";
-import { execWord, makeNonce } from "./exec.ts";
+import { prepare, type Prepared } from "../images/linux/prepare.ts";
+import { KVM_MISSING } from "../guest/testing/mod.ts";
+import type { VmConfig } from "./config/types.ts";
+import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
+import { execWord, makeNonce } from "../cli/exec.ts";
 import type { MachineEnd } from "./messages.ts";
 import {
   canMakeNetworks,
   ScratchFile,
   TestMachine,
   TestNetwork,
-} from "./testing.ts";
+} from "./testing/mod.ts";
 
 /** The kernel and root image, or why there are none. */
 const guest = KVM_MISSING || await prepareGuest();

@@ -4,30 +4,30 @@
  *
  * @module
  */
-import { BootTimer } from "../devices/boot_timer.ts";
-import { closeRawImage, openRawImage } from "../devices/block/raw.ts";
-import { Rtc } from "../devices/rtc.ts";
-import { SerialState } from "../devices/serial.ts";
+import { BootTimer } from "../devices/platform/boot_timer.ts";
+import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
+import { Rtc } from "../devices/platform/rtc.ts";
+import { SerialState } from "../devices/platform/serial.ts";
 import { PciConfigPorts } from "../devices/pci/root.ts";
-import { DeviceState } from "../devices/virtio/device_state.ts";
-import { PciFunctionState } from "../devices/virtio/pci_layout.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import { PciFunctionState } from "../devices/virtio/transport/pci_layout.ts";
 import {
   closeUnixSockets,
   openUnixSockets,
-} from "../devices/vsock/unix_sockets.ts";
+} from "../devices/backends/vsock/unix_sockets.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
-import { Cap, Kvm, type Vm } from "../ffi/kvm.ts";
-import type { Vcpu } from "../ffi/vcpu.ts";
+import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
+import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
-import type { KernelImage } from "../guest/kernel_image.ts";
+import type { KernelImage } from "../guest/kernel/image.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
-import { type BootState, loadKernel, setUpBoot } from "../guest/load_kernel.ts";
+import { type BootState, loadKernel, setUpBoot } from "../guest/boot/load.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { writeMpTable } from "../guest/mptable.ts";
-import { balloonOptions } from "./balloon.ts";
-import type { Drive, VmConfig, Vsock } from "./config.ts";
+import { writeMpTable } from "../guest/boot/mptable.ts";
+import { balloonOptions } from "./devices/balloon.ts";
+import type { Drive, VmConfig, Vsock } from "./config/types.ts";
 import {
   bootArgs,
   checkDeviceCount,
@@ -39,13 +39,13 @@ import {
   pollMicroseconds,
   rootWords,
   usesAcpi,
-} from "./config_values.ts";
-import { openConsole } from "./console.ts";
-import { vcpuCpuid } from "./cpuid.ts";
-import { setLocalInterrupts } from "./lapic.ts";
+} from "./config/values.ts";
+import { openConsole } from "./devices/console.ts";
+import { vcpuCpuid } from "../guest/boot/cpuid.ts";
+import { setLocalInterrupts } from "../guest/boot/lapic.ts";
 import type { DeviceSpec, PciBus } from "./messages.ts";
-import { BOOT_MSRS, Msr } from "./msrs.ts";
-import { openNetwork } from "./network.ts";
+import { BOOT_MSRS, Msr } from "../guest/boot/msrs.ts";
+import { openNetwork } from "./devices/network.ts";
 
 /** A machine's parts, still in one hand. */
 export interface MachineParts extends Disposable {

@@ -9,7 +9,7 @@
  * @module
  */
 import type * as WorkerThreads from "node:worker_threads";
-import { VireoError } from "../ffi/vireo_error.ts";
+import { VireoError } from "../ffi/error.ts";
 import type { Control } from "./control.ts";
 import type { CommandAnswer, DeviceCommand } from "./messages.ts";
 

@@ -1,9 +1,9 @@
 /** Commands from a machine's owner to its devices. */
 import assert from "node:assert/strict";
-import { VireoError } from "../ffi/vireo_error.ts";
-import { buildElf, canOpenKvm } from "../guest/testing.ts";
-import type { VmConfig } from "./config.ts";
-import { ScratchFile, TestMachine } from "./testing.ts";
+import { VireoError } from "../ffi/error.ts";
+import { buildElf, canOpenKvm } from "../guest/testing/mod.ts";
+import type { VmConfig } from "./config/types.ts";
+import { ScratchFile, TestMachine } from "./testing/mod.ts";
 
 const DEVICE = `data:text/javascript,${
   encodeURIComponent(`export default class {

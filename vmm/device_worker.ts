@@ -6,14 +6,14 @@
  *
  * @module
  */
-import { EventLoop } from "../devices/event_loop.ts";
-import { PollWindow } from "../devices/poll_window.ts";
+import { EventLoop } from "../devices/runtime/event_loop.ts";
+import { PollWindow } from "../devices/runtime/poll_window.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
-import { DeviceState } from "../devices/virtio/device_state.ts";
-import { Endpoint } from "../devices/virtio/endpoint.ts";
-import { MmioRegister } from "../devices/virtio/mmio.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import { Endpoint } from "../devices/virtio/transport/activated_device.ts";
+import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
-import { Vm } from "../ffi/kvm.ts";
+import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
@@ -22,8 +22,8 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
-import { makeDevice } from "./make_device.ts";
-import type { PciSlots } from "./pci_slots.ts";
+import { makeDevice } from "./devices/make_device.ts";
+import type { PciSlots } from "./pci/slots.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
 const POLLS_PER_TURN = 64;
@@ -43,7 +43,7 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
       data.devices.map((spec) => makeDevice(spec, memory, post)),
     );
     const pci = data.devices.some((spec) => spec.pci)
-      ? new (await import("./pci_slots.ts")).PciSlots(data.vmFd, log)
+      ? new (await import("./pci/slots.ts")).PciSlots(data.vmFd, log)
       : undefined;
     using devices = new DeviceThread(data, made, memory, pci);
     post({ type: "ready" });

@@ -1,10 +1,10 @@
 /** What a guest's FLUSH has confirmed outlives the machine's sudden death. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { canOpenKvm } from "../guest/testing.ts";
-import { ScratchFile } from "./testing.ts";
+import { canOpenKvm } from "../guest/testing/mod.ts";
+import { ScratchFile } from "./testing/mod.ts";
 
-const PROGRAM = fileURLToPath(new URL("testing_journal.ts", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("testing/journal.ts", import.meta.url));
 const BLOCK = 4096, BLOCKS = 1024;
 const KILLS = 10;
 

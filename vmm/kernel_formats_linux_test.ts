@@ -1,9 +1,9 @@
 /** Linux in every format that it is built in, from file to shell. */
 import assert from "node:assert/strict";
-import { inspectKernel } from "../guest/inspect.ts";
-import { prepareAll } from "../guest/linux/prepare.ts";
-import { boot, linuxMissing, type VireoResult } from "./command_testing.ts";
-import { ScratchFile } from "./testing.ts";
+import { inspectKernel } from "../guest/kernel/inspect.ts";
+import { prepareAll } from "../images/linux/prepare.ts";
+import { boot, linuxMissing, type VireoResult } from "./testing/command.ts";
+import { ScratchFile } from "./testing/mod.ts";
 
 const missing = await linuxMissing();
 

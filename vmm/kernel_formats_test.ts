@@ -1,11 +1,11 @@
 /** Every format of kernel, with the payload in it, up to its last word. */
 import assert from "node:assert/strict";
-import type { Compression } from "../guest/compression.ts";
-import type { KernelEntry } from "../guest/kernel_entry.ts";
-import { readPayload } from "../guest/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
-import { buildBzImage, pack, withSize } from "../guest/testing_bzimage.ts";
-import { runMachine } from "./testing.ts";
+import type { Compression } from "../guest/kernel/compression.ts";
+import type { KernelEntry } from "../guest/kernel/entry.ts";
+import { readPayload } from "../images/payload/payload.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { buildBzImage, pack, withSize } from "../guest/testing/bzimage.ts";
+import { runMachine } from "./testing/mod.ts";
 
 const payload = await readPayload();
 const LINUX = /^vireo payload: 64-bit Linux boot, 64 MiB .*\npayload: ok/;

@@ -1,8 +1,8 @@
 /** Machines come and go; nothing of them stays. */
 import assert from "node:assert/strict";
-import { readPayload } from "../guest/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
-import { descriptorsAtRest, runMachine, ScratchFile } from "./testing.ts";
+import { readPayload } from "../images/payload/payload.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { descriptorsAtRest, runMachine, ScratchFile } from "./testing/mod.ts";
 
 const MACHINES = 200;
 const MEMORY_MIB = 48; // a size that no other mapping has

@@ -4,22 +4,22 @@
  *
  * @module
  */
-import type { BlkCommand } from "../devices/virtio/blk.ts";
-import type { ConsoleCommand } from "../devices/virtio/console.ts";
+import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
+import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
 import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
-import { kickThread } from "../ffi/signals.ts";
-import type { KernelImage } from "../guest/kernel_image.ts";
-import { BalloonHandle } from "./balloon.ts";
+import { kickThread } from "../ffi/kvm/kick.ts";
+import type { KernelImage } from "../guest/kernel/image.ts";
+import { BalloonHandle } from "./devices/balloon.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
-import type { VmConfig } from "./config.ts";
-import { machineSize } from "./config_values.ts";
+import type { VmConfig } from "./config/types.ts";
+import { machineSize } from "./config/values.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
 import { MainConsole } from "./main_console.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
-import type { StepCounts } from "./step_past.ts";
+import type { StepCounts } from "../emulate/instruction_emulation.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */

@@ -1,8 +1,8 @@
 /** The payload under KVM: the machine, its devices, and its end. */
 import assert from "node:assert/strict";
-import { buildElf, canOpenKvm } from "../guest/testing.ts";
-import { readPayload } from "../guest/payload/payload.ts";
-import type { Drive, VmConfig } from "./config.ts";
+import { buildElf, canOpenKvm } from "../guest/testing/mod.ts";
+import { readPayload } from "../images/payload/payload.ts";
+import type { Drive, VmConfig } from "./config/types.ts";
 import {
   canMakeNetworks,
   descriptorsAtRest,
@@ -10,7 +10,7 @@ import {
   ScratchFile,
   TestMachine,
   TestNetwork,
-} from "./testing.ts";
+} from "./testing/mod.ts";
 
 const noKvm = !canOpenKvm();
 const payload = await readPayload();

@@ -4,8 +4,11 @@
  *
  * @module
  */
-import { type ConsoleChannel, HostEnd } from "../devices/console/channel.ts";
-import { Serial, type SerialHooks } from "../devices/serial.ts";
+import {
+  type ConsoleChannel,
+  HostEnd,
+} from "../devices/backends/console/channel.ts";
+import { Serial, type SerialHooks } from "../devices/platform/serial.ts";
 
 /** What the guest prints and reads, as one stream each way. */
 export class MainConsole {

@@ -3,9 +3,9 @@
  * IDT and a serial console of its own.
  */
 import assert from "node:assert/strict";
-import { APT_MISSING, memtestImage } from "../guest/distro/testing.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing.ts";
-import { TestMachine } from "./testing.ts";
+import { APT_MISSING, memtestImage } from "../images/testing/distro.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { TestMachine } from "./testing/mod.ts";
 
 const ESCAPE = 0x1b;
 

@@ -4,15 +4,15 @@
  *
  * @module
  */
-import type { RawImage } from "../devices/block/raw.ts";
-import type { BlkOptions } from "../devices/virtio/blk_config.ts";
-import type { BalloonOptions } from "../devices/virtio/balloon.ts";
-import type { RateLimits } from "../devices/rate_limiter.ts";
-import type { UnixSocketsHandle } from "../devices/vsock/unix_sockets.ts";
+import type { RawImage } from "../devices/backends/block/raw.ts";
+import type { BlkOptions } from "../devices/virtio/blk/config.ts";
+import type { BalloonOptions } from "../devices/virtio/balloon/balloon.ts";
+import type { RateLimits } from "../devices/runtime/rate_limiter.ts";
+import type { UnixSocketsHandle } from "../devices/backends/vsock/unix_sockets.ts";
 import type { RegionHandle } from "../guest/memory.ts";
-import type { NetSpec } from "./network.ts";
-import type { ConsoleEnds } from "./console.ts";
-import type { StepCounts } from "./step_past.ts";
+import type { NetSpec } from "./devices/network.ts";
+import type { ConsoleEnds } from "./devices/console.ts";
+import type { StepCounts } from "../emulate/instruction_emulation.ts";
 
 /** Why a machine ended. */
 export interface MachineEnd {

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { parseEntry } from "../guest/kernel_entry.ts";
-import { type KernelImage, openKernel } from "../guest/kernel_image.ts";
-import type { VmConfig } from "./config.ts";
-import { machineSize } from "./config_values.ts";
+import { parseEntry } from "../guest/kernel/entry.ts";
+import { type KernelImage, openKernel } from "../guest/kernel/image.ts";
+import type { VmConfig } from "./config/types.ts";
+import { machineSize } from "./config/values.ts";
 
 /** Nobody wants to read about what takes less. */
 const PATIENCE_MS = 2000;

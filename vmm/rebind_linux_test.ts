@@ -4,10 +4,10 @@
  * device with I/O in flight, and negotiates anew (virtio 1.2 §3.1, §3.3).
  */
 import assert from "node:assert/strict";
-import { prepare } from "../guest/linux/prepare.ts";
+import { prepare } from "../images/linux/prepare.ts";
 import { MiB } from "../guest/layout.ts";
-import { boot, linuxMissing } from "./command_testing.ts";
-import { canMakeNetworks, ScratchFile, TestNetwork } from "./testing.ts";
+import { boot, linuxMissing } from "./testing/command.ts";
+import { canMakeNetworks, ScratchFile, TestNetwork } from "./testing/mod.ts";
 
 const ROUNDS = 3;
 const SECTOR = 512;

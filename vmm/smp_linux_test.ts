@@ -1,6 +1,6 @@
 /** The full kernel on several vCPUs: by ACPI's MADT and by the MP table. */
 import assert from "node:assert/strict";
-import { boot, linuxMissing } from "./command_testing.ts";
+import { boot, linuxMissing } from "./testing/command.ts";
 
 const missing = await linuxMissing("full");
 

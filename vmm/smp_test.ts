@@ -1,9 +1,9 @@
 /** Several vCPUs: the payload starts them itself, by INIT and SIPI. */
 import assert from "node:assert/strict";
-import { readPayload } from "../guest/payload/payload.ts";
-import { canOpenKvm } from "../guest/testing.ts";
-import type { Drive, MachineConfig, VmConfig } from "./config.ts";
-import { runMachine, ScratchFile, TestMachine } from "./testing.ts";
+import { readPayload } from "../images/payload/payload.ts";
+import { canOpenKvm } from "../guest/testing/mod.ts";
+import type { Drive, MachineConfig, VmConfig } from "./config/types.ts";
+import { runMachine, ScratchFile, TestMachine } from "./testing/mod.ts";
 
 const noKvm = !canOpenKvm();
 const payload = await readPayload();

@@ -4,18 +4,18 @@
  * @module
  */
 import type { Bus } from "../devices/bus.ts";
-import type { MmioTransport } from "../devices/virtio/mmio.ts";
+import type { MmioTransport } from "../devices/virtio/transport/mmio.ts";
 import { errnoName } from "../ffi/errno.ts";
-import { formatRegisters } from "../ffi/kvm_registers.ts";
-import { Exit, exitName, InternalError, type KvmRun } from "../ffi/kvm_run.ts";
-import { KvmRunOffset } from "../ffi/kvm_run.ts";
-import { drainKicks } from "../ffi/signals.ts";
-import { MpState, type Vcpu, wasKicked } from "../ffi/vcpu.ts";
+import { formatRegisters } from "../ffi/kvm/registers.ts";
+import { Exit, exitName, InternalError, type KvmRun } from "../ffi/kvm/run.ts";
+import { KvmRunOffset } from "../ffi/kvm/run.ts";
+import { drainKicks } from "../ffi/kvm/kick.ts";
+import { MpState, type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
 import { Command, type Control } from "./control.ts";
-import type { CarrySyscall } from "./carry_syscall.ts";
+import type { CarrySyscall } from "../emulate/syscall_completion.ts";
 import type { MachineEnd } from "./messages.ts";
-import type { StepPast } from "./step_past.ts";
+import type { StepPast } from "../emulate/instruction_emulation.ts";
 
 const WINDOW_SHIFT = Math.log2(Layout.VIRTIO_MMIO_SIZE);
 const WINDOW_MASK = Layout.VIRTIO_MMIO_SIZE - 1;

@@ -6,29 +6,33 @@
  *
  * @module
  */
-import { BOOT_TIMER_SIZE, BootTimer } from "../devices/boot_timer.ts";
+import { BOOT_TIMER_SIZE, BootTimer } from "../devices/platform/boot_timer.ts";
 import { Bus } from "../devices/bus.ts";
-import { I8042_PORTS, I8042Command, I8042Data } from "../devices/i8042.ts";
+import {
+  I8042_PORTS,
+  I8042Command,
+  I8042Data,
+} from "../devices/platform/i8042.ts";
 import {
   RESET_PORTS,
   ResetControl,
   SLEEP_PORTS,
   SleepRegisters,
-} from "../devices/power.ts";
-import { Rtc, RTC_PORTS } from "../devices/rtc.ts";
-import { Serial, SERIAL_PORTS } from "../devices/serial.ts";
-import { DeviceState } from "../devices/virtio/device_state.ts";
-import type { TransportHooks } from "../devices/virtio/driver_registers.ts";
-import { MmioTransport } from "../devices/virtio/mmio.ts";
+} from "../devices/platform/power.ts";
+import { Rtc, RTC_PORTS } from "../devices/platform/rtc.ts";
+import { Serial, SERIAL_PORTS } from "../devices/platform/serial.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import type { TransportHooks } from "../devices/virtio/transport/driver_registers.ts";
+import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
-import { blockKickSignal, currentThread } from "../ffi/signals.ts";
-import { Vcpu } from "../ffi/vcpu.ts";
+import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
+import { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { CarrySyscall } from "./carry_syscall.ts";
+import { CarrySyscall } from "../emulate/syscall_completion.ts";
 import { Control } from "./control.ts";
 import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
-import { StepPast } from "./step_past.ts";
+import { StepPast } from "../emulate/instruction_emulation.ts";
 import { type VcpuEnvironment, VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
@@ -50,7 +54,7 @@ self.onmessage = async ({ data }: MessageEvent<VcpuWorkerStart>) => {
     stepPast = new StepPast(vcpu, attach);
     carrySyscall = new CarrySyscall(vcpu, attach);
     const helpers = { stepPast, carrySyscall };
-    const pci = data.pci && await import("./pci_bus.ts");
+    const pci = data.pci && await import("./pci/bus.ts");
     const end = vcpuLoop(vcpu, helpers, control, data, pci).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
@@ -74,7 +78,7 @@ function vcpuLoop(
   helpers: Pick<VcpuEnvironment, "stepPast" | "carrySyscall">,
   control: Control,
   start: VcpuWorkerStart,
-  pci: typeof import("./pci_bus.ts") | undefined,
+  pci: typeof import("./pci/bus.ts") | undefined,
 ): VcpuLoop {
   let end: MachineEnd | undefined;
   const power = {

@@ -4,10 +4,10 @@
  * all of it, by an XSAVE that KVM refuses.
  */
 import assert from "node:assert/strict";
-import { CommandLog } from "../guest/linux/logged_command.ts";
-import { compileProgram } from "../guest/linux/program.ts";
-import { compilerVersion } from "../guest/payload/build.ts";
-import { boot, linuxMissing } from "./command_testing.ts";
+import { CommandLog } from "../images/linux/logged_command.ts";
+import { compileProgram } from "../images/linux/program.ts";
+import { compilerVersion } from "../images/payload/build.ts";
+import { boot, linuxMissing } from "./testing/command.ts";
 
 const SECTOR = 512;
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { Command, InvalidArgumentError } from "commander";
-import { VireoError } from "../../ffi/vireo_error.ts";
+import { VireoError } from "../../ffi/error.ts";
 import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
 import { sweepDepths } from "./depth.ts";
 import { makeDisk } from "./disk.ts";

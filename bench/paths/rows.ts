@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/vireo_error.ts";
+import { VireoError } from "../../ffi/error.ts";
 import type { Settings } from "./vireo.ts";
 
 /** Which of the payload's figures counts, and how it is shown. */

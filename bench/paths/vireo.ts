@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "node:path";
-import type { VmConfig } from "../../vmm/config.ts";
+import type { VmConfig } from "../../vmm/config/types.ts";
 import type { Guest, Vmm } from "./guest.ts";
 
 const FOLDER = import.meta.dirname!;

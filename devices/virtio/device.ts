@@ -4,9 +4,9 @@
  *
  * @module
  */
-import type { Watcher } from "../event_loop.ts";
+import type { Watcher } from "../runtime/event_loop.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
-import type { VirtQueue } from "./queue.ts";
+import type { VirtQueue } from "./queue/queue.ts";
 import type { FeatureWords } from "./spec.ts";
 
 /** What a device may ask of the thread that runs it. */

@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
-import { Random } from "../../guest/testing_random.ts";
-import type { Subject } from "./fuzz/subject.ts";
-import { SUBJECTS } from "./fuzz/subjects.ts";
+import { Random } from "../../guest/testing/random.ts";
+import type { Subject } from "../../fuzz/virtio/subject.ts";
+import { SUBJECTS } from "../../fuzz/virtio/subjects.ts";
 import { Feature, type FeatureWords, featureWords, Status } from "./spec.ts";
-import { MockDriver } from "./testing.ts";
+import { MockDriver } from "./testing/mod.ts";
 
 const TRANSPORTS = ["mmio", "pci"] as const;
 const NAMES = Object.keys(SUBJECTS);

@@ -1,17 +1,17 @@
 /** Devices on a thread that polls between doorbells, and one that sleeps. */
 import assert from "node:assert/strict";
-import { MemoryBackend } from "../block/testing.ts";
-import { TapBackend } from "../net/tap.ts";
-import { MemoryNet, SocketPair } from "../net/testing.ts";
+import { MemoryBackend } from "../backends/testing/block.ts";
+import { TapBackend } from "../backends/net/tap.ts";
+import { MemoryNet, SocketPair } from "../backends/testing/net.ts";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
-import { BlkType } from "./blk_spec.ts";
-import { BlkDriver } from "./blk_testing.ts";
-import { NetFeature } from "./net_spec.ts";
-import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
+import { BlkType } from "./blk/spec.ts";
+import { BlkDriver } from "./testing/blk.ts";
+import { NetFeature } from "./net/spec.ts";
+import { assertFrames, frame, NetDriver, received } from "./testing/net.ts";
 import { Feature, Status } from "./spec.ts";
-import { MockDriver } from "./testing.ts";
-import { RecordingDevice } from "./testing_device.ts";
+import { MockDriver } from "./testing/mod.ts";
+import { RecordingDevice } from "./testing/device.ts";
 
 const EVENT_IDX = [[], [Feature.EVENT_IDX]];
 

@@ -2,15 +2,15 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
-import { MemoryBackend } from "../block/testing.ts";
-import { MemoryNet } from "../net/testing.ts";
-import { BlkDriver } from "./blk_testing.ts";
-import { MmioRegister } from "./mmio.ts";
-import { assertFrames, frame, NetDriver, received } from "./net_testing.ts";
+import { MemoryBackend } from "../backends/testing/block.ts";
+import { MemoryNet } from "../backends/testing/net.ts";
+import { BlkDriver } from "./testing/blk.ts";
+import { MmioRegister } from "./transport/mmio.ts";
+import { assertFrames, frame, NetDriver, received } from "./testing/net.ts";
 import { Feature } from "./spec.ts";
-import { PackedDriverQueue } from "./testing_packed_queue.ts";
-import { RecordingDevice } from "./testing_device.ts";
-import { MockDriver } from "./testing.ts";
+import { PackedDriverQueue } from "./testing/packed_queue.ts";
+import { RecordingDevice } from "./testing/device.ts";
+import { MockDriver } from "./testing/mod.ts";
 
 const WAYS = (["mmio", "pci"] as const).flatMap((transport) =>
   [false, true].flatMap((packed) =>

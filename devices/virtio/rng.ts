@@ -4,11 +4,11 @@
  *
  * @module
  */
-import type { EntropySource } from "../entropy/source.ts";
-import type { RateLimiter } from "../rate_limiter.ts";
-import { ChainPool, type DescriptorChain } from "./chain.ts";
+import type { EntropySource } from "../backends/entropy/source.ts";
+import type { RateLimiter } from "../runtime/rate_limiter.ts";
+import { ChainPool, type DescriptorChain } from "./queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
-import type { VirtQueue } from "./queue.ts";
+import type { VirtQueue } from "./queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
 
 const QUEUE_SIZE = 256;

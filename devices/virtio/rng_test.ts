@@ -1,12 +1,12 @@
 /** The entropy device (virtio 1.2 §5.4). */
 import assert from "node:assert/strict";
 import { viewOf } from "../../ffi/mmap.ts";
-import { type EntropySource, getrandom } from "../entropy/source.ts";
-import { RateLimiter } from "../rate_limiter.ts";
+import { type EntropySource, getrandom } from "../backends/entropy/source.ts";
+import { RateLimiter } from "../runtime/rate_limiter.ts";
 import { Rng } from "./rng.ts";
 import { DeviceId, Feature, featureWords, Status } from "./spec.ts";
-import { MockDriver } from "./testing.ts";
-import { DescriptorFlag } from "./testing_queue.ts";
+import { MockDriver } from "./testing/mod.ts";
+import { DescriptorFlag } from "./testing/queue.ts";
 
 /** Counts up from 0, a byte at a time; ends at `end`. */
 function counter(end = Infinity): EntropySource {

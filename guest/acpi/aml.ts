@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/vireo_error.ts";
+import { VireoError } from "../../ffi/error.ts";
 
 /** Encoded terms, byte by byte. */
 export type Aml = readonly number[];

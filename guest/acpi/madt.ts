@@ -1,6 +1,6 @@
 /**
  * The multiple APIC description table (ACPI 6.3, §5.2.12): processors and
- * interrupt controllers. It says the same as the MP table (`guest/mptable.ts`).
+ * interrupt controllers. It says the same as the MP table (`guest/boot/mptable.ts`).
  *
  * @module
  */

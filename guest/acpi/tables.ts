@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/vireo_error.ts";
+import { VireoError } from "../../ffi/error.ts";
 import { Layout } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
 import { scope } from "./aml.ts";

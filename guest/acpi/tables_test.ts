@@ -8,7 +8,7 @@ import {
 } from "../layout.ts";
 import { GuestMemory } from "../memory.ts";
 import { writeAcpiTables } from "./tables.ts";
-import { readAcpiTables, text } from "./testing.ts";
+import { readAcpiTables, text } from "../testing/acpi.ts";
 
 function virtioPlaces(count: number) {
   return Array.from({ length: count }, (_, index) => ({

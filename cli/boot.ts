@@ -1,0 +1,242 @@
+/**
+ * `vireo boot`: the machine that the command line asks for.
+ *
+ * @module
+ */
+import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
+import { Kvm } from "../ffi/kvm/kvm.ts";
+import { parseEntry } from "../guest/kernel/entry.ts";
+import {
+  type KernelVariant,
+  prepare,
+  prepared,
+  preparedRootfs,
+  prepareRootfs,
+} from "../images/linux/prepare.ts";
+import type { Drive, VmConfig } from "../vmm/config/types.ts";
+import { bootArgs, machineSize, memoryOptions } from "../vmm/config/values.ts";
+import { checkDistro, useDistro } from "./distro.ts";
+import { execWord, makeNonce } from "./exec.ts";
+import {
+  BUSYBOX,
+  NO_ROOT,
+  parseAcpi,
+  parseBalloon,
+  parseConsole,
+  parseCount,
+  parseDevice,
+  parseDisk,
+  parseMemory,
+  parseNet,
+  parseTransport,
+  parseVsock,
+  withPcap,
+} from "./options.ts";
+import { addHostWords } from "./kernel_quirks.ts";
+import { Session } from "./session.ts";
+
+/** The command line of `vireo boot`, as words. */
+export interface BootOptions {
+  /** Path of the kernel; default: the prepared one. */
+  kernel?: string;
+  /** Whose kernel to boot: `debian`. */
+  distro?: string;
+  /** Path of the initial RAM disk. */
+  initrd?: string;
+  /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
+  entry?: string;
+  /** Words added to the kernel command line. */
+  cmdline?: string;
+  /** RAM: `128M`. */
+  memory: string;
+  /** Take the RAM from the host's huge pages. */
+  hugepages?: boolean;
+  /** File to share the RAM through. */
+  memoryFile?: string;
+  /** vCPUs: `1`. */
+  cpus: string;
+  /** Root disk, {@linkcode BUSYBOX} or {@linkcode NO_ROOT}. */
+  root?: string;
+  /** Disks: `FILE[,ro][,direct][,queues=N]`. */
+  disk: string[];
+  /** Networks, see {@linkcode parseNet}. */
+  net: string[];
+  /** A file for the frames of the only network. */
+  pcap?: string;
+  /** Sockets: `cid=3,uds=PATH`. */
+  vsock?: string;
+  /** Modules of virtio devices: paths or URLs. */
+  device: string[];
+  /** How the guest finds its devices: `auto`, `on`, `off`. */
+  acpi?: string;
+  /** How virtio devices are attached: `mmio` or `pci`. */
+  transport: string;
+  /** Add an entropy device. */
+  rng?: boolean;
+  /** A balloon: `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`. */
+  balloon?: string;
+  /** The main console: `serial` or `virtio`. */
+  console?: string;
+  /** Ports of the virtio console: `NAME=PATH`. */
+  port: string[];
+  /** Longest polling time in microseconds: `100`. */
+  pollUs?: string;
+  /** Shell commands to run. */
+  exec?: string;
+  /** Print nothing but what the shell and its commands print. */
+  quiet?: boolean;
+  /** Print, at the end, which instructions were stepped past. */
+  verbose?: boolean;
+}
+
+/**
+ * Boots, connects the console, and waits for the end.
+ *
+ * @returns the exit status
+ * @throws {VireoError} when the machine can't be made
+ */
+export async function boot(options: BootOptions): Promise<number> {
+  const nonce = makeNonce();
+  const config = await machineConfig(options, nonce);
+  const note = await addHostWords(config);
+  const session = new Session(nonce, {
+    note,
+    quiet: options.quiet,
+    verbose: options.verbose,
+    exec: options.exec !== undefined,
+  });
+  return await session.run(config);
+}
+
+/** The machine that the options ask for; prepares a kernel if needed. */
+async function machineConfig(
+  options: BootOptions,
+  nonce: string,
+): Promise<VmConfig> {
+  // Cheap mistakes first: nobody waits for a kernel to be built to hear them.
+  const config: VmConfig = {
+    "boot-source": {
+      kernel_image_path: options.kernel ?? "",
+      entry: options.entry === undefined
+        ? undefined
+        : parseEntry("--entry", options.entry),
+      initrd_path: options.initrd,
+    },
+    "machine-config": {
+      vcpu_count: parseCount("--cpus", options.cpus),
+      mem_size_mib: parseMemory(options.memory),
+      huge_pages: options.hugepages ? "2M" : undefined,
+      memory_file: options.memoryFile,
+      transport: parseTransport(options.transport),
+      acpi: options.acpi === undefined ? undefined : parseAcpi(options.acpi),
+      poll_us: options.pollUs === undefined
+        ? undefined
+        : parseCount("--poll-us", options.pollUs),
+    },
+    drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
+    "network-interfaces": withPcap(options.net.map(parseNet), options.pcap),
+    ...(options.rng && { entropy: {} }),
+    ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
+    vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
+    ...parseConsole(options.console, options.port),
+    devices: options.device.map(parseDevice),
+  };
+  config["boot-source"].boot_args = commandLine(config, options, nonce);
+  const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
+  const ownKernel = options.kernel !== undefined ||
+    options.distro !== undefined;
+  if (options.distro !== undefined) {
+    checkDistro(options);
+    checkHost(config);
+    await useDistro(config, (line) => {
+      if (!options.quiet) console.error(`vireo: ${line}`);
+    });
+  }
+  const rootfs = ownKernel
+    ? root === BUSYBOX ? await rootImage(config) : undefined
+    : await usePrepared(config, kernelVariant(options, config));
+  const rootDrive = rootDisk(root, rootfs);
+  if (rootDrive) config.drives!.unshift(rootDrive);
+  return config;
+}
+
+/** The prepared kernel that has what this machine needs. */
+function kernelVariant(
+  { quiet = false }: BootOptions,
+  config: VmConfig,
+): KernelVariant {
+  const { cpus } = machineSize(config);
+  const wants: string[] = [];
+  if (cpus > 1) wants.push(`${cpus} CPUs`);
+  const { acpi, transport } = config["machine-config"] ?? {};
+  if (acpi === "on") wants.push("ACPI");
+  if (transport === "pci") wants.push("PCI");
+  if (wants.length === 0) return "small";
+  if (!quiet) {
+    console.error(`vireo: the full kernel, for ${wants.join(" and ")}`);
+  }
+  return "full";
+}
+
+/** Boots the prepared kernel; returns the root image that goes with it. */
+async function usePrepared(
+  config: VmConfig,
+  variant: KernelVariant,
+): Promise<string> {
+  let guest = await prepared(variant);
+  if (guest === undefined) {
+    checkHost(config);
+    guest = await prepare({ variant });
+  }
+  config["boot-source"].kernel_image_path = guest.kernel;
+  return guest.rootfs;
+}
+
+/** The root image for another kernel. */
+async function rootImage(config: VmConfig): Promise<string> {
+  const path = await preparedRootfs();
+  if (path !== undefined) return path;
+  checkHost(config);
+  return await prepareRootfs();
+}
+
+/** Nothing is said about what to boot. */
+function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
+  return [kernel, initrd, distro].every((choice) => choice === undefined);
+}
+
+/** What can be known before anything is fetched or built. */
+function checkHost(config: VmConfig): void {
+  new Kvm().close();
+  machineSize(config);
+  memoryOptions(config);
+  for (const { path_on_host, is_read_only } of config.drives ?? []) {
+    closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
+  }
+}
+
+function rootDisk(root: string, rootfs?: string): Drive | undefined {
+  if (root === NO_ROOT) return undefined;
+  const disk = root === BUSYBOX ? `${rootfs},ro` : root;
+  return { ...parseDisk(disk, 0), is_root_device: true };
+}
+
+function commandLine(
+  config: VmConfig,
+  options: BootOptions,
+  nonce: string,
+): string {
+  const words = [bootArgs(config)];
+  if (options.quiet) words.push("quiet", "loglevel=1");
+  if (options.cmdline) words.push(options.cmdline);
+  words.push(`VIREO_NONCE=${nonce}`);
+  if (options.exec !== undefined) {
+    words.push(execWord(options.exec));
+  } else if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
+    const { rows, columns } = Deno.consoleSize();
+    words.push(`VIREO_ROWS=${rows}`, `VIREO_COLS=${columns}`);
+    const type = Deno.env.get("TERM") ?? "";
+    if (/^[\w.+-]+$/.test(type)) words.push(`TERM=${type}`);
+  }
+  return words.join(" ");
+}

@@ -1,0 +1,36 @@
+/**
+ * A stock kernel's first lines. Its whole boot is minutes of work where KVM
+ * emulates guest kernel mode; docs/performance.md has what it prints there.
+ */
+import assert from "node:assert/strict";
+import { prepareDebian } from "../images/distro/debian.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { stockKernelWords } from "./kernel_quirks.ts";
+import { knownHost } from "../probe/known_host.ts";
+import { TestMachine } from "../vmm/testing/mod.ts";
+
+Deno.test({
+  name: `Debian's own kernel starts${KVM_MISSING}`,
+  ignore: !canOpenKvm(),
+  fn: async () => {
+    const words = stockKernelWords(await knownHost(), "").join(" ");
+    const { kernel, initrd } = await prepareDebian();
+    await using test = await TestMachine.create({
+      "boot-source": {
+        kernel_image_path: kernel,
+        initrd_path: initrd,
+        boot_args: `console=ttyS0 earlyprintk=ttyS0 ${words}`,
+      },
+      "machine-config": { mem_size_mib: 128 },
+    });
+    test.machine.start();
+    await test.printed("Hypervisor detected: KVM");
+    assert.match(test.output, /Linux version \d\S+-cloud-amd64 /);
+    assert.match(
+      test.output,
+      /BIOS-e820: \[mem 0x0+100000-0x0+7ffffff\] usable/,
+    );
+    const end = await test.machine.stop();
+    assert.equal(end.reason, "stopped", end.message);
+  },
+});

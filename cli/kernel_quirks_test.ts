@@ -1,0 +1,74 @@
+/** Words for kernels that don't know of emulating hosts. */
+import assert from "node:assert/strict";
+import { cacheFolder } from "../images/linux/cache.ts";
+import {
+  addHostWords,
+  isPrepared,
+  kernelWords,
+  stockKernelWords,
+} from "./kernel_quirks.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { knownHost } from "../probe/known_host.ts";
+
+Deno.test("kernelWords: only for emulating hosts, and never against the user", () => {
+  const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
+  const host = { emulatesKernel: true, refused };
+  const words = (given: string) => kernelWords(host, given).join(" ");
+  assert.equal(words("quiet"), "clearcpuid=137,141,151,297,308,580");
+  assert.equal(words("clearcpuid=1"), "");
+  assert.deepEqual(
+    kernelWords({ emulatesKernel: true, refused: [] }, ""),
+    ["clearcpuid=137,297,580"],
+  );
+  assert.deepEqual(kernelWords({ emulatesKernel: false, refused }, ""), []);
+});
+
+Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => {
+  const host = { emulatesKernel: true, refused: ["XSAVE"] };
+  const words = stockKernelWords(host, "quiet");
+  assert.deepEqual(words.slice(0, 1), ["clearcpuid=137,297,580"]);
+  assert.ok(words.includes("nokaslr"));
+  const real = { emulatesKernel: false, refused: [] };
+  assert.deepEqual(stockKernelWords(real, ""), []);
+});
+
+Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  const before = Deno.env.get("XDG_CACHE_HOME");
+  Deno.env.set("XDG_CACHE_HOME", dir);
+  try {
+    const kernel = `${cacheFolder()}/vmlinux-0`;
+    Deno.mkdirSync(cacheFolder());
+    Deno.writeTextFileSync(kernel, "");
+    Deno.symlinkSync(kernel, `${dir}/link`);
+    for (const kernel_image_path of [kernel, `${dir}/link`]) {
+      const source = { kernel_image_path, boot_args: "quiet" };
+      assert.equal(await addHostWords({ "boot-source": source }), undefined);
+      assert.equal(source.boot_args, "quiet");
+    }
+    Deno.mkdirSync(`${cacheFolder()}/debian`);
+    const stock = `${cacheFolder()}/debian/vmlinuz`;
+    Deno.writeTextFileSync(stock, "");
+    assert.equal(await isPrepared(stock), false);
+    assert.equal(await isPrepared(`${dir}/none`), false);
+  } finally {
+    if (before === undefined) Deno.env.delete("XDG_CACHE_HOME");
+    else Deno.env.set("XDG_CACHE_HOME", before);
+    Deno.removeSync(dir, { recursive: true });
+  }
+});
+
+Deno.test(
+  "addHostWords: another kernel gets what this host calls for" + KVM_MISSING,
+  {
+    ignore: !canOpenKvm(),
+  },
+  async () => {
+    const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
+    const line = await addHostWords({ "boot-source": source });
+    const words = kernelWords(await knownHost(), "quiet");
+    assert.equal(source.boot_args, ["quiet", ...words].join(" "));
+    if (words.length === 0) assert.equal(line, undefined);
+    else assert.ok(line?.endsWith(words.join(" ")), line);
+  },
+);

@@ -1,0 +1,314 @@
+/**
+ * The prepared Linux on Vireo: few boots, many assertions each. Needs root
+ * for the network; the kernel is built when it isn't there yet.
+ */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { prepared } from "../images/linux/prepare.ts";
+import { boot, linuxMissing, MAIN, vireo } from "../vmm/testing/command.ts";
+import {
+  canMakeNetworks,
+  command,
+  ScratchFile,
+  TestNetwork,
+} from "../vmm/testing/mod.ts";
+
+const RNG = new URL("../examples/rng.ts", import.meta.url).pathname;
+const PORT = 8000;
+const missing = await linuxMissing();
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** An ext4 image of 64 MiB with the files of `contents` in it. */
+async function ext4(
+  dir: string,
+  name: string,
+  contents: Record<string, Uint8Array>,
+): Promise<string> {
+  const source = `${dir}/${name}.d`;
+  Deno.mkdirSync(source);
+  for (const [file, bytes] of Object.entries(contents)) {
+    Deno.writeFileSync(`${source}/${file}`, bytes);
+  }
+  const image = `${dir}/${name}.ext4`;
+  await command("mke2fs", "-q", "-t", "ext4", "-d", source, image, "64M");
+  return image;
+}
+
+/** Runs a Deno program inside a network namespace; returns what it prints. */
+function denoInside(network: TestNetwork, program: string): Promise<string> {
+  return network.run(Deno.execPath(), "eval", program);
+}
+
+Deno.test({
+  name: "Linux: block, network, and --exec's output and status" +
+    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]") +
+    missing,
+  ignore: missing !== "" || !canMakeNetworks(),
+  async fn(t) {
+    const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => Deno.removeSync(dir, { recursive: true }));
+    const network = stack.use(new TestNetwork());
+    const big = randomBytes(4 << 20);
+    const page = randomBytes(1 << 20);
+    const disk = await ext4(dir, "disk", { big });
+    const readOnly = await ext4(dir, "readonly", { big: page });
+    const readOnlyBefore = sha256(Deno.readFileSync(readOnly));
+    const site = `${dir}/site`;
+    Deno.mkdirSync(site);
+    Deno.writeFileSync(`${site}/page`, page);
+    const server = network.spawn(
+      ...[Deno.execPath(), "eval"],
+      `Deno.serve({ hostname: "${network.host}", port: ${PORT} }, ` +
+        "async ({ url }) => { try { return new Response(await Deno.readFile(" +
+        `"${site}" + new URL(url).pathname)) } catch { ` +
+        'return new Response("", { status: 404 }) } })',
+    );
+    stack.defer(async () => {
+      server.kill("SIGKILL");
+      await server.status;
+    });
+
+    const guest = `
+      echo one line; printf 'no newline'; printf '\\t"quoted" \\\\ $HOME\\n'
+      echo to stderr >&2
+      mkdir -p /mnt/disk /mnt/ro && mount /dev/vdb /mnt/disk && mount -o ro /dev/vdc /mnt/ro
+      echo big $(sha256sum < /mnt/disk/big)
+      dd if=/mnt/disk/big of=/mnt/disk/out bs=64k count=16 2>/dev/null
+      echo out $(sha256sum < /mnt/disk/out)
+      sync
+      dd if=/dev/zero of=/dev/vdc bs=4k count=1 2>&1 | head -1
+      touch /mnt/ro/new && echo WROTE
+      cat /sys/block/vdb/serial; echo
+      echo page $(wget -q -O - http://${network.host}:${PORT}/page | sha256sum)
+      mkdir /tmp/www && cp /mnt/ro/big /tmp/www/ && httpd -p 80 -h /tmp/www
+      until wget -q -O /dev/null http://${network.host}:${PORT}/fetched; do sleep 0.3; done
+      echo rng $(head -c 16 /dev/hwrng | wc -c)
+      nproc; exit 7`;
+    const running = boot([
+      ...["--disk", disk, "--disk", `${readOnly},ro`],
+      ...["--net", `tap=tap0,netns=${network.netns}`],
+      ...["--cmdline", `ip=${network.guest}:::255.255.255.0::eth0:off`],
+      ...["--device", RNG, "--exec", guest],
+    ]);
+
+    let ping = "";
+    let fetched = "";
+    const host = (async () => {
+      fetched = await denoInside(
+        network,
+        `for (;;) { try {
+          const r = await fetch("http://${network.guest}/big");
+          const b = await r.bytes();
+          const h = await crypto.subtle.digest("SHA-256", b);
+          console.log(new Uint8Array(h).toHex());
+          break;
+        } catch { await new Promise((f) => setTimeout(f, 200)) } }`,
+      );
+      ping = await network.run(
+        ...["ping", "-c", "20", "-i", "0.05", "-W", "10", network.guest],
+      );
+      Deno.writeTextFileSync(`${site}/fetched`, "yes");
+    })();
+    const { code, stdout, stderr } = await running;
+    const all = stdout + stderr;
+
+    await t.step("the exit status is the commands'", () => {
+      assert.equal(code, 7, all);
+    });
+    await t.step("their output is exact, the kernel's log apart", () => {
+      const start = 'one line\nno newline\t"quoted" \\ $HOME\nto stderr\n';
+      assert.equal(stdout.slice(0, start.length), start);
+      assert.match(stderr, /Linux version 6\.1/);
+      assert.doesNotMatch(stdout, /Linux version|_vireo:/);
+      assert.match(stdout, /^1\n$/m);
+    });
+    await t.step("a 4 MiB file on an ext4 disk reads right", () => {
+      assert.ok(stdout.includes(`big ${sha256(big)}`), stdout);
+    });
+    await t.step(
+      "what the guest wrote and synced is in the image",
+      async () => {
+        await command("e2fsck", "-fn", disk);
+        await command("debugfs", "-R", `dump /out ${dir}/out`, disk);
+        const out = Deno.readFileSync(`${dir}/out`);
+        assert.equal(out.length, 1 << 20);
+        assert.equal(sha256(out), sha256(big.subarray(0, 1 << 20)));
+        assert.ok(stdout.includes(`out ${sha256(out)}`), stdout);
+      },
+    );
+    await t.step("a read-only disk refuses writes and stays the same", () => {
+      assert.match(stdout, /vdc.*(Operation not permitted|Read-only)/);
+      assert.doesNotMatch(stdout, /WROTE/);
+      assert.equal(sha256(Deno.readFileSync(readOnly)), readOnlyBefore);
+    });
+    await t.step("GET_ID is the serial number in sysfs", () => {
+      assert.match(stdout, /^vireo-1$/m);
+    });
+    await t.step(
+      "a device from examples/ works without changes to Vireo",
+      () => {
+        assert.match(stdout, /^rng 16$/m);
+      },
+    );
+    await t.step("the guest fetches 1 MiB over HTTP", () => {
+      assert.ok(stdout.includes(`page ${sha256(page)}`), stdout);
+    });
+    await host;
+    await t.step("the host fetches 1 MiB from the guest's httpd", () => {
+      assert.equal(fetched.trim(), sha256(page));
+    });
+    await t.step("the host's pings are answered, 20 of 20", () => {
+      assert.match(ping, /20 received/);
+    });
+  },
+});
+
+Deno.test({
+  name: "Linux: input from a pipe is typed, and its end powers off" + missing,
+  ignore: missing !== "",
+  async fn() {
+    // Many times what the serial port's FIFO holds.
+    const lines = Array.from({ length: 40 }, (_, i) => `: filler ${i}`);
+    const input = ["uname -a", ...lines, "echo sum $((40 + 2))"].join("\n");
+    const { code, stdout } = await boot(["--quiet"], input);
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /Linux vireo 6\.1/);
+    assert.match(stdout, /^sum 42\r?$/m);
+  },
+});
+
+Deno.test({
+  name: "Linux: reboot ends the machine; the root disk is read-only" + missing,
+  ignore: missing !== "",
+  async fn() {
+    const { rootfs } = (await prepared())!;
+    const before = sha256(Deno.readFileSync(rootfs));
+    const { code, stdout, stderr } = await boot([
+      "--quiet",
+      "--exec",
+      "touch /x; echo rc $?; cat /proc/mounts; reboot -f",
+    ]);
+    assert.match(stderr, /before the commands did/);
+    assert.equal(code, 1);
+    assert.match(stdout, /rc 1/);
+    assert.match(stdout, / \/ ext4 ro/);
+    assert.equal(sha256(Deno.readFileSync(rootfs)), before);
+  },
+});
+
+Deno.test({
+  name: "Linux: a file in Firecracker's format boots, its root device first" +
+    missing,
+  ignore: missing !== "",
+  async fn() {
+    using disk = new ScratchFile(1 << 20);
+    using file = new ScratchFile(0);
+    const { kernel, rootfs } = (await prepared())!;
+    // As in Firecracker's documentation, but for paths and size.
+    const config = {
+      "boot-source": {
+        kernel_image_path: kernel,
+        boot_args: "console=ttyS0 reboot=k panic=1 pci=off",
+        initrd_path: null,
+      },
+      drives: [
+        {
+          drive_id: "data",
+          path_on_host: disk.path,
+          is_root_device: false,
+          is_read_only: false,
+        },
+        {
+          drive_id: "rootfs",
+          partuuid: null,
+          is_root_device: true,
+          cache_type: "Unsafe",
+          is_read_only: true,
+          path_on_host: rootfs,
+          io_engine: "Sync",
+          rate_limiter: null,
+          socket: null,
+        },
+      ],
+      "machine-config": {
+        vcpu_count: 1,
+        mem_size_mib: 64,
+        smt: false,
+        track_dirty_pages: false,
+        huge_pages: "None",
+      },
+      "cpu-config": null,
+      balloon: null,
+      "network-interfaces": [],
+      vsock: null,
+      logger: null,
+      metrics: null,
+      "mmds-config": null,
+      entropy: null,
+      pmem: [],
+      "memory-hotplug": null,
+    };
+    Deno.writeTextFileSync(file.path, JSON.stringify(config));
+    const { code, stdout } = await vireo(
+      ["run", "--config", file.path],
+      "cd /sys/block; cat vda/serial vdb/serial; echo; cat /proc/cmdline\n" +
+        "cat vda/queue/write_cache vdb/queue/write_cache\n",
+    );
+    const text = stdout.replaceAll("\r", "");
+    assert.equal(code, 0, stdout);
+    assert.match(text, /rootfsdata\n/);
+    assert.match(text, /pci=off root=\/dev\/vda ro virtio_mmio/);
+    assert.match(text, /write through\nwrite back\n/, "Unsafe has no flush");
+  },
+});
+
+const noTmux = !hasTmux();
+Deno.test({
+  name: "Linux: a terminal is raw, echoes, and is sane after Ctrl-A x" +
+    (noTmux ? " [needs tmux]" : "") + missing,
+  ignore: missing !== "" || noTmux,
+  async fn() {
+    const socket = Deno.makeTempDirSync({ prefix: "vireo-test-" }) + "/tmux";
+    const tmux = (...args: string[]) => command("tmux", "-S", socket, ...args);
+    const screen = () => tmux("capture-pane", "-p", "-t", "vireo");
+    const shows = async (pattern: RegExp) => {
+      for (let i = 0; i < 300; i++) {
+        const text = await screen();
+        if (pattern.test(text)) return text;
+        await new Promise((done) => setTimeout(done, 200));
+      }
+      assert.fail(`never showed ${pattern}:\n${await screen()}`);
+    };
+    const size = ["-x", "100", "-y", "30"];
+    await tmux("new-session", "-d", "-s", "vireo", ...size, "sh");
+    try {
+      const run = `${Deno.execPath()} run -A ${MAIN} boot --quiet --memory 64M`;
+      await tmux("send-keys", "-t", "vireo", `${run}; echo status=$?`, "Enter");
+      await shows(/\/.*# *$/m);
+      await tmux("send-keys", "-t", "vireo", "ls -d /proc; stty size", "Enter");
+      await shows(/^\/proc$/m);
+      await shows(/^30 100$/m);
+      await tmux("send-keys", "-t", "vireo", "C-c"); // for the guest
+      await tmux("send-keys", "-t", "vireo", "C-a", "x");
+      await shows(/status=0/);
+      await tmux("send-keys", "-t", "vireo", "stty -a", "Enter");
+      const sane = await shows(/icanon/);
+      assert.match(sane, / echo /);
+      assert.doesNotMatch(sane, /-icanon|-isig|-opost/);
+    } finally {
+      await tmux("kill-server");
+    }
+  },
+});
+
+function hasTmux(): boolean {
+  try {
+    return new Deno.Command("tmux", { args: ["-V"] }).outputSync().success;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * `vireo run`: the machine that a configuration file describes.
+ *
+ * @module
+ */
+import { readConfigFile } from "../vmm/config/file.ts";
+import { makeNonce } from "./exec.ts";
+import { addHostWords } from "./kernel_quirks.ts";
+import { Session } from "./session.ts";
+
+/**
+ * Runs the machine of a file, with its console on standard input and output.
+ *
+ * @param path the file's
+ * @returns the exit status
+ * @throws {VireoError} when the file is wrong, or the machine can't be made
+ */
+export async function run(path: string): Promise<number> {
+  const config = await readConfigFile(path);
+  const note = await addHostWords(config);
+  return await new Session(makeNonce(), { note }).run(config);
+}

@@ -1,0 +1,134 @@
+/**
+ * A machine on this process's standard input and output.
+ *
+ * @module
+ */
+import { VireoError } from "../ffi/errno.ts";
+import type { VmConfig } from "../vmm/config/types.ts";
+import { ExecStream } from "./exec.ts";
+import { Machine } from "../vmm/machine.ts";
+import type { MachineEnd } from "../vmm/messages.ts";
+import type { StepCounts } from "../emulate/instruction_emulation.ts";
+import { Terminal } from "./terminal.ts";
+
+/** Signals that end the machine, and the exit status they give. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** What a session shows. */
+export interface SessionOptions {
+  /** Nothing but what the shell and its commands print. */
+  quiet?: boolean;
+  /** At the end, what the VMM did beside: instructions stepped past. */
+  verbose?: boolean;
+  /** A line for the user before the start. */
+  note?: string;
+  /** Commands are run: their output and status are the session's. */
+  exec?: boolean;
+}
+
+/** One machine on this process's standard streams. */
+export class Session {
+  readonly #quiet: boolean;
+  readonly #exec: boolean;
+  readonly #verbose: boolean;
+  readonly #note: string | undefined;
+  readonly #stream: ExecStream;
+
+  /** A session for one boot; `nonce` as on the kernel command line. */
+  constructor(nonce: string, options: SessionOptions = {}) {
+    this.#quiet = options.quiet ?? false;
+    this.#exec = options.exec ?? false;
+    this.#verbose = options.verbose ?? false;
+    this.#note = options.note;
+    const log = (bytes: Uint8Array) => {
+      if (!this.#quiet) writeAll(Deno.stderr, bytes);
+    };
+    const output = (bytes: Uint8Array) => writeAll(Deno.stdout, bytes);
+    this.#stream = new ExecStream(nonce, this.#exec ? log : output, output);
+  }
+
+  /**
+   * Runs a machine and returns the exit status.
+   *
+   * @throws {VireoError} when the machine can't be made
+   */
+  async run(config: VmConfig): Promise<number> {
+    await using machine = await Machine.create(config, {
+      onOutput: (bytes) => this.#stream.push(bytes),
+      onLog: (message) => console.error(`vireo: ${message}`),
+    });
+    if (this.#note && !this.#quiet) console.error(`vireo: ${this.#note}`);
+    let signalled: number | undefined;
+    using stack = new DisposableStack();
+    for (const [name, status] of Object.entries(SIGNALS)) {
+      const stop = () => {
+        signalled = status;
+        machine.stop();
+      };
+      Deno.addSignalListener(name as Deno.Signal, stop);
+      stack.defer(() => Deno.removeSignalListener(name as Deno.Signal, stop));
+    }
+    if (!this.#exec && config.console?.main) followSize(machine, stack);
+    if (!this.#exec) {
+      const terminal = stack.use(new Terminal());
+      terminal.feed({
+        input: (bytes) => machine.input(bytes),
+        quit: () => void machine.stop(),
+        say: (text) => console.error(`\r\nvireo: ${text}\r`),
+      });
+    }
+    machine.start();
+    const end = await machine.wait();
+    stack.dispose();
+    this.#stream.flush();
+    if (this.#verbose && end.stepped_past) sayStepped(end.stepped_past);
+    return signalled ?? this.#exitStatus(end);
+  }
+
+  #exitStatus(end: MachineEnd): number {
+    if (end.reason === "error" || end.reason === "triple-fault") {
+      console.error(`vireo: ${end.message}`);
+      return this.#stream.status || 1;
+    }
+    if (!this.#exec) return 0;
+    if (this.#stream.status !== undefined) return this.#stream.status;
+    throw new VireoError(
+      this.#stream.began
+        ? `--exec: the guest ended (${end.reason}) before the commands did`
+        : `--exec: the guest ended (${end.reason}) before the commands ran; ` +
+          "they need the prepared root image" +
+          (this.#quiet ? "; without --quiet its log is shown" : ""),
+    );
+  }
+}
+
+/** Keeps the guest's terminal at the size of this one. */
+function followSize(machine: Machine, stack: DisposableStack): void {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return;
+  const resize = () => {
+    const { columns, rows } = Deno.consoleSize();
+    machine.resize(columns, rows).catch(() => {}); // it may just have ended
+  };
+  Deno.addSignalListener("SIGWINCH", resize);
+  stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
+  resize();
+}
+
+/** Only where KVM emulates guest kernel mode is there anything to say. */
+function sayStepped(counts: StepCounts): void {
+  const words = Object.entries(counts).sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => `${name} ${count}`);
+  console.error(`vireo: instructions stepped past: ${words.join(", ")}`);
+}
+
+/** Writes everything; a closed pipe is the reader's choice, not an error. */
+function writeAll(
+  stream: { writeSync(p: Uint8Array): number },
+  bytes: Uint8Array,
+): void {
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}

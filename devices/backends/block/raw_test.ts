@@ -1,0 +1,209 @@
+/** Raw images: what can be opened, and what backends do with it. */
+import assert from "node:assert/strict";
+import { VireoError } from "../../../ffi/errno.ts";
+import { closeFd, Open, openFd, tryLock } from "../../../ffi/file.ts";
+import { Mapping } from "../../../ffi/mmap.ts";
+import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
+import type { BlockBackend } from "./backend.ts";
+import {
+  closeRawImage,
+  openRawImage,
+  rawBackend,
+  type RawImage,
+  SyncBackend,
+  UringBackend,
+} from "./raw.ts";
+
+/** A directory that ends with the test. */
+class Files implements Disposable {
+  readonly directory = Deno.makeTempDirSync({ prefix: "vireo-raw-" });
+
+  path(name: string): string {
+    return `${this.directory}/${name}`;
+  }
+
+  file(name: string, size: number): string {
+    Deno.writeFileSync(this.path(name), new Uint8Array(size).fill(0x61));
+    return this.path(name);
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+/** The message with which opening `path` fails; no descriptor stays open. */
+function refusal(path: string, readOnly = false): string {
+  const before = descriptorsOfProcess().size;
+  try {
+    closeRawImage(openRawImage({ path, readOnly }));
+  } catch (error) {
+    assert.ok(error instanceof VireoError, String(error));
+    assert.equal(descriptorsOfProcess().size, before);
+    assert.doesNotMatch(error.message, /\n/, "one line");
+    assert.ok(error.message.includes(path), "names the file");
+    return error.message;
+  }
+  assert.fail(`${path} was opened`);
+}
+
+Deno.test("openRawImage: size, sector size, and no change to the file", () => {
+  using files = new Files();
+  const path = files.file("disk", 2048);
+  const before = Deno.statSync(path).mtime;
+  const image = openRawImage({ path });
+  assert.equal(image.size, 2048);
+  assert.equal(image.blockSize, 512);
+  assert.equal(image.readOnly, false);
+  closeRawImage(image);
+  assert.equal(Deno.statSync(path).size, 2048);
+  assert.deepEqual(Deno.statSync(path).mtime, before);
+});
+
+Deno.test("openRawImage: missing, a directory, a fifo, a device that is no disk", () => {
+  using files = new Files();
+  assert.match(refusal(files.path("none")), /no such file/);
+  assert.match(refusal(files.directory), /is a directory/);
+  assert.match(refusal("/dev/null"), /not a file or block device/);
+  const fifo = files.path("fifo");
+  new Deno.Command("mkfifo", { args: [fifo] }).outputSync();
+  assert.match(refusal(fifo), /not a file or block device/);
+});
+
+Deno.test("openRawImage: an empty file, and a size that is not whole sectors", () => {
+  using files = new Files();
+  const empty = refusal(files.file("empty", 0));
+  assert.match(empty, /is empty/);
+  for (const size of [1, 511, 513]) {
+    const message = refusal(files.file("odd", size));
+    assert.ok(message.includes(`${size} bytes`));
+    assert.match(message, /truncate -s %512/);
+  }
+});
+
+Deno.test("openRawImage: a writer excludes all others, readers share", () => {
+  using files = new Files();
+  const path = files.file("disk", 512);
+  const writer = openRawImage({ path });
+  assert.match(refusal(path), /another machine uses it/);
+  assert.match(refusal(path, true), /uses it for writing/);
+  closeRawImage(writer);
+  const readers = [1, 2].map(() => openRawImage({ path, readOnly: true }));
+  assert.match(refusal(path), /add ,ro to both/);
+  readers.forEach(closeRawImage);
+  closeRawImage(openRawImage({ path }));
+});
+
+Deno.test("openRawImage: read-only images are never opened for writing", () => {
+  using files = new Files();
+  const path = files.file("disk", 512);
+  const image = openRawImage({ path, readOnly: true });
+  const flags = Deno.readTextFileSync(`/proc/self/fdinfo/${image.fd}`)
+    .match(/flags:\s+(\d+)/)![1]!;
+  assert.equal(parseInt(flags, 8) & 3, Open.RDONLY);
+  closeRawImage(image);
+});
+
+Deno.test("closeRawImage: the lock ends even while an io_uring holds the file", () => {
+  using files = new Files();
+  const path = files.file("disk", 4096);
+  const image = openRawImage({ path });
+  const backend = rawBackend(image, 8);
+  const other = openFd(path, Open.RDWR, "disk");
+  assert.equal(tryLock(other, true), false);
+  closeRawImage(image);
+  assert.equal(tryLock(other, true), true);
+  closeFd(other);
+  backend.close();
+});
+
+Deno.test("rawBackend: with sync, requests are blocking calls", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 4096) });
+  const backend = rawBackend(image, 8, true);
+  assert.ok(backend instanceof SyncBackend);
+  backend.close();
+  closeRawImage(image);
+});
+
+/** Reads and writes over iovecs at fixed places. */
+function exercise(make: (image: RawImage) => BlockBackend): void {
+  using files = new Files();
+  const path = files.file("disk", 4096);
+  const image = openRawImage({ path });
+  const backend = make(image);
+  using memory = new Mapping(4096);
+  const bytes = new Uint8Array(memory.buffer);
+  const iovecs = new BigUint64Array(memory.buffer);
+  const finish = () => {
+    backend.submit();
+    let tag = backend.next();
+    while (tag < 0) {
+      backend.wait();
+      tag = backend.next();
+    }
+    return [tag, backend.result];
+  };
+  iovecs.set([BigInt(memory.address + 1024), 100n]);
+  iovecs.set([BigInt(memory.address + 2048), 412n], 2);
+  bytes.fill(0x42, 1024, 1124);
+  bytes.fill(0x43, 2048, 2460);
+
+  assert.equal(backend.size, 4096);
+  backend.writev(7, memory.address, 2, 512, true);
+  assert.deepEqual(finish(), [7, 512]);
+  backend.flush(8);
+  assert.deepEqual(finish(), [8, 0]);
+  const file = Deno.readFileSync(path);
+  assert.deepEqual(
+    [file[511], file[512], file[611], file[612], file[1023], file[1024]],
+    [0x61, 0x42, 0x42, 0x43, 0x43, 0x61],
+  );
+
+  bytes.fill(0, 1024, 4096);
+  backend.readv(9, memory.address, 2, 512);
+  assert.deepEqual(finish(), [9, 512]);
+  assert.deepEqual([bytes[1024], bytes[2459]], [0x42, 0x43]);
+  backend.readv(10, memory.address, 2, 4096 - 99);
+  assert.deepEqual(finish(), [10, 99]);
+  backend.readv(11, 16, 1, 0); // iovecs at an address that isn't mapped
+  assert.deepEqual(finish(), [11, -14]); // EFAULT
+  assert.equal(backend.next(), -1);
+  backend.close();
+  closeRawImage(image);
+}
+
+Deno.test("UringBackend: reads, writes, flushes, errors", () => {
+  exercise((image) => new UringBackend(image, 8));
+});
+
+Deno.test("SyncBackend: reads, writes, flushes, errors", () => {
+  exercise((image) => new SyncBackend(image, 8));
+});
+
+Deno.test("SyncBackend: completions come in order, past its capacity many times", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 512) });
+  const backend = new SyncBackend(image, 4);
+  for (let i = 0; i < 40; i += 2) {
+    backend.flush(i);
+    backend.flush(i + 1);
+    assert.deepEqual([backend.next(), backend.next()], [i, i + 1]);
+    assert.equal(backend.next(), -1);
+  }
+  closeRawImage(image);
+});
+
+Deno.test("UringBackend: closing leaves no descriptor", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 512) });
+  const before = descriptorsOfProcess().size;
+  const backend = new UringBackend(image, 8);
+  backend.flush(1);
+  backend.submit();
+  while (backend.next() < 0) backend.wait();
+  backend.acknowledge();
+  backend.close();
+  closeRawImage(image);
+  assert.equal(descriptorsOfProcess().size, before - 1);
+});

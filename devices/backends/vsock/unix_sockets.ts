@@ -1,0 +1,76 @@
+/**
+ * The host's end of a guest's sockets, as Firecracker has it: one Unix socket
+ * for programs that want to reach the guest, and one per port, named after the
+ * first, where programs listen for the guest. It knows nothing of virtio.
+ *
+ * @module
+ */
+import { Errno, VireoError } from "../../../ffi/errno.ts";
+import { closeFd } from "../../../ffi/file.ts";
+import {
+  acceptUnix,
+  connectUnix,
+  listenUnix,
+} from "../../../ffi/unix_socket.ts";
+import { HostStream } from "./host_stream.ts";
+
+/** A listening socket as plain data, to hand to the device worker. */
+export interface UnixSocketsHandle {
+  /** The listening descriptor; its owner closes it and removes the file. */
+  fd: number;
+  /** Its path. */
+  path: string;
+}
+
+/**
+ * Makes the socket that host programs connect to.
+ *
+ * @throws {VireoError} the path exists, is too long, or its folder is missing
+ */
+export function openUnixSockets(path: string): UnixSocketsHandle {
+  return { fd: listenUnix(path, "vsock"), path };
+}
+
+/** Closes the socket and removes its file. */
+export function closeUnixSockets({ fd, path }: UnixSocketsHandle): void {
+  closeFd(fd);
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    // Somebody else has removed it, perhaps with its folder.
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new VireoError(`vsock "${path}": can't be removed: ${error}`);
+    }
+  }
+}
+
+/** Host programs that want something of the guest, and the other way round. */
+export class UnixSockets {
+  /** Becomes readable when {@linkcode UnixSockets.accept} has a stream. */
+  readonly fd: number;
+  readonly #path: string;
+
+  /** On an open listening socket. */
+  constructor({ fd, path }: UnixSocketsHandle) {
+    this.fd = fd;
+    this.#path = path;
+  }
+
+  /**
+   * The next program that wants to reach the guest; it says the port in its
+   * first line. Undefined when there is none, or no descriptor is left.
+   */
+  accept(): HostStream | undefined {
+    for (;;) {
+      const fd = acceptUnix(this.fd);
+      if (fd >= 0) return new HostStream(fd);
+      if (fd !== -Errno.EINTR && fd !== -Errno.ECONNABORTED) return undefined;
+    }
+  }
+
+  /** The program that listens for `port`, or undefined when there is none. */
+  connect(port: number): HostStream | undefined {
+    const fd = connectUnix(`${this.#path}_${port}`);
+    return fd < 0 ? undefined : new HostStream(fd);
+  }
+}

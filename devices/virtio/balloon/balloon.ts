@@ -1,0 +1,369 @@
+/**
+ * The memory balloon (virtio 1.2 §5.5): the guest gives pages up, and the host
+ * gets the memory behind them back.
+ *
+ * Queues are numbered by the features that were negotiated: without
+ * statistics, the queue after the second is the next that is there. Linux and
+ * QEMU have it so; §5.5.2 gives each queue a number of its own.
+ *
+ * @module
+ */
+import { TimerFd } from "../../../ffi/timerfd.ts";
+import { VireoError } from "../../../ffi/error.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { PAGE_SIZE } from "../../../guest/memory.ts";
+import type { Watcher } from "../../runtime/event_loop.ts";
+import { PageDiscarder } from "./pages.ts";
+import { type GuestStats, StatsReader } from "./stats.ts";
+import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DeviceContext, VirtioDevice } from "../device.ts";
+import type { VirtQueue } from "../queue/queue.ts";
+import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
+
+/** Feature bits (§5.5.3). */
+export const BalloonFeature = {
+  MUST_TELL_HOST: 0,
+  STATS_VQ: 1,
+  DEFLATE_ON_OOM: 2,
+  FREE_PAGE_HINT: 3,
+  PAGE_POISON: 4,
+  PAGE_REPORTING: 5,
+} as const;
+
+/** Offsets in `struct virtio_balloon_config` (§5.5.4). */
+export const BalloonConfig = {
+  num_pages: 0,
+  actual: 4,
+  free_page_hint_cmd_id: 8,
+  poison_val: 12,
+  SIZE: 16,
+} as const;
+
+/** `free_page_hint_cmd_id` (§5.5.6.5); runs are numbered from FIRST. */
+export const HintCommand = { STOP: 0, DONE: 1, FIRST: 2 } as const;
+
+/** What a queue is for. */
+export type BalloonQueue =
+  | "inflate"
+  | "deflate"
+  | "stats"
+  | "hints"
+  | "reports";
+
+/** What a balloon is to do. */
+export interface BalloonOptions {
+  /** The balloon's size at the start in MiB; default 0. */
+  mib?: number;
+  /** The guest takes pages back when it runs out of memory. */
+  deflateOnOom?: boolean;
+  /** Seconds between two statistics; 0, the default: none at all. */
+  statsInterval?: number;
+  /** The guest tells of pages that it has no use for, as it frees them. */
+  reporting?: boolean;
+  /** The guest tells of free pages when it is asked to. */
+  hinting?: boolean;
+}
+
+/** A command to the device. */
+export type BalloonCommand =
+  | { type: "set-target"; mib: number }
+  | { type: "set-stats-interval"; seconds: number }
+  | { type: "stats" }
+  | { type: "start-hinting" }
+  | { type: "stop-hinting" };
+
+/** What the device knows, in Firecracker's words. */
+export interface BalloonStats extends GuestStats {
+  /** The balloon's size as asked for, in pages of 4 KiB. */
+  target_pages: number;
+  /** Its size as the guest says. */
+  actual_pages: number;
+  /** The balloon's size as asked for. */
+  target_mib: number;
+  /** Its size as the guest says. */
+  actual_mib: number;
+  /** Pages that the host has got back so far, by whatever way. */
+  discarded_pages: number;
+  /** A run of hints is going on. */
+  hinting: boolean;
+}
+
+const QUEUE_SIZE = 256;
+/** Buffers per turn, so that one device doesn't starve the others. */
+const BUDGET = 16;
+const PAGES_PER_MIB = MiB / PAGE_SIZE;
+
+/** A virtio memory balloon. */
+export class Balloon implements VirtioDevice, Watcher {
+  /** See {@linkcode VirtioDevice.deviceId}. */
+  readonly deviceId: number = DeviceId.BALLOON;
+  /** See {@linkcode VirtioDevice.features}. */
+  readonly features: FeatureWords;
+  /** See {@linkcode VirtioDevice.queueSizes}. */
+  readonly queueSizes: readonly number[];
+  /** See {@linkcode VirtioDevice.config}. */
+  readonly config: Uint8Array = new Uint8Array(BalloonConfig.SIZE);
+  readonly #pool = new ChainPool(1, QUEUE_SIZE);
+  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
+  readonly #word = new Uint32Array(1);
+  readonly #wordBytes = new Uint8Array(this.#word.buffer);
+  readonly #stats = new StatsReader();
+  readonly #timer = new TimerFd();
+  #context!: DeviceContext;
+  #view!: DataView; // of the configuration
+  #discarder!: PageDiscarder;
+  #roles: readonly BalloonQueue[] = [];
+  #statsQueue: VirtQueue | undefined;
+  #statsHead = -1; // the driver's buffer, kept until statistics are wanted
+  #interval: number;
+  #hintRun: number = HintCommand.FIRST; // the next one's number
+  #hinting = false; // the guest's hints belong to the run that was asked for
+
+  /** A balloon as `options` say. */
+  constructor(options: BalloonOptions = {}) {
+    const { mib = 0, statsInterval = 0 } = options;
+    this.#interval = statsInterval;
+    const bits: number[] = [Feature.INDIRECT_DESC, Feature.EVENT_IDX];
+    const queues = [QUEUE_SIZE, QUEUE_SIZE];
+    const offer = (wanted: unknown, bit: number, queue = true) => {
+      if (!wanted) return;
+      bits.push(bit);
+      if (queue) queues.push(QUEUE_SIZE);
+    };
+    const { deflateOnOom, hinting, reporting } = options;
+    offer(deflateOnOom, BalloonFeature.DEFLATE_ON_OOM, false);
+    offer(statsInterval, BalloonFeature.STATS_VQ);
+    offer(hinting, BalloonFeature.FREE_PAGE_HINT);
+    offer(reporting, BalloonFeature.PAGE_REPORTING);
+    // Without it, Linux with poisoned pages would not report any.
+    offer(hinting || reporting, BalloonFeature.PAGE_POISON, false);
+    this.features = featureWords(...bits);
+    this.queueSizes = queues;
+    new DataView(this.config.buffer)
+      .setUint32(BalloonConfig.num_pages, mib * PAGES_PER_MIB, true);
+  }
+
+  /** See {@linkcode VirtioDevice.attach}. */
+  attach(context: DeviceContext): void {
+    this.#context = context;
+    const { buffer, byteOffset } = context.config;
+    this.#view = new DataView(buffer, byteOffset, BalloonConfig.SIZE);
+    this.#discarder = new PageDiscarder(context.memory);
+    context.watch(this.#timer.fd, this);
+  }
+
+  /** See {@linkcode VirtioDevice.activate}. */
+  activate(): void {
+    const has = (bit: number) => this.#context.hasFeature(bit);
+    const roles: BalloonQueue[] = ["inflate", "deflate"];
+    if (has(BalloonFeature.STATS_VQ)) roles.push("stats");
+    if (has(BalloonFeature.FREE_PAGE_HINT)) roles.push("hints");
+    if (has(BalloonFeature.PAGE_REPORTING)) roles.push("reports");
+    this.#roles = roles;
+    this.#statsQueue = this.#context.queues[roles.indexOf("stats")];
+    if (this.#statsQueue) this.#armTimer();
+    // Drivers fill the statistics queue before DRIVER_OK.
+    for (const queue of this.#context.queues) {
+      if (queue.live) this.notify(queue);
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.notify}. */
+  notify(queue: VirtQueue): void {
+    const role = this.#roles[queue.index];
+    if (role === undefined) return;
+    let buffers = 0;
+    do {
+      queue.disableNotification();
+      while (queue.pop(this.#chain)) {
+        const problem = this.#serve(role, queue);
+        if (problem !== undefined) {
+          this.#context.needsReset(`balloon: ${role}: ${problem}`);
+          return this.#context.publish(queue);
+        }
+        if (++buffers >= BUDGET && this.#context.polled) break;
+      }
+      this.#context.publish(queue);
+    } while (
+      queue.enableNotification() &&
+      !(buffers >= BUDGET && this.#context.polled)
+    );
+  }
+
+  /** The timer: statistics are wanted. */
+  ready(): void {
+    this.#timer.drain();
+    const queue = this.#statsQueue;
+    if (queue === undefined || !queue.live || this.#statsHead < 0) return;
+    this.#returnStats(queue);
+    this.#context.publish(queue);
+  }
+
+  /** See {@linkcode VirtioDevice.reset}. */
+  reset(queue?: VirtQueue): void {
+    if (queue === undefined || queue === this.#statsQueue) this.#statsHead = -1;
+    if (queue !== undefined) return;
+    this.#timer.disarm();
+    this.#statsQueue = undefined;
+    this.#stats.clear();
+    this.#hinting = false;
+    for (
+      const field of [
+        BalloonConfig.actual,
+        BalloonConfig.poison_val,
+        BalloonConfig.free_page_hint_cmd_id,
+      ]
+    ) this.#view.setUint32(field, 0, true);
+  }
+
+  /** §5.5.4: `actual` and `poison_val` are the driver's to write. */
+  writeConfig(offset: number, size: number, value: number): void {
+    const field = offset & ~3;
+    const own = field === BalloonConfig.actual ||
+      field === BalloonConfig.poison_val;
+    if (!own || (offset & 3) + size > 4) return;
+    for (let i = 0; i < size; i++) {
+      this.#view.setUint8(offset + i, (value >>> (8 * i)) & 0xff);
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.command}. */
+  command(command: unknown): unknown {
+    const wanted = command as BalloonCommand;
+    switch (wanted.type) {
+      case "set-target":
+        return this.#setTarget(wanted.mib);
+      case "set-stats-interval":
+        return this.#setInterval(wanted.seconds);
+      case "stats":
+        return this.#report();
+      case "start-hinting":
+        return this.#startHinting();
+      case "stop-hinting":
+        return this.#tellHintCommand(HintCommand.STOP);
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.close}. */
+  close(): void {
+    this.#context.unwatch(this.#timer.fd);
+    this.#timer.close();
+    this.#pool.close();
+  }
+
+  /** Carries out the current chain; the reason when it is malformed. */
+  #serve(role: BalloonQueue, queue: VirtQueue): string | undefined {
+    const { head, readable, writable } = this.#chain;
+    switch (role) {
+      case "inflate": {
+        const problem = this.#discarder.discardArray(readable);
+        queue.push(head, 0);
+        return problem;
+      }
+      case "stats": // §5.5.6.3: one buffer, which the device keeps
+        if (this.#statsHead >= 0) this.#returnStats(queue);
+        this.#stats.read(readable, this.#context.memory);
+        this.#statsHead = head;
+        return;
+      case "hints":
+        if (readable.bytes > 0) this.#hintMessage();
+        else if (this.#hinting) this.#discardFree();
+        break;
+      case "reports": // §5.5.6.7
+        if (writable.bytes > 0) this.#discardFree();
+        break;
+      case "deflate": // §5.5.6.1: the guest touches the pages, and has them
+    }
+    queue.push(head, 0);
+  }
+
+  /** §5.5.6.6.1: poisoned pages must keep what is in them. */
+  #discardFree(): void {
+    if (this.#field(BalloonConfig.poison_val) !== 0) return;
+    this.#discarder.discardRanges(this.#chain.writable);
+  }
+
+  #returnStats(queue: VirtQueue): void {
+    queue.push(this.#statsHead, 0);
+    this.#statsHead = -1;
+  }
+
+  /** §5.5.6.5: hints come after the run's number, and before STOP. */
+  #hintMessage(): void {
+    const { readable } = this.#chain;
+    if (!readable.peek(this.#context.memory, this.#wordBytes, 4)) return;
+    const id = this.#word[0]!;
+    const run = this.#field(BalloonConfig.free_page_hint_cmd_id);
+    if (id === HintCommand.STOP && this.#hinting) {
+      this.#tellHintCommand(HintCommand.DONE); // the guest may use them again
+    } else {
+      this.#hinting = id === run && id >= HintCommand.FIRST;
+    }
+  }
+
+  #startHinting(): void {
+    if (!this.#context.hasFeature(BalloonFeature.FREE_PAGE_HINT)) {
+      throw new VireoError(
+        "balloon: the guest gives no hints; is free_page_hinting on?",
+      );
+    }
+    this.#tellHintCommand(this.#hintRun);
+    this.#hintRun = this.#hintRun === 0xffff_ffff
+      ? HintCommand.FIRST
+      : this.#hintRun + 1;
+  }
+
+  #tellHintCommand(command: number): void {
+    this.#hinting = false;
+    this.#context.configChanged(() =>
+      this.#view.setUint32(BalloonConfig.free_page_hint_cmd_id, command, true)
+    );
+  }
+
+  #setTarget(mib: number): void {
+    const max = this.#context.memory.size / MiB;
+    if (!Number.isInteger(mib) || mib < 0 || mib > max) {
+      throw new VireoError(`balloon: ${mib} MiB is not 0 to ${max}`);
+    }
+    this.#context.configChanged(() =>
+      this.#view.setUint32(BalloonConfig.num_pages, mib * PAGES_PER_MIB, true)
+    );
+  }
+
+  #setInterval(seconds: number): void {
+    if (!this.#statsQueue) {
+      throw new VireoError(
+        "balloon: the guest sends no statistics; they must be on from the " +
+          "start (stats_polling_interval_s)",
+      );
+    }
+    if (!(seconds > 0)) {
+      throw new VireoError(`balloon: ${seconds} is no interval in seconds`);
+    }
+    this.#interval = seconds;
+    this.#armTimer();
+  }
+
+  #armTimer(): void {
+    this.#timer.arm(this.#interval * 1000, this.#interval * 1000);
+  }
+
+  #report(): BalloonStats {
+    const target = this.#field(BalloonConfig.num_pages);
+    const actual = this.#field(BalloonConfig.actual);
+    return {
+      target_pages: target,
+      actual_pages: actual,
+      target_mib: target / PAGES_PER_MIB,
+      actual_mib: actual / PAGES_PER_MIB,
+      discarded_pages: this.#discarder.pages,
+      hinting: this.#field(BalloonConfig.free_page_hint_cmd_id) >=
+        HintCommand.FIRST,
+      ...this.#stats.stats,
+    };
+  }
+
+  #field(offset: number): number {
+    return this.#view.getUint32(offset, true);
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * The console device (virtio 1.2 §5.3): the guest's main console, and ports
+ * with names. {@linkcode ConsolePort} moves the bytes; here are the messages
+ * between device and driver about ports.
+ *
+ * @module
+ */
+import { VireoError } from "../../../ffi/error.ts";
+import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import { ConsolePort, Due, type PortOptions } from "./ports.ts";
+import type { DeviceContext, VirtioDevice } from "../device.ts";
+import type { VirtQueue } from "../queue/queue.ts";
+import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
+
+/** Feature bits (§5.3.3). */
+export const ConsoleFeature = {
+  SIZE: 0,
+  MULTIPORT: 1,
+  EMERG_WRITE: 2,
+} as const;
+
+/** Offsets in `struct virtio_console_config` (§5.3.4). */
+export const ConsoleConfig = {
+  cols: 0,
+  rows: 2,
+  max_nr_ports: 4,
+  emerg_wr: 8,
+  SIZE: 12,
+} as const;
+
+/** Queue numbers (§5.3.2); those of port n > 0 are 2 + 2n and 3 + 2n. */
+export const ConsoleQueue = {
+  RECEIVE: 0,
+  TRANSMIT: 1,
+  CONTROL_RECEIVE: 2,
+  CONTROL_TRANSMIT: 3,
+} as const;
+
+/** Control messages (§5.3.6.2). */
+export const ConsoleEvent = {
+  DEVICE_READY: 0,
+  DEVICE_ADD: 1,
+  DEVICE_REMOVE: 2,
+  PORT_READY: 3,
+  CONSOLE_PORT: 4,
+  RESIZE: 5,
+  PORT_OPEN: 6,
+  PORT_NAME: 7,
+} as const;
+
+/** `sizeof(struct virtio_console_control)`: le32 id, le16 event, le16 value. */
+export const CONTROL_SIZE = 8;
+
+/** The longest name of a port in bytes. */
+export const PORT_NAME_MAX = 64;
+
+/** The most ports: each has two queues, and so have the control messages. */
+export const MAX_PORTS = 14;
+
+// Linux fills the receive queues with pages of its own: not too many.
+const QUEUE_SIZE = 32;
+/** Control messages per turn. */
+const BUDGET = 16;
+
+/** A command to the device. */
+export interface ConsoleCommand {
+  /** The terminal at the main console's other end has a new size. */
+  type: "resize";
+  /** Its width in characters. */
+  columns: number;
+  /** Its height in lines. */
+  rows: number;
+}
+
+/** A virtio console with ports. */
+export class Console implements VirtioDevice {
+  /** See {@linkcode VirtioDevice.deviceId}. */
+  readonly deviceId: number = DeviceId.CONSOLE;
+  /** See {@linkcode VirtioDevice.features}. */
+  readonly features: FeatureWords = featureWords(
+    Feature.INDIRECT_DESC,
+    Feature.EVENT_IDX,
+    ...Object.values(ConsoleFeature),
+  );
+  /** See {@linkcode VirtioDevice.queueSizes}. */
+  readonly queueSizes: readonly number[];
+  /** See {@linkcode VirtioDevice.config}. */
+  readonly config: Uint8Array = new Uint8Array(ConsoleConfig.SIZE);
+  readonly #ports: readonly ConsolePort[];
+  readonly #pool = new ChainPool(1, QUEUE_SIZE);
+  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
+  readonly #message = new Uint8Array(CONTROL_SIZE + PORT_NAME_MAX);
+  readonly #messageView = new DataView(this.#message.buffer);
+  readonly #emergency = new Uint8Array(1);
+  #context!: DeviceContext;
+  #multiport = false;
+
+  /**
+   * A device with these ports, one at least. Port 0 is the one that a driver
+   * without MULTIPORT has, as a console.
+   */
+  constructor(ports: readonly PortOptions[]) {
+    if (ports.length < 1 || ports.length > MAX_PORTS) {
+      throw new RangeError(`a console has 1 to ${MAX_PORTS} ports`);
+    }
+    this.#ports = ports.map((port, id) =>
+      new ConsolePort(id, port, QUEUE_SIZE)
+    );
+    this.queueSizes = Array(2 + 2 * ports.length).fill(QUEUE_SIZE);
+    new DataView(this.config.buffer)
+      .setUint32(ConsoleConfig.max_nr_ports, ports.length, true);
+  }
+
+  /** See {@linkcode VirtioDevice.attach}. */
+  attach(context: DeviceContext): void {
+    this.#context = context;
+    for (const port of this.#ports) {
+      port.attach(context, () => this.#backendChanged(port));
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.activate}. */
+  activate(): void {
+    this.#multiport = this.#context.hasFeature(ConsoleFeature.MULTIPORT);
+    // §5.3.5: without MULTIPORT there is one port, and it is open.
+    if (!this.#multiport) this.#ports[0]!.guestOpen = true;
+    for (const queue of this.#context.queues) {
+      if (queue.live) this.notify(queue);
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.notify}. */
+  notify(queue: VirtQueue): void {
+    switch (queue.index) {
+      case ConsoleQueue.CONTROL_TRANSMIT:
+        return this.#takeMessages(queue);
+      case ConsoleQueue.CONTROL_RECEIVE:
+        return this.#tell();
+      default: {
+        const index = queue.index >> 1;
+        this.#pump(this.#ports[index === 0 ? 0 : index - 1]!);
+      }
+    }
+  }
+
+  /** See {@linkcode VirtioDevice.poll}. */
+  poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#ports.length; i++) {
+      const port = this.#ports[i]!;
+      if (!port.unfinished) continue;
+      this.#pump(port);
+      worked = true;
+    }
+    return worked;
+  }
+
+  /** See {@linkcode VirtioDevice.arm}. */
+  arm(): boolean {
+    for (let i = 0; i < this.#ports.length; i++) {
+      if (this.#ports[i]!.unfinished) return true;
+    }
+    return false;
+  }
+
+  /** See {@linkcode VirtioDevice.reset}. */
+  reset(queue?: VirtQueue): void {
+    for (const port of this.#ports) port.reset(queue);
+  }
+
+  /** §5.3.4: a character for the console, of a driver that has no queue yet. */
+  writeConfig(offset: number, _size: number, value: number): void {
+    if (offset !== ConsoleConfig.emerg_wr) return;
+    this.#emergency[0] = value;
+    const { backend } = this.#ports[0]!;
+    if (backend.connected) backend.write(this.#emergency, 0, 1);
+  }
+
+  /** See {@linkcode VirtioDevice.command}. */
+  command(command: unknown): void {
+    const { columns, rows } = command as ConsoleCommand;
+    for (const length of [columns, rows]) {
+      if (!Number.isInteger(length) || length < 0 || length > 0xffff) {
+        throw new VireoError(`console: ${columns} x ${rows} is no size`);
+      }
+    }
+    this.#context.configChanged((config) => {
+      const { buffer, byteOffset } = config;
+      const view = new DataView(buffer, byteOffset, ConsoleConfig.SIZE);
+      view.setUint16(ConsoleConfig.cols, columns, true);
+      view.setUint16(ConsoleConfig.rows, rows, true);
+    });
+    // §5.3.6.2: with MULTIPORT, a message beside the configuration.
+    for (const port of this.#ports) {
+      if (port.console && port.ready) port.due |= Due.SIZE;
+    }
+    this.#tell();
+  }
+
+  /** See {@linkcode VirtioDevice.close}. */
+  close(): void {
+    for (const port of this.#ports) port.close();
+    this.#pool.close();
+  }
+
+  get #sizeKnown(): boolean {
+    const { config } = this.#context;
+    return config.subarray(ConsoleConfig.cols, 4).some((byte) => byte !== 0);
+  }
+
+  #pump(port: ConsolePort): void {
+    const { connected } = port.backend;
+    port.pump();
+    if (port.backend.connected !== connected) this.#connectionChanged(port);
+  }
+
+  #backendChanged(port: ConsolePort): void {
+    this.#connectionChanged(port);
+    this.#pump(port);
+  }
+
+  #connectionChanged(port: ConsolePort): void {
+    if (port.ready && port.told !== port.backend.connected) {
+      port.due |= Due.OPEN;
+      this.#tell();
+    }
+  }
+
+  /** §5.3.6.2: what the driver says. */
+  #takeMessages(queue: VirtQueue): void {
+    let messages = 0;
+    do {
+      queue.disableNotification();
+      while (queue.pop(this.#chain)) {
+        const { head, readable } = this.#chain;
+        const { memory } = this.#context;
+        if (readable.peek(memory, this.#message, CONTROL_SIZE)) {
+          this.#take(
+            this.#messageView.getUint32(0, true),
+            this.#messageView.getUint16(4, true),
+            this.#messageView.getUint16(6, true),
+          );
+        } // else it says nothing
+        queue.push(head, 0);
+        if (++messages >= BUDGET && this.#context.polled) break;
+      }
+      this.#context.publish(queue);
+    } while (
+      queue.enableNotification() &&
+      !(messages >= BUDGET && this.#context.polled)
+    );
+    this.#tell();
+  }
+
+  #take(id: number, event: number, value: number): void {
+    if (event === ConsoleEvent.DEVICE_READY) {
+      if (value !== 1) return;
+      for (const port of this.#ports) port.due |= Due.ADD;
+      return;
+    }
+    const port = this.#ports[id];
+    if (port === undefined) return; // a port that there isn't
+    switch (event) {
+      case ConsoleEvent.PORT_READY:
+        port.ready = value === 1;
+        if (!port.ready) return;
+        port.due |= Due.NAME | Due.OPEN;
+        if (port.console) port.due |= Due.CONSOLE;
+        if (port.console && this.#sizeKnown) port.due |= Due.SIZE;
+        return;
+      case ConsoleEvent.PORT_OPEN:
+        port.guestOpen = value === 1;
+        if (port.guestOpen) this.#pump(port);
+    }
+  }
+
+  /** Tells the driver what is due, as far as it has posted buffers. */
+  #tell(): void {
+    const queue = this.#context.queues[ConsoleQueue.CONTROL_RECEIVE]!;
+    if (!this.#multiport || !queue.live) return;
+    for (let i = 0; i < this.#ports.length; i++) {
+      const port = this.#ports[i]!;
+      while (port.due !== 0) {
+        if (!queue.pop(this.#chain)) {
+          if (queue.enableNotification()) continue;
+          return this.#context.publish(queue);
+        }
+        const bit = port.due & -port.due; // the lowest: they are in order
+        port.due &= ~bit;
+        const length = this.#compose(port, bit);
+        const message = this.#message.subarray(0, length);
+        const { head, writable } = this.#chain;
+        queue.push(head, writable.poke(this.#context.memory, message));
+      }
+    }
+    this.#context.publish(queue);
+  }
+
+  /** Puts a message together; its length, 0 when there is nothing to say. */
+  #compose(port: ConsolePort, due: number): number {
+    const header = (event: number, value: number): number => {
+      this.#messageView.setUint32(0, port.id, true);
+      this.#messageView.setUint16(4, event, true);
+      this.#messageView.setUint16(6, value, true);
+      return CONTROL_SIZE;
+    };
+    switch (due) {
+      case Due.ADD:
+        return header(ConsoleEvent.DEVICE_ADD, 1);
+      case Due.CONSOLE:
+        return header(ConsoleEvent.CONSOLE_PORT, 1);
+      case Due.NAME: {
+        const { written } = new TextEncoder()
+          .encodeInto(port.name, this.#message.subarray(CONTROL_SIZE));
+        return header(ConsoleEvent.PORT_NAME, 1) + written;
+      }
+      case Due.SIZE: {
+        const size = this.#context.config.subarray(0, 4); // cols, rows
+        this.#message.set(size, CONTROL_SIZE);
+        return header(ConsoleEvent.RESIZE, 0) + size.length;
+      }
+      default:
+        port.told = port.backend.connected;
+        return header(ConsoleEvent.PORT_OPEN, port.told ? 1 : 0);
+    }
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * One port of the console device: bytes between its two queues and what it is
+ * connected to on the host (virtio 1.2 §5.3.6).
+ *
+ * @module
+ */
+import type { ConsoleBackend } from "../../backends/console/backend.ts";
+import {
+  type ChainPart,
+  ChainPool,
+  type DescriptorChain,
+} from "../queue/chain.ts";
+import type { DeviceContext } from "../device.ts";
+import type { VirtQueue } from "../queue/queue.ts";
+
+/** Buffers per turn, so that one port doesn't starve the other devices. */
+const BUDGET = 16;
+
+/** What a port is. */
+export interface PortOptions {
+  /** The port's name in the guest: `/dev/virtio-ports/NAME`. */
+  name: string;
+  /** What it is connected to. */
+  backend: ConsoleBackend;
+  /** A console, with a terminal at the other end. */
+  console?: boolean;
+}
+
+/**
+ * What the driver is to be told of a port, as bits in the order of telling. A
+ * later state takes the place of an earlier one that was not told yet.
+ */
+export const Due = { ADD: 1, CONSOLE: 2, NAME: 4, SIZE: 8, OPEN: 16 } as const;
+
+/** A port. Moving bytes allocates nothing. */
+export class ConsolePort {
+  /** The port's number. */
+  readonly id: number;
+  /** See {@linkcode PortOptions.name}. */
+  readonly name: string;
+  /** See {@linkcode PortOptions.console}. */
+  readonly console: boolean;
+  /** See {@linkcode PortOptions.backend}. */
+  readonly backend: ConsoleBackend;
+  /** {@linkcode Due} bits. */
+  due = 0;
+  /** The driver has the port: it may be told of changes. */
+  ready = false;
+  /** What the driver was last told of `backend.connected`. */
+  told = false;
+  /** Somebody in the guest has opened it. Without, input would be lost. */
+  guestOpen = false;
+  /** There is work that was left for the next turn. */
+  unfinished = false;
+  readonly #receiveQueue: number;
+  readonly #transmitQueue: number;
+  readonly #pool: ChainPool;
+  readonly #rx: DescriptorChain;
+  readonly #tx: DescriptorChain;
+  #context!: DeviceContext;
+  #rxHeld = false; // #rx waits for input
+  #txHeld = false; // #tx waits for room
+
+  /** Port `id` with two queues of `queueSize`. */
+  constructor(id: number, options: PortOptions, queueSize: number) {
+    this.id = id;
+    this.name = options.name;
+    this.backend = options.backend;
+    this.console = options.console ?? false;
+    // §5.3.2: the control queues are between the first port's and the others'.
+    this.#receiveQueue = id === 0 ? 0 : 2 + 2 * id;
+    this.#transmitQueue = this.#receiveQueue + 1;
+    this.#pool = new ChainPool(2, queueSize);
+    this.#rx = this.#pool.chains[0]!;
+    this.#tx = this.#pool.chains[1]!;
+  }
+
+  /** Before the guest runs. `changed` is called after the backend has been. */
+  attach(context: DeviceContext, changed: () => void): void {
+    this.#context = context;
+    this.backend.attach(context, changed);
+  }
+
+  /** Moves what can be moved, both ways. */
+  pump(): void {
+    this.unfinished = false;
+    const transmit = this.#context.queues[this.#transmitQueue]!;
+    const receive = this.#context.queues[this.#receiveQueue]!;
+    if (transmit.live) this.#transmit(transmit);
+    if (receive.live) this.#receive(receive);
+  }
+
+  /** Lets go of one queue, or of both. */
+  reset(queue?: VirtQueue): void {
+    const all = queue === undefined;
+    if (all || queue.index === this.#receiveQueue) this.#rxHeld = false;
+    if (all || queue.index === this.#transmitQueue) this.#txHeld = false;
+    if (!all) return;
+    this.due = 0;
+    this.ready = false;
+    this.told = false;
+    this.guestOpen = false;
+    this.unfinished = false;
+  }
+
+  /** Releases the backend. */
+  close(): void {
+    this.backend.close();
+    this.#pool.close();
+  }
+
+  #transmit(queue: VirtQueue): void {
+    let buffers = 0;
+    do {
+      queue.disableNotification();
+      while (this.#txHeld || queue.pop(this.#tx)) {
+        this.#txHeld = !this.#writeOut(this.#tx.readable);
+        if (this.#txHeld) return this.#context.publish(queue);
+        queue.push(this.#tx.head, 0);
+        if (++buffers >= BUDGET && this.#context.polled) break;
+      }
+      this.#context.publish(queue);
+    } while (
+      queue.enableNotification() &&
+      !(buffers >= BUDGET && this.#context.polled)
+    );
+  }
+
+  #receive(queue: VirtQueue): void {
+    if (!this.guestOpen) return;
+    for (let buffers = 0;;) {
+      if (!this.#rxHeld && !queue.pop(this.#rx)) {
+        // Input waits in the backend until the driver posts buffers.
+        if (queue.enableNotification()) continue;
+        break;
+      }
+      this.#rxHeld = true;
+      const { writable } = this.#rx;
+      const count = this.#readIn(writable);
+      if (count === 0 && writable.bytes > 0) break; // no input
+      this.#rxHeld = false;
+      queue.push(this.#rx.head, count);
+      this.unfinished = ++buffers >= BUDGET && this.#context.polled;
+      if (this.unfinished) break;
+    }
+    this.#context.publish(queue);
+  }
+
+  /** False when the backend has no room for the rest. */
+  #writeOut(part: ChainPart): boolean {
+    while (part.count > 0) {
+      const length = part.firstLength;
+      const region = this.#context.memory.find(part.guestAddress, length)!;
+      const start = part.guestAddress - region.guestAddress;
+      const taken = this.backend.write(region.u8, start, start + length);
+      part.skip(taken);
+      if (taken < length) return false;
+    }
+    return true;
+  }
+
+  /** Fills the part's start; how many bytes there were. */
+  #readIn(part: ChainPart): number {
+    let done = 0;
+    for (let i = 0; i < part.count; i++) {
+      const length = part.lengthAt(i);
+      const region = this.#context.memory.find(part.guestAddressAt(i), length)!;
+      const start = part.guestAddressAt(i) - region.guestAddress;
+      const count = this.backend.read(region.u8, start, start + length);
+      done += count;
+      if (count < length) break;
+    }
+    return done;
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * A virtqueue (virtio 1.2 §2.6), the device's side: what split and packed
+ * queues have in common, and all that a device knows of them.
+ *
+ * Every index, address and length that the driver wrote is read once and
+ * checked. What breaks the queue is kept in {@linkcode VirtQueue.broken}; the
+ * device then sets `DEVICE_NEEDS_RESET`.
+ *
+ * @module
+ */
+import type { GuestMemory, MemoryRegion } from "../../../guest/memory.ts";
+import type { DescriptorChain } from "./chain.ts";
+
+/** `sizeof(struct virtq_desc)` and of `struct pvirtq_desc`. */
+export const DESC_SIZE = 16;
+/** Descriptor flags (§2.7.5, §2.8.13). */
+export const DescFlag = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
+
+/** A queue's rings and positions as plain data. */
+export interface QueueState {
+  /** Number of descriptors. */
+  size: number;
+  /** Guest address of the descriptor table, or of the packed ring. */
+  desc: number;
+  /** Guest address of the driver area: the available ring of a split queue. */
+  avail: number;
+  /** Guest address of the device area: the used ring of a split queue. */
+  used: number;
+  /** `VIRTIO_F_EVENT_IDX` was negotiated. */
+  eventIdx: boolean;
+  /** `VIRTIO_F_INDIRECT_DESC` was negotiated. */
+  indirect: boolean;
+  /**
+   * Next available entry to take: 16 bits; in a packed queue 15 bits and, in
+   * bit 15, the wrap counter.
+   */
+  nextAvail: number;
+  /** Next used entry to write, in the same form. */
+  nextUsed: number;
+}
+
+/** The device's side of one virtqueue. */
+export abstract class VirtQueue {
+  /** The queue's number in its device. */
+  readonly index: number;
+  /** The most descriptors that the device offers. */
+  readonly maxSize: number;
+  /** Number of descriptors; 0 when the queue is not live. */
+  size = 0;
+  /**
+   * While the device's thread polls, asking for the doorbell is put off until
+   * {@linkcode arm}: a doorbell that nobody waits for costs the guest an exit.
+   */
+  polled = false;
+  /** Why the queue can't go on, or undefined. */
+  broken: string | undefined;
+  /** The guest's RAM. */
+  protected readonly memory: GuestMemory;
+  /** enableNotification was asked for and put off. */
+  protected wanted = false;
+
+  /** Queue `index` of a device of the guest that has `memory`. */
+  constructor(index: number, maxSize: number, memory: GuestMemory) {
+    this.index = index;
+    this.maxSize = maxSize;
+    this.memory = memory;
+  }
+
+  /** True between {@linkcode activate} and {@linkcode deactivate}. */
+  get live(): boolean {
+    return this.size > 0 && this.broken === undefined;
+  }
+
+  /**
+   * Checks the driver's addresses and takes the queue into use. On a bad
+   * layout (alignment, size, RAM) it sets {@linkcode broken}.
+   */
+  abstract activate(state: QueueState): void;
+
+  /** The queue as plain data, for a snapshot. */
+  abstract save(): QueueState;
+
+  /** Takes the queue out of use. */
+  deactivate(): void {
+    this.size = 0;
+    this.wanted = false;
+    this.broken = undefined;
+  }
+
+  /** True when the driver has made a chain available. */
+  abstract get hasAvailable(): boolean;
+
+  /**
+   * Takes the next available chain. False when there is none, or when the
+   * queue broke.
+   */
+  abstract pop(chain: DescriptorChain): boolean;
+
+  /**
+   * Gives a chain back to the driver with `written` bytes in its writable
+   * part. The driver sees it after {@linkcode publish}.
+   */
+  abstract push(head: number, written: number): void;
+
+  /** Shows the pushed chains to the driver; true when it wants an interrupt. */
+  abstract publish(): boolean;
+
+  /** Asks the driver not to ring the doorbell: a hint. */
+  abstract disableNotification(): void;
+
+  /**
+   * Asks the driver to ring the doorbell for the next chain. True when a
+   * chain came in meanwhile: the caller must look again.
+   */
+  abstract enableNotification(): boolean;
+
+  /**
+   * Polling: the device is told of a chain, so what it has asked for is done.
+   * The ring does not change: doorbells stay on for a device that never turns
+   * them off.
+   */
+  answer(): void {
+    this.wanted = false;
+  }
+
+  /** Polling: a chain is there, and the device has asked for it. */
+  get ready(): boolean {
+    return this.wanted && this.live && this.hasAvailable;
+  }
+
+  /** Ends a round of polling: asks the driver for the doorbell after all. */
+  arm(): boolean {
+    if (!this.wanted) return false;
+    this.polled = false;
+    const available = this.enableNotification();
+    this.polled = true;
+    this.wanted = available;
+    return available;
+  }
+
+  /** A ring: aligned, and all of it in one piece of RAM. */
+  protected area(
+    address: number,
+    length: number,
+    alignment: number,
+  ): MemoryRegion | undefined {
+    if (address % alignment !== 0) return undefined;
+    return this.memory.find(address, length);
+  }
+
+  /**
+   * An indirect table (§2.7.5.3, §2.8.7). Vireo wants it aligned to 4, as
+   * drivers have it.
+   */
+  protected indirectTable(
+    address: number,
+    length: number,
+  ): MemoryRegion | undefined {
+    if (length % DESC_SIZE !== 0 || address % 4 !== 0) return undefined;
+    return this.memory.find(address, length);
+  }
+
+  /** Adds one descriptor's buffer to `chain`. */
+  protected append(
+    chain: DescriptorChain,
+    address: number,
+    length: number,
+    flags: number,
+  ): boolean {
+    const host = this.memory.hostAddress(address, length);
+    if (host === 0) return this.break("descriptor is empty or not in RAM");
+    if (flags & DescFlag.WRITE) {
+      chain.writable.add(address, host, length);
+    } else if (chain.writable.count > 0) {
+      return this.break("readable descriptor after a writable one");
+    } else {
+      chain.readable.add(address, host, length);
+    }
+    return true;
+  }
+
+  /** The queue can't go on. */
+  protected break(reason: string): false {
+    this.broken = reason;
+    return false;
+  }
+}
+
+/** §2.7.7.2: does moving from `before` to `now` pass `event`? 16 bits. */
+export function needEvent(event: number, now: number, before: number): boolean {
+  return ((now - event - 1) & 0xffff) < ((now - before) & 0xffff);
+}

@@ -1,0 +1,332 @@
+/**
+ * The device's end of a transport, on the device worker: carries out what the
+ * driver's register writes ask for, and passes doorbells to the device.
+ *
+ * @module
+ */
+import { Events } from "../../../ffi/epoll.ts";
+import { VireoError } from "../../../ffi/error.ts";
+import type { GuestMemory } from "../../../guest/memory.ts";
+import type { EventLoop, Watcher } from "../../runtime/event_loop.ts";
+import type { DeviceContext, VirtioDevice } from "../device.ts";
+import { type DeviceState, QueueWord, Request, Word } from "./device_state.ts";
+import { PackedQueue } from "../queue/packed.ts";
+import type { VirtQueue } from "../queue/queue.ts";
+import {
+  Feature,
+  type FeatureWords,
+  featureWords,
+  Interrupt,
+} from "../spec.ts";
+import { SplitQueue } from "../queue/split.ts";
+
+/** What an endpoint needs around it. */
+export interface EndpointOptions {
+  /** The device's registers, shared with the vCPU threads. */
+  state: DeviceState;
+  /** The guest's RAM. */
+  memory: GuestMemory;
+  /** Where descriptors are waited for. */
+  loop: EventLoop;
+  /**
+   * Raises the device's interrupt. `source` is the queue whose used ring
+   * grew, or {@linkcode CONFIG_SOURCE}: transports may tell them apart.
+   */
+  raiseInterrupt(source: number): void;
+  /** The driver changed the transport's own registers. */
+  transportChanged?(): void;
+  /** The thread polls between doorbells. */
+  polled?: boolean;
+  /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
+  packed?: boolean;
+  /** Tells a human why a device needs a reset. */
+  log(message: string): void;
+}
+
+/** A packed queue's first position: slot 0, wrap counter 1 (§2.8.1). */
+const PACKED_START = 0x8000;
+/** Lines about a device after which a hostile driver gets no more. */
+const LOG_MAX = 20;
+
+/** Source of an interrupt that is no queue: a change of the configuration. */
+export const CONFIG_SOURCE = -1;
+
+/** One device with its queues. */
+export class Endpoint implements DeviceContext {
+  /** The device behind this endpoint. */
+  readonly device: VirtioDevice;
+  /** The guest's RAM. */
+  readonly memory: GuestMemory;
+  /** The device's queues; packed ones where the driver has chosen so. */
+  readonly queues: VirtQueue[];
+  /** See {@linkcode DeviceContext.polled}. */
+  readonly polled: boolean;
+  readonly #options: EndpointOptions;
+  readonly #state: DeviceState;
+  #logged = 0;
+
+  /** Describes the device in its registers and attaches it. */
+  constructor(device: VirtioDevice, options: EndpointOptions) {
+    this.device = device;
+    this.#options = options;
+    this.#state = options.state;
+    this.memory = options.memory;
+    this.polled = options.polled ?? false;
+    this.queues = device.queueSizes.map((_, index) => this.#queue(index));
+    const { deviceId, queueSizes, config } = device;
+    const features = this.#features(device.features);
+    this.#state.describe(deviceId, features, queueSizes, config);
+    device.attach(this);
+  }
+
+  /** Watches the doorbell of queue `index`. */
+  watchDoorbell(index: number, eventfd: number): void {
+    // Edge-triggered: each ring is an event of its own, and nobody has to
+    // read the counter.
+    const events = Events.IN | Events.ET;
+    this.#options.loop.watch(eventfd, new Doorbell(this, index), events);
+  }
+
+  /** Carries out the transport's request, if there is one. */
+  serve(): void {
+    const { words } = this.#state;
+    const request = Atomics.load(words, Word.REQUEST);
+    if (request === Request.NONE) return;
+    this.#carryOut(request);
+    Atomics.store(words, Word.REQUEST, Request.NONE);
+    Atomics.notify(words, Word.REQUEST);
+  }
+
+  /** The driver rang the doorbell of queue `index`. */
+  doorbell(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined || !queue.live) return; // §4.2.3.3: not set up
+    this.#notify(queue);
+    this.checkQueues();
+  }
+
+  /** Looks at queues and completions; true when there was work. */
+  poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.queues.length; i++) {
+      const queue = this.queues[i]!;
+      if (!queue.ready) continue;
+      this.#notify(queue);
+      worked = true;
+    }
+    if (this.device.poll?.()) worked = true;
+    if (worked) this.checkQueues();
+    return worked;
+  }
+
+  /** Before the thread sleeps. True when it must not: there is work. */
+  arm(): boolean {
+    let work = this.device.arm?.() ?? false;
+    for (let i = 0; i < this.queues.length; i++) {
+      if (this.queues[i]!.arm()) work = true;
+    }
+    return work;
+  }
+
+  /** Puts the device into `DEVICE_NEEDS_RESET` if a queue broke. */
+  checkQueues(): void {
+    for (let i = 0; i < this.queues.length; i++) {
+      const queue = this.queues[i]!;
+      if (queue.broken !== undefined) {
+        this.needsReset(`queue ${queue.index}: ${queue.broken}`);
+      }
+    }
+  }
+
+  /** Passes a command from outside the guest to the device. */
+  command(command: unknown): unknown {
+    if (this.device.command === undefined) {
+      throw new VireoError(
+        `virtio device ${this.device.deviceId}: no commands`,
+      );
+    }
+    const answer = this.device.command(command);
+    this.checkQueues(); // the device may have looked at its queues
+    return answer;
+  }
+
+  /** Resets and closes the device. */
+  close(): void {
+    this.#reset();
+    this.device.close();
+  }
+
+  /** See {@linkcode DeviceContext.hasFeature}. */
+  hasFeature(bit: number): boolean {
+    return this.#state.hasFeature(bit);
+  }
+
+  /** See {@linkcode DeviceContext.publish}. */
+  publish(queue: VirtQueue): void {
+    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
+  }
+
+  /** See {@linkcode DeviceContext.config}. */
+  get config(): Uint8Array {
+    return this.#state.config;
+  }
+
+  /** See {@linkcode DeviceContext.configChanged}. */
+  configChanged(change: (config: Uint8Array) => void): void {
+    // The generation is odd while the fields change, so a driver that reads
+    // in between sees a different one afterwards (§2.5.3).
+    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
+    change(this.#state.config);
+    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
+    if (this.#state.words[Word.ACTIVE] === 1) {
+      this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE);
+    }
+  }
+
+  /** See {@linkcode DeviceContext.needsReset}. */
+  needsReset(reason: string): void {
+    if (!this.#state.setNeedsReset()) return;
+    if (this.#logged++ < LOG_MAX) {
+      this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
+    }
+    this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE); // §2.1.2
+  }
+
+  /** See {@linkcode DeviceContext.watch}. */
+  watch(fd: number, watcher: Watcher, events?: number): void {
+    const ready = (events: number) => {
+      watcher.ready(events);
+      this.checkQueues(); // the device may have looked at its queues
+    };
+    this.#options.loop.watch(fd, { ready }, events);
+  }
+
+  /** See {@linkcode DeviceContext.modifyWatch}. */
+  modifyWatch(fd: number, events: number): void {
+    this.#options.loop.modify(fd, events);
+  }
+
+  /** See {@linkcode DeviceContext.unwatch}. */
+  unwatch(fd: number): void {
+    this.#options.loop.unwatch(fd);
+  }
+
+  /**
+   * Each time, the device has to ask anew. Else chains that it has no use for,
+   * such as receive buffers while there is nothing to receive, would be found
+   * by every poll and before every sleep.
+   */
+  #notify(queue: VirtQueue): void {
+    queue.answer();
+    this.device.notify(queue);
+  }
+
+  #carryOut(request: number): void {
+    const { words } = this.#state;
+    switch (request) {
+      case Request.ACTIVATE:
+        return this.#activate();
+      case Request.RESET:
+        return this.#reset();
+      case Request.QUEUE_STOP:
+        return this.#stopQueue(words[Word.REQUEST_VALUE]!);
+      case Request.QUEUE_START:
+        return this.#startQueue(words[Word.REQUEST_VALUE]!);
+      case Request.TRANSPORT:
+        return this.#options.transportChanged?.();
+      case Request.CONFIG_WRITE:
+        this.device.writeConfig?.(
+          words[Word.REQUEST_OFFSET]!,
+          words[Word.REQUEST_SIZE]!,
+          words[Word.REQUEST_VALUE]! >>> 0,
+        );
+        return;
+    }
+  }
+
+  /** The device's own features, and those that are the queues'. */
+  #features([low, high]: FeatureWords): FeatureWords {
+    const queues = this.#options.packed ? [Feature.RING_PACKED] : [];
+    const [more, evenMore] = featureWords(Feature.RING_RESET, ...queues);
+    return [(low | more) >>> 0, (high | evenMore) >>> 0];
+  }
+
+  /** Queue `index`, not live yet, of the kind that was negotiated. */
+  #queue(index: number): VirtQueue {
+    const Queue = this.hasFeature(Feature.RING_PACKED)
+      ? PackedQueue
+      : SplitQueue;
+    const existing = this.queues?.[index];
+    if (existing instanceof Queue) return existing;
+    const size = this.device.queueSizes[index]!;
+    const queue = new Queue(index, size, this.memory);
+    queue.polled = this.polled;
+    return queue;
+  }
+
+  #activate(): void {
+    for (const index of this.queues.keys()) {
+      this.queues[index] = this.#queue(index);
+      this.#activateQueue(index);
+    }
+    this.device.activate();
+    this.checkQueues();
+  }
+
+  #activateQueue(index: number): void {
+    const state = this.#state;
+    if (state.queue(index, QueueWord.READY) !== 1) return;
+    const start = this.hasFeature(Feature.RING_PACKED) ? PACKED_START : 0;
+    this.queues[index]!.activate({
+      size: state.queue(index, QueueWord.SIZE),
+      desc: state.queueAddress(index, QueueWord.DESC),
+      avail: state.queueAddress(index, QueueWord.DRIVER),
+      used: state.queueAddress(index, QueueWord.DEVICE),
+      eventIdx: this.hasFeature(Feature.EVENT_IDX),
+      indirect: this.hasFeature(Feature.INDIRECT_DESC),
+      nextAvail: start,
+      nextUsed: start,
+    });
+    this.checkQueues();
+  }
+
+  #reset(): void {
+    this.device.reset();
+    for (const queue of this.queues) queue.deactivate();
+  }
+
+  #stopQueue(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined) return;
+    this.device.reset(queue);
+    queue.deactivate();
+  }
+
+  /** §2.6.1.2: a queue that was reset is set up anew. */
+  #startQueue(index: number): void {
+    const queue = this.queues[index];
+    if (queue === undefined || queue.live) return;
+    this.#activateQueue(index);
+    this.doorbell(index);
+  }
+
+  #interrupt(bit: number, source: number): void {
+    Atomics.or(this.#state.words, Word.INTERRUPT_STATUS, bit);
+    this.#options.raiseInterrupt(source);
+  }
+}
+
+/** A queue's ioeventfd. */
+class Doorbell implements Watcher {
+  readonly #endpoint: Endpoint;
+  readonly #index: number;
+
+  constructor(endpoint: Endpoint, index: number) {
+    this.#endpoint = endpoint;
+    this.#index = index;
+  }
+
+  ready(): void {
+    this.#endpoint.doorbell(this.#index);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * What a transport knows about one device, in shared memory: the vCPU threads
+ * answer register accesses from it, the device worker reads the queues'
+ * addresses and sets InterruptStatus. Plain words, so a snapshot is a copy.
+ *
+ * @module
+ */
+import { Feature, type FeatureWords, Status } from "../spec.ts";
+
+/** Indexes of 32-bit words. */
+export const Word = {
+  DEVICE_ID: 0,
+  STATUS: 1,
+  INTERRUPT_STATUS: 2,
+  CONFIG_GENERATION: 3,
+  DEVICE_FEATURES_SEL: 4,
+  DRIVER_FEATURES_SEL: 5,
+  DEVICE_FEATURES: 6,
+  DRIVER_FEATURES: 8,
+  QUEUE_SEL: 10,
+  QUEUE_COUNT: 11,
+  CONFIG_SIZE: 12,
+  /** What the transport asks of the device: one of {@linkcode Request}. */
+  REQUEST: 13,
+  REQUEST_OFFSET: 14,
+  REQUEST_SIZE: 15,
+  REQUEST_VALUE: 16,
+  /** 1 while a vCPU changes the status or makes a request. */
+  LOCK: 17,
+  /** 1 between activation and reset. */
+  ACTIVE: 18,
+  /** 1 + the MSI-X vector of configuration changes; 0: none. */
+  CONFIG_VECTOR: 19,
+} as const;
+
+/** Word offsets within one queue's registers. */
+export const QueueWord = {
+  MAX_SIZE: 0,
+  SIZE: 1,
+  READY: 2,
+  DESC: 3,
+  DRIVER: 5,
+  DEVICE: 7,
+  /** 1 + the MSI-X vector of the queue's interrupts; 0: none. */
+  VECTOR: 9,
+} as const;
+
+/** What a transport asks of a device. The device clears the word when done. */
+export const Request = {
+  NONE: 0,
+  ACTIVATE: 1,
+  RESET: 2,
+  CONFIG_WRITE: 3,
+  QUEUE_STOP: 4,
+  QUEUE_START: 5,
+  /** The transport's own registers changed: a BAR, an interrupt vector. */
+  TRANSPORT: 6,
+} as const;
+
+const QUEUES = 32;
+const QUEUE_STRIDE = 16;
+const CONFIG_BYTES = 0x800;
+const SIZE = 0x1000;
+
+/** The most queues a device can have. */
+export const MAX_QUEUES: number = (CONFIG_BYTES / 4 - QUEUES) / QUEUE_STRIDE;
+
+/** The largest configuration space in bytes. */
+export const MAX_CONFIG: number = SIZE - CONFIG_BYTES;
+
+/** One thread's view of a device's shared page. */
+export class DeviceState {
+  /** The page, to hand to other threads. */
+  readonly shared: SharedArrayBuffer;
+  /** The page as words; indexes are {@linkcode Word}. */
+  readonly words: Int32Array;
+  /** The device configuration space (§2.5), as far as the device has one. */
+  readonly config: Uint8Array;
+
+  /** Views `shared`, or a new page of zeros. */
+  constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(SIZE)) {
+    this.shared = shared;
+    this.words = new Int32Array(shared);
+    this.config = new Uint8Array(shared, CONFIG_BYTES);
+  }
+
+  /** Fills in what the device offers; a driver that looks waits for it. */
+  describe(
+    deviceId: number,
+    features: FeatureWords,
+    queueSizes: readonly number[],
+    config: Uint8Array,
+  ): void {
+    if (queueSizes.length > MAX_QUEUES || config.length > MAX_CONFIG) {
+      throw new RangeError(`device ${deviceId}: too many queues or config`);
+    }
+    const { words } = this;
+    words[Word.DEVICE_FEATURES] = features[0];
+    words[Word.DEVICE_FEATURES + 1] = features[1] |
+      (1 << (Feature.VERSION_1 - 32));
+    words[Word.QUEUE_COUNT] = queueSizes.length;
+    words[Word.CONFIG_SIZE] = config.length;
+    queueSizes.forEach((size, index) => {
+      words[queueWord(index, QueueWord.MAX_SIZE)] = size;
+    });
+    this.config.set(config);
+    Atomics.store(words, Word.DEVICE_ID, deviceId); // last: now it's there
+    Atomics.notify(words, Word.DEVICE_ID);
+  }
+
+  /** Reads one word of a queue's registers. */
+  queue(index: number, word: number): number {
+    return this.words[queueWord(index, word)]! >>> 0;
+  }
+
+  /** Reads a 64-bit ring address of a queue's registers as a number. */
+  queueAddress(index: number, word: number): number {
+    const at = queueWord(index, word);
+    return (this.words[at]! >>> 0) +
+      (this.words[at + 1]! >>> 0) * 0x1_0000_0000;
+  }
+
+  /** True when the driver has accepted feature bit `bit`. */
+  hasFeature(bit: number): boolean {
+    const word = this.words[Word.DRIVER_FEATURES + (bit >> 5)]!;
+    return ((word >>> (bit & 31)) & 1) === 1;
+  }
+
+  /** The device status field (§2.1). */
+  get status(): number {
+    return Atomics.load(this.words, Word.STATUS);
+  }
+
+  /** Sets `DEVICE_NEEDS_RESET` (§2.1.2); true when it was clear before. */
+  setNeedsReset(): boolean {
+    const bit = Status.DEVICE_NEEDS_RESET;
+    return (Atomics.or(this.words, Word.STATUS, bit) & bit) === 0;
+  }
+
+  /** The registers as they are after a device reset (§4.2.2). */
+  clear(): void {
+    const { words } = this;
+    words[Word.DEVICE_FEATURES_SEL] = 0;
+    words[Word.DRIVER_FEATURES_SEL] = 0;
+    words[Word.DRIVER_FEATURES] = 0;
+    words[Word.DRIVER_FEATURES + 1] = 0;
+    words[Word.QUEUE_SEL] = 0;
+    words[Word.CONFIG_VECTOR] = 0;
+    const count = words[Word.QUEUE_COUNT]!;
+    for (let index = 0; index < count; index++) this.clearQueue(index);
+    Atomics.store(words, Word.INTERRUPT_STATUS, 0);
+    Atomics.store(words, Word.ACTIVE, 0);
+    Atomics.store(words, Word.STATUS, 0);
+  }
+
+  /** One queue's registers as they are after its reset (§2.6.1). */
+  clearQueue(index: number): void {
+    const first = queueWord(index, QueueWord.SIZE);
+    this.words.fill(0, first, first + QUEUE_STRIDE - 1);
+  }
+}
+
+/** The index of a word of queue `index` in {@linkcode DeviceState.words}. */
+export function queueWord(index: number, word: number): number {
+  return QUEUES + index * QUEUE_STRIDE + word;
+}

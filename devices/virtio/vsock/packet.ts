@@ -1,0 +1,161 @@
+/**
+ * A vsock packet's header (virtio 1.2 §5.10.6).
+ *
+ * @module
+ */
+import type { GuestMemory } from "../../../guest/memory.ts";
+import type { ChainPart } from "../queue/chain.ts";
+
+/** `sizeof(struct virtio_vsock_hdr)`. */
+export const VSOCK_HEADER_SIZE = 44;
+
+/** `enum virtio_vsock_op` (§5.10.6). */
+export const VsockOp = {
+  INVALID: 0,
+  REQUEST: 1,
+  RESPONSE: 2,
+  RST: 3,
+  SHUTDOWN: 4,
+  RW: 5,
+  CREDIT_UPDATE: 6,
+  CREDIT_REQUEST: 7,
+} as const;
+
+/** `VIRTIO_VSOCK_TYPE_STREAM`; the other, SEQPACKET, is not offered. */
+export const VSOCK_TYPE_STREAM = 1;
+
+/** Flags of SHUTDOWN (§5.10.6.4): what its sender will not do any more. */
+export const ShutdownFlag = { RECEIVE: 1, SEND: 2, BOTH: 3 } as const;
+
+/** The host's context id (§5.10.4). */
+export const HOST_CID = 2;
+
+// struct virtio_vsock_hdr as 32-bit words.
+const Word = {
+  src_cid: 0,
+  dst_cid: 2,
+  src_port: 4,
+  dst_port: 5,
+  len: 6,
+  type_op: 7, // le16 type, le16 op
+  flags: 8,
+  buf_alloc: 9,
+  fwd_cnt: 10,
+} as const;
+
+/** A header outside guest memory. Reused for every packet. */
+export class VsockPacket {
+  readonly #words = new Uint32Array(VSOCK_HEADER_SIZE / 4);
+  readonly #bytes = new Uint8Array(this.#words.buffer);
+
+  /** Copies the header out of a chain; false when the chain is too short. */
+  read(memory: GuestMemory, part: ChainPart): boolean {
+    return part.peek(memory, this.#bytes, VSOCK_HEADER_SIZE);
+  }
+
+  /** Copies the header into a chain that has room for it. */
+  write(memory: GuestMemory, part: ChainPart): void {
+    part.poke(memory, this.#bytes);
+  }
+
+  /** Makes this the header of an RST that answers `packet`. */
+  answerWithReset(packet: VsockPacket): void {
+    const from = packet.#words;
+    const to = this.#words;
+    to.fill(0);
+    for (let i = 0; i < 2; i++) {
+      to[Word.src_cid + i] = from[Word.dst_cid + i]!;
+      to[Word.dst_cid + i] = from[Word.src_cid + i]!;
+    }
+    to[Word.src_port] = from[Word.dst_port]!;
+    to[Word.dst_port] = from[Word.src_port]!;
+    to[Word.type_op] = (from[Word.type_op]! & 0xffff) | (VsockOp.RST << 16);
+  }
+
+  /** The header of a packet from the host to the guest without a payload. */
+  fromHost(
+    guestCid: number,
+    hostPort: number,
+    guestPort: number,
+    op: number,
+    flags: number,
+  ): void {
+    const words = this.#words;
+    words[Word.src_cid] = HOST_CID;
+    words[Word.src_cid + 1] = 0;
+    words[Word.dst_cid] = guestCid;
+    words[Word.dst_cid + 1] = 0;
+    words[Word.src_port] = hostPort;
+    words[Word.dst_port] = guestPort;
+    words[Word.len] = 0;
+    words[Word.type_op] = VSOCK_TYPE_STREAM | (op << 16);
+    words[Word.flags] = flags;
+  }
+
+  /** Copies another header. */
+  copy(packet: VsockPacket): void {
+    this.#words.set(packet.#words);
+  }
+
+  /** True when the packet is between this guest and the host. */
+  isFrom(guestCid: number): boolean {
+    const words = this.#words;
+    return words[Word.src_cid] === guestCid && words[Word.src_cid + 1] === 0;
+  }
+
+  /** True when the packet is for the host. */
+  get isForHost(): boolean {
+    const words = this.#words;
+    return words[Word.dst_cid] === HOST_CID && words[Word.dst_cid + 1] === 0;
+  }
+
+  /** The sender's port. */
+  get srcPort(): number {
+    return this.#words[Word.src_port]!;
+  }
+
+  /** The receiver's port. */
+  get dstPort(): number {
+    return this.#words[Word.dst_port]!;
+  }
+
+  /** Bytes of payload. */
+  get length(): number {
+    return this.#words[Word.len]!;
+  }
+
+  set length(value: number) {
+    this.#words[Word.len] = value;
+  }
+
+  /** Type of socket. */
+  get type(): number {
+    return this.#words[Word.type_op]! & 0xffff;
+  }
+
+  /** One of {@linkcode VsockOp}, or anything that a guest has written. */
+  get op(): number {
+    return this.#words[Word.type_op]! >>> 16;
+  }
+
+  /** Flags; their meaning depends on the op. */
+  get flags(): number {
+    return this.#words[Word.flags]!;
+  }
+
+  /** The sender's receive buffer in bytes (§5.10.6.3). */
+  get bufAlloc(): number {
+    return this.#words[Word.buf_alloc]!;
+  }
+
+  /** Bytes that the sender's receiver has taken, modulo 2^32. */
+  get fwdCnt(): number {
+    return this.#words[Word.fwd_cnt]!;
+  }
+
+  /** Sets the credit that the sender grants. */
+  grant(bufAlloc: number, fwdCnt: number): void {
+    this.#words[Word.buf_alloc] = bufAlloc;
+    this.#words[Word.fwd_cnt] = fwdCnt;
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * The socket device (virtio 1.2 §5.10): streams between programs in the guest
+ * and programs on the host.
+ *
+ * Data goes by one vectored read or write straight between guest memory and
+ * the host program's socket.
+ *
+ * @module
+ */
+import { Events } from "../../../ffi/epoll.ts";
+import type { Watcher } from "../../runtime/event_loop.ts";
+import { NO_PORT_YET } from "../../backends/vsock/host_stream.ts";
+import type { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
+import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DeviceContext, VirtioDevice } from "../device.ts";
+import type { VirtQueue } from "../queue/queue.ts";
+import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
+import {
+  type ConnectionOwner,
+  VsockConnection,
+  VsockState,
+} from "./connection.ts";
+import { VsockConnections } from "./connections.ts";
+import {
+  VSOCK_HEADER_SIZE,
+  VSOCK_TYPE_STREAM,
+  VsockOp,
+  VsockPacket,
+} from "./packet.ts";
+
+/** Feature bits (§5.10.3). */
+export const VsockFeature = { STREAM: 0, SEQPACKET: 1 } as const;
+
+/** Queue numbers (§5.10.2). */
+export const VsockQueue = { RECEIVE: 0, TRANSMIT: 1, EVENT: 2 } as const;
+
+/** `VIRTIO_VSOCK_EVENT_TRANSPORT_RESET` (§5.10.6.7). */
+const TRANSPORT_RESET = new Uint8Array(4);
+
+const QUEUE_SIZE = 256;
+const CONFIG_SIZE = 8; // struct virtio_vsock_config: le64 guest_cid
+/** Packets per turn, so that one device doesn't starve the others. */
+const BUDGET = 256;
+/** Packets between two looks at whether the driver wants an interrupt. */
+const BATCH = 64;
+/** Answers that wait for a receive buffer. What is beyond is not answered. */
+const ANSWERS = 256;
+
+/** A virtio socket device. */
+export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
+  /** See {@linkcode VirtioDevice.deviceId}. */
+  readonly deviceId: number = DeviceId.VSOCK;
+  /** See {@linkcode VirtioDevice.features}. */
+  readonly features: FeatureWords = featureWords(
+    Feature.INDIRECT_DESC,
+    Feature.EVENT_IDX,
+    VsockFeature.STREAM,
+  );
+  /** See {@linkcode VirtioDevice.queueSizes}. */
+  readonly queueSizes: readonly number[] = [QUEUE_SIZE, QUEUE_SIZE, 16];
+  /** See {@linkcode VirtioDevice.config}. */
+  readonly config: Uint8Array = new Uint8Array(CONFIG_SIZE);
+  readonly #cid: number;
+  readonly #host: UnixSockets;
+  readonly #connections: VsockConnections = new VsockConnections();
+  // Two chains, and one whose writable part is a view of the first's payload.
+  readonly #pool = new ChainPool(3, QUEUE_SIZE);
+  readonly #rxChain: DescriptorChain = this.#pool.chains[0]!;
+  readonly #txChain: DescriptorChain = this.#pool.chains[1]!;
+  readonly #payload = this.#pool.chains[2]!.writable;
+  readonly #packet = new VsockPacket();
+  // RSTs for packets that belong to no connection.
+  readonly #answers = Array.from({ length: ANSWERS }, () => new VsockPacket());
+  #firstAnswer = 0;
+  #answerCount = 0;
+  #rxHeld = false; // #rxChain is taken and empty
+  #clientsWait = false; // nobody has accepted them for want of room
+  #resetWaits = false; // a transport reset that the guest doesn't know of
+  #context!: DeviceContext;
+
+  /** The guest with context id `cid`, and the host's sockets. */
+  constructor(cid: number, host: UnixSockets) {
+    this.#cid = cid;
+    this.#host = host;
+    new DataView(this.config.buffer).setUint32(0, cid, true);
+  }
+
+  /** See {@linkcode VirtioDevice.attach}. */
+  attach(context: DeviceContext): void {
+    this.#context = context;
+    context.watch(this.#host.fd, this, Events.IN | Events.ET);
+    this.#clientsWait = true; // perhaps: their edge is lost on a dead driver
+  }
+
+  /** See {@linkcode VirtioDevice.activate}. */
+  activate(): void {
+    this.#accept();
+  }
+
+  /** See {@linkcode VirtioDevice.notify}. */
+  notify(queue: VirtQueue): void {
+    if (queue.index === VsockQueue.TRANSMIT) this.#fromGuest(queue);
+    if (queue.index === VsockQueue.EVENT) this.#sendEvent();
+    else this.#toGuest();
+  }
+
+  /** Host programs want to connect. */
+  ready(): void {
+    this.#clientsWait = true;
+    this.#accept();
+  }
+
+  /** See {@linkcode VirtioDevice.poll}. */
+  poll(): boolean {
+    return this.#hasPackets && this.#toGuest() > 0;
+  }
+
+  /** See {@linkcode VirtioDevice.arm}. */
+  arm(): boolean {
+    const queue = this.#context.queues[VsockQueue.RECEIVE]!;
+    return queue.live && this.#hasPackets &&
+      (this.#rxHeld || queue.hasAvailable);
+  }
+
+  /** See {@linkcode VirtioDevice.reset}. Host programs see an end of file. */
+  reset(queue?: VirtQueue): void {
+    if (queue === undefined || queue.index === VsockQueue.RECEIVE) {
+      this.#rxHeld = false;
+    }
+    if (queue !== undefined) return;
+    this.#connections.closeAll();
+    this.#answerCount = 0;
+    this.#resetWaits = false;
+    this.#clientsWait = true;
+  }
+
+  /**
+   * Ends all connections on both sides: what a guest that was restored from a
+   * snapshot must hear, since its old streams lead nowhere (§5.10.6.7).
+   */
+  resetTransport(): void {
+    this.#connections.closeAll();
+    this.#answerCount = 0;
+    this.#resetWaits = true;
+    this.#sendEvent();
+  }
+
+  /** See {@linkcode VirtioDevice.close}. */
+  close(): void {
+    this.#context.unwatch(this.#host.fd);
+    this.#connections.closeAll();
+    this.#pool.close();
+  }
+
+  /** A host program did something: {@linkcode ConnectionOwner}. */
+  changed(connection: VsockConnection): void {
+    if (connection.state === VsockState.HANDSHAKE) this.#handshake(connection);
+    this.#settle(connection);
+    this.#toGuest();
+  }
+
+  // --- From the host
+
+  /** Takes the programs that wait, as long as there is room for them. */
+  #accept(): void {
+    if (!this.#context.queues[VsockQueue.RECEIVE]!.live) return;
+    while (this.#clientsWait && !this.#connections.full) {
+      const stream = this.#host.accept();
+      if (stream === undefined) {
+        this.#clientsWait = false;
+      } else {
+        this.#connections.add(
+          new VsockConnection(stream, this.#context, this),
+        );
+      }
+    }
+  }
+
+  #handshake(connection: VsockConnection): void {
+    const port = connection.readPort();
+    if (port === NO_PORT_YET) return;
+    if (port < 0) return connection.close();
+    connection.request(this.#connections.freeHostPort(), port);
+    this.#connections.name(connection);
+  }
+
+  // --- From the guest
+
+  #fromGuest(queue: VirtQueue): void {
+    let packets = 0;
+    do {
+      queue.disableNotification();
+      while (queue.pop(this.#txChain)) {
+        this.#receive(this.#txChain);
+        queue.push(this.#txChain.head, 0);
+        if (++packets % BATCH === 0) this.#context.publish(queue);
+        if (packets >= BUDGET && this.#context.polled) break;
+      }
+      this.#context.publish(queue);
+    } while (
+      queue.enableNotification() && !(packets >= BUDGET && this.#context.polled)
+    );
+  }
+
+  /** One packet. What is wrong is answered by an RST, or not at all. */
+  #receive({ readable }: DescriptorChain): void {
+    const packet = this.#packet;
+    if (!packet.read(this.#context.memory, readable)) return;
+    if (!packet.isFrom(this.#cid)) return; // §5.10.6.4.2: no one to answer
+    readable.skip(VSOCK_HEADER_SIZE);
+    const connection = packet.isForHost && packet.type === VSOCK_TYPE_STREAM
+      ? this.#connections.find(packet.dstPort, packet.srcPort)
+      : undefined;
+    const length = packet.op === VsockOp.RW ? packet.length : 0;
+    if (length > readable.bytes) connection?.reset();
+    else readable.truncate(length);
+    if (connection === undefined) return this.#receiveNew(packet);
+    if (length <= readable.bytes) connection.receive(packet, readable);
+    this.#settle(connection);
+  }
+
+  /** A packet that belongs to no connection. */
+  #receiveNew(packet: VsockPacket): void {
+    if (packet.op === VsockOp.RST) return;
+    const mayConnect = packet.op === VsockOp.REQUEST && packet.isForHost &&
+      packet.type === VSOCK_TYPE_STREAM && !this.#connections.full;
+    const stream = mayConnect ? this.#host.connect(packet.dstPort) : undefined;
+    if (stream === undefined) return this.#answer(packet);
+    const connection = new VsockConnection(stream, this.#context, this);
+    connection.accept(packet);
+    this.#connections.add(connection);
+    this.#connections.name(connection);
+    this.#settle(connection);
+  }
+
+  #answer(packet: VsockPacket): void {
+    if (this.#answerCount === ANSWERS) return;
+    const last = (this.#firstAnswer + this.#answerCount++) % ANSWERS;
+    this.#answers[last]!.answerWithReset(packet);
+  }
+
+  // --- To the guest
+
+  get #hasPackets(): boolean {
+    return this.#answerCount > 0 || this.#connections.waiting > 0;
+  }
+
+  /** Sends what is to be sent; the number of packets. */
+  #toGuest(): number {
+    const queue = this.#context.queues[VsockQueue.RECEIVE]!;
+    if (!queue.live) return 0;
+    const budget = this.#context.polled ? BUDGET : Infinity;
+    let packets = 0;
+    while (this.#hasPackets && packets < budget && this.#takeBuffer(queue)) {
+      const { head, writable } = this.#rxChain;
+      if (!this.#nextPacket()) continue;
+      this.#packet.write(this.#context.memory, writable);
+      queue.push(head, VSOCK_HEADER_SIZE + this.#packet.length);
+      this.#rxHeld = false;
+      if (++packets % BATCH === 0) this.#context.publish(queue);
+    }
+    this.#context.publish(queue);
+    return packets;
+  }
+
+  /** A receive buffer; false when the driver must post one first. */
+  #takeBuffer(queue: VirtQueue): boolean {
+    if (this.#rxHeld) return true;
+    if (!queue.hasAvailable && !queue.enableNotification()) return false;
+    if (!queue.pop(this.#rxChain)) return false;
+    queue.disableNotification();
+    if (this.#rxChain.writable.bytes <= VSOCK_HEADER_SIZE) {
+      this.#context.needsReset("vsock: receive buffer without room");
+      return false;
+    }
+    this.#rxHeld = true;
+    return true;
+  }
+
+  /** One packet of who waits longest; false when it had none after all. */
+  #nextPacket(): boolean {
+    if (this.#answerCount > 0) {
+      this.#packet.copy(this.#answers[this.#firstAnswer]!);
+      this.#firstAnswer = (this.#firstAnswer + 1) % ANSWERS;
+      this.#answerCount--;
+      return true;
+    }
+    const connection = this.#connections.nextWaiting();
+    this.#payload.copy(this.#rxChain.writable);
+    this.#payload.skip(VSOCK_HEADER_SIZE);
+    const sent = connection.next(this.#packet, this.#payload, this.#cid);
+    this.#settle(connection);
+    return sent;
+  }
+
+  /** Puts a connection where it belongs after something has happened. */
+  #settle(connection: VsockConnection): void {
+    const { state } = connection;
+    if (state === VsockState.CLOSED) {
+      this.#connections.remove(connection);
+      this.#accept(); // there is room for another
+    } else if (state === VsockState.DRAINING) {
+      this.#connections.unname(connection);
+    } else if (connection.hasPackets) {
+      this.#connections.wait(connection);
+    }
+  }
+
+  /** §5.10.6.7: tells the guest that its streams are gone. */
+  #sendEvent(): void {
+    const queue = this.#context.queues[VsockQueue.EVENT]!;
+    // Not for ever: a driver may post buffers without room all the time.
+    for (let left = queue.size; this.#resetWaits && queue.live; left--) {
+      if (left === 0) return void queue.enableNotification();
+      if (!queue.hasAvailable && !queue.enableNotification()) return;
+      if (!queue.pop(this.#txChain)) return;
+      const { head, writable } = this.#txChain;
+      const written = writable.poke(this.#context.memory, TRANSPORT_RESET);
+      queue.push(head, written);
+      this.#context.publish(queue);
+      this.#resetWaits = written < TRANSPORT_RESET.length;
+    }
+  }
+}

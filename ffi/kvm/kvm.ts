@@ -1,0 +1,289 @@
+/**
+ * `/dev/kvm`: the system, and the virtual machine. One method per ioctl,
+ * named after it; numbers are sections of the kernel's
+ * Documentation/virt/kvm/api.rst.
+ *
+ * @module
+ */
+import { Errno, errno, SystemError, VireoError } from "../errno.ts";
+import { closeFd, cString, Open } from "../file.ts";
+import { _IO, _IOW, _IOWR, ioctlBuffer, ioctlValue } from "../ioctl.ts";
+import { KVMIO } from "./api.ts";
+import { Mapping } from "../mmap.ts";
+import { libc } from "../libc.ts";
+import { Vcpu } from "./vcpu.ts";
+
+/** `sizeof(struct kvm_msr_filter)`: flags, and 16 ranges. */
+const MSR_FILTER_SIZE = 8 + 16 * 24;
+
+const KVM_GET_API_VERSION = _IO(KVMIO, 0x00);
+const KVM_CREATE_VM = _IO(KVMIO, 0x01);
+const KVM_CHECK_EXTENSION = _IO(KVMIO, 0x03);
+const KVM_GET_VCPU_MMAP_SIZE = _IO(KVMIO, 0x04);
+const KVM_GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, 8);
+const KVM_CREATE_VCPU = _IO(KVMIO, 0x41);
+const KVM_SET_USER_MEMORY_REGION = _IOW(KVMIO, 0x46, 32);
+const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
+const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
+const KVM_CREATE_IRQCHIP = _IO(KVMIO, 0x60);
+const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
+const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
+const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
+const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
+const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, MSR_FILTER_SIZE);
+const KVM_ENABLE_CAP = _IOW(KVMIO, 0xa3, 104);
+
+/** `KVM_CAP_*` numbers that Vireo asks for (§4.4). */
+export const Cap = {
+  IRQCHIP: 0,
+  USER_MEMORY: 3,
+  NR_VCPUS: 9,
+  IRQFD: 32,
+  PIT2: 33,
+  IOEVENTFD: 36,
+  MAX_VCPUS: 66,
+  TSC_DEADLINE_TIMER: 72,
+  READONLY_MEM: 81,
+  IMMEDIATE_EXIT: 136,
+  X86_USER_SPACE_MSR: 188,
+  X86_MSR_FILTER: 189,
+  EXIT_ON_EMULATION_FAILURE: 204,
+} as const;
+
+function adviceOnOpen(code: number): string {
+  return code === Errno.EACCES || code === Errno.EPERM
+    ? 'KVM is needed: join its group (sudo usermod -aG kvm "$USER") and log ' +
+      "in again, or run it as root"
+    : "KVM is needed: load kvm_intel or kvm_amd, and switch virtualization " +
+      "on in the firmware";
+}
+
+/** The system: `/dev/kvm` (§4.1 to §4.6). */
+export class Kvm {
+  /** The only version of the KVM API there is (§4.1). */
+  static readonly API_VERSION = 12;
+  /** The descriptor of `/dev/kvm`. */
+  readonly fd: number;
+
+  /**
+   * Opens `/dev/kvm` and checks the API version.
+   *
+   * @throws {SystemError} when it can't be opened, with what to do
+   */
+  constructor(path = "/dev/kvm") {
+    const fd = libc.open(cString(path), Open.RDWR | Open.CLOEXEC, 0);
+    if (fd < 0) {
+      const code = errno();
+      throw new SystemError(`open ${path}`, code, adviceOnOpen(code));
+    }
+    this.fd = fd;
+    const version = libc.ioctl_value(fd, KVM_GET_API_VERSION, 0n);
+    if (version !== Kvm.API_VERSION) {
+      closeFd(fd);
+      throw new VireoError(`${path}: not KVM (API version ${version})`);
+    }
+  }
+
+  /** §4.4: 0 when the extension is missing, else its value. */
+  checkExtension(cap: number): number {
+    return ioctlValue(this.fd, KVM_CHECK_EXTENSION, cap, "KVM_CHECK_EXTENSION");
+  }
+
+  /** §4.5: bytes to map for `struct kvm_run`. */
+  getVcpuMmapSize(): number {
+    const operation = "KVM_GET_VCPU_MMAP_SIZE";
+    return ioctlValue(this.fd, KVM_GET_VCPU_MMAP_SIZE, 0, operation);
+  }
+
+  /** §4.46: `struct kvm_cpuid2` with what KVM and this CPU can offer. */
+  getSupportedCpuid(): Uint8Array<ArrayBuffer> {
+    const MAX_ENTRIES = 256;
+    const cpuid = new Uint8Array(8 + MAX_ENTRIES * 40);
+    const view = new DataView(cpuid.buffer);
+    view.setUint32(0, MAX_ENTRIES, true);
+    const operation = "KVM_GET_SUPPORTED_CPUID";
+    ioctlBuffer(this.fd, KVM_GET_SUPPORTED_CPUID, cpuid, operation);
+    return cpuid.slice(0, 8 + view.getUint32(0, true) * 40);
+  }
+
+  /** §4.2: a virtual machine without memory or vCPUs. */
+  createVm(): Vm {
+    for (;;) {
+      const fd = libc.ioctl_value(this.fd, KVM_CREATE_VM, 0n);
+      if (fd >= 0) return new Vm(fd, this.getVcpuMmapSize());
+      const code = errno();
+      // A signal of Deno's own can arrive while KVM allocates.
+      if (code !== 4) throw new SystemError("KVM_CREATE_VM", code);
+    }
+  }
+
+  /** Closes `/dev/kvm`; machines made from it live on. */
+  close(): void {
+    closeFd(this.fd);
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** Where an ioeventfd listens. */
+export interface IoEventFdAddress {
+  /** Guest physical address, or port with `pio`. */
+  address: number;
+  /** Bytes of the access, 1, 2, 4 or 8; 0 for any. */
+  length: number;
+  /** Only a write of this value signals. */
+  datamatch?: number;
+  /** The address is an I/O port. */
+  pio?: boolean;
+}
+
+/** A virtual machine (§4.7 and on). */
+export class Vm {
+  /** The VM's descriptor. */
+  readonly fd: number;
+  readonly #runSize: number;
+
+  /** Wraps a descriptor that `KVM_CREATE_VM` gave. */
+  constructor(fd: number, runSize: number) {
+    this.fd = fd;
+    this.#runSize = runSize;
+  }
+
+  /** §4.7: a vCPU; `id` is its APIC id. */
+  createVcpu(id: number): Vcpu {
+    const fd = ioctlValue(this.fd, KVM_CREATE_VCPU, id, "KVM_CREATE_VCPU");
+    return new Vcpu(fd, this.#runSize);
+  }
+
+  /**
+   * §4.35: makes `size` bytes of this process at `hostAddress` the guest's
+   * memory at `guestAddress`. `flags` may be `KVM_MEM_READONLY` (2).
+   */
+  setUserMemoryRegion(
+    slot: number,
+    guestAddress: number,
+    size: number,
+    hostAddress: number,
+    flags = 0,
+  ): void {
+    const region = new DataView(new ArrayBuffer(32));
+    region.setUint32(0, slot, true);
+    region.setUint32(4, flags, true);
+    region.setBigUint64(8, BigInt(guestAddress), true);
+    region.setBigUint64(16, BigInt(size), true);
+    region.setBigUint64(24, BigInt(hostAddress), true);
+    const operation = "KVM_SET_USER_MEMORY_REGION";
+    ioctlBuffer(this.fd, KVM_SET_USER_MEMORY_REGION, region, operation);
+  }
+
+  /** §4.36: three pages below 4 GiB that Intel hosts need. */
+  setTssAddr(address: number): void {
+    ioctlValue(this.fd, KVM_SET_TSS_ADDR, address, "KVM_SET_TSS_ADDR");
+  }
+
+  /** §4.40: one page below 4 GiB that Intel hosts need. */
+  setIdentityMapAddr(address: number): void {
+    const value = new BigUint64Array([BigInt(address)]);
+    const operation = "KVM_SET_IDENTITY_MAP_ADDR";
+    ioctlBuffer(this.fd, KVM_SET_IDENTITY_MAP_ADDR, value, operation);
+  }
+
+  /** §4.24: PIC, IOAPIC, and a LAPIC in every vCPU made afterwards. */
+  createIrqchip(): void {
+    ioctlValue(this.fd, KVM_CREATE_IRQCHIP, 0, "KVM_CREATE_IRQCHIP");
+  }
+
+  /** §4.71: the i8254 timer, with port 0x61 as a dummy speaker. */
+  createPit2(): void {
+    const KVM_PIT_SPEAKER_DUMMY = 1;
+    const config = new Uint8Array(64);
+    config[0] = KVM_PIT_SPEAKER_DUMMY;
+    ioctlBuffer(this.fd, KVM_CREATE_PIT2, config, "KVM_CREATE_PIT2");
+  }
+
+  /** §4.25: sets the level of an interrupt line. */
+  irqLine(gsi: number, level: boolean): void {
+    const line = new Uint32Array([gsi, level ? 1 : 0]);
+    ioctlBuffer(this.fd, KVM_IRQ_LINE, line, "KVM_IRQ_LINE");
+  }
+
+  /** §4.75: a write to the eventfd raises (edge) the interrupt `gsi`. */
+  irqfd(eventfd: number, gsi: number): void {
+    const irqfd = new Uint32Array(8);
+    irqfd[0] = eventfd;
+    irqfd[1] = gsi;
+    ioctlBuffer(this.fd, KVM_IRQFD, irqfd, `KVM_IRQFD of GSI ${gsi}`);
+  }
+
+  /** §4.59: a guest write there signals the eventfd and doesn't exit. */
+  ioeventfd(eventfd: number, at: IoEventFdAddress): void {
+    this.#ioeventfd(eventfd, at, 0);
+  }
+
+  /** §4.59: takes the above back; the same address must be given. */
+  removeIoeventfd(eventfd: number, at: IoEventFdAddress): void {
+    const DEASSIGN = 4;
+    this.#ioeventfd(eventfd, at, DEASSIGN);
+  }
+
+  /** §4.37: switches an optional capability on. */
+  enableCap(cap: number, argument: bigint): void {
+    const enable = new DataView(new ArrayBuffer(104));
+    enable.setUint32(0, cap, true);
+    enable.setBigUint64(8, argument, true);
+    ioctlBuffer(this.fd, KVM_ENABLE_CAP, enable, `KVM_ENABLE_CAP ${cap}`);
+  }
+
+  /**
+   * §4.97: the guest's WRMSR to `index` exits with `Exit.X86_WRMSR`. All other
+   * accesses stay with KVM.
+   *
+   * @throws {SystemError} when KVM has no such filter
+   */
+  exitOnMsrWrite(index: number): void {
+    const KVM_MSR_EXIT_REASON_FILTER = 4n;
+    this.enableCap(Cap.X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_FILTER);
+    const WRITE = 2;
+    // One MSR, and its bit in the bitmap is 0: not allowed.
+    using bitmap = new Mapping(4096, { name: "an MSR bitmap" });
+    const filter = new DataView(new ArrayBuffer(MSR_FILTER_SIZE));
+    filter.setUint32(8, WRITE, true);
+    filter.setUint32(12, 1, true);
+    filter.setUint32(16, index, true);
+    filter.setBigUint64(24, BigInt(bitmap.address), true);
+    const operation = "KVM_X86_SET_MSR_FILTER";
+    ioctlBuffer(this.fd, KVM_X86_SET_MSR_FILTER, filter, operation);
+  }
+
+  /** §4.4, asked of this VM: some capabilities differ per VM. */
+  checkExtension(cap: number): number {
+    return ioctlValue(this.fd, KVM_CHECK_EXTENSION, cap, "KVM_CHECK_EXTENSION");
+  }
+
+  /** Closes the VM; KVM keeps it until its vCPUs are closed too. */
+  close(): void {
+    closeFd(this.fd);
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #ioeventfd(eventfd: number, at: IoEventFdAddress, flags: number): void {
+    const DATAMATCH = 1;
+    const PIO = 2;
+    const ioeventfd = new DataView(new ArrayBuffer(64));
+    ioeventfd.setBigUint64(0, BigInt(at.datamatch ?? 0), true);
+    ioeventfd.setBigUint64(8, BigInt(at.address), true);
+    ioeventfd.setUint32(16, at.length, true);
+    ioeventfd.setInt32(20, eventfd, true);
+    const match = at.datamatch === undefined ? 0 : DATAMATCH;
+    ioeventfd.setUint32(24, flags | match | (at.pio ? PIO : 0), true);
+    const where = `0x${at.address.toString(16)}`;
+    ioctlBuffer(this.fd, KVM_IOEVENTFD, ioeventfd, `KVM_IOEVENTFD at ${where}`);
+  }
+}

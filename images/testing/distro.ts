@@ -1,0 +1,42 @@
+/**
+ * For tests: programs of Debian's that are booted as kernels.
+ *
+ * @module
+ */
+import { cacheFolder, isBuilt } from "../linux/cache.ts";
+import { CommandLog, runLogged } from "../linux/logged_command.ts";
+import { Apt } from "../distro/apt.ts";
+
+/** Why nothing can be fetched, for a test's name; empty when it can. */
+export const APT_MISSING: string = hasApt() ? "" : " [ignored: no apt-get]";
+
+function hasApt(): boolean {
+  try {
+    const command = new Deno.Command("apt-get", { args: ["--version"] });
+    return command.outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The path of Memtest86+ for 64 bits, out of Debian's package: a bzImage of a
+ * kernel that is not Linux. Kept with what else is fetched.
+ */
+export async function memtestImage(): Promise<string> {
+  const folder = `${cacheFolder()}/memtest86+`;
+  const image = `${folder}/memtest86+x64.bin`;
+  if (await isBuilt(image)) return image;
+  await Deno.mkdir(folder, { recursive: true });
+  const work = await Deno.makeTempDir({ dir: folder, prefix: "work-" });
+  try {
+    using log = new CommandLog(`${work}/log`);
+    const apt = new Apt(work, log);
+    const deb = await apt.download(await apt.show("memtest86+"), work);
+    await runLogged(log, ["dpkg-deb", "-x", deb, work]);
+    await Deno.rename(`${work}/boot/memtest86+x64.bin`, image);
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+  return image;
+}

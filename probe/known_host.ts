@@ -1,0 +1,81 @@
+/**
+ * What `boot` has to know of a host, measured once per boot of the host and
+ * then remembered in `~/.cache/vireo`.
+ *
+ * @module
+ */
+import { cacheFolder } from "../images/linux/cache.ts";
+
+/** What of a host matters to a kernel. */
+export interface KnownHost {
+  /** KVM emulates guest kernel code. */
+  emulatesKernel: boolean;
+  /**
+   * Those of the instructions that a kernel can do without that it refuses to
+   * emulate, by name.
+   */
+  refused: string[];
+}
+
+/** The instructions that a kernel can be told to do without. */
+const TELLING = ["CLAC", "POPCNT", "XSAVE", "CMPXCHG16B"];
+
+/** Changes with what is measured, and how. */
+const VERSION = 2;
+
+/**
+ * What this host is like: some tens of milliseconds the first time, then less
+ * than one.
+ *
+ * @param folder where to remember it
+ * @throws {VireoError} when there is no KVM
+ */
+export async function knownHost(
+  folder: string = cacheFolder(),
+): Promise<KnownHost> {
+  const path = `${folder}/host.json`;
+  const key = await hostKey();
+  if (key === undefined) return await measureHost(); // says what is missing
+  try {
+    const known = JSON.parse(await Deno.readTextFile(path));
+    if (known.key === key) return known.host;
+  } catch {
+    // Not there yet, or not whole: then it's made.
+  }
+  const host = await measureHost();
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    await Deno.writeTextFile(path, JSON.stringify({ key, host }));
+  } catch {
+    // A read-only home: then it's measured each time.
+  }
+  return host;
+}
+
+async function measureHost(): Promise<KnownHost> {
+  // Once per boot of the host: no other needs the code.
+  const [{ Kvm }, guest] = await Promise.all([
+    import("../ffi/kvm/kvm.ts"),
+    import("./guest.ts"),
+  ]);
+  using kvm = new Kvm();
+  if (!guest.emulatesKernel(kvm)) return { emulatesKernel: false, refused: [] };
+  const asked = guest.INSTRUCTIONS.filter(({ name }) => TELLING.includes(name));
+  const refused = guest.tryInstructions(kvm, asked)
+    .filter(({ outcome }) => outcome.startsWith("refused"))
+    .map(({ name }) => name);
+  return { emulatesKernel: true, refused };
+}
+
+/** Differs after a reboot, and when another KVM was loaded. */
+async function hostKey(): Promise<string | undefined> {
+  try {
+    const [boot, { mtime, ino }] = await Promise.all([
+      Deno.readTextFile("/proc/sys/kernel/random/boot_id"),
+      Deno.stat("/dev/kvm"),
+    ]);
+    return [VERSION, boot.trim(), ino, mtime?.getTime()].join(" ");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * A machine's balloon, from outside: what it is to be at the start, and what
+ * its owner may ask of it later.
+ *
+ * @module
+ */
+import type {
+  BalloonCommand,
+  BalloonOptions,
+  BalloonStats,
+} from "../../devices/virtio/balloon/balloon.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { MiB } from "../../guest/layout.ts";
+import type { MemoryBalloon, VmConfig } from "../config/types.ts";
+import { machineSize, memoryOptions } from "../config/values.ts";
+
+/**
+ * The options of the balloon that `config` asks for.
+ *
+ * @throws {VireoError} it is to be larger than the guest's memory, or that
+ * can't be given back
+ */
+export function balloonOptions(
+  balloon: MemoryBalloon,
+  config: VmConfig,
+): BalloonOptions {
+  const mib = machineSize(config).memory / MiB;
+  const { amount_mib, stats_polling_interval_s: interval = 0 } = balloon;
+  if (!Number.isInteger(amount_mib) || amount_mib < 0 || amount_mib > mib) {
+    throw new VireoError(
+      `balloon: ${amount_mib} MiB is not 0 to ${mib}, the guest's memory`,
+    );
+  }
+  if (memoryOptions(config).hugePagePool) {
+    throw new VireoError(
+      "balloon: memory from the host's pool of huge pages can't be given " +
+        'back; leave out huge_pages "2M", or the balloon',
+    );
+  }
+  if (!(interval >= 0 && interval <= 0xffff)) {
+    throw new VireoError(
+      `balloon: a statistics interval of ${interval} s is not 0 to 65535`,
+    );
+  }
+  return {
+    mib: amount_mib,
+    statsInterval: interval,
+    deflateOnOom: balloon.deflate_on_oom,
+    reporting: balloon.free_page_reporting,
+    hinting: balloon.free_page_hinting,
+  };
+}
+
+/**
+ * The balloon of a running machine.
+ *
+ * ```ts ignore
+ * await machine.balloon.setTarget(64); // the guest gives up 64 MiB
+ * const { actual_mib } = await machine.balloon.stats();
+ * ```
+ */
+export class BalloonHandle {
+  readonly #send: (command: BalloonCommand) => Promise<unknown>;
+
+  /** A handle on the device that `send` reaches. */
+  constructor(send: (command: BalloonCommand) => Promise<unknown>) {
+    this.#send = send;
+  }
+
+  /**
+   * Asks the guest to give up `mib` MiB, or to take back what is more than
+   * that. It takes its time: `actual_mib` of {@linkcode BalloonHandle.stats}
+   * says how far it is.
+   *
+   * @throws {VireoError} more than the guest's memory
+   */
+  async setTarget(mib: number): Promise<void> {
+    await this.#send({ type: "set-target", mib });
+  }
+
+  /**
+   * The balloon's size, and what the guest last said of its memory: no older
+   * than the interval that was set.
+   */
+  async stats(): Promise<BalloonStats> {
+    return await this.#send({ type: "stats" }) as BalloonStats;
+  }
+
+  /**
+   * How often the guest is asked for statistics.
+   *
+   * @throws {VireoError} they were not switched on at the start
+   */
+  async setStatsInterval(seconds: number): Promise<void> {
+    await this.#send({ type: "set-stats-interval", seconds });
+  }
+
+  /**
+   * Asks the guest for its free pages, once, and gives them back to the host.
+   * `hinting` of {@linkcode BalloonHandle.stats} says whether it is at it.
+   *
+   * Linux may use a page again before its hint was dealt with, when it runs
+   * short of memory, and then loses what it wrote: ask when it has plenty.
+   *
+   * @throws {VireoError} hinting was not switched on at the start
+   */
+  async startHinting(): Promise<void> {
+    await this.#send({ type: "start-hinting" });
+  }
+
+  /** Ends what {@linkcode BalloonHandle.startHinting} began. */
+  async stopHinting(): Promise<void> {
+    await this.#send({ type: "stop-hinting" });
+  }
+}

@@ -1,0 +1,95 @@
+/** Block devices as the prepared Linux sees them. */
+import assert from "node:assert/strict";
+import { MiB } from "../../guest/layout.ts";
+import { boot, linuxMissing } from "../testing/command.ts";
+import { LinuxGuest, until } from "../testing/linux.ts";
+import { ScratchFile } from "../testing/mod.ts";
+
+const missing = await linuxMissing();
+const missingFull = await linuxMissing("full");
+
+/** A disk for the guest. */
+function drive(path: string) {
+  return { drive_id: "data", path_on_host: path, is_root_device: false };
+}
+
+Deno.test({
+  name: "Linux: blkdiscard makes a hole; a disk's new size is seen; " +
+    "its write cache is chosen" + missing,
+  ignore: missing !== "",
+  async fn(t) {
+    using disk = new ScratchFile(8 * MiB);
+    Deno.writeFileSync(disk.path, new Uint8Array(8 * MiB).fill(0x55));
+    const blocks = () => Deno.statSync(disk.path).blocks!;
+    await using guest = await LinuxGuest.boot({
+      "machine-config": { mem_size_mib: 64 },
+      drives: [drive(disk.path)],
+    });
+    const queue = (name: string) => guest.run(`cat /sys/block/vdb/${name}`);
+
+    await t.step("discard: the room goes back to the host", async () => {
+      const before = blocks();
+      await guest.run("blkdiscard -o 1048576 -l 4194304 /dev/vdb");
+      assert.ok(blocks() <= before - 4 * MiB / 512, `${before} ${blocks()}`);
+      const bytes = Deno.readFileSync(disk.path);
+      assert.ok(bytes.subarray(MiB, 5 * MiB).every((byte) => byte === 0));
+      assert.ok(bytes.subarray(0, MiB).every((byte) => byte === 0x55));
+      assert.ok(bytes.subarray(5 * MiB).every((byte) => byte === 0x55));
+    });
+    await t.step("write zeroes: the limit is the device's", async () => {
+      assert.equal(await queue("queue/write_zeroes_max_bytes"), "1073741824");
+      assert.equal(await queue("queue/discard_granularity"), "4096");
+      assert.equal(await queue("queue/physical_block_size"), "4096");
+    });
+    await t.step("the size: by an interrupt, without a reboot", async () => {
+      assert.equal(await queue("size"), `${8 * MiB / 512}`);
+      Deno.truncateSync(disk.path, 12 * MiB);
+      assert.equal(await guest.test.machine.resizeDrive("data"), 12 * MiB);
+      await until(
+        async () => await queue("size") === `${12 * MiB / 512}`,
+        "new size in the guest",
+      );
+      await guest.run("echo at the end | dd of=/dev/vdb bs=1M seek=11; sync");
+      const end = Deno.readFileSync(disk.path).subarray(11 * MiB);
+      assert.equal(
+        new TextDecoder().decode(end.subarray(0, 11)),
+        "at the end\n",
+      );
+    });
+    await t.step(
+      "the write cache: write-back, until it is changed",
+      async () => {
+        assert.equal(await queue("cache_type"), "write back");
+        await guest.run("echo write through > /sys/block/vdb/cache_type");
+        assert.equal(await queue("cache_type"), "write through");
+        await guest.run("echo durable | dd of=/dev/vdb bs=512 oflag=direct");
+        const start = Deno.readFileSync(disk.path).subarray(0, 7);
+        assert.equal(new TextDecoder().decode(start), "durable");
+      },
+    );
+  },
+});
+
+Deno.test({
+  name: "Linux: of a disk with four queues, one per CPU is used" + missingFull,
+  ignore: missingFull !== "",
+  async fn() {
+    using disk = new ScratchFile(4 * MiB);
+    Deno.writeFileSync(disk.path, new Uint8Array(4 * MiB).fill(0x55));
+    const write = [0, 1].map((cpu) =>
+      `taskset ${1 << cpu} dd if=/dev/zero of=/dev/vdb bs=4k count=16 ` +
+      `seek=${16 * cpu} oflag=direct 2>/dev/null &`
+    );
+    const { stdout, stderr } = await boot([
+      ...["--quiet", "--memory", "128M", "--cpus", "2"],
+      ...["--disk", `${disk.path},queues=4`, "--exec"],
+      `echo queues $(ls /sys/block/vdb/mq | wc -l)
+       ${write.join("\n")}
+       wait; sync`,
+    ]);
+    assert.match(stdout, /^queues 2$/m, stdout + stderr);
+    const bytes = Deno.readFileSync(disk.path);
+    assert.ok(bytes.subarray(0, 32 * 4096).every((byte) => byte === 0));
+    assert.ok(bytes.subarray(32 * 4096).every((byte) => byte === 0x55));
+  },
+});

@@ -1,0 +1,257 @@
+/**
+ * The prepared Linux with every device, over both transports: one boot each,
+ * many assertions.
+ */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { MiB } from "../../guest/layout.ts";
+import { linuxMissing } from "../testing/command.ts";
+import { LinuxGuest, residentBytes, until } from "../testing/linux.ts";
+import { canMakeNetworks, TestNetwork } from "../testing/mod.ts";
+import { connect, echoed } from "../testing/vsock.ts";
+
+const missing = await linuxMissing() + await linuxMissing("full");
+const noNetwork = canMakeNetworks() ? "" : " [needs root]";
+
+/** An unusual size, by which the RAM's mapping is found. */
+const MEMORY_MIB = 66;
+const HALF_MIB = 33;
+/** What the guest touches, to have memory that the host could get back. */
+const FILL_MIB = 16;
+/** What the host may add where it uses large pages: a few of them. */
+const LARGE_PAGES = 6 * MiB;
+const TOUCH =
+  `dd if=/dev/zero of=/dev/null bs=${FILL_MIB}M count=1 2>&-; echo $?`;
+
+for (const transport of ["mmio", "pci"] as const) {
+  Deno.test({
+    name: `Linux: the family of devices over ${transport}${missing}`,
+    ignore: missing !== "",
+    async fn(t) {
+      const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+      await using stack = new AsyncDisposableStack();
+      stack.defer(() => Deno.removeSync(dir, { recursive: true }));
+      const socket = `${dir}/agent`;
+      const vsock = `${dir}/vsock`;
+      const disk = `${dir}/disk`;
+      const data = randomBytes(MiB);
+      const sum = createHash("sha256").update(data).digest("hex");
+      Deno.writeFileSync(disk, data);
+      const network = noNetwork === ""
+        ? stack.use(new TestNetwork())
+        : undefined;
+      const guest = stack.use(
+        await LinuxGuest.boot({
+          "machine-config": { mem_size_mib: MEMORY_MIB, transport },
+          drives: [{
+            drive_id: "data",
+            path_on_host: disk,
+            is_root_device: false,
+          }],
+          "network-interfaces": network === undefined ? [] : [
+            { iface_id: "net", host_dev_name: "tap0", netns: network.netns },
+          ],
+          vsock: { guest_cid: 3, uds_path: vsock },
+          console: { main: true, ports: [{ name: "agent", path: socket }] },
+          entropy: {},
+          balloon: {
+            amount_mib: 0,
+            deflate_on_oom: false,
+            stats_polling_interval_s: 1,
+            free_page_hinting: true,
+          },
+        }, "console=hvc0"),
+      );
+      const { machine } = guest.test;
+
+      await t.step("each device has its driver, and interrupts", async () => {
+        const path = "/sys/bus/virtio/drivers/*/virtio*";
+        const drivers = (await guest.run(`ls -d ${path}`)).match(
+          /virtio_[a-z_]+(?=\/)|vmw[a-z_]+/g,
+        );
+        const expected = ["balloon", "blk", "blk", "console", "rng"];
+        if (network) expected.push("net");
+        assert.deepEqual(
+          drivers?.toSorted(),
+          [
+            ...expected.map((name) => `virtio_${name}`),
+            "vmw_vsock_virtio_transport",
+          ].toSorted(),
+        );
+        const vectors = await guest.run("grep -c PCI-MSI /proc/interrupts");
+        assert.equal(Number(vectors) > 6, transport === "pci", vectors);
+      });
+
+      await t.step(
+        "the shell is on hvc0, which is the only console",
+        async () => {
+          assert.match(
+            await guest.run("cat /proc/consoles"),
+            /^hvc0 +-W- [^\n]+$/,
+          );
+        },
+      );
+
+      await t.step(
+        "output over hvc0 is whole, and costs few exits",
+        async () => {
+          await guest.run("seq 1 800 >/run/numbers");
+          const numbers = Array.from({ length: 800 }, (_, i) => i + 1);
+          const expected = numbers.join("\r\n");
+          let before = machine.exits;
+          assert.equal(await guest.run("cat /run/numbers"), expected);
+          const virtio = machine.exits - before;
+          before = machine.exits;
+          const shown = await guest.run(
+            "cat /run/numbers >/dev/ttyS0; sleep 1",
+          );
+          assert.equal(shown, expected);
+          const serial = machine.exits - before;
+          // Two per interrupt; how many writes share one is the host's mood.
+          assert.ok(
+            virtio * 4 < serial,
+            `${virtio} exits, ${serial} by serial`,
+          );
+        },
+      );
+
+      await t.step("input over hvc0 arrives whole", async () => {
+        const lines = Array.from(
+          { length: 100 },
+          (_, i) => `${i} ${"x".repeat(40)}`,
+        );
+        const text = lines.join("\n") + "\n";
+        const sum = new Uint8Array(
+          await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)),
+        ).toHex();
+        const answer = guest.run(`head -n ${lines.length} | sha256sum`);
+        guest.type(text);
+        assert.equal((await answer).split(" ")[0], sum);
+      });
+
+      await t.step("the terminal's size follows", async () => {
+        await machine.resize(101, 37);
+        assert.equal(await guest.run("stty size"), "37 101");
+      });
+
+      await t.step("/dev/hwrng gives 64 KiB", async () => {
+        const name = "/sys/class/misc/hw_random/rng_current";
+        assert.equal(await guest.run(`cat ${name}`), "virtio_rng.0");
+        const count = await guest.run("head -c 65536 /dev/hwrng | wc -c");
+        assert.equal(count, "65536");
+      });
+
+      await t.step(
+        "vsock: 1 MiB comes back as it was, whoever connects",
+        async () => {
+          await guest.run("(vsock listen 52 cat &)");
+          const back = await echoed(await connect(vsock, 52), data);
+          assert.equal(createHash("sha256").update(back).digest("hex"), sum);
+          using listener = Deno.listen({
+            transport: "unix",
+            path: `${vsock}_53`,
+          });
+          const echoing = listener.accept()
+            .then(({ readable, writable }) => readable.pipeTo(writable));
+          const answer = await guest.run(
+            "vsock connect 53 </dev/vdb | sha256sum",
+          );
+          assert.equal(answer.split(" ")[0], sum);
+          await echoing;
+        },
+      );
+
+      await t.step("discard leaves a hole, and the disk grows", async () => {
+        await guest.run("blkdiscard /dev/vdb");
+        assert.equal(Deno.statSync(disk).blocks, 0);
+        Deno.truncateSync(disk, 2 * MiB);
+        assert.equal(await machine.resizeDrive("data"), 2 * MiB);
+        const size = () => guest.run("cat /sys/block/vdb/size");
+        await until(async () => await size() === "4096", "new size");
+      });
+
+      await t.step({
+        name: "the host answers pings" + noNetwork,
+        ignore: network === undefined,
+        async fn() {
+          const { host, guest: address } = network!;
+          await guest.run(`ifconfig eth0 ${address} netmask 255.255.255.0 up`);
+          const answer = await guest.run(`ping -q -c 3 -W 30 ${host}`);
+          assert.match(answer, /3 packets received/);
+        },
+      });
+
+      await t.step("a named port is a socket on the host", async () => {
+        const port = await guest.run(
+          "grep -l ^agent$ /sys/class/virtio-ports/*/name",
+        );
+        const device = `/dev/${port.split("/").at(-2)}`;
+        const answer = guest.run(
+          `exec 3<>${device}; read a <&3; echo "got $a" >&3; exec 3>&-; echo $a`,
+        );
+        using client = await Deno.connect({ transport: "unix", path: socket });
+        await client.write(new TextEncoder().encode("a word\n"));
+        const room = new Uint8Array(100);
+        const count = await client.read(room);
+        const text = new TextDecoder().decode(room.subarray(0, count!));
+        assert.equal(text, "got a word\n");
+        assert.equal(await answer, "a word");
+      });
+
+      await t.step(
+        "the balloon gives memory back to the host, and takes it again",
+        async () => {
+          const size = MEMORY_MIB * MiB;
+          assert.equal(await guest.run(TOUCH), "0");
+          const touched = residentBytes(size);
+          assert.ok(touched >= FILL_MIB * MiB);
+
+          await machine.balloon.setTarget(HALF_MIB);
+          const inflated = async (mib: number) =>
+            (await machine.balloon.stats()).actual_mib === mib;
+          await until(() => inflated(HALF_MIB), "inflated balloon");
+          const half = residentBytes(size);
+          const stats = await machine.balloon.stats();
+          assert.equal(stats.discarded_pages, HALF_MIB * MiB / 4096);
+          assert.ok(
+            half <= touched - FILL_MIB * MiB / 4,
+            `${half} of ${touched}`,
+          );
+          assert.ok(half <= size - HALF_MIB * MiB + LARGE_PAGES, `${half}`);
+
+          await machine.balloon.setTarget(0);
+          await until(() => inflated(0), "deflated balloon");
+          assert.equal(await guest.run(TOUCH), "0");
+          const again = residentBytes(size);
+          assert.ok(again > half + MiB, `${again}, ${half} before`);
+          await until(
+            async () => ((await machine.balloon.stats()).free_memory ?? 0) > 0,
+            "statistics",
+          );
+          const { free_memory, total_memory } = await machine.balloon.stats();
+          assert.ok(free_memory! < total_memory! && total_memory! < size);
+        },
+      );
+
+      await t.step("free pages are given back when hinted at", async () => {
+        const before = residentBytes(MEMORY_MIB * MiB);
+        await machine.balloon.startHinting();
+        const idle = async () => !(await machine.balloon.stats()).hinting;
+        await until(idle, "end of the hints");
+        const after = residentBytes(MEMORY_MIB * MiB);
+        const block = 4 * MiB; // of the buddy allocator's largest order
+        assert.ok(after <= before - block / 2, `${after}, ${before} before`);
+        assert.equal(await guest.run("echo alive"), "alive");
+      });
+
+      await t.step(
+        "nothing went wrong, and the socket is removed",
+        async () => {
+          assert.deepEqual(guest.test.log, []);
+          await machine.stop();
+          assert.throws(() => Deno.statSync(socket), Deno.errors.NotFound);
+        },
+      );
+    },
+  });
+}

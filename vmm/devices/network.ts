@@ -1,0 +1,112 @@
+/**
+ * What a network interface of the configuration is made of on the host.
+ *
+ * @module
+ */
+import { pcapHeader } from "../../devices/backends/net/pcap.ts";
+import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
+import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
+import { check, errnoName } from "../../ffi/errno.ts";
+import { closeFd, Open, openFd } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { openTap, type Tap } from "../../ffi/tap.ts";
+import { connectUnix } from "../../ffi/unix_socket.ts";
+import { VireoError } from "../../ffi/error.ts";
+import type { NetworkInterface } from "../config/types.ts";
+import { macAddress, MAX_QUEUE_PAIRS } from "../config/values.ts";
+import { networkConflict } from "../config/types.ts";
+import { startPasst } from "./passt.ts";
+
+/** Where an interface's frames go. */
+export type NetEnd =
+  /** The TAP's queues, one per pair of the device's. */
+  | { taps: Tap[] }
+  /** A connected stream socket. */
+  | { socket: number }
+  /** URL of a module with a function. */
+  | { handler: string };
+
+/** An interface for the device worker to make. */
+export interface NetSpec {
+  kind: "net";
+  /** What the configuration calls it. */
+  name: string;
+  /** Where its frames go. */
+  end: NetEnd;
+  /** The guest's MAC address. */
+  mac: Uint8Array;
+  /** Limits of what the guest receives, and of what it sends. */
+  limits: { rx?: RateLimits | undefined; tx?: RateLimits | undefined };
+  /** A file that gets all frames. */
+  pcap?: number;
+}
+
+/**
+ * Opens what `network` names; `stack` closes it.
+ *
+ * @throws {VireoError} when it can't be had
+ */
+export function openNetwork(
+  network: NetworkInterface,
+  stack: DisposableStack,
+): NetSpec {
+  const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
+  const conflict = networkConflict(network);
+  if (conflict) throw new VireoError(`network "${name}": ${conflict}`);
+  const mac = macAddress(guest_mac, host_dev_name ?? name);
+  const end = openEnd(network, stack);
+  return {
+    kind: "net",
+    name,
+    end,
+    mac,
+    limits: { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter },
+    ...(pcap !== undefined && { pcap: openPcap(pcap, stack) }),
+  };
+}
+
+function openEnd(network: NetworkInterface, stack: DisposableStack): NetEnd {
+  const { host_dev_name, socket, handler } = network;
+  if (host_dev_name !== undefined) {
+    return { taps: openTaps(host_dev_name, network, stack) };
+  }
+  if (handler !== undefined) return { handler };
+  const fd = socket === undefined ? startPasst() : connect(socket);
+  stack.defer(() => closeFd(fd));
+  return { socket: fd };
+}
+
+function openTaps(
+  name: string,
+  { iface_id, netns, queues = 1 }: NetworkInterface,
+  stack: DisposableStack,
+): Tap[] {
+  if (!Number.isInteger(queues) || queues < 1 || queues > MAX_QUEUE_PAIRS) {
+    throw new VireoError(
+      `network "${iface_id}": queues: ${queues} is not 1 to ${MAX_QUEUE_PAIRS}`,
+    );
+  }
+  const headerSize = NET_HEADER_SIZE;
+  return Array.from({ length: queues }, () => {
+    const tap = openTap({ name, netns, headerSize, multiQueue: queues > 1 });
+    stack.defer(() => closeFd(tap.fd));
+    return tap;
+  });
+}
+
+function connect(path: string): number {
+  const fd = connectUnix(path);
+  if (fd >= 0) return fd;
+  throw new VireoError(
+    `network socket "${path}": ${errnoName(-fd)}; nobody listens there`,
+  );
+}
+
+function openPcap(path: string, stack: DisposableStack): number {
+  const flags = Open.WRONLY | Open.CREAT | Open.TRUNC;
+  const fd = openFd(path, flags, "capture file", 0o644);
+  stack.defer(() => closeFd(fd));
+  const header = pcapHeader();
+  check(libc.write_u32(fd, header, header.length), `write "${path}"`);
+  return fd;
+}

@@ -1,0 +1,163 @@
+/**
+ * Connects one virtio function to KVM, on the device worker: its doorbells
+ * follow BAR 0, its interrupts the MSI-X table or the INTx line.
+ *
+ * @module
+ */
+import { PciCommand, PciRegister } from "../../devices/pci/function.ts";
+import { type MsiMessage, MsixControl } from "../../devices/pci/msix.ts";
+import type { DeviceState } from "../../devices/virtio/transport/device_state.ts";
+import { vectorOf } from "../../devices/virtio/transport/pci.ts";
+import {
+  BarLayout,
+  NOTIFY_OFF_MULTIPLIER,
+  type PciFunctionState,
+} from "../../devices/virtio/transport/pci_layout.ts";
+import { SystemError } from "../../ffi/errno.ts";
+import type { EventFd } from "../../ffi/eventfd.ts";
+import type { IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
+import type { Vm } from "../../ffi/kvm/kvm.ts";
+import { Layout } from "../../guest/layout.ts";
+
+/** What a connection is made of. */
+export interface PciConnectionOptions {
+  vm: Vm;
+  /** The routes of all functions: KVM takes them together. */
+  routes: IrqRoutes;
+  state: DeviceState;
+  pci: PciFunctionState;
+  /** The INTx line. */
+  gsi: number;
+  /** The GSI of vector 0; vector n has the n-th after it. */
+  firstMessageGsi: number;
+  /** One doorbell per queue. */
+  doorbells: readonly EventFd[];
+  /** One eventfd per vector. */
+  vectors: readonly EventFd[];
+  /** Tells a human what KVM refuses. */
+  log(message: string): void;
+}
+
+/** Lines after which a driver that moves BARs about gets no more. */
+const LOG_MAX = 20;
+
+/** One function's doorbells and interrupts. */
+export class PciConnection {
+  readonly #options: PciConnectionOptions;
+  #base = -1; // where the doorbells are
+  #msix = false;
+  #intx = true;
+  #logged = 0;
+  /** What each vector's messages are; masked ones have none. */
+  readonly #messages: (MsiMessage | undefined)[];
+
+  /** Connects the function as its configuration space says. */
+  constructor(options: PciConnectionOptions) {
+    this.#options = options;
+    const { vm, vectors, firstMessageGsi } = options;
+    this.#messages = vectors.map(() => undefined);
+    vectors.forEach(({ fd }, n) => vm.irqfd(fd, firstMessageGsi + n));
+    this.changed();
+  }
+
+  /** §4.1.5.3, §4.1.5.4: raises the interrupt of a queue, or of -1. */
+  raise(source: number): void {
+    if (!this.#msix) {
+      const { vm, gsi } = this.#options;
+      if (this.#intx) vm.irqLine(gsi, true);
+      return;
+    }
+    const vector = vectorOf(this.#options.state, source);
+    if (vector < 0 || vector >= this.#messages.length) return;
+    if (this.#messages[vector] === undefined) {
+      this.#options.pci.msix.setPending(vector);
+    } else {
+      this.#options.vectors[vector]!.signal();
+    }
+  }
+
+  /** The driver wrote to the command register, a BAR, or MSI-X. */
+  changed(): void {
+    this.#moveDoorbells();
+    this.#lookAtIntx();
+    this.#lookAtMsix();
+  }
+
+  #moveDoorbells(): void {
+    const { pci } = this.#options;
+    const { memoryBase } = pci;
+    const inWindow = memoryBase >= Layout.PCI_MEMORY &&
+      memoryBase + BarLayout.SIZE <= Layout.PCI_MEMORY + Layout.PCI_MEMORY_SIZE;
+    const base = inWindow ? memoryBase : -1;
+    if (base === this.#base) return;
+    if (this.#base >= 0) this.#eachDoorbell(this.#base, "removeIoeventfd");
+    if (base >= 0) this.#eachDoorbell(base, "ioeventfd");
+    this.#base = base;
+  }
+
+  #eachDoorbell(base: number, action: "ioeventfd" | "removeIoeventfd"): void {
+    const { vm, doorbells } = this.#options;
+    doorbells.forEach(({ fd }, queue) => {
+      const address = base + BarLayout.NOTIFY + queue * NOTIFY_OFF_MULTIPLIER;
+      try {
+        vm[action](fd, { address, length: 0 });
+      } catch (error) {
+        // A driver may put two BARs in one place. Then the vCPU rings.
+        if (!(error instanceof SystemError)) throw error;
+        if (action === "ioeventfd") this.#log(error.message);
+      }
+    });
+  }
+
+  #lookAtIntx(): void {
+    const { vm, pci, gsi } = this.#options;
+    const command = pci.config.get(PciRegister.COMMAND, 2);
+    this.#intx = (command & PciCommand.INTX_DISABLE) === 0;
+    if (!this.#intx) vm.irqLine(gsi, false);
+  }
+
+  #lookAtMsix(): void {
+    const { pci, routes, firstMessageGsi, vectors } = this.#options;
+    const control = pci.msixControl;
+    this.#msix = (control & MsixControl.ENABLE) !== 0;
+    const open = this.#msix && (control & MsixControl.MASK) === 0;
+    let changed = false;
+    for (let n = 0; n < vectors.length; n++) {
+      const message = open && !pci.msix.masked(n)
+        ? { addressLow: 0, addressHigh: 0, data: 0 }
+        : undefined;
+      if (message) pci.msix.message(n, message);
+      if (same(message, this.#messages[n])) continue;
+      this.#messages[n] = message;
+      routes.setMessage(firstMessageGsi + n, message);
+      changed = true;
+    }
+    if (!changed) return;
+    try {
+      routes.apply();
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log(error.message);
+      for (let n = 0; n < vectors.length; n++) this.#forget(n);
+      routes.apply();
+    }
+    // §6.8.2.9: what came while a vector was masked is sent now.
+    for (let n = 0; n < vectors.length; n++) {
+      if (this.#messages[n] && pci.msix.takePending(n)) vectors[n]!.signal();
+    }
+  }
+
+  #log(message: string): void {
+    if (this.#logged++ < LOG_MAX) this.#options.log(message);
+  }
+
+  #forget(vector: number): void {
+    this.#messages[vector] = undefined;
+    this.#options.routes.setMessage(this.#options.firstMessageGsi + vector);
+  }
+}
+
+function same(a: MsiMessage | undefined, b: MsiMessage | undefined): boolean {
+  return a?.addressLow === b?.addressLow &&
+    a?.addressHigh === b?.addressHigh && a?.data === b?.data;
+}

@@ -1,0 +1,50 @@
+/** Programs under Linux with every SYSCALL carried, where KVM leaves them half done. */
+import assert from "node:assert/strict";
+import { VireoError } from "../ffi/errno.ts";
+import { prepare } from "../images/linux/prepare.ts";
+import { canOpenKvm } from "../guest/testing/mod.ts";
+import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
+import { execWord } from "../cli/exec.ts";
+import { knownHost } from "../probe/known_host.ts";
+import { runMachine } from "./testing/mod.ts";
+
+/** Why there is no Linux to boot, for the test's name. */
+const missing = canOpenKvm() ? await prepareGuest() : " [no /dev/kvm]";
+
+async function prepareGuest(): Promise<string> {
+  try {
+    await prepare();
+    return "";
+  } catch (error) {
+    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
+    return ` [${error.message}]`;
+  }
+}
+
+Deno.test({
+  name: `carry_syscalls: a shell and its programs run${missing}`,
+  ignore: missing !== "",
+  fn: async () => {
+    const { kernel, rootfs } = await prepare();
+    const commands = "for i in 1 2 3; do echo $((i * 7)); done; id -u";
+    const { end, output } = await runMachine({
+      "boot-source": {
+        kernel_image_path: kernel,
+        boot_args: `${DEFAULT_BOOT_ARGS} quiet ${execWord(commands)}`,
+      },
+      "machine-config": { mem_size_mib: 64, carry_syscalls: true },
+      drives: [{
+        drive_id: "root",
+        path_on_host: rootfs,
+        is_root_device: true,
+        is_read_only: true,
+      }],
+    });
+    assert.match(output.replaceAll("\r", ""), /7\n14\n21\n0\n/);
+    assert.equal(end.reason, "power-off");
+    // On VT-x and AMD-V the breakpoint stays, but SYSCALL needs no help.
+    const { emulatesKernel } = await knownHost();
+    const carried = end.stepped_past?.SYSCALL ?? 0;
+    assert.equal(carried > 20, emulatesKernel, `${carried} carried`);
+  },
+});

@@ -1,0 +1,66 @@
+/**
+ * For tests that run the command line, with the prepared Linux.
+ *
+ * @module
+ */
+import { VireoError } from "../../ffi/errno.ts";
+import type { KernelVariant } from "../../images/linux/cache.ts";
+import { prepare } from "../../images/linux/prepare.ts";
+import { canOpenKvm } from "../../guest/testing/mod.ts";
+
+/** The command line's module. */
+export const MAIN: string = new URL("../../main.ts", import.meta.url).pathname;
+
+/**
+ * Why there is no Linux to boot, as a suffix of tests' names; empty when there
+ * is one. It is built on first use, if that can be expected of this user.
+ */
+export async function linuxMissing(
+  variant: KernelVariant = "small",
+): Promise<string> {
+  if (!canOpenKvm()) return " [no /dev/kvm]";
+  try {
+    await prepare({ variant });
+    return "";
+  } catch (error) {
+    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
+    return ` [${error.message}]`;
+  }
+}
+
+/** A finished run of Vireo. */
+export interface VireoResult {
+  /** Its exit status. */
+  code: number;
+  /** What it printed. */
+  stdout: string;
+  /** What it said on standard error. */
+  stderr: string;
+}
+
+/** Runs `vireo boot` with `input` as its standard input. */
+export function boot(args: string[], input?: string): Promise<VireoResult> {
+  return vireo(["boot", "--memory", "64M", ...args], input);
+}
+
+/** Runs a command of Vireo's with `input` as its standard input. */
+export async function vireo(
+  args: string[],
+  input?: string,
+): Promise<VireoResult> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", MAIN, ...args],
+    stdin: input === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+  if (input !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(input));
+    await writer.close();
+  }
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}

@@ -1,0 +1,190 @@
+/**
+ * For tests: machines with captured output, scratch disks, and network
+ * namespaces that clean up after themselves.
+ *
+ * @module
+ */
+import { canUseTap, TestNamespace } from "../../ffi/testing/tap.ts";
+import type { VmConfig } from "../config/types.ts";
+import { Machine } from "../machine.ts";
+import type { MachineEnd } from "../messages.ts";
+
+/** A finished run. */
+export interface FinishedRun {
+  /** Why the machine ended. */
+  end: MachineEnd;
+  /** All that the guest printed. */
+  output: string;
+  /** What devices logged. */
+  log: string[];
+}
+
+/** A machine whose output is kept. */
+export class TestMachine implements AsyncDisposable {
+  /** The machine. */
+  readonly machine: Machine;
+  /** What devices logged. */
+  readonly log: string[];
+  readonly #chunks: Uint8Array[];
+
+  private constructor(machine: Machine, log: string[], chunks: Uint8Array[]) {
+    this.machine = machine;
+    this.log = log;
+    this.#chunks = chunks;
+  }
+
+  /** Makes a machine; it is not started. */
+  static async create(config: VmConfig): Promise<TestMachine> {
+    const log: string[] = [];
+    const chunks: Uint8Array[] = [];
+    const machine = await Machine.create(config, {
+      onOutput: (bytes) => chunks.push(bytes),
+      onLog: (message) => log.push(message),
+    });
+    return new TestMachine(machine, log, chunks);
+  }
+
+  /** What the guest has printed so far. */
+  get output(): string {
+    const decoder = new TextDecoder();
+    return this.#chunks.map((c) => decoder.decode(c, { stream: true })).join(
+      "",
+    );
+  }
+
+  /** Starts the machine and waits for its end. */
+  async run(): Promise<FinishedRun> {
+    this.machine.start();
+    const end = await this.machine.wait();
+    return { end, output: this.output, log: this.log };
+  }
+
+  /** Waits until the guest has printed `text`, or has ended. */
+  async printed(text: string): Promise<void> {
+    const ended = this.machine.wait().then(() => true);
+    while (!this.output.includes(text)) {
+      const pause = new Promise<boolean>((done) =>
+        setTimeout(() => done(false), 20)
+      );
+      if (await Promise.race([ended, pause])) {
+        if (this.output.includes(text)) return;
+        throw new Error(`ended before it printed "${text}":\n${this.output}`);
+      }
+    }
+  }
+
+  /** Ends the machine. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.machine.stop();
+  }
+}
+
+/** Makes a machine, runs it to its end. */
+export async function runMachine(config: VmConfig): Promise<FinishedRun> {
+  await using test = await TestMachine.create(config);
+  return await test.run();
+}
+
+/** A file that is removed at the end of its scope. */
+export class ScratchFile implements Disposable {
+  /** Where it is. */
+  readonly path: string = Deno.makeTempFileSync({ prefix: "vireo-test-" });
+
+  /** A sparse file of `size` bytes. */
+  constructor(size: number) {
+    Deno.truncateSync(this.path, size);
+  }
+
+  /** Removes it. */
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path);
+  }
+}
+
+/**
+ * What this process's descriptors are, once they don't change any more:
+ * threads end a moment after their last message.
+ */
+export async function descriptorsAtRest(): Promise<string[]> {
+  let last = descriptors();
+  for (let same = 0; same < 10;) {
+    await new Promise((done) => setTimeout(done, 30));
+    const now = descriptors();
+    same = now.join() === last.join() ? same + 1 : 0;
+    last = now;
+  }
+  return last;
+}
+
+function descriptors(): string[] {
+  return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {
+    try {
+      return [Deno.readLinkSync(`/proc/self/fd/${name}`)];
+    } catch {
+      return []; // the directory itself
+    }
+  }).sort();
+}
+
+/** True when tests may make network namespaces and TAPs. */
+export function canMakeNetworks(): boolean {
+  if (!canUseTap()) return false;
+  try {
+    return new Deno.Command("ping", { args: ["-V"] }).outputSync().success;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a command and returns what it printed; throws when it fails. */
+export async function command(
+  name: string,
+  ...args: string[]
+): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(name, { args })
+    .output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (success) return text(stdout);
+  throw new Error(`${name} ${args.join(" ")}: ${text(stderr)}`);
+}
+
+/** A network namespace with one TAP, `tap0`, whose host end has an address. */
+export class TestNetwork implements Disposable {
+  readonly #namespace = new TestNamespace();
+  /** The namespace's name. */
+  readonly netns: string = this.#namespace.name;
+  /** The host's address in it. */
+  readonly host = "10.118.0.1";
+  /** An address for the guest, in the same /24. */
+  readonly guest = "10.118.0.2";
+
+  /** Makes the namespace and the TAP, of one queue or for several. */
+  constructor({ multiQueue = false } = {}) {
+    const namespace = this.#namespace;
+    const kind = multiQueue ? ["multi_queue"] : [];
+    namespace.ip("tuntap", "add", "tap0", "mode", "tap", ...kind);
+    namespace.ip("address", "add", `${this.host}/24`, "dev", "tap0");
+    namespace.ip("link", "set", "tap0", "up");
+    namespace.ip("link", "set", "lo", "up");
+  }
+
+  /** Runs a command inside; throws when it fails. */
+  run(...args: string[]): Promise<string> {
+    return command("ip", "netns", "exec", this.netns, ...args);
+  }
+
+  /** Starts a command inside. */
+  spawn(...args: string[]): Deno.ChildProcess {
+    return new Deno.Command("ip", {
+      args: ["netns", "exec", this.netns, ...args],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+  }
+
+  /** Removes the namespace and all that is in it. */
+  [Symbol.dispose](): void {
+    this.#namespace[Symbol.dispose]();
+  }
+}
