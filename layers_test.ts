@@ -1,16 +1,37 @@
-/** Imports point down: ffi, then guest and devices, then vmm, then main. */
+/** Imports point down: ffi, guest, devices, vmm, then cli, mod.ts and main.ts. */
 import assert from "node:assert/strict";
 
 const ROOT = new URL("./", import.meta.url);
 
-/** What each folder may import besides itself. */
+const MACHINE = ["ffi", "guest", "devices", "vmm"];
+
+/** What each room may import besides itself. */
 const MAY_IMPORT: Record<string, string[]> = {
   ffi: [],
   guest: ["ffi"],
   devices: ["ffi", "guest"],
-  // Until vmm loads what a host refuses by dynamic import only.
-  vmm: ["ffi", "guest", "devices", "emulate"],
+  vmm: ["ffi", "guest", "devices"],
+  emulate: ["ffi", "guest"],
+  images: ["ffi", "guest"],
+  probe: [...MACHINE, "emulate"],
+  cli: [...MACHINE, "emulate", "images", "probe"],
+  fuzz: [...MACHINE, "vmm/testing", "images"],
+  // Only tests and fuzz boot a machine with what images builds.
+  "vmm/testing": [...MACHINE, "images"],
 };
+
+/** Goes with the next steps: each must still be there, and no other may be. */
+const UNTIL_MOVED: string[] = [
+  // What the host's KVM refuses is to be loaded by dynamic import, only there.
+  "vmm/machine.ts -> emulate/instruction_emulation.ts",
+  "vmm/messages.ts -> emulate/instruction_emulation.ts",
+  "vmm/vcpu_loop.ts -> emulate/instruction_emulation.ts",
+  "vmm/vcpu_loop.ts -> emulate/syscall_completion.ts",
+  "vmm/vcpu_worker.ts -> emulate/instruction_emulation.ts",
+  "vmm/vcpu_worker.ts -> emulate/syscall_completion.ts",
+  // What is known of the host is kept where images keeps what it builds.
+  "probe/known_host.ts -> images/linux/cache.ts",
+];
 
 interface ModuleGraph {
   modules: { specifier: string; dependencies?: Dependency[] }[];
@@ -23,13 +44,17 @@ interface Dependency {
 
 function folderOf(specifier: string): string | undefined {
   if (!specifier.startsWith(ROOT.href)) return undefined;
-  const [folder, rest] = specifier.slice(ROOT.href.length).split(/\/(.*)/s);
+  const path = specifier.slice(ROOT.href.length);
+  if (path.startsWith("vmm/testing/")) return "vmm/testing";
+  const [folder, rest] = path.split(/\/(.*)/s);
   return rest === undefined ? "" : folder;
 }
 
 async function moduleGraph(): Promise<ModuleGraph> {
   const entries = ["mod.ts", "main.ts", "vmm/vcpu_worker.ts"];
   entries.push("vmm/device_worker.ts", "devices/virtio/testing/mod.ts");
+  entries.push("fuzz/virtio/main.ts", "fuzz/virtio/child.ts");
+  entries.push("fuzz/storm/main.ts");
   const importAll = entries.map((file) => `import "${new URL(file, ROOT)}";`);
   const entry = Deno.makeTempFileSync({ suffix: ".ts" });
   try {
@@ -62,12 +87,13 @@ Deno.test("layers: no module imports from a layer above its own", async () => {
       const to = folderOf(target);
       if (to === undefined || to === from) continue;
       if (!MAY_IMPORT[from]!.includes(to)) {
-        upward.push(`${specifier.slice(ROOT.href.length)} -> ${target}`);
+        const path = (href: string) => href.slice(ROOT.href.length);
+        upward.push(`${path(specifier)} -> ${path(target)}`);
       }
     }
   }
   assert.ok(seen > 50, `only ${seen} modules found`);
-  assert.deepEqual(upward, []);
+  assert.deepEqual(upward.sort(), [...UNTIL_MOVED].sort());
 });
 
 Deno.test("layers: no virtio device imports a transport, no backend virtio", async () => {
