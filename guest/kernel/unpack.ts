@@ -5,6 +5,7 @@
  * @module
  */
 import { zstdDecompressSync } from "node:zlib";
+import { packageOf } from "../../ffi/packages.ts";
 import type { BootSource } from "./file.ts";
 import type { Compression } from "./compression.ts";
 import { KernelError } from "./error.ts";
@@ -46,24 +47,16 @@ export class DecoderMissing extends KernelError {
 type Chunks = AsyncIterable<Uint8Array>;
 type Progress = (count: number) => void;
 
-/** A program that unpacks standard input, and the Debian package it's in. */
-interface Program {
-  command: readonly [string, ...string[]];
-  package: string;
-}
-
 // Linux's own choice is a dictionary of at most 128 MiB; a header may ask xz
 // for 4 GiB.
 const XZ_MEMORY = "--memlimit-decompress=512MiB";
 
-const PROGRAMS: Partial<Record<Compression, Program>> = {
-  xz: { command: ["xz", "-dc", XZ_MEMORY, "--format=xz"], package: "xz-utils" },
-  lzma: {
-    command: ["xz", "-dc", XZ_MEMORY, "--format=lzma"],
-    package: "xz-utils",
-  },
-  bzip2: { command: ["bzip2", "-dc"], package: "bzip2" },
-  lzo: { command: ["lzop", "-dc"], package: "lzop" },
+/** Programs that unpack standard input. */
+const PROGRAMS: Partial<Record<Compression, [string, ...string[]]>> = {
+  xz: ["xz", "-dc", XZ_MEMORY, "--format=xz"],
+  lzma: ["xz", "-dc", XZ_MEMORY, "--format=lzma"],
+  bzip2: ["bzip2", "-dc"],
+  lzo: ["lzop", "-dc"],
 };
 
 /** Bytes of an LZ4 block's size. */
@@ -228,8 +221,7 @@ async function* runProgram(
   { compression, offset, size }: Packed,
   onRead: Progress,
 ): Chunks {
-  const { command: [program, ...args], package: debian } =
-    PROGRAMS[compression]!;
+  const [program, ...args] = PROGRAMS[compression]!;
   const command = new Deno.Command(program, {
     args,
     stdin: "piped",
@@ -245,7 +237,7 @@ async function* runProgram(
     throw new DecoderMissing(
       source.label,
       `is compressed with ${compression}, and there is no "${program}" to ` +
-        `unpack it: apt-get install ${debian}`,
+        `unpack it: apt-get install ${packageOf(program)}`,
     );
   }
   // What the program says counts, not that it closes its input to say it.

@@ -1,13 +1,14 @@
 /** What apt says about a package. */
 import assert from "node:assert/strict";
+import { CLOUD_KERNEL } from "../../ffi/packages.ts";
 import { parsePackage } from "./apt.ts";
 
 Deno.test("parsePackage: name, version, and the names of what it needs", () => {
-  const text = "Package: linux-image-cloud-amd64\nSource: linux-signed\n" +
+  const text = `Package: ${CLOUD_KERNEL}\nSource: linux-signed\n` +
     "Version: 6.1.192-2\nDepends: linux-image-6.1.0-56-cloud-amd64 " +
     "(= 6.1.192-2), kmod | module-init-tools\nDescription: x\n";
   assert.deepEqual(parsePackage(text), {
-    name: "linux-image-cloud-amd64",
+    name: CLOUD_KERNEL,
     version: "6.1.192-2",
     depends: ["linux-image-6.1.0-56-cloud-amd64", "kmod"],
   });

@@ -6,6 +6,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/errno.ts";
+import { BUSYBOX, CLOUD_KERNEL } from "../../ffi/packages.ts";
 import { cacheFolder, inputsKey, isBuilt } from "../linux/cache.ts";
 import { CommandLog, runLogged } from "../linux/logged_command.ts";
 import type { ProgressOutput } from "../linux/prepare.ts";
@@ -14,9 +15,6 @@ import { Apt } from "./apt.ts";
 import { makeInitramfs, NEEDED_MODULES, WANTED_MODULES } from "./initramfs.ts";
 import { readModules } from "./modules.ts";
 
-/** What names the newest kernel. */
-const METAPACKAGE = "linux-image-cloud-amd64";
-const BUSYBOX = "busybox-static";
 /** How long the newest kernel is taken to be the newest. */
 const LOOK_AGAIN_MS = 24 * 60 * 60 * 1000;
 /** What decides how the initial RAM disk looks. */
@@ -92,10 +90,10 @@ async function currentVersion(folder: string): Promise<string | undefined> {
 
 /** The concrete package that the metapackage depends on: `NAME_VERSION`. */
 async function newestImage(apt: Apt): Promise<string> {
-  const { depends } = await apt.show(METAPACKAGE);
+  const { depends } = await apt.show(CLOUD_KERNEL);
   const name = depends.find((other) => /^linux-image-\d/.test(other));
   if (name === undefined) {
-    throw new VireoError(`${METAPACKAGE}: depends on no kernel`);
+    throw new VireoError(`${CLOUD_KERNEL}: depends on no kernel`);
   }
   return `${name}_${(await apt.show(name)).version}`;
 }

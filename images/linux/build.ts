@@ -14,15 +14,14 @@ import {
   type Recipe,
   ROOTFS,
 } from "./cache.ts";
+import { BUSYBOX, KERNEL_SOURCE } from "../../ffi/packages.ts";
 import { KernelSource } from "./kernel.ts";
 import { CommandLog } from "./logged_command.ts";
 import {
-  BUSYBOX_PACKAGE,
   ensurePackages,
   type Installed,
   installedPackages,
-  PACKAGES,
-  SOURCE_PACKAGE,
+  PREPARE_PACKAGES,
 } from "./packages.ts";
 import type { ProgressOutput } from "./prepare.ts";
 import { Progress, standardError, type Step } from "./progress.ts";
@@ -82,7 +81,7 @@ export async function build(
   const missing = await findMissing(wanted, folder, installed);
   const steps = stepsFor(missing);
   if (steps.length === 0) return;
-  if (PACKAGES.some((name) => !installed.has(name))) {
+  if (PREPARE_PACKAGES.some((name) => !installed.has(name))) {
     steps.unshift(PACKAGES_STEP);
   }
   using log = new CommandLog(`${folder}/prepare.log`);
@@ -107,14 +106,14 @@ async function findMissing(
     return current ? undefined : { path, source };
   };
   for (const variant of wanted.kernels) {
-    const product = await find(KERNELS[variant], SOURCE_PACKAGE);
+    const product = await find(KERNELS[variant], KERNEL_SOURCE);
     if (product) missing.kernels.set(variant, product);
   }
   for (const compression of wanted.bzImages) {
-    const product = await find(bzImageRecipe(compression), SOURCE_PACKAGE);
+    const product = await find(bzImageRecipe(compression), KERNEL_SOURCE);
     if (product) missing.bzImages.set(compression, product);
   }
-  missing.rootfs = await find(ROOTFS, BUSYBOX_PACKAGE);
+  missing.rootfs = await find(ROOTFS, BUSYBOX);
   return missing;
 }
 

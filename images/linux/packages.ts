@@ -4,30 +4,17 @@
  * @module
  */
 import { VireoError } from "../../ffi/errno.ts";
+import { installCommand, packagesFor } from "../../ffi/packages.ts";
 import { type CommandLog, runLogged } from "./logged_command.ts";
 
-/** The kernel's source. */
-export const SOURCE_PACKAGE = "linux-source-6.1";
-/** The programs of the root image. */
-export const BUSYBOX_PACKAGE = "busybox-static";
+// The recipe of the kernels has it by this name.
+export { KERNEL_SOURCE as SOURCE_PACKAGE } from "../../ffi/packages.ts";
 
 /** All packages that preparing needs. */
-export const PACKAGES: readonly string[] = [
-  SOURCE_PACKAGE,
-  BUSYBOX_PACKAGE,
-  "bc",
-  "bison",
-  "e2fsprogs",
-  "flex",
-  "gcc",
-  "libc6-dev",
-  "libelf-dev",
-  "lz4",
-  "make",
-  "patch",
-  "xz-utils",
-  "zstd",
-];
+export const PREPARE_PACKAGES: readonly string[] = packagesFor(
+  "kernel build",
+  "root image",
+);
 
 /** Installed packages: name to version. */
 export type Installed = ReadonlyMap<string, string>;
@@ -39,7 +26,7 @@ export type Installed = ReadonlyMap<string, string>;
  * @param packages names of packages
  */
 export async function installedPackages(
-  packages: readonly string[] = PACKAGES,
+  packages: readonly string[] = PREPARE_PACKAGES,
 ): Promise<Installed> {
   try {
     const { stdout } = await new Deno.Command("dpkg-query", {
@@ -73,23 +60,6 @@ export function parseDpkg(text: string): Installed {
 }
 
 /**
- * The command that installs packages.
- *
- * @param packages names of packages
- */
-export function installCommand(
-  packages: readonly string[],
-): [string, ...string[]] {
-  return [
-    "apt-get",
-    "install",
-    "-y",
-    "--no-install-recommends",
-    ...packages,
-  ];
-}
-
-/**
  * What to tell someone who may not install packages.
  *
  * @param missing names of packages
@@ -100,7 +70,8 @@ export function missingPackagesMessage(missing: readonly string[]): string {
 }
 
 /**
- * Makes sure that all packages are there: installs the missing ones.
+ * Makes sure that all packages that preparing needs are there: installs the
+ * missing ones.
  *
  * @param log where apt-get's output goes
  * @param onInstall called before an installation
@@ -114,15 +85,22 @@ export async function ensurePackages(
   isRoot: boolean = Deno.uid() === 0,
 ): Promise<Installed> {
   const before = await installedPackages();
-  const missing = PACKAGES.filter((name) => !before.has(name));
+  const missing = PREPARE_PACKAGES.filter((name) => !before.has(name));
   if (missing.length === 0) return before;
   if (!isRoot) throw new VireoError(missingPackagesMessage(missing));
   onInstall();
-  await install(log, missing);
+  await installPackages(log, missing);
   return await installedPackages();
 }
 
-async function install(
+/**
+ * Installs packages, with new lists of packages where the old ones won't do.
+ *
+ * @param log where apt-get's output goes
+ * @param missing names of packages
+ * @throws {VireoError} when apt-get fails
+ */
+export async function installPackages(
   log: CommandLog,
   missing: readonly string[],
 ): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { cacheFolder, isBuilt } from "../linux/cache.ts";
 import { CommandLog, runLogged } from "../linux/logged_command.ts";
+import { MEMTEST } from "../../ffi/packages.ts";
 import { Apt } from "../distro/apt.ts";
 
 /** Why nothing can be fetched, for a test's name; empty when it can. */
@@ -24,7 +25,7 @@ function hasApt(): boolean {
  * kernel that is not Linux. Kept with what else is fetched.
  */
 export async function memtestImage(): Promise<string> {
-  const folder = `${cacheFolder()}/memtest86+`;
+  const folder = `${cacheFolder()}/${MEMTEST}`;
   const image = `${folder}/memtest86+x64.bin`;
   if (await isBuilt(image)) return image;
   await Deno.mkdir(folder, { recursive: true });
@@ -32,7 +33,7 @@ export async function memtestImage(): Promise<string> {
   try {
     using log = new CommandLog(`${work}/log`);
     const apt = new Apt(work, log);
-    const deb = await apt.download(await apt.show("memtest86+"), work);
+    const deb = await apt.download(await apt.show(MEMTEST), work);
     await runLogged(log, ["dpkg-deb", "-x", deb, work]);
     await Deno.rename(`${work}/boot/memtest86+x64.bin`, image);
   } finally {

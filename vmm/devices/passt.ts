@@ -5,6 +5,7 @@
  * @module
  */
 import { errnoName } from "../../ffi/errno.ts";
+import { packageOf } from "../../ffi/packages.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
 
@@ -51,7 +52,7 @@ function run(args: string[]): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new VireoError(
-      "passt is not installed; on Debian: apt-get install passt",
+      `passt is not installed; on Debian: apt-get install ${packageOf(PASST)}`,
     );
   }
   if (output.success) return;
