@@ -5,6 +5,7 @@
  */
 import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
+import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { parseEntry } from "../guest/kernel/entry.ts";
 import {
   type KernelVariant,
@@ -226,10 +227,10 @@ function commandLine(
   options: BootOptions,
   nonce: string,
 ): string {
-  const words = [bootArgs(config)];
-  if (options.quiet) words.push("quiet", "loglevel=1");
-  if (options.cmdline) words.push(options.cmdline);
-  words.push(`VIREO_NONCE=${nonce}`);
+  const given = [`${bootArgs(config)}`];
+  if (options.quiet) given.push("quiet loglevel=1");
+  if (options.cmdline) given.push(options.cmdline);
+  const words = [`VIREO_NONCE=${nonce}`];
   if (options.exec !== undefined) {
     words.push(execWord(options.exec));
   } else if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
@@ -238,5 +239,5 @@ function commandLine(
     const type = Deno.env.get("TERM") ?? "";
     if (/^[\w.+-]+$/.test(type)) words.push(`TERM=${type}`);
   }
-  return words.join(" ");
+  return new KernelCommandLine(given.join(" ")).add(...words).toString();
 }

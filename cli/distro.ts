@@ -4,6 +4,7 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
+import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { stockKernelWords } from "./kernel_quirks.ts";
 import { knownHost } from "../probe/known_host.ts";
@@ -49,7 +50,7 @@ export async function useDistro(
   source.kernel_image_path = kernel;
   source.initrd_path = initrd;
   say(version);
-  const args = source.boot_args ?? "";
+  const args = new KernelCommandLine(source.boot_args ?? "");
   const host = await knownHost();
   const words = stockKernelWords(host, args).join(" ");
   if (words === "") return;

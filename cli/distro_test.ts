@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { prepareDebian } from "../images/distro/debian.ts";
+import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
 import { stockKernelWords } from "./kernel_quirks.ts";
 import { knownHost } from "../probe/known_host.ts";
@@ -13,7 +14,8 @@ Deno.test({
   name: `Debian's own kernel starts${KVM_MISSING}`,
   ignore: !canOpenKvm(),
   fn: async () => {
-    const words = stockKernelWords(await knownHost(), "").join(" ");
+    const none = new KernelCommandLine("");
+    const words = stockKernelWords(await knownHost(), none).join(" ");
     const { kernel, initrd } = await prepareDebian();
     await using test = await TestMachine.create({
       "boot-source": {

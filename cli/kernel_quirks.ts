@@ -6,6 +6,7 @@
  */
 import { dirname } from "node:path";
 import { cacheFolder } from "../images/linux/cache.ts";
+import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/values.ts";
 import type { KnownHost } from "../probe/known_host.ts";
@@ -36,12 +37,14 @@ const FEATURES: Record<string, number> = {
  *
  * @param given the command line so far: what it says itself stays
  */
-export function kernelWords(host: KnownHost, given: string): string[] {
+export function kernelWords(
+  host: KnownHost,
+  given: KernelCommandLine,
+): string[] {
   if (!host.emulatesKernel) return [];
-  const has = (word: RegExp) => word.test(` ${given} `);
   const words: string[] = [];
   // The kernel takes the last clearcpuid= only.
-  if (!has(/ clearcpuid=/)) {
+  if (given.get("clearcpuid") === undefined) {
     const features = host.refused.flatMap((name) => FEATURES[name] ?? []);
     // With SSSE3 the kernel mixes its random pool in vector registers.
     features.push(Feature.SSSE3, Feature.ERMS, Feature.FSRM);
@@ -72,7 +75,10 @@ const STOCK_WORDS: readonly string[] = [
 ];
 
 /** {@linkcode kernelWords} and more, for the kernel of a distribution. */
-export function stockKernelWords(host: KnownHost, given: string): string[] {
+export function stockKernelWords(
+  host: KnownHost,
+  given: KernelCommandLine,
+): string[] {
   if (!host.emulatesKernel) return [];
   return [...kernelWords(host, given), ...STOCK_WORDS];
 }
@@ -95,7 +101,7 @@ export async function addHostWords(
   const args = bootArgs(config);
   const words = kernelWords(await knownHost(), args);
   if (words.length === 0) return undefined;
-  source.boot_args = [args, ...words].join(" ");
+  source.boot_args = args.add(...words).toString();
   return "this host emulates guest kernel code: its command line also says " +
     words.join(" ");
 }

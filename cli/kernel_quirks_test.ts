@@ -1,5 +1,6 @@
 /** Words for kernels that don't know of emulating hosts. */
 import assert from "node:assert/strict";
+import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import {
   addHostWords,
@@ -10,26 +11,33 @@ import {
 import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
 import { knownHost } from "../probe/known_host.ts";
 
+const cmdline = (text: string) => new KernelCommandLine(text);
+
 Deno.test("kernelWords: only for emulating hosts, and never against the user", () => {
   const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
   const host = { emulatesKernel: true, refused };
-  const words = (given: string) => kernelWords(host, given).join(" ");
+  const words = (given: string) => kernelWords(host, cmdline(given)).join(" ");
   assert.equal(words("quiet"), "clearcpuid=137,141,151,297,308,580");
   assert.equal(words("clearcpuid=1"), "");
+  const elsewhere = 'VIREO_EXEC="echo clearcpuid=1" -- clearcpuid=2';
+  assert.equal(words(elsewhere), words("quiet"), "not the kernel's");
   assert.deepEqual(
-    kernelWords({ emulatesKernel: true, refused: [] }, ""),
+    kernelWords({ emulatesKernel: true, refused: [] }, cmdline("")),
     ["clearcpuid=137,297,580"],
   );
-  assert.deepEqual(kernelWords({ emulatesKernel: false, refused }, ""), []);
+  assert.deepEqual(
+    kernelWords({ emulatesKernel: false, refused }, cmdline("")),
+    [],
+  );
 });
 
 Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => {
   const host = { emulatesKernel: true, refused: ["XSAVE"] };
-  const words = stockKernelWords(host, "quiet");
+  const words = stockKernelWords(host, cmdline("quiet"));
   assert.deepEqual(words.slice(0, 1), ["clearcpuid=137,297,580"]);
   assert.ok(words.includes("nokaslr"));
   const real = { emulatesKernel: false, refused: [] };
-  assert.deepEqual(stockKernelWords(real, ""), []);
+  assert.deepEqual(stockKernelWords(real, cmdline("")), []);
 });
 
 Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {
@@ -66,7 +74,7 @@ Deno.test(
   async () => {
     const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
     const line = await addHostWords({ "boot-source": source });
-    const words = kernelWords(await knownHost(), "quiet");
+    const words = kernelWords(await knownHost(), cmdline("quiet"));
     assert.equal(source.boot_args, ["quiet", ...words].join(" "));
     if (words.length === 0) assert.equal(line, undefined);
     else assert.ok(line?.endsWith(words.join(" ")), line);

@@ -201,6 +201,25 @@ Deno.test({
 });
 
 Deno.test({
+  name: "Linux: what --exec and init get is not taken for the kernel's words" +
+    missing,
+  ignore: missing !== "",
+  async fn() {
+    const { code, stdout, stderr } = await boot([
+      ...["--quiet", "--cmdline", 'panic=-1 -- one "two root=three'],
+      ...["--exec", "echo root=$x acpi=off -- four; cat /proc/cmdline"],
+    ]);
+    assert.equal(code, 0, stderr);
+    const [said, cmdline] = stdout.replaceAll("\r", "").split("\n");
+    assert.equal(said, "root= acpi=off -- four");
+    assert.match(
+      cmdline!,
+      / VIREO_EXEC=".*" root=\/dev\/vda ro virtio_mmio\.device=\S+ -- one "two root=three$/,
+    );
+  },
+});
+
+Deno.test({
   name: "Linux: a file in Firecracker's format boots, its root device first" +
     missing,
   ignore: missing !== "",

@@ -21,6 +21,7 @@ import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
+import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { KernelImage } from "../guest/kernel/image.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
 import { type BootState, loadKernel, setUpBoot } from "../guest/boot/load.ts";
@@ -192,17 +193,17 @@ function loadGuest(
 function commandLine(
   config: VmConfig,
   devices: readonly DeviceSpec[],
-): string {
-  const words = [bootArgs(config)];
-  if (!/(^| )root=/.test(words[0]!)) {
-    words.push(...rootWords(config.drives ?? []));
-  }
+): KernelCommandLine {
+  const given = bootArgs(config);
+  const words = given.get("root") === undefined
+    ? rootWords(config.drives ?? [])
+    : [];
   const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
   for (const { window, gsi } of devices) {
     const address = `0x${window.toString(16)}`;
     words.push(`virtio_mmio.device=${size}@${address}:${gsi}`);
   }
-  return words.join(" ");
+  return given.add(...words);
 }
 
 function createVcpus(

@@ -7,18 +7,12 @@
  * @module
  */
 import { type BootFile, BootSource } from "../kernel/file.ts";
+import { COMMAND_LINE_LIMIT, type KernelCommandLine } from "./cmdline.ts";
 import { type E820Entry, memoryMap } from "./e820.ts";
 import type { BzImage } from "../kernel/bzimage.ts";
 import { KernelError } from "../kernel/error.ts";
 import { GiB, Layout, MiB } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
-
-/**
- * Bytes of command line that an x86 vmlinux takes: its `COMMAND_LINE_SIZE`
- * (arch/x86/include/asm/setup.h) without the terminating zero. A bzImage says
- * its own limit in `cmdline_size`; an ELF file can't.
- */
-export const COMMAND_LINE_LIMIT = 2047;
 
 /** Where an initrd was put. */
 export interface PlacedInitrd {
@@ -31,7 +25,7 @@ export interface PlacedInitrd {
 /** What {@linkcode setUpLinux} puts into the guest beside the kernel. */
 export interface LinuxBootOptions {
   /** The kernel command line. */
-  commandLine: string;
+  commandLine: KernelCommandLine;
   /** Guest address after the kernel's last byte. */
   kernelEnd: number;
   /** The initial RAM disk. */
@@ -123,23 +117,11 @@ export function setUpLinux(
  */
 export function writeCommandLine(
   memory: GuestMemory,
-  text: string,
+  line: KernelCommandLine,
   limit = COMMAND_LINE_LIMIT,
 ): void {
-  const bytes = new TextEncoder().encode(text);
   const room = Math.min(limit, Layout.COMMAND_LINE_MAX - 1);
-  if (bytes.length > room) {
-    throw new KernelError(
-      "command line",
-      `is ${bytes.length} bytes long, and the kernel takes at most ${room}`,
-    );
-  }
-  if (bytes.includes(0)) {
-    throw new KernelError("command line", "has a zero byte inside");
-  }
-  const target = memory.bytes(Layout.COMMAND_LINE, bytes.length + 1);
-  target.set(bytes);
-  target[bytes.length] = 0;
+  memory.write(Layout.COMMAND_LINE, line.encode(room));
 }
 
 /**

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { KernelCommandLine } from "./cmdline.ts";
 import { E820, memoryMap } from "./e820.ts";
 import { KernelError } from "../kernel/error.ts";
 import { GiB, Layout, MiB } from "../layout.ts";
@@ -102,24 +103,26 @@ Deno.test("writeCommandLine: 2047 bytes fit, with a zero after them", () => {
   using memory = GuestMemory.allocate(RAM);
   const text = "é".repeat(1023) + "x";
   memory.bytes(Layout.COMMAND_LINE, 4096).fill(0xee);
-  writeCommandLine(memory, text);
+  writeCommandLine(memory, new KernelCommandLine(text));
   const bytes = memory.bytes(Layout.COMMAND_LINE, 2048);
   assert.equal(new TextDecoder().decode(bytes), text + "\0");
 });
 
 Deno.test("writeCommandLine: longer ones are refused with length and limit, in bytes", () => {
   using memory = GuestMemory.allocate(RAM);
+  const write = (text: string, limit?: number) =>
+    writeCommandLine(memory, new KernelCommandLine(text), limit);
   assert.equal(
-    refusal(() => writeCommandLine(memory, "é".repeat(1024))),
+    refusal(() => write("é".repeat(1024))),
     "command line: is 2048 bytes long, and the kernel takes at most 2047",
   );
   const long = "x".repeat(70_000);
   assert.match(
-    refusal(() => writeCommandLine(memory, long, 100_000)),
+    refusal(() => write(long, 100_000)),
     /is 70000 bytes long, .* at most 65535$/,
   );
   assert.match(
-    refusal(() => writeCommandLine(memory, "a\0b")),
+    refusal(() => write("a\0b")),
     /^command line: has a zero byte inside$/,
   );
 });
@@ -190,7 +193,7 @@ Deno.test("loadInitrd: a sparse file larger than any RAM is refused unread", asy
 Deno.test("setUpLinux: boot_params point to command line and initrd", () => {
   using memory = GuestMemory.allocate(RAM);
   const address = setUpLinux(memory, {
-    commandLine: "console=ttyS0",
+    commandLine: new KernelCommandLine("console=ttyS0"),
     kernelEnd: KERNEL_END,
     initrd: new Uint8Array(100).fill(3),
   });

@@ -9,6 +9,7 @@ import type { BootFile } from "../kernel/file.ts";
 import { loadBzImage } from "../kernel/bzimage.ts";
 import { loadElf } from "../kernel/elf_loader.ts";
 import type { KernelImage } from "../kernel/image.ts";
+import type { KernelCommandLine } from "./cmdline.ts";
 import { setUpLinux } from "./linux.ts";
 import { bootRegisters, enterLongMode, writeBootTables } from "./long_mode.ts";
 import type { GuestMemory } from "../memory.ts";
@@ -27,7 +28,7 @@ export interface LoadedKernel {
 /** What goes into the guest beside the kernel. */
 export interface BootOptions {
   /** The kernel command line. */
-  commandLine: string;
+  commandLine: KernelCommandLine;
   /** The initial RAM disk. */
   initrd?: BootFile;
   /** Guest address of ACPI's RSDP, for the kernel to find it. */

@@ -12,6 +12,7 @@ import type {
   SpecialRegisters,
 } from "../../ffi/kvm/registers.ts";
 import type { BootFile } from "../kernel/file.ts";
+import type { KernelCommandLine } from "./cmdline.ts";
 import { memoryMap } from "./e820.ts";
 import { Layout } from "../layout.ts";
 import { loadInitrd, writeCommandLine } from "./linux.ts";
@@ -20,7 +21,7 @@ import type { GuestMemory } from "../memory.ts";
 /** What {@linkcode setUpPvh} puts into the guest beside the kernel. */
 export interface PvhBootOptions {
   /** The kernel command line. */
-  commandLine: string;
+  commandLine: KernelCommandLine;
   /** Guest address after the kernel's last byte. */
   kernelEnd: number;
   /** The initial RAM disk: the first module. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { SpecialRegisters } from "../../ffi/kvm/registers.ts";
+import { KernelCommandLine } from "./cmdline.ts";
 import { memoryMap } from "./e820.ts";
 import { GiB, Layout, MiB } from "../layout.ts";
 import { GuestMemory } from "../memory.ts";
@@ -10,7 +11,7 @@ const decoder = new TextDecoder();
 Deno.test("setUpPvh: hvm_start_info names command line, module, RSDP and memory map", () => {
   using memory = GuestMemory.allocate(4 * GiB);
   const at = setUpPvh(memory, {
-    commandLine: "console=ttyS0",
+    commandLine: new KernelCommandLine("console=ttyS0"),
     kernelEnd: 20 * MiB,
     initrd: new Uint8Array(5000).fill(3),
     rsdp: 0xe_0000,
@@ -42,7 +43,10 @@ Deno.test("setUpPvh: hvm_start_info names command line, module, RSDP and memory 
 
 Deno.test("setUpPvh: without initrd and ACPI there is no module and no RSDP", () => {
   using memory = GuestMemory.allocate(32 * MiB);
-  const at = setUpPvh(memory, { commandLine: "", kernelEnd: 20 * MiB });
+  const at = setUpPvh(memory, {
+    commandLine: new KernelCommandLine(""),
+    kernelEnd: 20 * MiB,
+  });
   const info = memory.view(at, 56);
   assert.equal(info.getUint32(12, true), 0, "nr_modules");
   assert.equal(info.getBigUint64(16, true), 0n, "modlist_paddr");

@@ -7,6 +7,7 @@ import {
   SETUP_HEADER_END,
   versionText,
 } from "./bzimage.ts";
+import { KernelCommandLine } from "../boot/cmdline.ts";
 import { KernelError } from "./error.ts";
 import { Layout, MiB } from "../layout.ts";
 import { setUpLinux } from "../boot/linux.ts";
@@ -158,7 +159,7 @@ Deno.test("setUpLinux: a bzImage's header is copied, and its limits are kept", (
   const bzImage = parse(file);
   const params = memory.view(
     setUpLinux(memory, {
-      commandLine: "x".repeat(20),
+      commandLine: new KernelCommandLine("x".repeat(20)),
       kernelEnd: 17 * MiB,
       initrd: new Uint8Array(10),
       rsdp: 0xe_0000,
@@ -177,10 +178,10 @@ Deno.test("setUpLinux: a bzImage's header is copied, and its limits are kept", (
     "initrd_addr_max",
   );
   assert.equal(params.getBigUint64(0x70, true), 0xe_0000n, "acpi_rsdp_addr");
-  const boot = (commandLine: string, kernelEnd: number) =>
+  const boot = (words: string, kernelEnd: number) =>
     refusal(() =>
       setUpLinux(memory, {
-        commandLine,
+        commandLine: new KernelCommandLine(words),
         kernelEnd,
         initrd: new Uint8Array(10),
         bzImage,

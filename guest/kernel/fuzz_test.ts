@@ -5,6 +5,7 @@ import { inspectKernel } from "./inspect.ts";
 import { KernelError } from "./error.ts";
 import { openKernel } from "./image.ts";
 import { Layout, MiB } from "../layout.ts";
+import { KernelCommandLine } from "../boot/cmdline.ts";
 import { loadKernel, setUpBoot } from "../boot/load.ts";
 import { GuestMemory } from "../memory.ts";
 import {
@@ -86,7 +87,7 @@ async function judge(
     const low = memory.bytes(0, Layout.HIGH_MEMORY);
     assert(Buffer.compare(low, NOTHING) === 0, "boot data was overwritten");
     try {
-      setUpBoot(memory, image, kernel, { commandLine: "x", initrd: INITRD });
+      setUpBoot(memory, image, kernel, { commandLine, initrd: INITRD });
     } finally {
       low.fill(0);
     }
@@ -99,6 +100,7 @@ async function judge(
 
 const NOTHING = new Uint8Array(Layout.HIGH_MEMORY);
 const INITRD = new Uint8Array(5000);
+const commandLine = new KernelCommandLine("x");
 
 function checkError(error: unknown): void {
   if (!(error instanceof KernelError)) throw error;

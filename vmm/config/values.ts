@@ -5,6 +5,7 @@
  */
 import { BLK_QUEUES } from "../../devices/virtio/blk/config.ts";
 import { VireoError } from "../../ffi/errno.ts";
+import { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../../guest/layout.ts";
 import type { AllocateOptions } from "../../guest/memory.ts";
 import { MAX_VCPUS } from "../control.ts";
@@ -15,15 +16,19 @@ import type { Drive, VmConfig, Vsock } from "./types.ts";
  * reboot, also after a panic, through the i8042, which ends the machine; and
  * no search for a keyboard behind it.
  */
-export const DEFAULT_BOOT_ARGS =
-  "console=ttyS0 reboot=k panic=-1 i8042.noaux i8042.nomux i8042.dumbkbd";
+export const DEFAULT_BOOT_ARGS: string = defaultBootArgs("ttyS0");
+
+function defaultBootArgs(console: "ttyS0" | "hvc0"): string {
+  return `console=${console} reboot=k panic=-1 ` +
+    "i8042.noaux i8042.nomux i8042.dumbkbd";
+}
 
 /** The command line in `config`, or the default one for its console. */
-export function bootArgs(config: VmConfig): string {
-  return config["boot-source"].boot_args ??
-    (config.console?.main
-      ? DEFAULT_BOOT_ARGS.replace("console=ttyS0", "console=hvc0")
-      : DEFAULT_BOOT_ARGS);
+export function bootArgs(config: VmConfig): KernelCommandLine {
+  return new KernelCommandLine(
+    config["boot-source"].boot_args ??
+      defaultBootArgs(config.console?.main ? "hvc0" : "ttyS0"),
+  );
 }
 
 /** Microseconds: about what a wake-up costs. */
@@ -139,10 +144,8 @@ export function usesAcpi(
     case "on":
     case "off":
       return acpi === "on";
-    case "auto": {
-      const off = /(^| )acpi=off( |$)/.test(bootArgs(config));
-      return !off && kernelHasAcpi();
-    }
+    case "auto":
+      return !bootArgs(config).has("acpi", "off") && kernelHasAcpi();
     default:
       throw new VireoError(`acpi: "${acpi}" is not one of auto, on, off`);
   }

@@ -186,6 +186,8 @@ Deno.test("usesAcpi: as the kernel has it, unless told on or off", () => {
   assert.equal(uses({}, true, "quiet acpi=off"), false, "the guest won't");
   assert.equal(uses({ acpi: "on" }, true, "acpi=off"), true, "our user knows");
   assert.equal(uses({}, true, "acpi=offset noacpi=off"), true);
+  assert.equal(uses({}, true, 'VIREO_EXEC="echo acpi=off ok"'), true);
+  assert.equal(uses({}, true, "quiet -- acpi=off"), true, "that is init's");
   const acpi = "yes" as "on";
   assert.throws(() => uses({ acpi }, true), {
     name: "VireoError",

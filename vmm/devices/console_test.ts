@@ -37,7 +37,7 @@ Deno.test("console: a socket that can't be made leaves nothing of the others", (
 Deno.test("console: as the main one it is in the default command line", () => {
   const source = { kernel_image_path: "vmlinux" };
   const words = (main: boolean) =>
-    bootArgs({ "boot-source": source, console: { main } });
+    bootArgs({ "boot-source": source, console: { main } }).toString();
   assert.match(words(true), /^console=hvc0 reboot=k /);
   assert.match(words(false), /^console=ttyS0 reboot=k /);
 });
