@@ -4,10 +4,10 @@ import { Errno } from "./errno.ts";
 import { EventFd } from "./eventfd.ts";
 import { closeFd, Open, openFd } from "./file.ts";
 import { IoUring, RWF_NOWAIT } from "./io_uring.ts";
+import { Iovecs } from "./iovecs.ts";
 import { Mapping } from "./mmap.ts";
 import { descriptorsOfProcess } from "./testing/mmap.ts";
 
-const IOVEC_SIZE = 16; // struct iovec: u64 base, u64 length
 const FILE_SIZE = 64 * 1024;
 
 /** A ring on a temporary file, and memory for iovecs and data. */
@@ -21,7 +21,7 @@ class RingSetup implements Disposable {
   readonly ring: IoUring;
   readonly memory = new Mapping(1 << 20);
   readonly bytes = new Uint8Array(this.memory.buffer);
-  readonly #iovecs = new BigUint64Array(this.memory.buffer);
+  readonly #iovecs = new Iovecs(this.memory, 0, 1024);
   #iovec = 0;
 
   constructor(entries = 8, flags: number = Open.RDWR, registered = true) {
@@ -32,13 +32,12 @@ class RingSetup implements Disposable {
 
   /** Iovecs for ranges of `bytes`; the address of the first. */
   iovecs(...ranges: [start: number, length: number][]): number {
-    const address = this.memory.address + this.#iovec * IOVEC_SIZE;
+    const first = this.#iovec;
     for (const [start, length] of ranges) {
-      const at = 2 * this.#iovec++;
-      this.#iovecs[at] = BigInt(this.memory.address + start);
-      this.#iovecs[at + 1] = BigInt(length);
+      const address = this.memory.address + start;
+      this.#iovecs.set(this.#iovec++, address, length);
     }
-    return address;
+    return this.#iovecs.addressOf(first);
   }
 
   /** Tag and result of the next completion, waiting for it. */
@@ -226,8 +225,7 @@ Deno.test("io_uring: NOWAIT on a pipe without data is EAGAIN at once", () => {
   library.close();
   using memory = new Mapping(4096);
   const ring = new IoUring(ends[0]!, 4, false);
-  const iovec = new BigUint64Array(memory.buffer, 0, 2);
-  iovec.set([BigInt(memory.address + 64), 16n]);
+  new Iovecs(memory, 0, 1).set(0, memory.address + 64, 16);
   ring.readv(9, memory.address, 1, 0, RWF_NOWAIT);
   ring.submit();
   assert.deepEqual([ring.next(), ring.result], [9, -Errno.EAGAIN]);

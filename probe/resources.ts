@@ -6,6 +6,7 @@
 import { SystemError, VireoError } from "../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../ffi/file.ts";
 import { IoUring } from "../ffi/io_uring.ts";
+import { Iovecs } from "../ffi/iovecs.ts";
 import { Map, Mapping } from "../ffi/mmap.ts";
 import type { Failed, HostNames, ResourceReport } from "./report.ts";
 
@@ -39,10 +40,9 @@ function ioUring(): ResourceReport["ioUring"] {
     const memory = stack.use(
       new Mapping(2 * PAGE, { flags: Map.PRIVATE | Map.ANONYMOUS }),
     );
-    const iovec = new BigUint64Array(memory.buffer);
-    iovec[0] = BigInt(memory.address + PAGE);
-    iovec[1] = BigInt(PAGE);
-    ring.readv(1, memory.address, 1, 0);
+    const iovecs = new Iovecs(memory, 0, 1);
+    iovecs.set(0, memory.address + PAGE, PAGE);
+    ring.readv(1, iovecs.addressOf(0), 1, 0);
     ring.submit();
     if (!ring.hasCompletions) ring.wait();
     if (ring.next() !== 1 || ring.result !== PAGE) {

@@ -5,9 +5,8 @@
  *
  * @module
  */
+import { IOVEC_SIZE } from "../../ffi/iovecs.ts";
 import type { GuestMemory } from "../memory.ts";
-
-const IOVEC_SIZE = 16; // struct iovec: u64 base, u64 length
 
 /** One `struct iovec`. */
 export interface Iovec {

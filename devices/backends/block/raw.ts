@@ -15,6 +15,7 @@ import {
 } from "../../../ffi/file.ts";
 import { createEventFd, drainEventFd } from "../../../ffi/eventfd.ts";
 import { IoUring, RWF_DSYNC } from "../../../ffi/io_uring.ts";
+import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import { libc } from "../../../ffi/libc.ts";
 import type { BlockBackend } from "./backend.ts";
@@ -137,12 +138,10 @@ function statImage(path: string): Deno.FileInfo {
 /** The unit that O_DIRECT wants on this file system: 512 or 4096. */
 function directUnit(fd: number): number {
   using page = new Mapping(4096, { name: "probe" });
-  using vector = new Mapping(4096, { name: "probe" });
-  const iovec = new BigUint64Array(vector.buffer);
-  iovec[0] = BigInt(page.address);
-  iovec[1] = BigInt(SECTOR);
-  const bytes = new Uint8Array(vector.buffer);
-  return libc.preadv(fd, bytes, 1, 0n) < 0 ? 4096 : SECTOR;
+  using vector = new Mapping(IOVEC_SIZE, { name: "probe" });
+  const iovecs = new Iovecs(vector, 0, 1);
+  iovecs.set(0, page.address, SECTOR);
+  return libc.preadv(fd, iovecs.pointerTo(0), 1, 0n) < 0 ? 4096 : SECTOR;
 }
 
 /**
@@ -305,7 +304,7 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
   /** See {@linkcode BlockBackend.readv}. */
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    this.#done(tag, libc.preadv_at(this.fd, at, count, BigInt(offset)));
+    this.#done(tag, libc.preadv(this.fd, at, count, BigInt(offset)));
   }
 
   /** See {@linkcode BlockBackend.writev}. */
@@ -317,7 +316,7 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
     durable: boolean,
   ): void {
     const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    const written = libc.pwritev_at(this.fd, at, count, BigInt(offset));
+    const written = libc.pwritev(this.fd, at, count, BigInt(offset));
     const failed = written > 0 && durable && libc.fdatasync(this.fd) < 0;
     this.#done(tag, failed ? -1 : written);
   }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { VireoError } from "../../../ffi/errno.ts";
 import { closeFd, Open, openFd, tryLock } from "../../../ffi/file.ts";
+import { Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
 import type { BlockBackend } from "./backend.ts";
@@ -134,7 +135,7 @@ function exercise(make: (image: RawImage) => BlockBackend): void {
   const backend = make(image);
   using memory = new Mapping(4096);
   const bytes = new Uint8Array(memory.buffer);
-  const iovecs = new BigUint64Array(memory.buffer);
+  const iovecs = new Iovecs(memory, 0, 2);
   const finish = () => {
     backend.submit();
     let tag = backend.next();
@@ -144,8 +145,8 @@ function exercise(make: (image: RawImage) => BlockBackend): void {
     }
     return [tag, backend.result];
   };
-  iovecs.set([BigInt(memory.address + 1024), 100n]);
-  iovecs.set([BigInt(memory.address + 2048), 412n], 2);
+  iovecs.set(0, memory.address + 1024, 100);
+  iovecs.set(1, memory.address + 2048, 412);
   bytes.fill(0x42, 1024, 1124);
   bytes.fill(0x43, 2048, 2460);
 

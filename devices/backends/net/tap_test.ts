@@ -1,6 +1,7 @@
 /** Frames through a descriptor, one system call each or in batches. */
 import assert from "node:assert/strict";
 import { Errno } from "../../../ffi/errno.ts";
+import { Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import { libc } from "../../../ffi/libc.ts";
 import type { Frame } from "./backend.ts";
@@ -16,7 +17,7 @@ class Frames implements Disposable {
   readonly frames: Frame[];
 
   constructor(count: number, length = 100) {
-    const words = new BigUint64Array(this.memory.buffer);
+    const iovecs = new Iovecs(this.memory, 0, 2 * count);
     const bytes = new Uint8Array(this.memory.buffer);
     this.frames = Array.from({ length: count }, (_, n) => {
       const start = 4096 + n * length;
@@ -24,13 +25,15 @@ class Frames implements Disposable {
       const cut = n % 2 === 0 ? 1 : 40;
       const { address } = this.memory;
       const parts = [[start, cut], [start + cut, length - cut]] as const;
-      parts.forEach(([at, size], i) => {
-        words[n * 4 + i * 2] = BigInt(address + at);
-        words[n * 4 + i * 2 + 1] = BigInt(size);
-      });
-      const iovecs = address + n * 32;
-      const pointer = Deno.UnsafePointer.create(BigInt(iovecs));
-      return { ...UNUSED, iovecs, pointer, count: 2 };
+      parts.forEach(([at, size], i) =>
+        iovecs.set(2 * n + i, address + at, size)
+      );
+      return {
+        ...UNUSED,
+        iovecs: iovecs.addressOf(2 * n),
+        pointer: iovecs.pointerTo(2 * n),
+        count: 2,
+      };
     });
   }
 

@@ -4,11 +4,8 @@
  *
  * @module
  */
+import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
-
-/** `struct iovec` as 32-bit words. */
-const IOVEC_WORDS = 4;
-const TWO_32 = 0x1_0000_0000;
 
 /** A ring of bytes with two iovecs over what is in it. */
 export class SendBuffer {
@@ -18,19 +15,17 @@ export class SendBuffer {
   readonly iovecs: Deno.PointerValue;
   readonly #mapping: Mapping;
   readonly #bytes: Uint8Array;
-  readonly #words: Uint32Array;
+  readonly #iovecs: Iovecs;
   readonly #size: number;
   #first = 0;
 
   /** An empty ring of `size` bytes, a multiple of 16. */
   constructor(size: number) {
     this.#size = size;
-    this.#mapping = new Mapping(size + 2 * IOVEC_WORDS * 4, { name: "vsock" });
+    this.#mapping = new Mapping(size + 2 * IOVEC_SIZE, { name: "vsock" });
     this.#bytes = new Uint8Array(this.#mapping.buffer, 0, size);
-    this.#words = new Uint32Array(this.#mapping.buffer, size, 2 * IOVEC_WORDS);
-    this.iovecs = Deno.UnsafePointer.create(
-      BigInt(this.#mapping.address + size),
-    );
+    this.#iovecs = new Iovecs(this.#mapping, size, 2);
+    this.iovecs = this.#iovecs.pointerTo(0);
   }
 
   /** Appends bytes; there must be room. */
@@ -45,8 +40,9 @@ export class SendBuffer {
   /** Sets the iovecs to what is in the ring; their number, at most 2. */
   prepare(): number {
     const first = Math.min(this.length, this.#size - this.#first);
-    this.#describe(0, this.#first, first);
-    this.#describe(IOVEC_WORDS, 0, this.length - first);
+    const { address } = this.#mapping;
+    this.#iovecs.set(0, address + this.#first, first);
+    this.#iovecs.set(1, address, this.length - first);
     return this.length > first ? 2 : 1;
   }
 
@@ -59,13 +55,5 @@ export class SendBuffer {
   /** Unmaps the ring. */
   close(): void {
     this.#mapping.unmap();
-  }
-
-  #describe(at: number, offset: number, length: number): void {
-    const address = this.#mapping.address + offset;
-    this.#words[at] = address;
-    this.#words[at + 1] = address / TWO_32;
-    this.#words[at + 2] = length;
-    this.#words[at + 3] = 0;
   }
 }

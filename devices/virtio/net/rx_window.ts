@@ -5,14 +5,11 @@
  *
  * @module
  */
+import { IOV_MAX, IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { Frame } from "../../backends/net/backend.ts";
-import { type DescriptorChain, IOVEC_SIZE } from "../queue/chain.ts";
-
-/** readv(2) takes no more iovecs. */
-const IOV_MAX = 1024;
-const TWO_32 = 0x1_0000_0000;
+import type { DescriptorChain } from "../queue/chain.ts";
 
 /**
  * A first-in first-out run of buffers. The hot path allocates nothing.
@@ -28,27 +25,25 @@ export class RxWindow implements Frame {
   readonly #mapping: Mapping;
   readonly #spill: Mapping;
   readonly #spilled: Uint8Array;
-  readonly #words: Uint32Array;
-  readonly #pointers: Deno.PointerValue[] = [];
+  readonly #iovecs: Iovecs;
   readonly #guest: Float64Array; // per iovec
-  readonly #capacity: number; // iovecs
   readonly #heads: Uint16Array; // per chain
   readonly #counts: Uint16Array;
   readonly #sizes: Float64Array;
   #firstIovec = 0;
-  #iovecs = 0;
+  #iovecCount = 0;
   #firstChain = 0;
 
   /** A window for a queue of `queueSize`, and frames of `frameMax` bytes. */
   constructor(queueSize: number, frameMax: number) {
-    this.#capacity = 4 * IOV_MAX;
-    this.#mapping = new Mapping(this.#capacity * IOVEC_SIZE, {
+    const capacity = 4 * IOV_MAX;
+    this.#mapping = new Mapping(capacity * IOVEC_SIZE, {
       name: "receive iovecs",
     });
     this.#spill = new Mapping(frameMax, { name: "receive spill" });
     this.#spilled = new Uint8Array(this.#spill.buffer);
-    this.#words = new Uint32Array(this.#mapping.buffer);
-    this.#guest = new Float64Array(this.#capacity);
+    this.#iovecs = new Iovecs(this.#mapping, 0, capacity);
+    this.#guest = new Float64Array(capacity);
     // Twice the queue: entries move to the front only now and then.
     this.#heads = new Uint16Array(2 * queueSize);
     this.#counts = new Uint16Array(2 * queueSize);
@@ -57,7 +52,7 @@ export class RxWindow implements Frame {
 
   /** Iovecs for one readv: all that wait, and the spill. */
   get count(): number {
-    return this.#iovecs + 1;
+    return this.#iovecCount + 1;
   }
 
   /** Bytes of the first chain. */
@@ -77,14 +72,12 @@ export class RxWindow implements Frame {
 
   /** Host address of the iovecs. */
   get iovecs(): number {
-    return this.#mapping.address + this.#firstIovec * IOVEC_SIZE;
+    return this.#iovecs.addressOf(this.#firstIovec);
   }
 
   /** The iovecs as an FFI pointer, made once per position. */
   get pointer(): Deno.PointerValue {
-    return this.#pointers[this.#firstIovec] ??= Deno.UnsafePointer.create(
-      BigInt(this.iovecs),
-    );
+    return this.#iovecs.pointerTo(this.#firstIovec);
   }
 
   /** See {@linkcode Frame.spill}. */
@@ -94,22 +87,24 @@ export class RxWindow implements Frame {
 
   /** See {@linkcode Frame.guestAddressAt}. */
   guestAddressAt(index: number): number {
-    return index < this.#iovecs ? this.#guest[this.#firstIovec + index]! : -1;
+    return index < this.#iovecCount
+      ? this.#guest[this.#firstIovec + index]!
+      : -1;
   }
 
   /** See {@linkcode Frame.lengthAt}. */
   lengthAt(index: number): number {
-    return this.#words[(this.#firstIovec + index) * 4 + 2]!;
+    return this.#iovecs.length(this.#firstIovec + index);
   }
 
   /** True when the driver can hardly post more in a queue of that size. */
   holdsAllOf(queueSize: number): boolean {
-    return this.chains >= queueSize || this.#iovecs >= queueSize;
+    return this.chains >= queueSize || this.#iovecCount >= queueSize;
   }
 
   /** True when another chain of `descriptors` fits into one readv. */
   hasRoomFor(descriptors: number): boolean {
-    return this.#iovecs + 1 + descriptors <= IOV_MAX &&
+    return this.#iovecCount + 1 + descriptors <= IOV_MAX &&
       this.chains < this.#heads.length / 2;
   }
 
@@ -117,17 +112,19 @@ export class RxWindow implements Frame {
   add(chain: DescriptorChain): void {
     this.#makeRoom(chain.writable.count);
     const { writable } = chain;
-    const end = this.#firstIovec + this.#iovecs;
+    const end = this.#firstIovec + this.#iovecCount;
     for (let i = 0; i < writable.count; i++) {
-      this.#put(end + i, writable.hostAddressAt(i), writable.lengthAt(i));
+      const host = writable.hostAddressAt(i);
+      this.#iovecs.set(end + i, host, writable.lengthAt(i));
       this.#guest[end + i] = writable.guestAddressAt(i);
     }
-    this.#put(end + writable.count, this.#spill.address, this.#spill.size);
+    const { address, size } = this.#spill;
+    this.#iovecs.set(end + writable.count, address, size);
     const last = this.#firstChain + this.chains;
     this.#heads[last] = chain.head;
     this.#counts[last] = writable.count;
     this.#sizes[last] = writable.bytes;
-    this.#iovecs += writable.count;
+    this.#iovecCount += writable.count;
     this.bytes += writable.bytes;
     this.chains++;
   }
@@ -137,16 +134,16 @@ export class RxWindow implements Frame {
     const count = this.#counts[this.#firstChain]!;
     this.bytes -= this.firstBytes;
     this.#firstIovec += count;
-    this.#iovecs -= count;
+    this.#iovecCount -= count;
     this.#firstChain++;
     this.chains--;
   }
 
   /** Writes one byte at `offset` of the frame, if the chains are that long. */
   poke(memory: GuestMemory, offset: number, value: number): void {
-    const end = this.#firstIovec + this.#iovecs;
+    const end = this.#firstIovec + this.#iovecCount;
     for (let index = this.#firstIovec; index < end; index++) {
-      const length = this.#words[index * 4 + 2]!;
+      const length = this.#iovecs.length(index);
       if (offset < length) {
         const address = this.#guest[index]! + offset;
         const region = memory.find(address, 1)!;
@@ -164,7 +161,7 @@ export class RxWindow implements Frame {
   unspill(memory: GuestMemory, from: number, to: number): void {
     let start = 0; // of the iovec, in the frame
     for (let i = this.#firstIovec; start < to; i++) {
-      const end = start + this.#words[i * 4 + 2]!;
+      const end = start + this.#iovecs.length(i);
       if (start >= from) {
         const part = this.#spilled.subarray(
           start - from,
@@ -180,7 +177,7 @@ export class RxWindow implements Frame {
   clear(): void {
     this.chains = 0;
     this.bytes = 0;
-    this.#iovecs = 0;
+    this.#iovecCount = 0;
     this.#firstIovec = 0;
     this.#firstChain = 0;
   }
@@ -191,19 +188,11 @@ export class RxWindow implements Frame {
     this.#spill.unmap();
   }
 
-  #put(iovec: number, address: number, length: number): void {
-    const at = iovec * 4;
-    this.#words[at] = address;
-    this.#words[at + 1] = address / TWO_32;
-    this.#words[at + 2] = length;
-    this.#words[at + 3] = 0;
-  }
-
   /** Moves what waits to the front when the end is near. */
   #makeRoom(iovecs: number): void {
-    const endIovec = this.#firstIovec + this.#iovecs;
-    if (endIovec + iovecs + 1 > this.#capacity) {
-      this.#words.copyWithin(0, this.#firstIovec * 4, endIovec * 4);
+    const endIovec = this.#firstIovec + this.#iovecCount;
+    if (endIovec + iovecs + 1 > this.#iovecs.capacity) {
+      this.#iovecs.moveToFront(this.#firstIovec, endIovec);
       this.#guest.copyWithin(0, this.#firstIovec, endIovec);
       this.#firstIovec = 0;
     }

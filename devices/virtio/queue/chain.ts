@@ -4,13 +4,9 @@
  *
  * @module
  */
+import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
-
-const IOVEC_WORDS = 4; // struct iovec: u64 base, u64 length
-/** `sizeof(struct iovec)`. */
-export const IOVEC_SIZE = 16;
-const TWO_32 = 0x1_0000_0000;
 
 /** The device-readable or the device-writable part of a chain. */
 export class ChainPart {
@@ -18,28 +14,19 @@ export class ChainPart {
   count = 0;
   /** Bytes that are left. */
   bytes = 0;
-  readonly #base: number;
-  readonly #words: Uint32Array;
+  readonly #iovecs: Iovecs;
   readonly #guest: Float64Array;
-  readonly #pointers: Deno.PointerValue[] = [];
   #first = 0;
 
-  /** A part over `capacity` iovecs of mapped memory at `address`. */
-  constructor(
-    buffer: ArrayBuffer,
-    offset: number,
-    address: number,
-    capacity: number,
-  ) {
-    this.#words = new Uint32Array(buffer, offset, capacity * IOVEC_WORDS);
-    this.#guest = new Float64Array(capacity);
-    this.#base = address;
+  /** A part that fills these iovecs. */
+  constructor(iovecs: Iovecs) {
+    this.#iovecs = iovecs;
+    this.#guest = new Float64Array(iovecs.capacity);
   }
 
   /** Host address of the first iovec that is left. */
   get iovecs(): number {
-    // Not a field: storing a number this large would allocate.
-    return this.#base + this.#first * IOVEC_SIZE;
+    return this.#iovecs.addressOf(this.#first);
   }
 
   /** Empties the part. */
@@ -52,25 +39,19 @@ export class ChainPart {
   /** Adds a checked range. */
   add(guestAddress: number, hostAddress: number, length: number): void {
     const index = this.#first + this.count++;
-    const at = index * IOVEC_WORDS;
-    this.#words[at] = hostAddress;
-    this.#words[at + 1] = hostAddress / TWO_32;
-    this.#words[at + 2] = length;
-    this.#words[at + 3] = 0;
+    this.#iovecs.set(index, hostAddress, length);
     this.#guest[index] = guestAddress;
     this.bytes += length;
   }
 
   /** {@linkcode iovecs} as an FFI pointer, made once per position. */
   get pointer(): Deno.PointerValue {
-    return this.#pointers[this.#first] ??= Deno.UnsafePointer.create(
-      BigInt(this.iovecs),
-    );
+    return this.#iovecs.pointerTo(this.#first);
   }
 
   /** Length of the first range that is left. */
   get firstLength(): number {
-    return this.#words[this.#first * IOVEC_WORDS + 2]!;
+    return this.#iovecs.length(this.#first);
   }
 
   /** Guest address of range `index` of those left. */
@@ -80,13 +61,12 @@ export class ChainPart {
 
   /** Length of range `index` of those left. */
   lengthAt(index: number): number {
-    return this.#words[(this.#first + index) * IOVEC_WORDS + 2]!;
+    return this.#iovecs.length(this.#first + index);
   }
 
   /** Host address of range `index` of those left. */
   hostAddressAt(index: number): number {
-    const at = (this.#first + index) * IOVEC_WORDS;
-    return this.#words[at]! + this.#words[at + 1]! * TWO_32;
+    return this.#iovecs.base(this.#first + index);
   }
 
   /** Drops the first `bytes` bytes, at most all. */
@@ -110,10 +90,10 @@ export class ChainPart {
     if (drop <= 0) return;
     this.bytes = bytes;
     while (drop > 0) {
-      const at = (this.#first + this.count - 1) * IOVEC_WORDS + 2;
-      const length = this.#words[at]!;
+      const last = this.#first + this.count - 1;
+      const length = this.#iovecs.length(last);
       if (length > drop) {
-        this.#words[at] = length - drop;
+        this.#iovecs.setLength(last, length - drop);
         return;
       }
       drop -= length;
@@ -136,10 +116,9 @@ export class ChainPart {
   /** Drops the last byte and returns its guest address; there must be one. */
   takeLast(): number {
     const index = this.#first + this.count - 1;
-    const at = index * IOVEC_WORDS + 2;
-    const length = this.#words[at]! - 1;
+    const length = this.#iovecs.length(index) - 1;
     const address = this.#guest[index]! + length;
-    this.#words[at] = length;
+    this.#iovecs.setLength(index, length);
     if (length === 0) this.count--;
     this.bytes--;
     return address;
@@ -179,12 +158,10 @@ export class ChainPart {
   }
 
   #shorten(bytes: number): void {
-    const at = this.#first * IOVEC_WORDS;
-    const address = this.hostAddressAt(0) + bytes;
-    this.#words[at] = address;
-    this.#words[at + 1] = address / TWO_32;
-    this.#words[at + 2]! -= bytes;
-    this.#guest[this.#first]! += bytes;
+    const first = this.#first;
+    const iovecs = this.#iovecs;
+    iovecs.set(first, iovecs.base(first) + bytes, iovecs.length(first) - bytes);
+    this.#guest[first]! += bytes;
   }
 }
 
@@ -200,7 +177,7 @@ export class DescriptorChain {
   /** A chain over `2 * capacity` iovecs at `offset` of the mapping. */
   constructor(mapping: Mapping, offset: number, capacity: number) {
     const part = (at: number) =>
-      new ChainPart(mapping.buffer, at, mapping.address + at, capacity);
+      new ChainPart(new Iovecs(mapping, at, capacity));
     this.readable = part(offset);
     this.writable = part(offset + capacity * IOVEC_SIZE);
   }
