@@ -1,7 +1,6 @@
 /** Imports point down: ffi, guest, devices, vmm, then cli, mod.ts and main.ts. */
 import assert from "node:assert/strict";
-
-const ROOT = new URL("./", import.meta.url);
+import { closure, references, UNKNOWN } from "./testing/module_graph.ts";
 
 const MACHINE = ["ffi", "guest", "devices", "vmm"];
 
@@ -14,107 +13,94 @@ const MAY_IMPORT: Record<string, string[]> = {
   emulate: ["ffi", "guest"],
   images: ["ffi", "guest"],
   probe: [...MACHINE, "emulate"],
-  cli: [...MACHINE, "emulate", "images", "probe"],
+  cli: [...MACHINE, "images", "probe"],
   fuzz: [...MACHINE, "vmm/testing", "images"],
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
+  "mod.ts": [...MACHINE, "images", "probe"],
+  "main.ts": [...MACHINE, "cli", "images", "probe", "examples"],
+};
+
+/** What it may load besides: by `import()` or as a URL, never at its start. */
+const MAY_LOAD: Record<string, string[]> = {
+  vmm: ["emulate"],
+  "vmm/testing": ["main.ts"],
 };
 
 /** Goes with the next steps: each must still be there, and no other may be. */
 const UNTIL_MOVED: string[] = [
-  // What the host's KVM refuses is to be loaded by dynamic import, only there.
-  "vmm/machine.ts -> emulate/instruction_emulation.ts",
-  "vmm/messages.ts -> emulate/instruction_emulation.ts",
-  "vmm/vcpu_loop.ts -> emulate/instruction_emulation.ts",
-  "vmm/vcpu_loop.ts -> emulate/syscall_completion.ts",
-  "vmm/vcpu_worker.ts -> emulate/instruction_emulation.ts",
-  "vmm/vcpu_worker.ts -> emulate/syscall_completion.ts",
   // What is known of the host is kept where images keeps what it builds.
   "probe/known_host.ts -> images/linux/cache.ts",
 ];
 
-interface ModuleGraph {
-  modules: { specifier: string; dependencies?: Dependency[] }[];
-}
+const REFERENCES = await references();
 
-interface Dependency {
-  code?: { specifier: string };
-  type?: { specifier: string };
-}
-
-function folderOf(specifier: string): string | undefined {
-  if (!specifier.startsWith(ROOT.href)) return undefined;
-  const path = specifier.slice(ROOT.href.length);
+function roomOf(path: string): string {
   if (path.startsWith("vmm/testing/")) return "vmm/testing";
-  const [folder, rest] = path.split(/\/(.*)/s);
-  return rest === undefined ? "" : folder;
+  return path.split("/")[0]!;
 }
 
-async function moduleGraph(): Promise<ModuleGraph> {
-  const entries = ["mod.ts", "main.ts", "vmm/vcpu_worker.ts"];
-  entries.push("vmm/device_worker.ts", "devices/virtio/testing/mod.ts");
-  entries.push("fuzz/virtio/main.ts", "fuzz/virtio/child.ts");
-  entries.push("fuzz/storm/main.ts");
-  const importAll = entries.map((file) => `import "${new URL(file, ROOT)}";`);
-  const entry = Deno.makeTempFileSync({ suffix: ".ts" });
-  try {
-    Deno.writeTextFileSync(entry, importAll.join("\n"));
-    const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "info",
-        "--json",
-        `--config=${new URL("deno.json", ROOT).pathname}`,
-        entry,
-      ],
-    }).output();
-    assert.ok(success);
-    return JSON.parse(new TextDecoder().decode(stdout));
-  } finally {
-    Deno.removeSync(entry);
-  }
-}
-
-Deno.test("layers: no module imports from a layer above its own", async () => {
-  const { modules } = await moduleGraph();
+Deno.test("layers: no module imports or loads from a layer above its own", () => {
   const upward: string[] = [];
-  let seen = 0;
-  for (const { specifier, dependencies = [] } of modules) {
-    const from = folderOf(specifier);
-    if (from === undefined || !(from in MAY_IMPORT)) continue;
-    seen++;
-    for (const { code, type } of dependencies) {
-      const target = (code ?? type)?.specifier ?? "";
-      const to = folderOf(target);
-      if (to === undefined || to === from) continue;
-      if (!MAY_IMPORT[from]!.includes(to)) {
-        const path = (href: string) => href.slice(ROOT.href.length);
-        upward.push(`${path(specifier)} -> ${path(target)}`);
-      }
-    }
+  const seen = new Set<string>();
+  for (const { from, to, way } of REFERENCES) {
+    const room = roomOf(from);
+    if (!(room in MAY_IMPORT) || !to.endsWith(".ts")) continue;
+    seen.add(from);
+    const allowed = [room, ...MAY_IMPORT[room]!];
+    const loads = way === "dynamic" || way === "url";
+    if (loads) allowed.push(...MAY_LOAD[room] ?? []);
+    if (!allowed.includes(roomOf(to))) upward.push(`${from} -> ${to}`);
   }
-  assert.ok(seen > 50, `only ${seen} modules found`);
+  assert.ok(seen.size > 200, `only ${seen.size} modules found`);
   assert.deepEqual(upward.sort(), [...UNTIL_MOVED].sort());
 });
 
-Deno.test("layers: no virtio device imports a transport, no backend virtio", async () => {
-  const { modules } = await moduleGraph();
-  const transports = /devices\/virtio\/transport\//;
-  let seen = 0;
-  for (const { specifier, dependencies = [] } of modules) {
-    const device =
-      /devices\/virtio\/(rng\.ts$|(blk|net|console|balloon|vsock)\/)/.test(
-        specifier,
-      );
-    const backend = /devices\/backends\//.test(
-      specifier,
-    );
-    if (!device && !backend) continue;
-    seen++;
-    for (const { code, type } of dependencies) {
-      const target = (code ?? type)?.specifier ?? "";
-      assert.doesNotMatch(target, transports, specifier);
-      if (backend) assert.doesNotMatch(target, /devices\/virtio\//, specifier);
-    }
+Deno.test("layers: the machine names in full what it starts or loads by a URL", () => {
+  const urls = REFERENCES.filter(({ from, way }) =>
+    way === "url" && MACHINE.includes(roomOf(from))
+  );
+  assert.deepEqual(urls.filter(({ to }) => to === UNKNOWN), []);
+  const names = urls.map(({ from, to }) => `${from} -> ${to}`);
+  for (const worker of ["vmm/vcpu_worker.ts", "vmm/device_worker.ts"]) {
+    assert.ok(names.includes(`vmm/machine.ts -> ${worker}`), names.join("\n"));
   }
-  assert.ok(seen >= 5, `only ${seen} modules found`);
+});
+
+Deno.test("layers: only what belongs to tests imports a folder of tests", () => {
+  const ofTests = ["testing", "fuzz", "bench"];
+  const imported = REFERENCES.filter(({ from, to }) =>
+    to.includes("testing/") && !from.includes("testing/") &&
+    !ofTests.includes(roomOf(from))
+  );
+  assert.deepEqual(imported, []);
+});
+
+Deno.test("layers: a vCPU's worker has emulate only where the host needs it", () => {
+  const modules = closure("vmm/vcpu_worker.ts", REFERENCES);
+  assert.ok(modules.has("vmm/vcpu_loop.ts"));
+  const reached = [...modules].filter((path) => roomOf(path) === "emulate");
+  assert.deepEqual(reached, []);
+  // import() of a literal would be read and parsed with the worker.
+  const ways = REFERENCES.filter(({ from, to }) =>
+    roomOf(to) === "emulate" && roomOf(from) === "vmm"
+  );
+  assert.deepEqual(ways, [
+    { from: "vmm/refused.ts", to: "emulate/mod.ts", way: "url" },
+  ]);
+});
+
+Deno.test("layers: no virtio device imports a transport, no backend virtio", () => {
+  const transports = /^devices\/virtio\/transport\//;
+  const devices =
+    /^devices\/virtio\/(rng\.ts$|(blk|net|console|balloon|vsock)\/)/;
+  const seen = new Set<string>();
+  for (const { from, to } of REFERENCES) {
+    const backend = from.startsWith("devices/backends/");
+    if (!devices.test(from) && !backend) continue;
+    seen.add(from);
+    assert.doesNotMatch(to, transports, from);
+    if (backend) assert.doesNotMatch(to, /^devices\/virtio\//, from);
+  }
+  assert.ok(seen.size >= 20, `only ${seen.size} modules found`);
 });

@@ -23,7 +23,7 @@
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export { BalloonHandle } from "./vmm/devices/balloon.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
-export type { StepCounts } from "./emulate/instruction_emulation.ts";
+export type { StepCounts } from "./vmm/refused.ts";
 export type {
   BootSource,
   ConsoleSocket,
@@ -103,6 +103,7 @@ export type {
 export { SystemError, VireoError } from "./ffi/errno.ts";
 export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm/kvm.ts";
 export { MpState, Vcpu } from "./ffi/kvm/vcpu.ts";
+export { DebugUser, GuestDebug } from "./ffi/kvm/guest_debug.ts";
 export { Exit, InternalError, KvmRun } from "./ffi/kvm/run.ts";
 export {
   type ControlName,

@@ -8,7 +8,7 @@ import type { VmConfig } from "../vmm/config/types.ts";
 import { ExecStream } from "./exec.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
-import type { StepCounts } from "../emulate/instruction_emulation.ts";
+import type { StepCounts } from "../vmm/refused.ts";
 import { Terminal } from "./terminal.ts";
 
 /** Signals that end the machine, and the exit status they give. */

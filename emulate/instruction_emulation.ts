@@ -7,7 +7,7 @@
  */
 import type { Registers, SpecialRegisters } from "../ffi/kvm/registers.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
-import { GuestAddressError, type GuestMemory } from "../guest/memory.ts";
+import type { GuestMemory } from "../guest/memory.ts";
 import {
   decodeOpcode,
   INSTRUCTION_MAX,
@@ -20,18 +20,15 @@ import { LinearMemory } from "./linear_memory.ts";
 import { NativeStep } from "./native_step.ts";
 import { StoppedCpu } from "./stopped_cpu.ts";
 
-/** How often each instruction was stepped past, by its name. */
-export type StepCounts = Record<string, number>;
-
 /** EM and TS. */
 const CR0_NO_X87 = 0b1100n;
 const EFER_LMA = 1n << 10n;
 const PAGE = 4096n;
 
-/** Steps one vCPU past what KVM refuses. It belongs to the vCPU's thread. */
-export class StepPast implements Disposable {
+/** Carries out one vCPU's refused instructions. It belongs to its thread. */
+export class InstructionEmulation implements Disposable {
   /** How often each instruction was carried out. */
-  readonly counts: StepCounts = {};
+  readonly counts: Record<string, number> = {};
   readonly #vcpu: Vcpu;
   readonly #attach: () => GuestMemory;
   #memory: GuestMemory | undefined;
@@ -52,26 +49,27 @@ export class StepPast implements Disposable {
 
   /**
    * After `KVM_EXIT_INTERNAL_ERROR`/emulation: carries the instruction out, or
-   * lets the guest have the exception that it raises. Returns undefined, or
-   * why that isn't possible.
+   * lets the guest have the exception that it raises. False when it is none
+   * that can be.
+   *
+   * @throws {GuestAddressError} its operands are not in RAM
    */
-  step(): string | undefined {
+  carryOut(): boolean {
     const registers = this.#vcpu.getRegs();
     const sregs = this.#vcpu.getSregs();
     try {
       const found = this.#find(registers, sregs);
       if (found === undefined) return this.#native(registers, sregs);
       this.#execute(found, registers, sregs);
-      const { name } = found.instruction;
-      this.counts[name] = (this.counts[name] ?? 0) + 1;
-      return undefined;
+      this.#count(found.instruction.name);
+      return true;
     } catch (error) {
-      if (error instanceof GuestFault) return this.#raise(error);
-      if (error instanceof TruncatedInstruction) {
-        return this.#unknown(registers.rip);
+      if (error instanceof GuestFault) {
+        this.#raise(error);
+        return true;
       }
-      if (!(error instanceof GuestAddressError)) throw error;
-      return `${this.#unknown(registers.rip)}: ${error.message}`;
+      if (error instanceof TruncatedInstruction) return false;
+      throw error;
     }
   }
 
@@ -114,21 +112,20 @@ export class StepPast implements Disposable {
   }
 
   /** What is in no table, but not privileged, the CPU itself carries out. */
-  #native(registers: Registers, sregs: SpecialRegisters): string | undefined {
-    const { rip, rflags } = registers;
-    const unknown = this.#unknown(rip);
-    if (!isLong(sregs)) return unknown;
+  #native(registers: Registers, sregs: SpecialRegisters): boolean {
+    if (!isLong(sregs)) return false;
     // KVM doesn't tell the CPU of these bits.
     if (sregs.control("cr0") & CR0_NO_X87 && this.#isX87) {
       throw deviceNotAvailable();
     }
     this.#step ??= new NativeStep(this.#ram);
+    const { rflags } = registers;
     const memory = new LinearMemory(this.#ram, { sregs, cpl: 0, rflags });
     const vcpu = this.#vcpu;
-    if (!this.#step.step({ vcpu, registers, sregs, memory })) return unknown;
+    if (!this.#step.step({ vcpu, registers, sregs, memory })) return false;
     vcpu.setRegs(registers);
-    this.counts.native = (this.counts.native ?? 0) + 1;
-    return undefined;
+    this.#count("native");
+    return true;
   }
 
   #execute(
@@ -154,19 +151,21 @@ export class StepPast implements Disposable {
   }
 
   /** RIP stays at the instruction. */
-  #raise({ vector, errorCode, address }: GuestFault): undefined {
+  #raise({ vector, errorCode, address }: GuestFault): void {
     if (address !== undefined) {
       const sregs = this.#vcpu.getSregs();
       sregs.setControl("cr2", address);
       this.#vcpu.setSregs(sregs);
     }
     this.#vcpu.injectException(vector, errorCode);
-    const name = `fault ${vector}`;
-    this.counts[name] = (this.counts[name] ?? 0) + 1;
-    return undefined;
+    this.#count(`fault ${vector}`);
   }
 
-  /** Gives back what {@linkcode NativeStep} took. */
+  #count(name: string): void {
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+  }
+
+  /** Gives back the second VM, if an instruction needed one. */
   [Symbol.dispose](): void {
     this.#step?.[Symbol.dispose]();
   }
@@ -179,15 +178,6 @@ export class StepPast implements Disposable {
   get #isX87(): boolean {
     const { map, byte } = decodeOpcode(this.#vcpu.run.instructionBytes);
     return map === OpcodeMap.ONE_BYTE && (byte & 0xf8) === 0xd8;
-  }
-
-  #unknown(rip: bigint): string {
-    const bytes = Array.from(
-      this.#vcpu.run.instructionBytes,
-      (byte) => byte.toString(16).padStart(2, "0"),
-    ).join(" ");
-    return `KVM can't emulate the instruction ${bytes || "(no bytes)"} ` +
-      `at RIP 0x${rip.toString(16)}`;
   }
 }
 

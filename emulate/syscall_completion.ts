@@ -10,6 +10,7 @@
  *
  * @module
  */
+import type { DebugUser } from "../ffi/kvm/guest_debug.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import type { GuestMemory } from "../guest/memory.ts";
 import { GuestFault, Vector } from "./fault.ts";
@@ -26,15 +27,23 @@ const PRIVILEGE = 3n;
 /** What an exception pushes (SDM vol. 3, figure 6-9), in words from RSP on. */
 const Frame = { ERROR: 0, RIP: 1, CS: 2, RSP: 4, WORDS: 6 } as const;
 
-/** Carries SYSCALLs of one vCPU. */
-export class CarrySyscall {
+/** What a snapshot keeps; LSTAR itself is among the vCPU's MSRs. */
+export interface SyscallCompletionState {
+  /** Linear address of the guest's page fault handler; undefined: not armed. */
+  readonly handler: bigint | undefined;
+  /** The vCPU goes on behind the breakpoint at the handler. */
+  readonly stepping: boolean;
+}
+
+/** Completes the SYSCALLs of one vCPU. */
+export class SyscallCompletion {
   /** How many so far. */
   count = 0;
   readonly #vcpu: Vcpu;
   readonly #memory: () => GuestMemory;
   #lstar = 0n;
-  #handler = 0n;
-  #stepping = false;
+  #handler: bigint | undefined;
+  #debug: DebugUser | undefined;
 
   /**
    * For `vcpu`.
@@ -55,21 +64,37 @@ export class CarrySyscall {
     run.msrError = done !== 1;
     if (done !== 1) return;
     const handler = this.#pageFaultHandler();
-    if (handler === undefined) return;
-    this.#handler = handler;
-    this.#stepping = false;
-    this.#vcpu.setBreakpoint(handler);
+    if (handler !== undefined) this.#arm(handler);
   }
 
   /** `Exit.DEBUG`: in front of the page fault handler, or behind its start. */
   stopped(): void {
-    if (this.#stepping) {
-      this.#stepping = false;
-      this.#vcpu.setBreakpoint(this.#handler);
-    } else if (!this.#carry()) {
-      this.#stepping = true;
-      this.#vcpu.setSingleStep();
-    }
+    const debug = this.#debug!;
+    if (debug.stepping) debug.stopStepping();
+    else if (!this.#complete()) debug.step();
+  }
+
+  /** What {@linkcode SyscallCompletion.restore} needs. */
+  save(): SyscallCompletionState {
+    const stepping = this.#debug?.stepping ?? false;
+    return { handler: this.#handler, stepping };
+  }
+
+  /**
+   * Goes on as another vCPU was when it was saved. The MSRs must be restored
+   * already: the guest writes LSTAR once, and no exit comes after a restore.
+   */
+  restore({ handler, stepping }: SyscallCompletionState): void {
+    if (handler === undefined) return;
+    [this.#lstar] = this.#vcpu.getMsrs([Msr.LSTAR]) as [bigint];
+    this.#arm(handler);
+    if (stepping) this.#debug!.step();
+  }
+
+  #arm(handler: bigint): void {
+    this.#handler = handler;
+    this.#debug ??= this.#vcpu.debug.claim("syscall completion", 1);
+    this.#debug.setBreakpoint(handler);
   }
 
   /** The offset in the IDT's gate, if there is one. */
@@ -90,7 +115,7 @@ export class CarrySyscall {
   }
 
   /** Undoes the fault and completes the SYSCALL, if it was one. */
-  #carry(): boolean {
+  #complete(): boolean {
     const sregs = this.#vcpu.getSregs();
     if (sregs.control("cr2") !== this.#lstar) return false;
     const registers = this.#vcpu.getRegs();

@@ -15,7 +15,7 @@ import { Control } from "../guest/boot/long_mode.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { Msr } from "../guest/boot/msrs.ts";
-import { StepPast } from "../emulate/instruction_emulation.ts";
+import { RefusedInstructions } from "../emulate/mod.ts";
 
 /** Guest addresses, one page each; virtual is physical, but for MMIO. */
 const At = {
@@ -101,7 +101,7 @@ export class TinyGuest implements Disposable {
   readonly #stack = new DisposableStack();
   readonly #ram: Mapping;
   readonly #vcpu: Vcpu;
-  readonly #stepPast: StepPast;
+  readonly #emulation: RefusedInstructions;
   readonly #timer: KickTimer;
   readonly #sregs: SpecialRegisters;
 
@@ -120,7 +120,7 @@ export class TinyGuest implements Disposable {
     this.#vcpu = undo.use(this.vm.createVcpu(0));
     const memory = () =>
       GuestMemory.attach([{ guestAddress: 0, size, hostAddress }]);
-    this.#stepPast = undo.use(new StepPast(this.#vcpu, memory));
+    this.#emulation = undo.use(new RefusedInstructions(this.#vcpu, memory));
     this.#timer = undo.use(new KickTimer());
     this.#vcpu.setSignalMask();
     const cpuid = vcpuCpuid(kvm.getSupportedCpuid(), { cpu: 0, cpus: 1 });
@@ -175,8 +175,7 @@ export class TinyGuest implements Disposable {
    * most `milliseconds`. `refused` again when Vireo can't do it either.
    */
   carryOut(milliseconds: number): TinyEnd {
-    const failure = this.#stepPast.step();
-    return failure === undefined
+    return this.#emulation.refused() === "handled"
       ? this.#untilEnd(milliseconds)
       : { kind: "refused" };
   }

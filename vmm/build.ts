@@ -46,6 +46,7 @@ import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { setLocalInterrupts } from "../guest/boot/lapic.ts";
 import type { DeviceSpec, PciBus } from "./messages.ts";
 import { BOOT_MSRS, Msr } from "../guest/boot/msrs.ts";
+import { emulationOfHost } from "./refused.ts";
 import { openNetwork } from "./devices/network.ts";
 
 /** A machine's parts, still in one hand. */
@@ -100,7 +101,9 @@ export function buildMachine(
   );
   const vm = createVm(kvm, memory);
   stack.use(vm);
-  if (config["machine-config"]?.carry_syscalls) vm.exitOnMsrWrite(Msr.LSTAR);
+  // The CPU does SYSCALL itself where it runs kernel code.
+  const carrySyscalls = config["machine-config"]?.carry_syscalls;
+  if (carrySyscalls && emulationOfHost()) vm.exitOnMsrWrite(Msr.LSTAR);
   vm.irqfd(serialIrq, Gsi.SERIAL);
   const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
   const powerButton = acpi ? stack.use(new EventFd()) : undefined;

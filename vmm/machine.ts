@@ -19,7 +19,7 @@ import { DeviceChannel } from "./device_channel.ts";
 import { MainConsole } from "./main_console.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
-import type { StepCounts } from "../emulate/instruction_emulation.ts";
+import { emulationOfHost, type StepCounts } from "./refused.ts";
 import { WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
@@ -31,6 +31,9 @@ export interface MachineOptions {
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
 }
+
+const VCPU_WORKER = new URL("./vcpu_worker.ts", import.meta.url);
+const DEVICE_WORKER = new URL("./device_worker.ts", import.meta.url);
 
 /** How often to look whether the guest sleeps for ever, in milliseconds. */
 const HALT_CHECK = 1000;
@@ -86,7 +89,7 @@ export class Machine {
     const { cpus } = machineSize(config);
     this.#vcpus = Array.from(
       { length: cpus },
-      () => this.#worker("./vcpu_worker.ts"),
+      () => this.#vcpuWorker(),
     );
     this.#parts = resources.use(
       buildMachine(config, this.#serialIrq.fd, kernel),
@@ -136,6 +139,7 @@ export class Machine {
       this.#parts;
     this.#vcpus.forEach((worker, id) => {
       worker.post({
+        type: "start",
         id,
         vcpuFd: vcpus[id]!,
         runSize,
@@ -272,8 +276,14 @@ export class Machine {
     await this.stop();
   }
 
-  #worker(name: string): WorkerThread {
-    const url = new URL(name, import.meta.url);
+  #vcpuWorker(): WorkerThread {
+    const worker = this.#worker(VCPU_WORKER);
+    const emulation = emulationOfHost();
+    if (emulation !== undefined) worker.post({ type: "load", emulation });
+    return worker;
+  }
+
+  #worker(url: URL): WorkerThread {
     const worker = new WorkerThread(url, (message) => this.#message(message));
     this.#resources.defer(() => worker.terminate());
     return worker;
@@ -282,7 +292,7 @@ export class Machine {
   #startDevices(): void {
     const { devices, vm, memory, pollMicroseconds, packed } = this.#parts;
     if (this.#devices !== undefined || devices.length === 0) return;
-    this.#devices = this.#worker("./device_worker.ts");
+    this.#devices = this.#worker(DEVICE_WORKER);
     this.#devicesReady = this.#devices.next("ready");
     this.#devices.post({
       control: this.#control.shared,

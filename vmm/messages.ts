@@ -12,7 +12,7 @@ import type { UnixSocketsHandle } from "../devices/backends/vsock/unix_sockets.t
 import type { RegionHandle } from "../guest/memory.ts";
 import type { NetSpec } from "./devices/network.ts";
 import type { ConsoleEnds } from "./devices/console.ts";
-import type { StepCounts } from "../emulate/instruction_emulation.ts";
+import type { StepCounts } from "./refused.ts";
 
 /** Why a machine ended. */
 export interface MachineEnd {
@@ -116,8 +116,18 @@ export interface PciBus {
   vmFd: number;
 }
 
+/** Comes first, on a host whose KVM refuses instructions. */
+export interface VcpuWorkerLoad {
+  /** Names the message. */
+  type: "load";
+  /** The module to load meanwhile, an {@linkcode Emulation}. */
+  emulation: string;
+}
+
 /** Starts a vCPU worker. */
 export interface VcpuWorkerStart {
+  /** Names the message. */
+  type: "start";
   /** The vCPU's number. */
   id: number;
   /** The vCPU's descriptor; the worker closes it. */

@@ -42,7 +42,7 @@ Deno.test({
     });
     assert.match(output.replaceAll("\r", ""), /7\n14\n21\n0\n/);
     assert.equal(end.reason, "power-off");
-    // On VT-x and AMD-V the breakpoint stays, but SYSCALL needs no help.
+    // On VT-x and AMD-V SYSCALL needs no help.
     const { emulatesKernel } = await knownHost();
     const carried = end.stepped_past?.SYSCALL ?? 0;
     assert.equal(carried > 20, emulatesKernel, `${carried} carried`);

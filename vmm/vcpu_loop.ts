@@ -12,10 +12,10 @@ import { KvmRunOffset } from "../ffi/kvm/run.ts";
 import { drainKicks } from "../ffi/kvm/kick.ts";
 import { MpState, type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
+import { GuestAddressError } from "../guest/memory.ts";
 import { Command, type Control } from "./control.ts";
-import type { CarrySyscall } from "../emulate/syscall_completion.ts";
 import type { MachineEnd } from "./messages.ts";
-import type { StepPast } from "../emulate/instruction_emulation.ts";
+import { refusedInstruction, type RefusedInstructions } from "./refused.ts";
 
 const WINDOW_SHIFT = Math.log2(Layout.VIRTIO_MMIO_SIZE);
 const WINDOW_MASK = Layout.VIRTIO_MMIO_SIZE - 1;
@@ -35,10 +35,8 @@ export interface VcpuEnvironment {
   mmio: Bus;
   /** The virtio windows, in order. */
   transports: readonly MmioTransport[];
-  /** For instructions that KVM's emulator refuses. */
-  stepPast: StepPast;
-  /** For SYSCALLs that KVM leaves half done. */
-  carrySyscall: CarrySyscall;
+  /** For what KVM refuses, on a host where it does. */
+  emulation: RefusedInstructions | undefined;
   /** A device asked for the machine's end; asked after each PIO write. */
   ended(): MachineEnd | undefined;
   /** Tells the main isolate that this vCPU does not run any more. */
@@ -99,10 +97,10 @@ export class VcpuLoop {
       case Exit.INTERNAL_ERROR:
         return this.#internalError();
       case Exit.X86_WRMSR:
-        this.#environment.carrySyscall.lstarWritten();
+        this.#environment.emulation?.lstarWritten();
         return undefined;
       case Exit.DEBUG:
-        this.#environment.carrySyscall.stopped();
+        this.#environment.emulation?.stopped();
         return undefined;
       default:
         return this.#failure(exitName(this.#run.exitReason));
@@ -197,8 +195,15 @@ export class VcpuLoop {
         `KVM_EXIT_INTERNAL_ERROR ${this.#run.internalSuberror}`,
       );
     }
-    const failure = this.#environment.stepPast.step();
-    return failure === undefined ? undefined : this.#failure(failure);
+    const { emulation } = this.#environment;
+    let because = "";
+    try {
+      if (emulation?.refused() === "handled") return undefined;
+    } catch (error) {
+      if (!(error instanceof GuestAddressError)) throw error;
+      because = `: ${error.message}`;
+    }
+    return this.#failure(refusedInstruction(this.#vcpu) + because);
   }
 
   #failure(what: string): MachineEnd {

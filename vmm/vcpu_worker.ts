@@ -29,33 +29,44 @@ import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { Layout, Port } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { CarrySyscall } from "../emulate/syscall_completion.ts";
 import { Control } from "./control.ts";
-import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
-import { StepPast } from "../emulate/instruction_emulation.ts";
-import { type VcpuEnvironment, VcpuLoop } from "./vcpu_loop.ts";
+import type {
+  MachineEnd,
+  VcpuWorkerLoad,
+  VcpuWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+import type { Emulation, RefusedInstructions } from "./refused.ts";
+import { VcpuLoop } from "./vcpu_loop.ts";
 
 function post(message: WorkerMessage): void {
   self.postMessage(message);
 }
 
-self.onmessage = async ({ data }: MessageEvent<VcpuWorkerStart>) => {
-  const control = new Control(data.control);
+let emulation: Promise<Emulation> | undefined;
+
+self.onmessage = ({ data }: MessageEvent<VcpuWorkerLoad | VcpuWorkerStart>) => {
+  if (data.type === "start") return run(data);
+  emulation = import(data.emulation);
+  emulation.catch(() => {}); // thrown where it is awaited
+};
+
+async function run(start: VcpuWorkerStart): Promise<void> {
+  const control = new Control(start.control);
   let vcpu: Vcpu | undefined;
-  let stepPast: StepPast | undefined;
-  let carrySyscall: CarrySyscall | undefined;
+  let refused: RefusedInstructions | undefined;
   try {
     blockKickSignal();
-    vcpu = new Vcpu(data.vcpuFd, data.runSize);
+    vcpu = new Vcpu(start.vcpuFd, start.runSize);
     vcpu.setSignalMask();
-    control.setThreadOf(data.id, currentThread());
-    let memory: GuestMemory | undefined;
-    const attach = () => memory ??= GuestMemory.attach(data.memory);
-    stepPast = new StepPast(vcpu, attach);
-    carrySyscall = new CarrySyscall(vcpu, attach);
-    const helpers = { stepPast, carrySyscall };
-    const pci = data.pci && await import("./pci/bus.ts");
-    const end = vcpuLoop(vcpu, helpers, control, data, pci).run();
+    control.setThreadOf(start.id, currentThread());
+    if (emulation !== undefined) {
+      const { RefusedInstructions } = await emulation;
+      const attach = () => GuestMemory.attach(start.memory);
+      refused = new RefusedInstructions(vcpu, attach);
+    }
+    const pci = start.pci && await import("./pci/bus.ts");
+    const end = vcpuLoop(vcpu, refused, control, start, pci).run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -64,18 +75,16 @@ self.onmessage = async ({ data }: MessageEvent<VcpuWorkerStart>) => {
     post({ type: "end", end: { reason: "error", message } });
   } finally {
     // No kick may reach this thread any more: its id can be used again.
-    control.setThreadOf(data.id, 0);
-    stepPast?.[Symbol.dispose]();
+    control.setThreadOf(start.id, 0);
+    refused?.[Symbol.dispose]();
     vcpu?.close();
-    const counts = { ...stepPast?.counts };
-    if (carrySyscall?.count) counts.SYSCALL = carrySyscall.count;
-    post({ type: "stopped", steppedPast: counts });
+    post({ type: "stopped", steppedPast: refused?.counts });
   }
-};
+}
 
 function vcpuLoop(
   vcpu: Vcpu,
-  helpers: Pick<VcpuEnvironment, "stepPast" | "carrySyscall">,
+  emulation: RefusedInstructions | undefined,
   control: Control,
   start: VcpuWorkerStart,
   pci: typeof import("./pci/bus.ts") | undefined,
@@ -116,7 +125,7 @@ function vcpuLoop(
       : start.devices.map((state) =>
         new MmioTransport(new DeviceState(state), hooks(start, control))
       ),
-    ...helpers,
+    emulation,
     ended: () => end,
     paused: () => post({ type: "paused" }),
   });

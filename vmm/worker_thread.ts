@@ -5,6 +5,7 @@
  */
 import type {
   DeviceWorkerStart,
+  VcpuWorkerLoad,
   VcpuWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
@@ -39,7 +40,7 @@ export class WorkerThread {
 
   /** Gives the worker its start message, and what it transfers. */
   post(
-    message: DeviceWorkerStart | VcpuWorkerStart,
+    message: DeviceWorkerStart | VcpuWorkerLoad | VcpuWorkerStart,
     transfer: Transferable[] = [],
   ): void {
     this.#worker.postMessage(message, transfer);

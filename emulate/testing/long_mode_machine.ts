@@ -1,7 +1,7 @@
 /**
  * For tests: runs a few instructions in long mode, at CPL0 or CPL3. Where KVM
  * emulates guest kernel mode, those at CPL3 run on the CPU and those at CPL0
- * through {@linkcode StepPast}; on VT-x and AMD-V both run on the CPU. So the
+ * through {@linkcode InstructionEmulation}; on VT-x and AMD-V both run on the CPU. So the
  * same code must give the same results at both levels on any host.
  *
  * @module
@@ -14,7 +14,7 @@ import { Layout, MiB } from "../../guest/layout.ts";
 import { enterLongMode, writeBootTables } from "../../guest/boot/long_mode.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { vcpuCpuid } from "../../guest/boot/cpuid.ts";
-import { type StepCounts, StepPast } from "../instruction_emulation.ts";
+import { InstructionEmulation } from "../instruction_emulation.ts";
 
 /** Where the code is. */
 export const CODE = 0x20_0000;
@@ -82,7 +82,7 @@ export class LongModeMachine implements Disposable {
   /** Takes exits that are not expected here; true when it has. */
   onExit: (reason: number) => boolean = () => false;
   readonly #kvm = new Kvm();
-  readonly #stepPast: StepPast;
+  readonly #emulation: InstructionEmulation;
 
   /** Makes it. */
   constructor() {
@@ -97,13 +97,16 @@ export class LongModeMachine implements Disposable {
     this.vcpu = this.vm.createVcpu(0);
     const supported = this.#kvm.getSupportedCpuid();
     this.vcpu.setCpuid2(vcpuCpuid(supported, { cpu: 0, cpus: 1 }));
-    this.#stepPast = new StepPast(this.vcpu, () => this.memory);
+    this.#emulation = new InstructionEmulation(
+      this.vcpu,
+      () => this.memory,
+    );
     this.#writeTables();
   }
 
-  /** What was stepped past so far. */
-  get counts(): StepCounts {
-    return this.#stepPast.counts;
+  /** What was carried out so far. */
+  get counts(): Record<string, number> {
+    return this.#emulation.counts;
   }
 
   /** Runs instructions. */
@@ -149,8 +152,10 @@ export class LongModeMachine implements Disposable {
       if (run.exitReason !== Exit.INTERNAL_ERROR) {
         throw new Error(`exit ${run.exitReason}`);
       }
-      const failure = this.#stepPast.step();
-      if (failure !== undefined) throw new Error(failure);
+      if (!this.#emulation.carryOut()) {
+        const bytes = run.instructionBytes.toHex();
+        throw new Error(`can't carry out ${bytes}`);
+      }
     }
   }
 
@@ -214,7 +219,7 @@ export class LongModeMachine implements Disposable {
 
   /** Gives everything back. */
   [Symbol.dispose](): void {
-    this.#stepPast[Symbol.dispose]();
+    this.#emulation[Symbol.dispose]();
     this.vcpu.close();
     this.vm.close();
     this.#kvm.close();

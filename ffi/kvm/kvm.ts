@@ -45,6 +45,7 @@ export const Cap = {
   TSC_DEADLINE_TIMER: 72,
   READONLY_MEM: 81,
   IMMEDIATE_EXIT: 136,
+  NESTED_STATE: 157,
   X86_USER_SPACE_MSR: 188,
   X86_MSR_FILTER: 189,
   EXIT_ON_EMULATION_FAILURE: 204,
@@ -87,6 +88,15 @@ export class Kvm {
   /** §4.4: 0 when the extension is missing, else its value. */
   checkExtension(cap: number): number {
     return ioctlValue(this.fd, KVM_CHECK_EXTENSION, cap, "KVM_CHECK_EXTENSION");
+  }
+
+  /**
+   * Whether KVM runs guests by VMX or SVM: only these have a state of nested
+   * guests, whether nesting is on or not. An AMD host with a Linux before 5.8
+   * says no as well.
+   */
+  get isHardwareAssisted(): boolean {
+    return this.checkExtension(Cap.NESTED_STATE) > 0;
   }
 
   /** §4.5: bytes to map for `struct kvm_run`. */

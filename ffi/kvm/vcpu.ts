@@ -16,6 +16,7 @@ import {
   SpecialRegisters,
   SREGS_SIZE,
 } from "./registers.ts";
+import { GuestDebug } from "./guest_debug.ts";
 import { KvmRun } from "./run.ts";
 import { KICK_SIGNAL } from "./kick.ts";
 import { libc } from "../libc.ts";
@@ -23,7 +24,6 @@ import { libc } from "../libc.ts";
 const LAPIC_SIZE = 1024;
 const FPU_SIZE = 416;
 const EVENTS_SIZE = 64;
-const GUEST_DEBUG_SIZE = 72;
 const XSAVE_SIZE = 4096;
 const XCRS_SIZE = 392;
 
@@ -41,7 +41,6 @@ const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, LAPIC_SIZE);
 const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, 8);
 const KVM_GET_CPUID2 = _IOWR(KVMIO, 0x91, 8);
 const KVM_GET_MP_STATE = _IOR(KVMIO, 0x98, 4);
-const KVM_SET_GUEST_DEBUG = _IOW(KVMIO, 0x9b, GUEST_DEBUG_SIZE);
 const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, EVENTS_SIZE);
 const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, EVENTS_SIZE);
 const KVM_GET_XSAVE = _IOR(KVMIO, 0xa4, XSAVE_SIZE);
@@ -57,11 +56,14 @@ export class Vcpu {
   readonly fd: number;
   /** The page shared with KVM. */
   readonly run: KvmRun;
+  /** Its breakpoints and step flag (§4.83). */
+  readonly debug: GuestDebug;
 
   /** Wraps a descriptor that `KVM_CREATE_VCPU` gave. */
   constructor(fd: number, runSize: number) {
     this.fd = fd;
     this.run = new KvmRun(fd, runSize);
+    this.debug = new GuestDebug(fd);
   }
 
   /**
@@ -192,28 +194,6 @@ export class Vcpu {
     const xcrs = new DataView(new ArrayBuffer(XCRS_SIZE));
     ioctlBuffer(this.fd, KVM_GET_XCRS, xcrs, "KVM_GET_XCRS");
     return xcrs.getUint32(0, true) === 0 ? 1n : xcrs.getBigUint64(16, true);
-  }
-
-  /** §4.83: exits with `Exit.DEBUG` in front of the instruction at `address`. */
-  setBreakpoint(address: bigint): void {
-    const USE_HW_BP = 0x2_0000;
-    const DR7_ENABLE_0 = 0x402n; // DR0, instruction fetches; bit 10 is always 1
-    this.#setGuestDebug(USE_HW_BP, address, DR7_ENABLE_0);
-  }
-
-  /** §4.83: exits with `Exit.DEBUG` after the next instruction. */
-  setSingleStep(): void {
-    const SINGLESTEP = 2;
-    this.#setGuestDebug(SINGLESTEP, 0n, 0n);
-  }
-
-  #setGuestDebug(control: number, dr0: bigint, dr7: bigint): void {
-    const ENABLE = 1;
-    const debug = new DataView(new ArrayBuffer(GUEST_DEBUG_SIZE));
-    debug.setUint32(0, ENABLE | control, true);
-    debug.setBigUint64(8, dr0, true);
-    debug.setBigUint64(8 + 7 * 8, dr7, true);
-    ioctlBuffer(this.fd, KVM_SET_GUEST_DEBUG, debug, "KVM_SET_GUEST_DEBUG");
   }
 
   /** §4.38: one of {@linkcode MpState}. */

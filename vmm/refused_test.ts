@@ -1,0 +1,104 @@
+/** Where instructions that KVM refuses are answered, and what is loaded for it. */
+import assert from "node:assert/strict";
+import type { Vcpu } from "../ffi/kvm/vcpu.ts";
+import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { knownHost } from "../probe/known_host.ts";
+import type { MachineEnd, WorkerMessage } from "./messages.ts";
+import {
+  emulationFor,
+  emulationOfHost,
+  refusedInstruction,
+  type StepCounts,
+} from "./refused.ts";
+
+const ignore = !canOpenKvm();
+const PROGRAM = new URL("./testing/one_vcpu.ts", import.meta.url).pathname;
+const EMULATE = new URL("../emulate/", import.meta.url);
+
+/** One vCPU's worker, in a process that may not read `unreadable`. */
+async function oneVcpu(
+  emulation?: string,
+  unreadable?: URL,
+): Promise<{ end?: MachineEnd; counts?: StepCounts }> {
+  const deny = unreadable ? [`--deny-read=${unreadable.pathname}`] : [];
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", ...deny, PROGRAM, ...emulation ? [emulation] : []],
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  assert.ok(text, new TextDecoder().decode(stderr));
+  const messages: WorkerMessage[] = JSON.parse(text);
+  let end, counts;
+  for (const message of messages) {
+    if (message.type === "end") end = message.end;
+    if (message.type === "stopped") counts = message.steppedPast;
+  }
+  return { end, counts };
+}
+
+Deno.test("a KVM with VMX or SVM needs no emulation, any other does", () => {
+  assert.equal(emulationFor({ isHardwareAssisted: true }), undefined);
+  const module = new URL("mod.ts", EMULATE).href;
+  assert.equal(emulationFor({ isHardwareAssisted: false }), module);
+});
+
+Deno.test(
+  `a host that emulates kernel mode is one that needs it${KVM_MISSING}`,
+  { ignore },
+  async () => {
+    const { emulatesKernel } = await knownHost();
+    if (emulatesKernel) assert.notEqual(emulationOfHost(), undefined);
+  },
+);
+
+Deno.test(
+  `a vCPU's worker loads nothing of emulate where it isn't needed${KVM_MISSING}`,
+  { ignore },
+  async () => {
+    // The same process can't load it when it's told to: so it didn't here.
+    const needed = emulationOfHost() !== undefined;
+    const { end, counts } = await oneVcpu(undefined, EMULATE);
+    assert.equal(counts, undefined);
+    if (needed) {
+      assert.match(
+        end?.message ?? "",
+        /^vCPU 0: KVM can't emulate the instruction 9b .* at RIP 0x1000\nrax /,
+      );
+    } else {
+      assert.deepEqual(end, { reason: "reset" });
+    }
+    const told = await oneVcpu(
+      emulationFor({ isHardwareAssisted: false }),
+      EMULATE,
+    );
+    assert.match(told.end?.message ?? "", /Requires read access.*emulate/);
+  },
+);
+
+Deno.test(
+  `a vCPU's worker answers refused instructions and LSTAR's exit${KVM_MISSING}`,
+  { ignore },
+  async () => {
+    const { end, counts } = await oneVcpu(
+      emulationFor({ isHardwareAssisted: false }),
+    );
+    assert.deepEqual(end, { reason: "reset" });
+    assert.deepEqual(counts, emulationOfHost() ? { FWAIT: 1 } : {});
+  },
+);
+
+Deno.test("a refused instruction is named with its bytes and its address", () => {
+  const stopped = (...bytes: number[]) =>
+    ({
+      run: { instructionBytes: Uint8Array.from(bytes) },
+      getRegs: () => ({ rip: 0x1000n }),
+    }) as unknown as Vcpu;
+  assert.equal(
+    refusedInstruction(stopped(0x0f, 0x38, 0x82, 0x06)),
+    "KVM can't emulate the instruction 0f 38 82 06 at RIP 0x1000",
+  );
+  assert.match(
+    refusedInstruction(stopped(0xf3, 0x0f, 0xb8, 0xc1)),
+    /f3 0f b8 c1/,
+  );
+  assert.match(refusedInstruction(stopped()), /\(no bytes\)/);
+});
