@@ -63,7 +63,10 @@ Deno.test("layers: the machine names in full what it starts or loads by a URL", 
   assert.deepEqual(urls.filter(({ to }) => to === UNKNOWN), []);
   const names = urls.map(({ from, to }) => `${from} -> ${to}`);
   for (const worker of ["vmm/vcpu_worker.ts", "vmm/device_worker.ts"]) {
-    assert.ok(names.includes(`vmm/machine.ts -> ${worker}`), names.join("\n"));
+    assert.ok(
+      names.includes(`vmm/worker_thread.ts -> ${worker}`),
+      names.join("\n"),
+    );
   }
 });
 

@@ -21,6 +21,7 @@
  * @module
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
+export type { MachineState } from "./vmm/machine_state.ts";
 export { BalloonHandle } from "./vmm/devices/balloon.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/refused.ts";

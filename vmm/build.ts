@@ -44,116 +44,175 @@ import {
 import { openConsole } from "./devices/console.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { setLocalInterrupts } from "../guest/boot/lapic.ts";
-import type { DeviceSpec, PciBus } from "./messages.ts";
+import { Control } from "./control.ts";
+import { DeviceChannel } from "./device_channel.ts";
+import { MainConsole } from "./main_console.ts";
+import type {
+  DeviceSpec,
+  DeviceWorkerStart,
+  PciBus,
+  VcpuWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
 import { BOOT_MSRS, Msr } from "../guest/boot/msrs.ts";
 import { emulationOfHost } from "./refused.ts";
 import { openNetwork } from "./devices/network.ts";
 
-/** A machine's parts, still in one hand. */
+/** What the machine's threads have to say to the main isolate. */
+export interface BuildHooks {
+  /** A worker's message, in any order among workers. */
+  onMessage(message: WorkerMessage): void;
+  /** What the guest prints. */
+  onOutput(bytes: Uint8Array): void;
+}
+
+/** A vCPU's thread, which waits for its one message, and that message. */
+export interface VcpuPart {
+  readonly worker: WorkerThread;
+  readonly start: VcpuWorkerStart;
+}
+
+/** A machine's parts. Disposing releases all of them, in reverse order. */
 export interface MachineParts extends Disposable {
-  /** The VM. */
-  readonly vm: Vm;
-  /** Its RAM. */
-  readonly memory: GuestMemory;
-  /** The vCPUs' descriptors, ready to run. */
-  readonly vcpus: readonly number[];
-  /** Bytes of `struct kvm_run`. */
-  readonly runSize: number;
-  /** The devices for the device worker. */
-  readonly devices: DeviceSpec[];
-  /** See {@linkcode MachineConfig.poll_us}. */
-  readonly pollMicroseconds: number;
-  /** See {@linkcode MachineConfig.packed_rings}. */
-  readonly packed: boolean;
-  /** The serial port's shared state. */
-  readonly serial: SharedArrayBuffer;
-  /** The PCI bus, where the devices are on one. */
-  readonly pci?: PciBus;
-  /** The clock's shared state. */
-  readonly rtc: SharedArrayBuffer;
-  /** The boot timer's shared state. */
-  readonly bootTimer: SharedArrayBuffer;
+  /** The words that steer the threads. */
+  readonly control: Control;
+  /** eventfd: wakes the device worker, which then looks at the words. */
+  readonly controlFd: EventFd;
+  /** Commands to devices. */
+  readonly channel: DeviceChannel;
+  /** The vCPUs, in the order of their numbers. */
+  readonly vcpus: readonly VcpuPart[];
+  /** The devices, in the order of their windows. */
+  readonly devices: readonly DeviceSpec[];
+  /** Starts the device worker; undefined when there is no device. */
+  readonly deviceStart: DeviceWorkerStart | undefined;
+  /** The main isolate's end of the guest's console. */
+  readonly console: MainConsole;
   /** Its signal is a press of the power button; only a guest with ACPI has one. */
-  readonly powerButton?: EventFd;
-  /** From now on, the vCPU workers close the vCPUs. */
-  vcpusHandedOver(): void;
+  readonly powerButton: EventFd | undefined;
 }
 
 /**
- * Builds the machine.
+ * Builds the machine, up to the point where its vCPUs could run. Read from top
+ * to bottom, it says what a machine is made of.
  *
- * @param serialIrq eventfd that raises the serial port's interrupt
  * @param kernel what to boot, opened
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: VmConfig,
-  serialIrq: number,
   kernel: KernelImage,
+  { onMessage, onOutput }: BuildHooks,
 ): MachineParts {
   const { cpus, threads, memory: memorySize } = machineSize(config);
   checkDeviceCount(config);
-  using stack = new DisposableStack();
+  using parts = new DisposableStack(); // unless all of them are there
+
+  // How the threads are told what to do.
+  const control = new Control();
+  const controlFd = parts.use(new EventFd());
+  const channel = new DeviceChannel(control, () => controlFd.signal());
+  parts.defer(() => channel.close("the machine has ended"));
+
+  // The vCPUs' threads. They load their modules while the rest is made.
+  const emulation = emulationOfHost();
+  const workers = Array.from({ length: cpus }, () => {
+    const worker = new WorkerThread(VCPU_WORKER, onMessage);
+    parts.defer(() => worker.terminate());
+    if (emulation !== undefined) worker.post({ type: "load", emulation });
+    return worker;
+  });
+
+  // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
-  const devices = openDevices(config, stack);
-  const memory = stack.use(
+  const devices = openDevices(config, parts);
+  const memory = parts.use(
     GuestMemory.allocate(memorySize, memoryOptions(config)),
   );
-  const vm = createVm(kvm, memory);
-  stack.use(vm);
+
+  // The VM: its RAM, its interrupt controllers, and what KVM has to report.
+  const vm = parts.use(kvm.createVm());
+  setUpVm(vm, memory);
   // The CPU does SYSCALL itself where it runs kernel code.
   const carrySyscalls = config["machine-config"]?.carry_syscalls;
-  if (carrySyscalls && emulationOfHost()) vm.exitOnMsrWrite(Msr.LSTAR);
-  vm.irqfd(serialIrq, Gsi.SERIAL);
+  if (carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
+
+  // What the guest finds in its memory: kernel, command line, tables.
   const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
-  const powerButton = acpi ? stack.use(new EventFd()) : undefined;
+
+  // Interrupts of what the main isolate and the vCPUs' threads answer.
+  const serialIrq = parts.use(new EventFd());
+  vm.irqfd(serialIrq.fd, Gsi.SERIAL);
+  const powerButton = acpi ? parts.use(new EventFd()) : undefined;
   if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
-  const vcpuStack = stack.use(new DisposableStack());
-  const vcpus = createVcpus(
-    kvm,
-    vm,
-    { cpus, threads },
-    bootState,
-    vcpuStack,
-  );
-  memory.keepFile();
-  const resources = stack.move();
-  return {
-    vm,
-    memory,
-    vcpus,
+
+  // The vCPUs, and what their threads and the devices' need to begin.
+  const vcpuFds = createVcpus(kvm, vm, { cpus, threads }, bootState, parts);
+  const serial = SerialState.create();
+  const shared = {
+    control: control.shared,
+    controlFd: controlFd.fd,
+    memory: memory.handles(),
+  };
+  const ofEachVcpu = {
+    type: "start" as const,
+    ...shared,
     runSize: kvm.getVcpuMmapSize(),
+    serial: { state: serial, irqFd: serialIrq.fd },
+    rtc: Rtc.createState(),
+    bootTimer: BootTimer.createState(),
+    devices: devices.map(({ state }) => state),
+    pci: pciBus(devices, vm.fd),
+  };
+  const ofDevices = {
+    ...shared,
+    commands: channel.port,
+    vmFd: vm.fd,
     devices,
     pollMicroseconds: pollMicroseconds(config),
     packed: config["machine-config"]?.packed_rings ?? false,
-    pci: pciBus(devices, vm.fd),
-    serial: SerialState.create(),
-    rtc: Rtc.createState(),
-    bootTimer: BootTimer.createState(),
+  };
+  const port = devices.find(({ kind }) => kind === "console");
+  const mainConsole = new MainConsole(
+    serial,
+    port?.kind === "console" ? port.ends.main : undefined,
+    {
+      raiseInterrupt: () => serialIrq.signal(),
+      stopping: () => control.stopping,
+    },
+    onOutput,
+  );
+
+  memory.keepFile(); // nothing fails from here on
+  const all = parts.move();
+  return {
+    control,
+    controlFd,
+    channel,
+    vcpus: workers.map((worker, id) => ({
+      worker,
+      start: { id, vcpuFd: vcpuFds[id]!, ...ofEachVcpu },
+    })),
+    devices,
+    deviceStart: devices.length > 0 ? ofDevices : undefined,
+    console: mainConsole,
     powerButton,
-    vcpusHandedOver: () => void vcpuStack.move(),
-    [Symbol.dispose]: () => resources.dispose(),
+    [Symbol.dispose]: () => all.dispose(),
   };
 }
 
-function createVm(kvm: Kvm, memory: GuestMemory): Vm {
-  const vm = kvm.createVm();
-  try {
-    vm.setTssAddr(Layout.TSS);
-    vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-    vm.createIrqchip();
-    vm.createPit2();
-    if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
-      vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
-    }
-    memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
-      vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
-    );
-    return vm;
-  } catch (error) {
-    vm.close();
-    throw error;
+function setUpVm(vm: Vm, memory: GuestMemory): void {
+  vm.setTssAddr(Layout.TSS);
+  vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
+  vm.createIrqchip();
+  vm.createPit2();
+  if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
+    vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
   }
+  memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
+    vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
+  );
 }
 
 function isOnPci(config: VmConfig): boolean {
@@ -209,6 +268,7 @@ function commandLine(
   return given.add(...words);
 }
 
+/** Makes the vCPUs as they are before the first instruction. */
 function createVcpus(
   kvm: Kvm,
   vm: Vm,
@@ -219,49 +279,29 @@ function createVcpus(
   const supported = kvm.getSupportedCpuid();
   const tscDeadlineTimer = kvm.checkExtension(Cap.TSC_DEADLINE_TIMER) > 0;
   return Array.from({ length: cpus }, (_, cpu) => {
-    // The worker maps its own view; this one is only for the setup.
-    using vcpu = new VcpuSetup(vm.createVcpu(cpu), stack);
-    vcpu.setUp(
+    const vcpu = vm.createVcpu(cpu);
+    stack.defer(() => closeFd(vcpu.fd));
+    using _view = vcpu.run; // the vCPU's thread maps its own
+    vcpu.setCpuid2(
       vcpuCpuid(supported, { cpu, cpus, threads, tscDeadlineTimer }),
-      cpu === 0 ? bootState : undefined,
     );
+    // Registers only for the boot vCPU: KVM starts the others by SIPI.
+    setUpVcpu(vcpu, cpu === 0 ? bootState : undefined);
     return vcpu.fd;
   });
 }
 
-/** A vCPU while its registers are set. */
-class VcpuSetup implements Disposable {
-  readonly fd: number;
-  readonly #vcpu: Vcpu;
-
-  constructor(vcpu: Vcpu, stack: DisposableStack) {
-    this.#vcpu = vcpu;
-    this.fd = vcpu.fd;
-    stack.defer(() => closeFd(vcpu.fd));
-  }
-
-  /** Registers only for the boot vCPU: KVM starts the others by SIPI. */
-  setUp(
-    cpuid: Uint8Array<ArrayBuffer>,
-    bootState: BootState | undefined,
-  ): void {
-    const vcpu = this.#vcpu;
-    vcpu.setCpuid2(cpuid);
-    vcpu.setMsrs(BOOT_MSRS);
-    const lapic = vcpu.getLapic();
-    setLocalInterrupts(lapic);
-    vcpu.setLapic(lapic);
-    if (bootState === undefined) return;
-    vcpu.setFpu();
-    const sregs = vcpu.getSregs();
-    bootState.enterMode(sregs);
-    vcpu.setSregs(sregs);
-    vcpu.setRegs(bootState.registers);
-  }
-
-  [Symbol.dispose](): void {
-    this.#vcpu.run.unmap();
-  }
+function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
+  vcpu.setMsrs(BOOT_MSRS);
+  const lapic = vcpu.getLapic();
+  setLocalInterrupts(lapic);
+  vcpu.setLapic(lapic);
+  if (bootState === undefined) return;
+  vcpu.setFpu();
+  const sregs = vcpu.getSregs();
+  bootState.enterMode(sregs);
+  vcpu.setSregs(sregs);
+  vcpu.setRegs(bootState.registers);
 }
 
 /** Opens images and TAPs; `stack` closes them. */

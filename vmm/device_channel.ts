@@ -65,6 +65,7 @@ export class DeviceChannel {
   close(reason: string): void {
     this.#closed = reason;
     this.#port.close();
+    this.port.close(); // not transferred when the device worker never started
     for (const { reject } of this.#open.values()) {
       reject(new VireoError(reason));
     }

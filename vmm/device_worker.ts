@@ -111,6 +111,7 @@ class DeviceThread implements Disposable {
       if (pause !== 0) {
         post({ type: "paused" });
         while (control.devicePause === pause) this.#paused.turn(-1);
+        post({ type: "resumed" });
       } else {
         this.#pollThenSleep();
       }

@@ -6,21 +6,19 @@
  */
 import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
 import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
-import { EventFd, signalEventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/kvm/kick.ts";
 import type { KernelImage } from "../guest/kernel/image.ts";
 import { BalloonHandle } from "./devices/balloon.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import type { VmConfig } from "./config/types.ts";
-import { machineSize } from "./config/values.ts";
-import { Command, Control } from "./control.ts";
-import { DeviceChannel } from "./device_channel.ts";
-import { MainConsole } from "./main_console.ts";
+import { HaltWatch } from "./halt_watch.ts";
+import { Command } from "./control.ts";
+import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
-import { emulationOfHost, type StepCounts } from "./refused.ts";
-import { WorkerThread } from "./worker_thread.ts";
+import type { StepCounts } from "./refused.ts";
+import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 
 /** How a machine talks to its maker. */
 export interface MachineOptions {
@@ -31,12 +29,6 @@ export interface MachineOptions {
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
 }
-
-const VCPU_WORKER = new URL("./vcpu_worker.ts", import.meta.url);
-const DEVICE_WORKER = new URL("./device_worker.ts", import.meta.url);
-
-/** How often to look whether the guest sleeps for ever, in milliseconds. */
-const HALT_CHECK = 1000;
 
 /**
  * A virtual machine.
@@ -52,58 +44,32 @@ const HALT_CHECK = 1000;
  * ```
  */
 export class Machine {
-  readonly #control: Control;
-  readonly #controlFd: EventFd;
-  readonly #channel: DeviceChannel;
-  readonly #parts: MachineParts;
   readonly #options: MachineOptions;
-  readonly #vcpus: WorkerThread[];
-  readonly #console: MainConsole;
-  readonly #serialIrq: EventFd;
-  readonly #resources: DisposableStack;
+  readonly #parts: MachineParts;
+  readonly #life = new MachineLife();
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #steppedPast: StepCounts = {};
+  /** The device worker, once it is there. */
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
+  /** Every worker is at work. */
+  #ready: Promise<unknown> | undefined;
   #startTime = 0;
-  #haltTimer: ReturnType<typeof setInterval> | undefined;
-  #started = false;
-  #paused: Promise<void> | undefined;
+  #haltWatch: HaltWatch | undefined;
+  /** The last pause or resume, while it waits or is under way. */
+  #turn: Promise<void> | undefined;
   #teardown: Promise<void> | undefined;
 
   private constructor(
     config: VmConfig,
     options: MachineOptions,
-    resources: DisposableStack,
     kernel: KernelImage,
   ) {
     this.#options = options;
-    this.#resources = resources;
-    this.#control = new Control();
-    this.#controlFd = resources.use(new EventFd());
-    const wake = () => this.#controlFd.signal();
-    this.#channel = new DeviceChannel(this.#control, wake);
-    resources.defer(() => this.#channel.close("the machine has ended"));
-    this.#serialIrq = resources.use(new EventFd());
-    // Their modules load while the kernel does.
-    const { cpus } = machineSize(config);
-    this.#vcpus = Array.from(
-      { length: cpus },
-      () => this.#vcpuWorker(),
-    );
-    this.#parts = resources.use(
-      buildMachine(config, this.#serialIrq.fd, kernel),
-    );
-    const port = this.#parts.devices.find(({ kind }) => kind === "console");
-    this.#console = new MainConsole(
-      this.#parts.serial,
-      port?.kind === "console" ? port.ends.main : undefined,
-      {
-        raiseInterrupt: () => this.#serialIrq.signal(),
-        stopping: () => this.#control.stopping,
-      },
-      (bytes) => this.#options.onOutput?.(bytes),
-    );
+    this.#parts = buildMachine(config, kernel, {
+      onMessage: (message) => this.#message(message),
+      onOutput: (bytes) => this.#options.onOutput?.(bytes),
+    });
   }
 
   /**
@@ -117,74 +83,77 @@ export class Machine {
     config: VmConfig,
     options: MachineOptions = {},
   ): Promise<Machine> {
-    const resources = new DisposableStack();
+    using kernel = await openConfiguredKernel(config, options.onLog);
+    const machine = new Machine(config, options, kernel);
+    // Modules of the user's own may fail to load: that is to be known now.
+    if (config.devices?.length) await machine.#startDevicesNow();
+    return machine;
+  }
+
+  /** Where the machine is in its life. */
+  get state(): MachineState {
+    return this.#life.state;
+  }
+
+  /**
+   * Runs the guest from its entry point. Once per machine. If
+   * {@linkcode pause} came before, the machine begins paused.
+   *
+   * @throws {VireoError} it was started already, or has ended
+   */
+  start(): void {
+    if (this.#life.over) {
+      throw new VireoError("the machine has ended; a machine starts only once");
+    }
+    if (this.#life.state !== "created") {
+      throw new VireoError("a machine starts only once");
+    }
+    this.#life.to("starting");
+    this.#startTime = performance.now();
+    const { vcpus, control } = this.#parts;
+    const ready = vcpus.map(({ worker }) => worker.next("ready"));
+    for (const { worker, start } of vcpus) worker.post(start);
     try {
-      using kernel = await openConfiguredKernel(config, options.onLog);
-      const machine = new Machine(config, options, resources, kernel);
-      // Modules of the user's own may fail to load: that is to be known now.
-      if (config.devices?.length) await machine.#customDevices();
-      return machine;
+      // The guest runs already: it waits for its devices when it gets there.
+      this.#startDevices();
     } catch (error) {
-      resources.dispose();
+      this.#finish({ reason: "error", message: String(error) });
       throw error;
     }
-  }
-
-  /** Runs the guest from its entry point. Once per machine. */
-  start(): void {
-    if (this.#started) throw new VireoError("a machine starts only once");
-    this.#started = true;
-    this.#startTime = performance.now();
-    const { vcpus, serial, rtc, bootTimer, runSize, devices, memory } =
-      this.#parts;
-    this.#vcpus.forEach((worker, id) => {
-      worker.post({
-        type: "start",
-        id,
-        vcpuFd: vcpus[id]!,
-        runSize,
-        control: this.#control.shared,
-        controlFd: this.#controlFd.fd,
-        serial: { state: serial, irqFd: this.#serialIrq.fd },
-        rtc,
-        bootTimer,
-        devices: devices.map(({ state }) => state),
-        pci: this.#parts.pci,
-        memory: memory.handles(),
-      });
+    this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
+      if (this.#life.state === "starting") this.#life.to("running");
     });
-    this.#parts.vcpusHandedOver();
-    // The guest runs already: it waits for its devices when it gets there.
-    this.#startDevices();
-    this.#haltTimer = setInterval(() => this.#checkHalt(), HALT_CHECK);
+    const halted = () => this.#finish({ reason: "halt" });
+    this.#haltWatch = new HaltWatch(control, vcpus.length, halted);
+    if (control.vcpuCommand === Command.PAUSE) void this.pause();
   }
 
-  /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
+  /**
+   * Stops all vCPUs, then the devices, until {@linkcode resume}. Before the
+   * start it is remembered: the machine then begins paused. Pauses and resumes
+   * happen in the order of their calls; the machine's end ends them all.
+   *
+   * @returns resolves when the machine is paused, or ends
+   */
   pause(): Promise<void> {
-    this.#paused ??= this.#pause();
-    return this.#paused;
+    if (this.#life.state === "created") {
+      this.#parts.control.vcpuCommand = Command.PAUSE;
+      return Promise.resolve();
+    }
+    return this.#inTurn(() => this.#pause());
   }
 
-  async #pause(): Promise<void> {
-    if (this.#teardown || !this.#started) return;
-    this.#control.vcpuCommand = Command.PAUSE;
-    const vcpus = this.#vcpus.map((worker) => worker.next("paused"));
-    this.#kick();
-    await Promise.race([Promise.all(vcpus), this.#end.promise]);
-    if (this.#teardown) return;
-    await Promise.race([this.#devicesReady, this.#end.promise]);
-    const devices = this.#devices?.next("paused");
-    this.#commandDevices(Command.PAUSE);
-    await Promise.race([devices, this.#end.promise]);
-  }
-
-  /** Goes on after {@linkcode pause}, which is completed first. */
-  async resume(): Promise<void> {
-    await this.#paused;
-    this.#paused = undefined;
-    if (this.#teardown) return;
-    this.#commandDevices(Command.RUN);
-    this.#control.vcpuCommand = Command.RUN;
+  /**
+   * Goes on after {@linkcode pause}, which is completed first.
+   *
+   * @returns resolves when the machine runs, or ends
+   */
+  resume(): Promise<void> {
+    if (this.#life.state === "created") {
+      this.#parts.control.vcpuCommand = Command.RUN;
+      return Promise.resolve();
+    }
+    return this.#inTurn(() => this.#resume());
   }
 
   /** Ends the machine, whatever the guest is doing. */
@@ -208,7 +177,7 @@ export class Machine {
    * @throws {VireoError} when the guest finds its devices without ACPI
    */
   powerButton(): void {
-    if (this.#teardown) return;
+    if (this.#life.over) return;
     const { powerButton } = this.#parts;
     if (powerButton === undefined) {
       throw new VireoError("power button: only a guest with ACPI has one");
@@ -221,13 +190,13 @@ export class Machine {
    * interrupts that KVM handles are not among it.
    */
   get exits(): number {
-    const ids = [...this.#vcpus.keys()];
-    return ids.reduce((sum, id) => sum + this.#control.exits(id), 0);
+    const { vcpus, control } = this.#parts;
+    return vcpus.reduce((sum, _, id) => sum + control.exits(id), 0);
   }
 
-  /** Bytes for the guest's main console; none is lost. */
+  /** Bytes for the guest's main console; none is lost while it lives. */
   input(bytes: Uint8Array): void {
-    this.#console.input(bytes);
+    if (!this.#life.over) this.#parts.console.input(bytes);
   }
 
   /**
@@ -253,7 +222,7 @@ export class Machine {
   async command(device: string, command: unknown): Promise<unknown> {
     const index = this.#parts.devices.findIndex(({ name }) => name === device);
     if (index < 0) throw new VireoError(`this machine has no ${device}`);
-    return await this.#channel.send(index, command);
+    return await this.#parts.channel.send(index, command);
   }
 
   /**
@@ -276,60 +245,94 @@ export class Machine {
     await this.stop();
   }
 
-  #vcpuWorker(): WorkerThread {
-    const worker = this.#worker(VCPU_WORKER);
-    const emulation = emulationOfHost();
-    if (emulation !== undefined) worker.post({ type: "load", emulation });
-    return worker;
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn === undefined ? step() : this.#turn.then(step);
+    const done = () => {
+      if (this.#turn === turn) this.#turn = undefined;
+    };
+    this.#turn = turn;
+    turn.then(done, done);
+    return turn;
   }
 
-  #worker(url: URL): WorkerThread {
-    const worker = new WorkerThread(url, (message) => this.#message(message));
-    this.#resources.defer(() => worker.terminate());
-    return worker;
+  /** vCPUs first: what they have asked of the devices is still answered. */
+  async #pause(): Promise<void> {
+    const { state } = this.#life;
+    if (state !== "starting" && state !== "running") return;
+    this.#life.to("pausing");
+    const { control, vcpus } = this.#parts;
+    const paused = vcpus.map(({ worker }) => worker.next("paused"));
+    // Paused before the start, they may sleep already: not to be told twice.
+    if (control.vcpuCommand !== Command.PAUSE) {
+      control.vcpuCommand = Command.PAUSE;
+      this.#kick();
+    }
+    await this.#unlessOver(Promise.all(paused));
+    await this.#unlessOver(this.#ready);
+    if (this.#devices && !this.#life.over) {
+      const devices = this.#devices.next("paused");
+      this.#commandDevices(Command.PAUSE);
+      await this.#unlessOver(devices);
+    }
+    if (!this.#life.over) this.#life.to("paused");
+  }
+
+  /** Devices first: what the vCPUs ask of them is answered at once. */
+  async #resume(): Promise<void> {
+    if (this.#life.state === "starting") await this.#unlessOver(this.#ready);
+    if (this.#life.state !== "paused") return;
+    this.#life.to("resuming");
+    if (this.#devices) {
+      const devices = this.#devices.next("resumed");
+      this.#commandDevices(Command.RUN);
+      await this.#unlessOver(devices);
+    }
+    if (this.#life.over) return;
+    this.#parts.control.vcpuCommand = Command.RUN;
+    this.#life.to("running");
+  }
+
+  /** Waits for `event`, or the machine's end. */
+  async #unlessOver(event: Promise<unknown> | undefined): Promise<void> {
+    await Promise.race([event, this.#end.promise]);
   }
 
   #startDevices(): void {
-    const { devices, vm, memory, pollMicroseconds, packed } = this.#parts;
-    if (this.#devices !== undefined || devices.length === 0) return;
-    this.#devices = this.#worker(DEVICE_WORKER);
+    const { deviceStart } = this.#parts;
+    if (this.#devices !== undefined || deviceStart === undefined) return;
+    this.#devices = new WorkerThread(
+      DEVICE_WORKER,
+      (message) => this.#message(message),
+    );
     this.#devicesReady = this.#devices.next("ready");
-    this.#devices.post({
-      control: this.#control.shared,
-      controlFd: this.#controlFd.fd,
-      commands: this.#channel.port,
-      vmFd: vm.fd,
-      memory: memory.handles(),
-      devices,
-      pollMicroseconds,
-      packed,
-    }, [this.#channel.port]);
+    this.#devices.post(deviceStart, [deviceStart.commands]);
   }
 
-  /** Starts the devices, and throws what is wrong with them. */
-  async #customDevices(): Promise<void> {
-    this.#startDevices();
-    const failed = this.#end.promise.then((end) => end.message ?? end.reason);
-    const problem = await Promise.race([
-      this.#devicesReady!.then(() => undefined),
-      failed,
-    ]);
-    if (problem === undefined) return;
-    await this.#teardown;
-    throw new VireoError(problem);
+  /** Starts the devices before the guest, and throws what is wrong with them. */
+  async #startDevicesNow(): Promise<void> {
+    try {
+      this.#startDevices();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    await this.#unlessOver(this.#devicesReady);
+    if (!this.#life.over) return;
+    const { reason, message = reason } = await this.wait();
+    throw new VireoError(message);
   }
 
   #message(message: WorkerMessage): void {
     switch (message.type) {
       case "output":
-        return this.#console.drainOutput();
+        return this.#parts.console.drainOutput();
       case "input-room":
-        return this.#console.pushInput();
+        return this.#parts.console.pushInput();
       case "booted":
         this.#options.onBooted?.(performance.now() - this.#startTime);
         return;
       case "answer":
-        return this.#channel.answered(message.answer);
+        return this.#parts.channel.answered(message.answer);
       case "log":
         this.#options.onLog?.(message.message);
         return;
@@ -346,56 +349,45 @@ export class Machine {
     }
   }
 
-  /**
-   * A guest without ACPI ends in HLT with interrupts off. KVM doesn't say
-   * so: kick vCPUs that have not exited for a while, and let them look.
-   */
-  #checkHalt(): void {
-    if (this.#control.vcpuCommand !== Command.RUN) return;
-    const control = this.#control;
-    const idle = this.#vcpus.keys().filter((id) =>
-      control.idleSinceLastLook(id)
-    ).toArray();
-    // What a vCPU said after the last kick holds only if it has done nothing
-    // since: another may have started it again.
-    if (
-      idle.length === this.#vcpus.length &&
-      idle.every((id) => control.haltedForEver(id))
-    ) {
-      return this.#finish({ reason: "halt" });
-    }
-    for (const id of idle) kickThread(control.threadOf(id));
-  }
-
+  /** The first reason counts. */
   #finish(end: MachineEnd): void {
-    if (this.#teardown) return;
-    clearInterval(this.#haltTimer);
-    this.#teardown = this.#tearDown();
+    if (this.#life.over) return;
+    const started = this.#life.state !== "created";
+    this.#life.to("ending");
+    this.#haltWatch?.[Symbol.dispose]();
+    this.#parts.channel.close("the machine has ended");
+    this.#teardown = this.#tearDown(started);
     this.#end.resolve(end);
   }
 
   /** vCPUs first: they may wait for the device worker. */
-  async #tearDown(): Promise<void> {
-    this.#control.vcpuCommand = Command.STOP;
-    if (this.#started) {
-      const stopped = this.#vcpus.map((worker) => worker.stopped);
+  async #tearDown(started: boolean): Promise<void> {
+    const { control, vcpus, console } = this.#parts;
+    control.vcpuCommand = Command.STOP;
+    if (started) {
       this.#kick();
-      await Promise.all(stopped);
+      await Promise.all(vcpus.map(({ worker }) => worker.stopped));
     }
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;
-    this.#console.drainOutput();
-    this.#resources.dispose();
+    this.#devices?.terminate();
+    console.drainOutput();
+    try {
+      this.#parts[Symbol.dispose]();
+    } finally {
+      this.#life.to("ended");
+    }
   }
 
   #commandDevices(command: number): void {
-    this.#control.deviceCommand = command;
-    signalEventFd(this.#controlFd.fd);
+    this.#parts.control.deviceCommand = command;
+    this.#parts.controlFd.signal();
   }
 
   #kick(): void {
-    for (const id of this.#vcpus.keys()) {
-      const tid = this.#control.threadOf(id);
+    const { control, vcpus } = this.#parts;
+    for (const id of vcpus.keys()) {
+      const tid = control.threadOf(id);
       if (tid !== 0) kickThread(tid);
     }
   }

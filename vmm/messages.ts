@@ -130,7 +130,7 @@ export interface VcpuWorkerStart {
   type: "start";
   /** The vCPU's number. */
   id: number;
-  /** The vCPU's descriptor; the worker closes it. */
+  /** The vCPU's descriptor. */
   vcpuFd: number;
   /** Bytes of its `struct kvm_run`. */
   runSize: number;
@@ -159,6 +159,7 @@ export type WorkerMessage =
   | { type: "input-room" }
   | { type: "booted" }
   | { type: "paused" }
+  | { type: "resumed" }
   | { type: "stopped"; steppedPast?: StepCounts }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }

@@ -66,7 +66,9 @@ async function run(start: VcpuWorkerStart): Promise<void> {
       refused = new RefusedInstructions(vcpu, attach);
     }
     const pci = start.pci && await import("./pci/bus.ts");
-    const end = vcpuLoop(vcpu, refused, control, start, pci).run();
+    const loop = vcpuLoop(vcpu, refused, control, start, pci);
+    post({ type: "ready" });
+    const end = loop.run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
     const message = error instanceof Error
@@ -77,7 +79,7 @@ async function run(start: VcpuWorkerStart): Promise<void> {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(start.id, 0);
     refused?.[Symbol.dispose]();
-    vcpu?.close();
+    vcpu?.run.unmap();
     post({ type: "stopped", steppedPast: refused?.counts });
   }
 }

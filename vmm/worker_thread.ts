@@ -10,12 +10,20 @@ import type {
   WorkerMessage,
 } from "./messages.ts";
 
+/** The entry point of a vCPU's worker. */
+export const VCPU_WORKER: URL = new URL("./vcpu_worker.ts", import.meta.url);
+/** The entry point of the device worker. */
+export const DEVICE_WORKER: URL = new URL(
+  "./device_worker.ts",
+  import.meta.url,
+);
+
 /** One worker of a machine. */
 export class WorkerThread {
   /** Resolves when the worker has let go of everything. */
   readonly stopped: Promise<void>;
   readonly #worker: Worker;
-  readonly #awaited: Map<string, (message: ReadyMessage) => void> = new Map();
+  readonly #awaited: Map<string, () => void> = new Map();
 
   /** Starts the module at `url`; `onMessage` gets every message. */
   constructor(url: URL, onMessage: (message: WorkerMessage) => void) {
@@ -25,7 +33,7 @@ export class WorkerThread {
     this.#worker.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
       if (data.type === "stopped") stopped.resolve();
       onMessage(data);
-      this.#awaited.get(data.type)?.(data as ReadyMessage);
+      this.#awaited.get(data.type)?.();
       this.#awaited.delete(data.type);
     };
     this.#worker.onerror = (event) => {
@@ -47,7 +55,7 @@ export class WorkerThread {
   }
 
   /** The next message of this type. */
-  next(type: WorkerMessage["type"]): Promise<ReadyMessage> {
+  next(type: WorkerMessage["type"]): Promise<void> {
     return new Promise((resolve) => this.#awaited.set(type, resolve));
   }
 
@@ -56,6 +64,3 @@ export class WorkerThread {
     this.#worker.terminate();
   }
 }
-
-/** {@linkcode WorkerMessage} of the type `ready`. */
-export type ReadyMessage = Extract<WorkerMessage, { type: "ready" }>;

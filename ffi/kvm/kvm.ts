@@ -118,9 +118,10 @@ export class Kvm {
 
   /** §4.2: a virtual machine without memory or vCPUs. */
   createVm(): Vm {
+    const runSize = this.getVcpuMmapSize();
     for (;;) {
       const fd = libc.ioctl_value(this.fd, KVM_CREATE_VM, 0n);
-      if (fd >= 0) return new Vm(fd, this.getVcpuMmapSize());
+      if (fd >= 0) return new Vm(fd, runSize);
       const code = errno();
       // A signal of Deno's own can arrive while KVM allocates.
       if (code !== 4) throw new SystemError("KVM_CREATE_VM", code);
@@ -165,7 +166,12 @@ export class Vm {
   /** §4.7: a vCPU; `id` is its APIC id. */
   createVcpu(id: number): Vcpu {
     const fd = ioctlValue(this.fd, KVM_CREATE_VCPU, id, "KVM_CREATE_VCPU");
-    return new Vcpu(fd, this.#runSize);
+    try {
+      return new Vcpu(fd, this.#runSize);
+    } catch (error) {
+      closeFd(fd);
+      throw error;
+    }
   }
 
   /**

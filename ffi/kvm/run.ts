@@ -63,7 +63,7 @@ export function exitName(reason: number): string {
 }
 
 /** Typed access to one vCPU's `struct kvm_run`. Getters allocate nothing. */
-export class KvmRun {
+export class KvmRun implements Disposable {
   /** The whole mapping as bytes: PIO data lies past the structure. */
   readonly u8: Uint8Array;
   /** The same as little-endian 16-bit words. */
@@ -170,5 +170,10 @@ export class KvmRun {
   /** Unmaps the structure. */
   unmap(): void {
     this.#mapping.unmap();
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.unmap();
   }
 }

@@ -59,7 +59,12 @@ export class Vcpu {
   /** Its breakpoints and step flag (§4.83). */
   readonly debug: GuestDebug;
 
-  /** Wraps a descriptor that `KVM_CREATE_VCPU` gave. */
+  /**
+   * Wraps a descriptor that `KVM_CREATE_VCPU` gave.
+   *
+   * @throws {SystemError} its `struct kvm_run` can't be mapped; the descriptor
+   * is still the caller's
+   */
   constructor(fd: number, runSize: number) {
     this.fd = fd;
     this.run = new KvmRun(fd, runSize);

@@ -1,0 +1,51 @@
+/**
+ * Notices a guest that sleeps for ever: one without ACPI ends in HLT with
+ * interrupts off, and KVM doesn't say so.
+ *
+ * @module
+ */
+import { kickThread } from "../ffi/kvm/kick.ts";
+import { Command, type Control } from "./control.ts";
+
+/** Milliseconds between two looks. */
+const INTERVAL = 1000;
+
+/** Looks from time to time, until it is disposed of. */
+export class HaltWatch implements Disposable {
+  readonly #control: Control;
+  readonly #cpus: number;
+  readonly #halted: () => void;
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  /** Calls `halted` when none of the `cpus` vCPUs can ever wake up again. */
+  constructor(control: Control, cpus: number, halted: () => void) {
+    this.#control = control;
+    this.#cpus = cpus;
+    this.#halted = halted;
+    this.#timer = setInterval(() => this.#look(), INTERVAL);
+  }
+
+  /** Looks no more. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Kicks vCPUs that have not exited for a while: they look for themselves. */
+  #look(): void {
+    const control = this.#control;
+    if (control.vcpuCommand !== Command.RUN) return;
+    const idle: number[] = [];
+    for (let id = 0; id < this.#cpus; id++) {
+      if (control.idleSinceLastLook(id)) idle.push(id);
+    }
+    // What a vCPU said after the last kick holds only if it has done nothing
+    // since: another may have started it again.
+    if (
+      idle.length === this.#cpus &&
+      idle.every((id) => control.haltedForEver(id))
+    ) {
+      return this.#halted();
+    }
+    for (const id of idle) kickThread(control.threadOf(id));
+  }
+}
