@@ -61,9 +61,8 @@ export {
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
-export {
+export type {
   ChainPart,
-  ChainPool,
   DescriptorChain,
 } from "./devices/virtio/queue/chain.ts";
 export { type QueueState, VirtQueue } from "./devices/virtio/queue/queue.ts";

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { ChainPool } from "../devices/virtio/queue/chain.ts";
+import type { DescriptorChain } from "../devices/virtio/queue/chain.ts";
 import { SplitQueue } from "../devices/virtio/queue/split.ts";
 import {
   DESCRIPTOR_SIZE,
@@ -25,7 +25,7 @@ const BATCH = 32;
 class Bench {
   readonly driver: DriverQueue;
   readonly queue: SplitQueue;
-  readonly chain = new ChainPool(1, SIZE).chains[0]!;
+  readonly chain: DescriptorChain;
 
   constructor(length: number, indirect: boolean, eventIdx: boolean) {
     const memory = GuestMemory.allocate(MiB);
@@ -54,6 +54,7 @@ class Bench {
     this.driver.availIdx = 0;
     this.queue = new SplitQueue(0, SIZE, memory);
     this.queue.activate(this.driver.state());
+    this.chain = this.queue.chain();
   }
 
   /** `count` chains in, out, and shown. */

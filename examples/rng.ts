@@ -4,7 +4,7 @@
  * was changed for it. See examples/rng_boot.ts.
  */
 import {
-  ChainPool,
+  type DescriptorChain,
   type DeviceContext,
   DeviceId,
   featureWords,
@@ -18,15 +18,16 @@ export default class Rng implements VirtioDevice {
   readonly features = featureWords();
   readonly queueSizes = [8];
   readonly config = new Uint8Array();
-  readonly #pool = new ChainPool(1, 8);
   #context!: DeviceContext;
+  #chain!: DescriptorChain;
 
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#chain = context.queues[0]!.chain();
   }
 
   notify(queue: VirtQueue): void {
-    const chain = this.#pool.chains[0]!;
+    const chain = this.#chain;
     while (queue.pop(chain)) {
       const size = Math.min(chain.writable.bytes, 65536);
       const random = crypto.getRandomValues(new Uint8Array(size));
@@ -37,7 +38,5 @@ export default class Rng implements VirtioDevice {
 
   activate(): void {}
   reset(): void {}
-  close(): void {
-    this.#pool.close();
-  }
+  close(): void {}
 }

@@ -6,7 +6,7 @@
  */
 import type { EntropySource } from "../backends/entropy/source.ts";
 import type { RateLimiter } from "../runtime/rate_limiter.ts";
-import { ChainPool, type DescriptorChain } from "./queue/chain.ts";
+import type { DescriptorChain } from "./queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
 import type { VirtQueue } from "./queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
@@ -32,8 +32,7 @@ export class Rng implements VirtioDevice {
   readonly config: Uint8Array = new Uint8Array();
   readonly #source: EntropySource;
   readonly #limiter: RateLimiter | undefined;
-  readonly #pool = new ChainPool(1, QUEUE_SIZE);
-  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
+  #chain!: DescriptorChain;
   #context!: DeviceContext;
   #waiting = false; // #chain waits for the limiter
 
@@ -46,6 +45,7 @@ export class Rng implements VirtioDevice {
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#chain = context.queues[0]!.chain();
     this.#limiter?.attach(context, () => {
       if (this.#waiting) this.notify(context.queues[0]!);
     });
@@ -79,7 +79,6 @@ export class Rng implements VirtioDevice {
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.#limiter?.close();
-    this.#pool.close();
   }
 
   /** §5.4.6: fills the current chain; false when it must wait. */

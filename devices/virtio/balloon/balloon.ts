@@ -15,7 +15,7 @@ import { PAGE_SIZE } from "../../../guest/memory.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
 import { PageDiscarder } from "./pages.ts";
 import { type GuestStats, StatsReader } from "./stats.ts";
-import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
@@ -103,12 +103,11 @@ export class Balloon implements VirtioDevice, Watcher {
   readonly queueSizes: readonly number[];
   /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array = new Uint8Array(BalloonConfig.SIZE);
-  readonly #pool = new ChainPool(1, QUEUE_SIZE);
-  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
   readonly #word = new Uint32Array(1);
   readonly #wordBytes = new Uint8Array(this.#word.buffer);
   readonly #stats = new StatsReader();
   readonly #timer = new TimerFd();
+  #chain!: DescriptorChain;
   #context!: DeviceContext;
   #view!: DataView; // of the configuration
   #discarder!: PageDiscarder;
@@ -146,6 +145,7 @@ export class Balloon implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#chain = context.queues[0]!.chain(); // all queues are of one size
     const { buffer, byteOffset } = context.config;
     this.#view = new DataView(buffer, byteOffset, BalloonConfig.SIZE);
     this.#discarder = new PageDiscarder(context.memory);
@@ -248,7 +248,6 @@ export class Balloon implements VirtioDevice, Watcher {
   close(): void {
     this.#context.unwatch(this.#timer.fd);
     this.#timer.close();
-    this.#pool.close();
   }
 
   /** Carries out the current chain; the reason when it is malformed. */

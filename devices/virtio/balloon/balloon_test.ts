@@ -7,7 +7,7 @@ import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
 import { BalloonFeature, HintCommand } from "./balloon.ts";
 import { PageDiscarder } from "./pages.ts";
 import { BalloonDriver, FIRST_PAGE } from "../testing/balloon.ts";
-import { ChainPool } from "../queue/chain.ts";
+import { SplitQueue } from "../queue/split.ts";
 import { DeviceId, Feature, Interrupt, Status } from "../spec.ts";
 
 const INFLATE = 0;
@@ -331,8 +331,8 @@ Deno.test("balloon hostile: statistics cut off, too many, twice; hints of nothin
 
 Deno.test("balloon: pages in a row cost one system call, whichever way they run", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
-  const pool = new ChainPool(1, 1);
-  const { readable } = pool.chains[0]!;
+  const queue = new SplitQueue(0, 1, memory);
+  const { readable } = queue.chain();
   const up = Array.from({ length: 128 }, (_, i) => FIRST_PAGE + i);
   const down = Array.from({ length: 128 }, (_, i) => FIRST_PAGE + 255 - i);
   const numbers = new Uint8Array(Uint32Array.from([...up, ...down]).buffer);
@@ -342,5 +342,5 @@ Deno.test("balloon: pages in a row cost one system call, whichever way they run"
   assert.equal(discarder.discardArray(readable), undefined);
   assert.equal(discarder.pages, 256);
   assert.equal(discarder.calls, 2);
-  pool.close();
+  queue.close();
 });

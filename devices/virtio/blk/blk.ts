@@ -30,11 +30,7 @@ import {
   SECTOR_SIZE,
   SEGMENT_UNMAP,
 } from "./spec.ts";
-import {
-  type ChainPart,
-  ChainPool,
-  type DescriptorChain,
-} from "../queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, type FeatureWords } from "../spec.ts";
@@ -62,8 +58,8 @@ export class Blk implements VirtioDevice, Watcher {
   readonly #id: Uint8Array;
   readonly #flush: boolean;
   readonly #limiter: RateLimiter | undefined;
-  readonly #pool = new ChainPool(QUEUE_SIZE, QUEUE_SIZE);
-  readonly #operations: BlkOperations;
+  #chains!: readonly DescriptorChain[];
+  #operations!: BlkOperations;
   // struct virtio_blk_req: type, reserved, sector (low, high)
   readonly #header = new Uint32Array(BLK_HEADER_SIZE / 4);
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
@@ -80,7 +76,6 @@ export class Blk implements VirtioDevice, Watcher {
   constructor(backend: BlockBackend, id: string, options: BlkOptions = {}) {
     const { flush = true, queues = 1, limits } = options;
     this.#backend = backend;
-    this.#operations = new BlkOperations(backend, this.#pool.chains);
     this.#flush = flush;
     this.#limiter = RateLimiter.from(limits);
     this.#id = new Uint8Array(BLK_ID_SIZE);
@@ -94,6 +89,8 @@ export class Blk implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#chains = context.queues[0]!.chains(QUEUE_SIZE);
+    this.#operations = new BlkOperations(this.#backend, this.#chains);
     const { completionFd } = this.#backend;
     if (completionFd >= 0) context.watch(completionFd, this);
     this.#limiter?.attach(context, () => this.#resume());
@@ -201,7 +198,6 @@ export class Blk implements VirtioDevice, Watcher {
     }
     this.#limiter?.close();
     this.#backend.close();
-    this.#pool.close();
   }
 
   /** There is room for a request, and the limits allow one. */
@@ -213,7 +209,7 @@ export class Blk implements VirtioDevice, Watcher {
     const limiter = this.#limiter;
     while (this.#freeCount > 0) {
       const slot = this.#free[this.#freeCount - 1]!;
-      const chain = this.#pool.chains[slot]!;
+      const chain = this.#chains[slot]!;
       if (limiter && !(queue.hasAvailable && limiter.mayStart())) return;
       if (!queue.pop(chain)) return;
       this.#freeCount--;
@@ -374,7 +370,7 @@ export class Blk implements VirtioDevice, Watcher {
     const region = this.#context.memory.find(address, 1)!;
     region.u8[address - region.guestAddress] = status;
     // §2.7.8.2: the status byte is written, too.
-    const { head } = this.#pool.chains[slot]!;
+    const { head } = this.#chains[slot]!;
     this.#context.queues[this.#queue[slot]!]!.push(head, written + 1);
     this.#pushed = true;
     this.#release(slot);

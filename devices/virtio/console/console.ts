@@ -6,7 +6,7 @@
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
-import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DescriptorChain } from "../queue/chain.ts";
 import { ConsolePort, Due, type PortOptions } from "./ports.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
@@ -87,11 +87,10 @@ export class Console implements VirtioDevice {
   /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array = new Uint8Array(ConsoleConfig.SIZE);
   readonly #ports: readonly ConsolePort[];
-  readonly #pool = new ChainPool(1, QUEUE_SIZE);
-  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
   readonly #message = new Uint8Array(CONTROL_SIZE + PORT_NAME_MAX);
   readonly #messageView = new DataView(this.#message.buffer);
   readonly #emergency = new Uint8Array(1);
+  #chain!: DescriptorChain; // of a control queue
   #context!: DeviceContext;
   #multiport = false;
 
@@ -103,9 +102,7 @@ export class Console implements VirtioDevice {
     if (ports.length < 1 || ports.length > MAX_PORTS) {
       throw new RangeError(`a console has 1 to ${MAX_PORTS} ports`);
     }
-    this.#ports = ports.map((port, id) =>
-      new ConsolePort(id, port, QUEUE_SIZE)
-    );
+    this.#ports = ports.map((port, id) => new ConsolePort(id, port));
     this.queueSizes = Array(2 + 2 * ports.length).fill(QUEUE_SIZE);
     new DataView(this.config.buffer)
       .setUint32(ConsoleConfig.max_nr_ports, ports.length, true);
@@ -114,6 +111,7 @@ export class Console implements VirtioDevice {
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#chain = context.queues[ConsoleQueue.CONTROL_RECEIVE]!.chain();
     for (const port of this.#ports) {
       port.attach(context, () => this.#backendChanged(port));
     }
@@ -200,7 +198,6 @@ export class Console implements VirtioDevice {
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     for (const port of this.#ports) port.close();
-    this.#pool.close();
   }
 
   get #sizeKnown(): boolean {

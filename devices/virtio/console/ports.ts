@@ -5,11 +5,7 @@
  * @module
  */
 import type { ConsoleBackend } from "../../backends/console/backend.ts";
-import {
-  type ChainPart,
-  ChainPool,
-  type DescriptorChain,
-} from "../queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 
@@ -54,15 +50,14 @@ export class ConsolePort {
   unfinished = false;
   readonly #receiveQueue: number;
   readonly #transmitQueue: number;
-  readonly #pool: ChainPool;
-  readonly #rx: DescriptorChain;
-  readonly #tx: DescriptorChain;
+  #rx!: DescriptorChain;
+  #tx!: DescriptorChain;
   #context!: DeviceContext;
   #rxHeld = false; // #rx waits for input
   #txHeld = false; // #tx waits for room
 
-  /** Port `id` with two queues of `queueSize`. */
-  constructor(id: number, options: PortOptions, queueSize: number) {
+  /** Port `id`. */
+  constructor(id: number, options: PortOptions) {
     this.id = id;
     this.name = options.name;
     this.backend = options.backend;
@@ -70,14 +65,13 @@ export class ConsolePort {
     // §5.3.2: the control queues are between the first port's and the others'.
     this.#receiveQueue = id === 0 ? 0 : 2 + 2 * id;
     this.#transmitQueue = this.#receiveQueue + 1;
-    this.#pool = new ChainPool(2, queueSize);
-    this.#rx = this.#pool.chains[0]!;
-    this.#tx = this.#pool.chains[1]!;
   }
 
   /** Before the guest runs. `changed` is called after the backend has been. */
   attach(context: DeviceContext, changed: () => void): void {
     this.#context = context;
+    this.#rx = context.queues[this.#receiveQueue]!.chain();
+    this.#tx = context.queues[this.#transmitQueue]!.chain();
     this.backend.attach(context, changed);
   }
 
@@ -106,7 +100,6 @@ export class ConsolePort {
   /** Releases the backend. */
   close(): void {
     this.backend.close();
-    this.#pool.close();
   }
 
   #transmit(queue: VirtQueue): void {

@@ -4,15 +4,10 @@
  *
  * @module
  */
-import {
-  type ChainPart,
-  ChainPool,
-  type DescriptorChain,
-} from "../queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
 import {
   ANNOUNCE_ACK,
-  NET_QUEUE_SIZE,
   NetAck,
   NetControlClass,
   NetControlMac,
@@ -40,9 +35,7 @@ export interface NetControlled {
 /** Reads commands, has them carried out, and answers. */
 export class NetControl {
   readonly #device: NetControlled;
-  // Without MQ, queue 2 is the control queue: as large as a receive queue.
-  readonly #pool = new ChainPool(1, NET_QUEUE_SIZE);
-  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
+  #chain!: DescriptorChain;
   readonly #header = new Uint8Array(HEADER_SIZE);
   readonly #address = new Uint8Array(ADDRESS_SIZE);
   readonly #word = new Uint8Array(4);
@@ -51,6 +44,13 @@ export class NetControl {
   /** Commands for `device`. */
   constructor(device: NetControlled) {
     this.#device = device;
+  }
+
+  /** Once, before the guest runs. */
+  attach(context: DeviceContext): void {
+    // Without MQ, the control queue is number 2 (§5.1.2). The last, which it
+    // is with MQ, is no larger.
+    this.#chain = context.queues[2]!.chain();
   }
 
   /** Carries out what the driver has made available. */
@@ -72,11 +72,6 @@ export class NetControl {
       }
       context.publish(queue);
     } while (queue.enableNotification() && done < BUDGET);
-  }
-
-  /** Unmaps the iovecs. */
-  close(): void {
-    this.#pool.close();
   }
 
   /** False when the command is unknown, malformed, or can't be done. */

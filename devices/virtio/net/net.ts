@@ -86,6 +86,7 @@ export class Net implements VirtioDevice, NetControlled {
   attach(context: DeviceContext): void {
     this.#context = context;
     for (const pair of this.#pairs) pair.attach(context);
+    this.#control.attach(context);
     const { rx, tx } = this.#limiters;
     if (rx) this.#share(rx, (pair) => pair.receive());
     if (tx) this.#share(tx, (pair) => pair.transmit());
@@ -151,7 +152,6 @@ export class Net implements VirtioDevice, NetControlled {
     this.#limiters.rx?.close();
     this.#limiters.tx?.close();
     for (const pair of this.#pairs) pair.close();
-    this.#control.close();
   }
 
   /**

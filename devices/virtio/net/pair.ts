@@ -54,6 +54,8 @@ export class NetPair implements Watcher {
   /** Once, before the guest runs. The first pair is always in use. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#receiver.attach(this.#receiveQueue);
+    this.#transmitter.attach(this.#transmitQueue);
     if (this.#index > 0) {
       this.#backend.setInUse?.(false);
       return;
@@ -154,7 +156,6 @@ export class NetPair implements Watcher {
   close(): void {
     if (this.#watched) this.#context.unwatch(this.#backend.fd);
     this.#receiver.close();
-    this.#transmitter.close();
     this.#backend.close();
   }
 

@@ -6,7 +6,7 @@
 import { Errno } from "../../../ffi/errno.ts";
 import type { NetBackend } from "../../backends/net/backend.ts";
 import type { RateLimiter } from "../../runtime/rate_limiter.ts";
-import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
 import {
   NET_HEADER_NUM_BUFFERS,
@@ -26,12 +26,11 @@ const BATCH = 64;
 export class NetReceiver {
   readonly #backend: NetBackend;
   readonly #limiter: RateLimiter | undefined;
-  readonly #pool = new ChainPool(1, NET_QUEUE_SIZE);
-  readonly #chain: DescriptorChain = this.#pool.chains[0]!;
   readonly #window = new RxWindow(
     NET_QUEUE_SIZE,
     NET_HEADER_SIZE + TSO_FRAME,
   );
+  #chain!: DescriptorChain;
   #mergeable = false;
   #frameMax = 0;
   // A frame that is larger than what is posted waits for more buffers: its
@@ -43,6 +42,11 @@ export class NetReceiver {
   constructor(backend: NetBackend, limiter?: RateLimiter) {
     this.#backend = backend;
     this.#limiter = limiter;
+  }
+
+  /** Once, before the guest runs. */
+  attach(queue: VirtQueue): void {
+    this.#chain = queue.chain();
   }
 
   /** The driver is ready: see {@linkcode NetPair.activate}. */
@@ -86,7 +90,6 @@ export class NetReceiver {
   /** Unmaps the iovecs. */
   close(): void {
     this.#window.close();
-    this.#pool.close();
   }
 
   /** Takes posted buffers; false when the driver must post more first. */

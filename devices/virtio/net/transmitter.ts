@@ -6,9 +6,8 @@
 import { Errno } from "../../../ffi/errno.ts";
 import type { Frame, NetBackend } from "../../backends/net/backend.ts";
 import type { RateLimiter } from "../../runtime/rate_limiter.ts";
-import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
-import { NET_QUEUE_SIZE } from "./spec.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 
 /** Frames per turn, so that one device doesn't starve the others. */
@@ -21,19 +20,21 @@ const BUDGET = 256;
 export class NetTransmitter {
   readonly #backend: NetBackend;
   readonly #limiter: RateLimiter | undefined;
-  readonly #pool: ChainPool;
   // Frame n of the batch is the readable part of chain n. The first
   // #count are taken; the others are free.
-  readonly #chains: DescriptorChain[];
-  readonly #frames: Frame[];
+  #chains!: DescriptorChain[];
+  #frames!: Frame[];
   #count = 0;
 
   /** Sends to `backend`, as fast as `limiter` lets. */
   constructor(backend: NetBackend, limiter?: RateLimiter) {
     this.#backend = backend;
     this.#limiter = limiter;
-    this.#pool = new ChainPool(backend.batch, NET_QUEUE_SIZE);
-    this.#chains = [...this.#pool.chains];
+  }
+
+  /** Once, before the guest runs. */
+  attach(queue: VirtQueue): void {
+    this.#chains = queue.chains(this.#backend.batch);
     this.#frames = this.#chains.map(({ readable }) => readable);
   }
 
@@ -71,11 +72,6 @@ export class NetTransmitter {
   /** Forgets the chains that wait. */
   reset(): void {
     this.#count = 0;
-  }
-
-  /** Unmaps the iovecs. */
-  close(): void {
-    this.#pool.close();
   }
 
   #fill(queue: VirtQueue): void {

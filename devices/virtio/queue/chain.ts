@@ -5,7 +5,7 @@
  * @module
  */
 import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import type { Mapping } from "../../../ffi/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 
 /** The device-readable or the device-writable part of a chain. */
@@ -165,19 +165,30 @@ export class ChainPart {
   }
 }
 
-/** One chain: its head, and both parts. Reused for every chain of a slot. */
+/**
+ * One chain: its head, and both parts. Reused for every chain of a slot; made
+ * by {@linkcode VirtQueue.chain}.
+ */
 export class DescriptorChain {
   /** Index of the first descriptor: identifies the chain to the driver. */
   head = 0;
+  /** Descriptors that there is room for; a longer chain breaks its queue. */
+  readonly capacity: number;
   /** What the driver wrote for the device. */
   readonly readable: ChainPart;
   /** Where the device writes for the driver. */
   readonly writable: ChainPart;
 
-  /** A chain over `2 * capacity` iovecs at `offset` of the mapping. */
+  /** Bytes of iovecs that a chain of `capacity` descriptors takes. */
+  static bytes(capacity: number): number {
+    return 2 * capacity * IOVEC_SIZE;
+  }
+
+  /** A chain over {@linkcode DescriptorChain.bytes} at `offset`. */
   constructor(mapping: Mapping, offset: number, capacity: number) {
     const part = (at: number) =>
       new ChainPart(new Iovecs(mapping, at, capacity));
+    this.capacity = capacity;
     this.readable = part(offset);
     this.writable = part(offset + capacity * IOVEC_SIZE);
   }
@@ -186,27 +197,5 @@ export class DescriptorChain {
   clear(): void {
     this.readable.clear();
     this.writable.clear();
-  }
-}
-
-/** Chains with mapped iovecs, one per request that may be in flight. */
-export class ChainPool {
-  /** The chains; index is the slot. */
-  readonly chains: readonly DescriptorChain[];
-  readonly #mapping: Mapping;
-
-  /** `slots` chains of at most `capacity` descriptors in each part. */
-  constructor(slots: number, capacity: number) {
-    const stride = 2 * capacity * IOVEC_SIZE;
-    this.#mapping = new Mapping(slots * stride, { name: "iovecs" });
-    this.chains = Array.from(
-      { length: slots },
-      (_, slot) => new DescriptorChain(this.#mapping, slot * stride, capacity),
-    );
-  }
-
-  /** Unmaps the iovecs. */
-  close(): void {
-    this.#mapping.unmap();
   }
 }

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { GiB, Layout, MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
-import { ChainPool } from "./chain.ts";
 import { SplitQueue } from "./split.ts";
 import {
   DescriptorFlag,
@@ -35,19 +34,19 @@ function attacked(
     address: 0x1_0000,
     ...options,
   });
-  const pool = new ChainPool(1, 256);
   const queue = new SplitQueue(0, 256, memory);
   queue.activate(driver.state());
   attack({ memory, driver, queue });
-  const popped = queue.pop(pool.chains[0]!);
+  const chain = queue.chain();
+  const popped = queue.pop(chain);
   assert.equal(popped, queue.broken === undefined, "pop says if it broke");
   assert.equal(queue.live, popped);
   if (!popped) {
-    const again = queue.pop(pool.chains[0]!);
+    const again = queue.pop(chain);
     assert.equal(again, false, "a broken queue stays so");
   }
   const { broken } = queue;
-  pool.close();
+  queue.close();
   if (options.memory === undefined) memory.free();
   return broken;
 }

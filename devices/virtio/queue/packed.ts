@@ -115,8 +115,9 @@ export class PackedQueue extends VirtQueue {
     const ring = this.#ring.u32;
     let slot = this.#nextAvail;
     let slots = 0;
+    const longest = this.longest(chain);
     for (;;) {
-      if (slots++ === this.size) return this.break("descriptor chain too long");
+      if (slots++ === longest) return this.break("descriptor chain too long");
       const at = this.#base + slot * DESC_WORDS;
       const address = ring[at]! + ring[at + 1]! * TWO_32;
       const length = ring[at + LEN]!;
@@ -228,7 +229,9 @@ export class PackedQueue extends VirtQueue {
       return this.break("bad indirect descriptor table");
     }
     const entries = length / DESC_SIZE;
-    if (entries > this.size) return this.break("descriptor chain too long");
+    if (entries > this.longest(chain)) {
+      return this.break("descriptor chain too long");
+    }
     const table = region.u32;
     let at = (address - region.guestAddress) / 4;
     for (let i = 0; i < entries; i++, at += DESC_WORDS) {

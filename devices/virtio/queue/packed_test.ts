@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { Random } from "../../../guest/testing/random.ts";
-import { ChainPool, type DescriptorChain } from "./chain.ts";
+import type { DescriptorChain } from "./chain.ts";
 import { PackedQueue } from "./packed.ts";
 import { EventFlags, PackedDriverQueue } from "../testing/packed_queue.ts";
 import { behindLoads } from "../testing/race.ts";
@@ -24,7 +24,7 @@ class Pair implements Disposable {
   readonly memory = GuestMemory.allocate(MiB, { hugePages: false });
   readonly driver: PackedDriverQueue;
   readonly queue: PackedQueue;
-  readonly #pool = new ChainPool(1, 256);
+  readonly chain: DescriptorChain;
 
   constructor(options: Partial<DriverQueueOptions> = {}) {
     const layout = { size: 16, address: 0x1_0000, ...options };
@@ -32,10 +32,7 @@ class Pair implements Disposable {
     this.queue = new PackedQueue(0, 256, this.memory);
     this.queue.activate(this.driver.state());
     assert.equal(this.queue.broken, undefined);
-  }
-
-  get chain(): DescriptorChain {
-    return this.#pool.chains[0]!;
+    this.chain = this.queue.chain();
   }
 
   pop(): number {
@@ -43,7 +40,7 @@ class Pair implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#pool.close();
+    this.queue.close();
     this.memory.free();
   }
 }

@@ -8,8 +8,9 @@
  *
  * @module
  */
+import { Mapping } from "../../../ffi/mmap.ts";
 import type { GuestMemory, MemoryRegion } from "../../../guest/memory.ts";
-import type { DescriptorChain } from "./chain.ts";
+import { DescriptorChain } from "./chain.ts";
 
 /** `sizeof(struct virtq_desc)` and of `struct pvirtq_desc`. */
 export const DESC_SIZE = 16;
@@ -58,6 +59,7 @@ export abstract class VirtQueue {
   protected readonly memory: GuestMemory;
   /** enableNotification was asked for and put off. */
   protected wanted = false;
+  readonly #iovecs: Mapping[] = []; // of the chains that it has made
 
   /** Queue `index` of a device of the guest that has `memory`. */
   constructor(index: number, maxSize: number, memory: GuestMemory) {
@@ -89,6 +91,31 @@ export abstract class VirtQueue {
 
   /** True when the driver has made a chain available. */
   abstract get hasAvailable(): boolean;
+
+  /**
+   * Makes a chain to {@linkcode pop} into, with room for the longest that the
+   * queue may have. It is the device's until the device is closed, and serves
+   * the device's other queues as well: what has no room in it breaks them.
+   */
+  chain(): DescriptorChain {
+    return this.chains(1)[0]!;
+  }
+
+  /** Makes `count` of them, such as one for each request in flight. */
+  chains(count: number): DescriptorChain[] {
+    const bytes = DescriptorChain.bytes(this.maxSize);
+    const mapping = new Mapping(count * bytes, { name: "iovecs" });
+    this.#iovecs.push(mapping);
+    return Array.from(
+      { length: count },
+      (_, slot) => new DescriptorChain(mapping, slot * bytes, this.maxSize),
+    );
+  }
+
+  /** Frees the chains that the queue has made: nobody may use them any more. */
+  close(): void {
+    for (const mapping of this.#iovecs) mapping.unmap();
+  }
 
   /**
    * Takes the next available chain. False when there is none, or when the
@@ -177,6 +204,11 @@ export abstract class VirtQueue {
       chain.readable.add(address, host, length);
     }
     return true;
+  }
+
+  /** §2.7.5.2: a chain has as many descriptors as its queue, at most. */
+  protected longest({ capacity }: DescriptorChain): number {
+    return capacity < this.size ? capacity : this.size;
   }
 
   /** The queue can't go on. */

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
-import { ChainPool } from "./chain.ts";
 import { needEvent } from "./queue.ts";
 import { SplitQueue } from "./split.ts";
 import {
@@ -22,7 +21,6 @@ function queuePair(options: Partial<DriverQueueOptions> = {}) {
     address: 0x1_0000,
     ...options,
   });
-  const pool = new ChainPool(1, 256);
   const queue = new SplitQueue(0, 256, memory);
   queue.activate(driver.state());
   assert.equal(queue.broken, undefined);
@@ -30,9 +28,9 @@ function queuePair(options: Partial<DriverQueueOptions> = {}) {
     memory,
     driver,
     queue,
-    chain: pool.chains[0]!,
+    chain: queue.chain(),
     [Symbol.dispose]() {
-      pool.close();
+      queue.close();
       memory.free();
     },
   };

@@ -164,7 +164,7 @@ export class SplitQueue extends VirtQueue {
     let entries = this.size;
     let index = head;
     let inIndirect = false;
-    let left = this.size; // §2.7.5.2: a chain is at most queue size long
+    let left = this.longest(chain);
     for (;;) {
       if (index >= entries) return this.break("descriptor index too large");
       const at = base + index * DESC_WORDS;

@@ -63,6 +63,9 @@ export class Endpoint implements DeviceContext {
   readonly polled: boolean;
   readonly #options: EndpointOptions;
   readonly #state: DeviceState;
+  // Both kinds of each queue, as far as they were needed: the device uses the
+  // chains of either for both.
+  readonly #made: VirtQueue[] = [];
   #logged = 0;
 
   /** Describes the device in its registers and attaches it. */
@@ -154,6 +157,7 @@ export class Endpoint implements DeviceContext {
   close(): void {
     this.#reset();
     this.device.close();
+    for (const queue of this.#made) queue.close();
   }
 
   /** See {@linkcode DeviceContext.hasFeature}. */
@@ -256,11 +260,14 @@ export class Endpoint implements DeviceContext {
     const Queue = this.hasFeature(Feature.RING_PACKED)
       ? PackedQueue
       : SplitQueue;
-    const existing = this.queues?.[index];
-    if (existing instanceof Queue) return existing;
+    const existing = this.#made.find((queue) =>
+      queue.index === index && queue instanceof Queue
+    );
+    if (existing !== undefined) return existing;
     const size = this.device.queueSizes[index]!;
     const queue = new Queue(index, size, this.memory);
     queue.polled = this.polled;
+    this.#made.push(queue);
     return queue;
   }
 

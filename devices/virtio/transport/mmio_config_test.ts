@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { EventFd } from "../../../ffi/eventfd.ts";
 import { Random } from "../../../guest/testing/random.ts";
-import { ChainPool } from "../queue/chain.ts";
 import { DeviceState, MAX_CONFIG, MAX_QUEUES } from "./device_state.ts";
 import { MmioRegister, MmioTransport } from "./mmio.ts";
 import { Interrupt, Status } from "../spec.ts";
@@ -171,12 +170,12 @@ Deno.test("Endpoint: a queue that breaks outside of a doorbell needs a reset, to
   const { driver, device } = started();
   using _ = driver;
   using backend = new EventFd();
-  const pool = new ChainPool(1, 256);
   const { context } = device;
+  const chain = context.queues[0]!.chain();
   context.watch(backend.fd, {
     ready() {
       backend.drain();
-      context.queues[0]!.pop(pool.chains[0]!);
+      context.queues[0]!.pop(chain);
     },
   });
   driver.queues[0]!.offer(99);
@@ -185,7 +184,6 @@ Deno.test("Endpoint: a queue that breaks outside of a doorbell needs a reset, to
   assert.equal(driver.status & Status.DEVICE_NEEDS_RESET, 64);
   assert.match(driver.messages[0]!, /queue 0: descriptor index/);
   context.unwatch(backend.fd);
-  pool.close();
 });
 
 Deno.test("MmioTransport: when the machine ends, nobody waits for the device", () => {

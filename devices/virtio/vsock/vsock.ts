@@ -11,7 +11,7 @@ import { Events } from "../../../ffi/epoll.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
 import { NO_PORT_YET } from "../../backends/vsock/host_stream.ts";
 import type { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
-import { ChainPool, type DescriptorChain } from "../queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
@@ -63,11 +63,6 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   readonly #cid: number;
   readonly #host: UnixSockets;
   readonly #connections: VsockConnections = new VsockConnections();
-  // Two chains, and one whose writable part is a view of the first's payload.
-  readonly #pool = new ChainPool(3, QUEUE_SIZE);
-  readonly #rxChain: DescriptorChain = this.#pool.chains[0]!;
-  readonly #txChain: DescriptorChain = this.#pool.chains[1]!;
-  readonly #payload = this.#pool.chains[2]!.writable;
   readonly #packet = new VsockPacket();
   // RSTs for packets that belong to no connection.
   readonly #answers = Array.from({ length: ANSWERS }, () => new VsockPacket());
@@ -76,6 +71,9 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   #rxHeld = false; // #rxChain is taken and empty
   #clientsWait = false; // nobody has accepted them for want of room
   #resetWaits = false; // a transport reset that the guest doesn't know of
+  #rxChain!: DescriptorChain;
+  #txChain!: DescriptorChain; // for events, too
+  #payload!: ChainPart; // what #rxChain has room for behind the header
   #context!: DeviceContext;
 
   /** The guest with context id `cid`, and the host's sockets. */
@@ -88,6 +86,9 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
+    this.#rxChain = context.queues[VsockQueue.RECEIVE]!.chain();
+    this.#txChain = context.queues[VsockQueue.TRANSMIT]!.chain();
+    this.#payload = context.queues[VsockQueue.RECEIVE]!.chain().writable;
     context.watch(this.#host.fd, this, Events.IN | Events.ET);
     this.#clientsWait = true; // perhaps: their edge is lost on a dead driver
   }
@@ -149,7 +150,6 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   close(): void {
     this.#context.unwatch(this.#host.fd);
     this.#connections.closeAll();
-    this.#pool.close();
   }
 
   /** A host program did something: {@linkcode ConnectionOwner}. */
