@@ -1,18 +1,13 @@
 /** The command line: what users get wrong, and what they get for it. */
 import assert from "node:assert/strict";
+import { KVM, needing, NETWORKS, optional, root } from "./ffi/testing/needs.ts";
 import { payloadPath } from "./images/payload/payload.ts";
-import {
-  buildElf,
-  buildElf32,
-  canOpenKvm,
-  KVM_MISSING,
-} from "./guest/testing/mod.ts";
+import { buildElf, buildElf32 } from "./guest/testing/mod.ts";
 import { buildBzImage } from "./guest/testing/bzimage.ts";
-import { canMakeNetworks, command, TestNetwork } from "./vmm/testing/mod.ts";
+import { command, TestNetwork } from "./vmm/testing/mod.ts";
 
 const MAIN = new URL("./main.ts", import.meta.url).pathname;
 const PAYLOAD = payloadPath.pathname;
-const noKvm = !canOpenKvm();
 
 interface Result {
   code: number;
@@ -50,10 +45,8 @@ async function inScratch(fn: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test({
-  name: "vireo boot: each kernel that can't be booted gets its own line" +
-    KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo boot: each kernel that can't be booted gets its own line",
   fn: () =>
     inScratch(async (dir) => {
       const file = (name: string, bytes: Uint8Array) => {
@@ -79,7 +72,7 @@ Deno.test({
       await refuses(/ENOENT/, "boot", `${dir}/missing`);
       await refuses(/open initrd/, "boot", PAYLOAD, "--initrd", `${dir}/none`);
     }),
-});
+}));
 
 Deno.test("vireo inspect: text for people, JSON for programs, one line for errors", async () => {
   const text = await vireo("inspect", PAYLOAD);
@@ -92,10 +85,8 @@ Deno.test("vireo inspect: text for people, JSON for programs, one line for error
   await refuses(/ENOENT/, "inspect", "/nowhere/vmlinuz");
 });
 
-Deno.test({
-  name: "vireo boot: each disk that can't be used gets its own line" +
-    KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo boot: each disk that can't be used gets its own line",
   fn: () =>
     inScratch(async (dir) => {
       const disk = (text: string) => ["boot", PAYLOAD, "--disk", text];
@@ -117,12 +108,10 @@ Deno.test({
       await command("mkfifo", `${dir}/fifo`);
       await refuses(/is not a file or block device/, ...disk(`${dir}/fifo`));
     }),
-});
+}));
 
-Deno.test({
-  name: "vireo boot: a disk that this user can't read gets its own line" +
-    (Deno.uid() === 0 ? "" : " [needs root, to become someone else]"),
-  ignore: noKvm || Deno.uid() !== 0,
+Deno.test(needing([root("becomes another user"), "setpriv"], {
+  name: "vireo boot: a disk that this user can't read gets its own line",
   fn: () =>
     inScratch(async (dir) => {
       Deno.writeFileSync(`${dir}/secret`, new Uint8Array(512), { mode: 0o600 });
@@ -144,11 +133,10 @@ Deno.test({
       const text = new TextDecoder().decode(stderr);
       assert.match(text, /open disk ".*secret": EACCES/, `${code}`);
     }),
-});
+}));
 
-Deno.test({
-  name: "vireo boot: memory and CPUs out of range get one line" + KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo boot: memory and CPUs out of range get one line",
   async fn() {
     const memory = (text: string) => ["boot", PAYLOAD, "--memory", text];
     await refuses(/memory: 0 MiB is not within/, ...memory("0"));
@@ -165,7 +153,7 @@ Deno.test({
       "yes",
     );
   },
-});
+}));
 
 Deno.test("vireo: unknown commands and options get one line", async () => {
   await refuses(/unknown option '--bad'/, "boot", "--bad");
@@ -194,9 +182,8 @@ Deno.test("vireo run: what is wrong with a file gets a line that names it", () =
     );
   }));
 
-Deno.test({
-  name: "vireo run: the payload, as a file describes it" + KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo run: the payload, as a file describes it",
   fn: () =>
     inScratch(async (dir) => {
       const boot = { kernel_image_path: PAYLOAD, boot_args: "hello" };
@@ -210,12 +197,10 @@ Deno.test({
       assert.match(stderr, /^(vireo: this host emulates [^\n]+\n)?$/);
       assert.equal(code, 0);
     }),
-});
+}));
 
-Deno.test({
-  name: "vireo boot: each TAP that can't be used gets its own line" +
-    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]"),
-  ignore: noKvm || !canMakeNetworks(),
+Deno.test(needing([KVM, NETWORKS], {
+  name: "vireo boot: each TAP that can't be used gets its own line",
   async fn() {
     using network = new TestNetwork();
     const { netns } = network;
@@ -248,11 +233,10 @@ Deno.test({
     );
     closeFd(tap.fd);
   },
-});
+}));
 
-Deno.test({
-  name: "vireo probe: a table for people, JSON for programs" + KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo probe: a table for people, JSON for programs",
   async fn() {
     const table = await vireo("probe");
     assert.equal(table.code, 0, table.stderr);
@@ -269,12 +253,10 @@ Deno.test({
     assert.equal(report.kvm.apiVersion, 12);
     assert.equal(typeof report.guest.speed.emulatesKernel, "boolean");
   },
-});
+}));
 
-Deno.test({
-  name: "vireo boot: each --vsock that can't be had gets its own line" +
-    KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo boot: each --vsock that can't be had gets its own line",
   fn: () =>
     inScratch(async (dir) => {
       const vsock = (text: string) => ["boot", PAYLOAD, "--vsock", text];
@@ -289,7 +271,7 @@ Deno.test({
       );
       assert.equal(Deno.readTextFileSync(`${dir}/there`), "mine");
     }),
-});
+}));
 
 Deno.test("vireo boot: without permissions, it names the flag", async () => {
   const { code, stderr } = await deno("run", MAIN, "boot", PAYLOAD);
@@ -325,21 +307,22 @@ Deno.test("vireo --help: every command's help is complete", async () => {
   }
 });
 
-Deno.test({
-  name: "vireo demo: verifies block and network, and ends with 0" + KVM_MISSING,
-  ignore: noKvm,
-  async fn() {
+Deno.test(needing([KVM, optional(NETWORKS)], {
+  name: "vireo demo: verifies block and network, and ends with 0",
+  async fn(t) {
     const { code, stdout } = await vireo("demo");
     assert.match(stdout, /^payload: ok/m);
     assert.match(stdout, /^demo: ok/m);
     assert.equal(code, 0);
-    if (canMakeNetworks()) assert.match(stdout, /20\/20 replies/);
+    await t.step(needing([NETWORKS], {
+      name: "the host answers pings",
+      fn: () => void assert.match(stdout, /20\/20 replies/),
+    }));
   },
-});
+}));
 
-Deno.test({
-  name: "vireo boot: SIGTERM ends the machine with status 143" + KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "vireo boot: SIGTERM ends the machine with status 143",
   async fn() {
     const child = new Deno.Command(Deno.execPath(), {
       args: [
@@ -362,4 +345,4 @@ Deno.test({
     await child.stdin.close();
     assert.equal((await child.status).code, 143);
   },
-});
+}));

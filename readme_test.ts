@@ -1,8 +1,6 @@
 /** The README's library example, as a reader would paste it. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "./guest/testing/mod.ts";
-
-const noKvm = !canOpenKvm();
+import { KVM, needing } from "./ffi/testing/needs.ts";
 
 /** The first block of code in this language. */
 function codeBlock(markdown: string, language: string): string {
@@ -13,10 +11,8 @@ function codeBlock(markdown: string, language: string): string {
   return markdown.slice(from, to);
 }
 
-Deno.test({
-  name: "README: the library example works when pasted" +
-    KVM_MISSING,
-  ignore: noKvm,
+Deno.test(needing([KVM], {
+  name: "README: the library example works when pasted",
   async fn() {
     const url = (name: string) => new URL(name, import.meta.url);
     const readme = await Deno.readTextFile(url("README.md"));
@@ -42,7 +38,7 @@ Deno.test({
       await Deno.remove(path);
     }
   },
-});
+}));
 
 Deno.test("README: the files that it names exist", async () => {
   const url = (name: string) => new URL(name, import.meta.url);

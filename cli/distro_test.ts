@@ -5,15 +5,15 @@
 import assert from "node:assert/strict";
 import { prepareDebian } from "../images/distro/debian.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { APT } from "../images/testing/distro.ts";
 import { stockKernelWords } from "./kernel_quirks.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { TestMachine } from "../vmm/testing/mod.ts";
 
-Deno.test({
-  name: `Debian's own kernel starts${KVM_MISSING}`,
-  ignore: !canOpenKvm(),
-  fn: async () => {
+Deno.test(needing([KVM, APT, "xz"], {
+  name: "Debian's own kernel starts",
+  async fn() {
     const none = new KernelCommandLine("");
     const words = stockKernelWords(await knownHost(), none).join(" ");
     const { kernel, initrd } = await prepareDebian();
@@ -35,4 +35,4 @@ Deno.test({
     const end = await test.machine.stop();
     assert.equal(end.reason, "stopped", end.message);
   },
-});
+}));

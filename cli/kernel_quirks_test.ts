@@ -8,7 +8,7 @@ import {
   kernelWords,
   stockKernelWords,
 } from "./kernel_quirks.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { knownHost } from "../probe/known_host.ts";
 
 const cmdline = (text: string) => new KernelCommandLine(text);
@@ -66,12 +66,9 @@ Deno.test("addHostWords: a prepared kernel keeps its command line", async () => 
   }
 });
 
-Deno.test(
-  "addHostWords: another kernel gets what this host calls for" + KVM_MISSING,
-  {
-    ignore: !canOpenKvm(),
-  },
-  async () => {
+Deno.test(needing([KVM], {
+  name: "addHostWords: another kernel gets what this host calls for",
+  async fn() {
     const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
     const line = await addHostWords({ "boot-source": source });
     const words = kernelWords(await knownHost(), cmdline("quiet"));
@@ -79,4 +76,4 @@ Deno.test(
     if (words.length === 0) assert.equal(line, undefined);
     else assert.ok(line?.endsWith(words.join(" ")), line);
   },
-);
+}));

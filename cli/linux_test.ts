@@ -1,21 +1,17 @@
 /**
  * The prepared Linux on Vireo: few boots, many assertions each. Needs root
- * for the network; the kernel is built when it isn't there yet.
+ * for the network.
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
 import { prepared } from "../images/linux/prepare.ts";
-import { boot, linuxMissing, MAIN, vireo } from "../vmm/testing/command.ts";
-import {
-  canMakeNetworks,
-  command,
-  ScratchFile,
-  TestNetwork,
-} from "../vmm/testing/mod.ts";
+import { LINUX } from "../images/testing/prepared.ts";
+import { boot, MAIN, vireo } from "../vmm/testing/command.ts";
+import { command, ScratchFile, TestNetwork } from "../vmm/testing/mod.ts";
 
 const RNG = new URL("../examples/rng.ts", import.meta.url).pathname;
 const PORT = 8000;
-const missing = await linuxMissing();
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
@@ -42,11 +38,10 @@ function denoInside(network: TestNetwork, program: string): Promise<string> {
   return network.run(Deno.execPath(), "eval", program);
 }
 
-Deno.test({
-  name: "Linux: block, network, and --exec's output and status" +
-    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]") +
-    missing,
-  ignore: missing !== "" || !canMakeNetworks(),
+const EXT4 = ["mke2fs", "e2fsck", "debugfs"];
+
+Deno.test(needing([KVM, LINUX, NETWORKS, "ping", ...EXT4], {
+  name: "Linux: block, network, and --exec's output and status",
   async fn(t) {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     await using stack = new AsyncDisposableStack();
@@ -165,11 +160,10 @@ Deno.test({
       assert.match(ping, /20 received/);
     });
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: input from a pipe is typed, and its end powers off" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: input from a pipe is typed, and its end powers off",
   async fn() {
     // Many times what the serial port's FIFO holds.
     const lines = Array.from({ length: 40 }, (_, i) => `: filler ${i}`);
@@ -179,11 +173,10 @@ Deno.test({
     assert.match(stdout, /Linux vireo 6\.1/);
     assert.match(stdout, /^sum 42\r?$/m);
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: reboot ends the machine; the root disk is read-only" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: reboot ends the machine; the root disk is read-only",
   async fn() {
     const { rootfs } = (await prepared())!;
     const before = sha256(Deno.readFileSync(rootfs));
@@ -198,12 +191,10 @@ Deno.test({
     assert.match(stdout, / \/ ext4 ro/);
     assert.equal(sha256(Deno.readFileSync(rootfs)), before);
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: what --exec and init get is not taken for the kernel's words" +
-    missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: what --exec and init get is not taken for the kernel's words",
   async fn() {
     const { code, stdout, stderr } = await boot([
       ...["--quiet", "--cmdline", 'panic=-1 -- one "two root=three'],
@@ -217,12 +208,10 @@ Deno.test({
       / VIREO_EXEC=".*" root=\/dev\/vda ro virtio_mmio\.device=\S+ -- one "two root=three$/,
     );
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: a file in Firecracker's format boots, its root device first" +
-    missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: a file in Firecracker's format boots, its root device first",
   async fn() {
     using disk = new ScratchFile(1 << 20);
     using file = new ScratchFile(0);
@@ -283,13 +272,10 @@ Deno.test({
     assert.match(text, /pci=off root=\/dev\/vda ro virtio_mmio/);
     assert.match(text, /write through\nwrite back\n/, "Unsafe has no flush");
   },
-});
+}));
 
-const noTmux = !hasTmux();
-Deno.test({
-  name: "Linux: a terminal is raw, echoes, and is sane after Ctrl-A x" +
-    (noTmux ? " [needs tmux]" : "") + missing,
-  ignore: missing !== "" || noTmux,
+Deno.test(needing([KVM, LINUX, "tmux"], {
+  name: "Linux: a terminal is raw, echoes, and is sane after Ctrl-A x",
   async fn() {
     const socket = Deno.makeTempDirSync({ prefix: "vireo-test-" }) + "/tmux";
     const tmux = (...args: string[]) => command("tmux", "-S", socket, ...args);
@@ -322,12 +308,4 @@ Deno.test({
       await tmux("kill-server");
     }
   },
-});
-
-function hasTmux(): boolean {
-  try {
-    return new Deno.Command("tmux", { args: ["-V"] }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
+}));

@@ -1,6 +1,6 @@
 /** Instructions on a vCPU: the same at CPL0 as on the CPU at CPL3. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import {
   DATA,
   LongModeMachine,
@@ -8,8 +8,6 @@ import {
   type Run,
 } from "./testing/long_mode_machine.ts";
 import { READ_ONLY_DATA, UNMAPPED } from "./testing/long_mode_machine.ts";
-
-const ignore = !canOpenKvm();
 
 /** RFLAGS bits that an instruction leaves undefined are not compared. */
 const PF = 1n << 2n;
@@ -19,10 +17,11 @@ const SF = 1n << 7n;
 const STATUS = 0x8d5n;
 
 function test(name: string, body: (machine: LongModeMachine) => void): void {
-  Deno.test(`${name}${KVM_MISSING}`, { ignore }, () => {
+  const fn = () => {
     using machine = new LongModeMachine();
     body(machine);
-  });
+  };
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 /** Runs at both levels, compares everything, and returns the outcome. */

@@ -1,6 +1,6 @@
 /** Instructions of CPL0 that only the CPU itself can carry out. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import {
   DATA,
   LongModeMachine,
@@ -8,13 +8,12 @@ import {
   UNMAPPED,
 } from "./testing/long_mode_machine.ts";
 
-const ignore = !canOpenKvm();
-
 function test(name: string, body: (machine: LongModeMachine) => void): void {
-  Deno.test(`${name}${KVM_MISSING}`, { ignore }, () => {
+  const fn = () => {
     using machine = new LongModeMachine();
     body(machine);
-  });
+  };
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 test("x87: a state over several instructions", (machine) => {

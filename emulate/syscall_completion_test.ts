@@ -1,7 +1,7 @@
 /** SYSCALL and SYSRET, on a CPU and on a KVM that leaves SYSCALL half done. */
 import assert from "node:assert/strict";
 import { Exit } from "../ffi/kvm/run.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import {
   SyscallCompletion,
   type SyscallCompletionState,
@@ -10,7 +10,6 @@ import { CODE, DATA, LongModeMachine } from "./testing/long_mode_machine.ts";
 import { KERNEL_CODE, UNMAPPED } from "./testing/long_mode_machine.ts";
 import { Msr } from "../guest/boot/msrs.ts";
 
-const ignore = !canOpenKvm();
 const EFER_SCE = 1n;
 const MASK = 0x4_0700n;
 const SELECTORS = 0x10n << 32n | 0x23n << 48n;
@@ -82,20 +81,18 @@ function assertSyscalls(machine: LongModeMachine): void {
   }
 }
 
-Deno.test(
-  `SyscallCompletion: SYSCALL arrives at CPL0, SYSRET goes back${KVM_MISSING}`,
-  { ignore },
-  () => {
+Deno.test(needing([KVM], {
+  name: "SyscallCompletion: SYSCALL arrives at CPL0, SYSRET goes back",
+  fn() {
     const { machine } = machineWithSyscall();
     using _machine = machine;
     assertSyscalls(machine);
   },
-);
+}));
 
-Deno.test(
-  `SyscallCompletion: another vCPU goes on as the saved one was${KVM_MISSING}`,
-  { ignore },
-  () => {
+Deno.test(needing([KVM], {
+  name: "SyscallCompletion: another vCPU goes on as the saved one was",
+  fn() {
     const { machine, completion, states } = machineWithSyscall();
     using _machine = machine;
     const armed = completion.save();
@@ -124,12 +121,11 @@ Deno.test(
       assertSyscalls(other.machine);
     }
   },
-);
+}));
 
-Deno.test(
-  `SyscallCompletion: other page faults reach their handler${KVM_MISSING}`,
-  { ignore },
-  () => {
+Deno.test(needing([KVM], {
+  name: "SyscallCompletion: other page faults reach their handler",
+  fn() {
     const { machine, completion } = machineWithSyscall();
     using _machine = machine;
     for (const cpl of [0, 3] as const) {
@@ -150,4 +146,4 @@ Deno.test(
     assert.equal(fine.registers.rbx, BigInt(DATA));
     assert.equal(completion.count, 0);
   },
-);
+}));

@@ -4,17 +4,16 @@
  * instruction reach the next as they are.
  */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { Random } from "../guest/testing/random.ts";
 import { LongModeMachine, type Run } from "./testing/long_mode_machine.ts";
 
-const ignore = !canOpenKvm();
-
 function test(name: string, body: (machine: LongModeMachine) => void): void {
-  Deno.test(`${name}${KVM_MISSING}`, { ignore }, () => {
+  const fn = () => {
     using machine = new LongModeMachine();
     body(machine);
-  });
+  };
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 /** Instructions with memory operands: opcode and ModRM.reg. */

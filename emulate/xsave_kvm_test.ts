@@ -1,10 +1,8 @@
 /** XSAVE and its kin at CPL0, against areas that are laid out by hand. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { DATA, LongModeMachine } from "./testing/long_mode_machine.ts";
 import { pieces } from "./xsave.ts";
-
-const ignore = !canOpenKvm();
 
 // mov eax, 7; xor edx, edx; xor ecx, ecx; xsetbv
 const ENABLE_AVX = [0xb8, 7, 0, 0, 0, 0x31, 0xd2, 0x31, 0xc9, 0x0f, 0x01, 0xd1];
@@ -33,12 +31,13 @@ function state(machine: LongModeMachine, inUse: number): Uint8Array {
 }
 
 function test(name: string, body: (machine: LongModeMachine) => void): void {
-  Deno.test(`${name}${KVM_MISSING}`, { ignore }, () => {
+  const fn = () => {
     using machine = new LongModeMachine();
     machine.run({ code: ENABLE_AVX, cpl: 0 });
     assert.equal(machine.vcpu.getXcr0(), 7n);
     body(machine);
-  });
+  };
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 test("XSAVE: what is requested, and nothing else", (machine) => {

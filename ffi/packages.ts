@@ -75,7 +75,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("tcpdump", ["tcpdump"], "tests"),
   entry("tmux", ["tmux"], "tests"),
   entry("util-linux", ["setpriv", "unshare"], "tests"),
-  entry("xz-utils", ["xz"], "kernel build", "kernel formats"),
+  entry("xz-utils", ["xz", "lzma"], "kernel build", "kernel formats"),
   entry("zstd", ["zstd"], "kernel build", "tests"),
 ];
 

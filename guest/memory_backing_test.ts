@@ -1,6 +1,7 @@
 /** What guest RAM can be made of: huge pages, a file. */
 import assert from "node:assert/strict";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
+import { type Need, needing, root } from "../ffi/testing/needs.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
 
@@ -39,14 +40,19 @@ function setPoolSize(pages: number): void {
   Deno.writeTextFileSync(`${POOL}/nr_hugepages`, `${pages}`);
 }
 
-function canFillPool(): boolean {
-  try {
-    setPoolSize(poolSize());
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** The right to say how large the pool is. */
+const POOL_SIZE: Need = {
+  missing() {
+    const noRoot = root("fills the host's pool of huge pages").missing();
+    if (noRoot !== "") return noRoot;
+    try {
+      Deno.openSync(`${POOL}/nr_hugepages`, { write: true }).close();
+      return "";
+    } catch (error) {
+      return `the host's pool of huge pages: ${(error as Error).message}`;
+    }
+  },
+};
 
 Deno.test("GuestMemory: regions begin at a multiple of 2 MiB, as their guest addresses do", () => {
   // Whatever else is mapped: sizes that leave odd gaps behind.
@@ -160,11 +166,8 @@ Deno.test("GuestMemory: huge pages of which the host has too few are asked for",
   );
 });
 
-Deno.test({
-  name: `GuestMemory: RAM from the pool of huge pages${
-    canFillPool() ? "" : ` (ignored: can't write ${POOL}/nr_hugepages)`
-  }`,
-  ignore: !canFillPool(),
+Deno.test(needing([POOL_SIZE], {
+  name: "GuestMemory: RAM from the pool of huge pages",
   fn(): void {
     using _pages = new HugePages(4);
     using memory = GuestMemory.allocate(8 * MiB, { hugePagePool: true });
@@ -174,4 +177,4 @@ Deno.test({
     const own = mappingsOfProcess().find(({ start }) => start === hostAddress);
     assert.match(own!.name, /anon_hugepage/);
   },
-});
+}));

@@ -1,6 +1,6 @@
 /** Probing hosts: this one, and ones that are thought up. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM as HOST_KVM, needing, root } from "../ffi/testing/needs.ts";
 import { adviceFor, type Findings } from "./advice.ts";
 import { knownHost } from "./known_host.ts";
 import { probeHost } from "./probe.ts";
@@ -14,8 +14,6 @@ import {
   Syscall,
 } from "./report.ts";
 import { probeTable } from "./table.ts";
-
-const ignore = !canOpenKvm();
 
 const ESCAPE = "\x1b";
 const KVM: KvmReport = {
@@ -174,10 +172,8 @@ Deno.test("probe: without KVM it says why, and the rest is still there", () => {
   assert.match(advice[0]!, /^Vireo can't run here: open \/dev\/none: ENOENT/);
 });
 
-Deno.test({
-  name: "probe: a user without the right to KVM is told which group has it" +
-    (Deno.uid() === 0 ? "" : " [needs root, to become someone else]"),
-  ignore: Deno.uid() !== 0,
+Deno.test(needing([root("becomes another user"), "setpriv"], {
+  name: "probe: a user without the right to KVM is told which group has it",
   async fn() {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     try {
@@ -203,43 +199,43 @@ Deno.test({
       Deno.removeSync(dir, { recursive: true });
     }
   },
-});
+}));
 
-Deno.test("probe: this host" + KVM_MISSING, { ignore }, () => {
-  const { runs, kvm, guest, host, advice } = probeHost();
-  assert.ok(!failed(kvm) && !failed(guest));
-  assert.equal(runs, true);
-  assert.notEqual(host.cpu, "unknown");
-  assert.ok(kvm.maxVcpus >= 1);
-  const { speed, exits, instructions } = guest;
-  // No CPU of today is outside of these, however busy it is.
-  assert.ok(speed.kernel > 1e4 && speed.kernel < 1e11, `${speed.kernel}`);
-  assert.ok(speed.user > 1e6 && speed.user < 1e11, `${speed.user}`);
-  for (const cost of Object.values(exits)) {
-    assert.ok(cost > 100 && cost < 1e8, `${cost} ns`);
-  }
-  assert.equal(guest.ioeventfd, true);
-  assert.equal(guest.irqfd, true);
-  const fxsave = instructions.find(({ name }) => name === "FXSAVE");
-  assert.equal(fxsave?.outcome, "works");
-  if (!speed.emulatesKernel) {
-    assert.equal(guest.syscall, Syscall.ARRIVES);
-    assert.ok(
-      instructions.every(({ outcome }) => !outcome.startsWith("refused")),
-    );
-  }
-  // What KVM refuses, Vireo carries out.
-  const refused = instructions.filter(({ outcome }) => outcome === "refused");
-  assert.deepEqual(refused, []);
-  assert.ok(advice.length > 0);
-});
-
-Deno.test(
-  "knownHost: measured once, and again for another host" + KVM_MISSING,
-  {
-    ignore,
+Deno.test(needing([HOST_KVM], {
+  name: "probe: this host",
+  fn() {
+    const { runs, kvm, guest, host, advice } = probeHost();
+    assert.ok(!failed(kvm) && !failed(guest));
+    assert.equal(runs, true);
+    assert.notEqual(host.cpu, "unknown");
+    assert.ok(kvm.maxVcpus >= 1);
+    const { speed, exits, instructions } = guest;
+    // No CPU of today is outside of these, however busy it is.
+    assert.ok(speed.kernel > 1e4 && speed.kernel < 1e11, `${speed.kernel}`);
+    assert.ok(speed.user > 1e6 && speed.user < 1e11, `${speed.user}`);
+    for (const cost of Object.values(exits)) {
+      assert.ok(cost > 100 && cost < 1e8, `${cost} ns`);
+    }
+    assert.equal(guest.ioeventfd, true);
+    assert.equal(guest.irqfd, true);
+    const fxsave = instructions.find(({ name }) => name === "FXSAVE");
+    assert.equal(fxsave?.outcome, "works");
+    if (!speed.emulatesKernel) {
+      assert.equal(guest.syscall, Syscall.ARRIVES);
+      assert.ok(
+        instructions.every(({ outcome }) => !outcome.startsWith("refused")),
+      );
+    }
+    // What KVM refuses, Vireo carries out.
+    const refused = instructions.filter(({ outcome }) => outcome === "refused");
+    assert.deepEqual(refused, []);
+    assert.ok(advice.length > 0);
   },
-  async () => {
+}));
+
+Deno.test(needing([HOST_KVM], {
+  name: "knownHost: measured once, and again for another host",
+  async fn() {
     const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     try {
       const path = `${folder}/new/host.json`;
@@ -264,4 +260,4 @@ Deno.test(
       Deno.removeSync(folder, { recursive: true });
     }
   },
-);
+}));

@@ -1,7 +1,7 @@
 /** The guest that asks questions, and its time limit. */
 import assert from "node:assert/strict";
 import { Kvm } from "../ffi/kvm/kvm.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { descriptorsAtRest } from "../vmm/testing/mod.ts";
 import {
   SYSCALL_ARRIVED,
@@ -15,13 +15,14 @@ const HLT = 0xf4;
 
 /** One test with a fresh guest. */
 function test(name: string, body: (guest: TinyGuest) => void): void {
-  Deno.test(`TinyGuest: ${name}${KVM_MISSING}`, {
-    ignore: !canOpenKvm(),
-  }, () => {
-    using kvm = new Kvm();
-    using guest = new TinyGuest(kvm);
-    body(guest);
-  });
+  Deno.test(needing([KVM], {
+    name: `TinyGuest: ${name}`,
+    fn() {
+      using kvm = new Kvm();
+      using guest = new TinyGuest(kvm);
+      body(guest);
+    },
+  }));
 }
 
 test("HLT ends it, at CPL0", (guest) => {
@@ -100,17 +101,18 @@ test("a loop of exits ends in time, too", (guest) => {
   assert.ok(guest.exits > 0);
 });
 
-Deno.test("TinyGuest: nothing of it is left" + KVM_MISSING, {
-  ignore: !canOpenKvm(),
-}, async () => {
-  using kvm = new Kvm();
-  const once = () => {
-    using guest = new TinyGuest(kvm);
-    const end = guest.runKernel([0xf3, 0x48, 0x0f, 0xb8, 0xc0, HLT], LONG);
-    if (end.kind === "refused") guest.carryOut(LONG);
-  };
-  once();
-  const before = await descriptorsAtRest();
-  for (let i = 0; i < 20; i++) once();
-  assert.deepEqual(await descriptorsAtRest(), before);
-});
+Deno.test(needing([KVM], {
+  name: "TinyGuest: nothing of it is left",
+  async fn() {
+    using kvm = new Kvm();
+    const once = () => {
+      using guest = new TinyGuest(kvm);
+      const end = guest.runKernel([0xf3, 0x48, 0x0f, 0xb8, 0xc0, HLT], LONG);
+      if (end.kind === "refused") guest.carryOut(LONG);
+    };
+    once();
+    const before = await descriptorsAtRest();
+    for (let i = 0; i < 20; i++) once();
+    assert.deepEqual(await descriptorsAtRest(), before);
+  },
+}));

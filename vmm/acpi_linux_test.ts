@@ -1,36 +1,17 @@
 /**
  * The full prepared Linux with ACPI: devices from the DSDT, processors from
  * the MADT, power button, power-off and reset. Two boots. Needs root for the
- * network; the kernel is built when it isn't there yet.
+ * network.
  */
 import assert from "node:assert/strict";
-import { VireoError } from "../ffi/errno.ts";
-import { prepare, type Prepared } from "../images/linux/prepare.ts";
-import { KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
+import { prepared } from "../images/linux/prepare.ts";
+import { FULL_LINUX } from "../images/testing/prepared.ts";
 import type { VmConfig } from "./config/types.ts";
 import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
 import { execWord, makeNonce } from "../cli/exec.ts";
 import type { MachineEnd } from "./messages.ts";
-import {
-  canMakeNetworks,
-  ScratchFile,
-  TestMachine,
-  TestNetwork,
-} from "./testing/mod.ts";
-
-/** The kernel and root image, or why there are none. */
-const guest = KVM_MISSING || await prepareGuest();
-const missing = typeof guest === "string" ? guest : "";
-
-/** Builds the guest on first use; only root can be expected to be able to. */
-async function prepareGuest(): Promise<Prepared | string> {
-  try {
-    return await prepare({ variant: "full" });
-  } catch (error) {
-    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
-    return ` [${error.message}]`;
-  }
-}
+import { ScratchFile, TestMachine, TestNetwork } from "./testing/mod.ts";
 
 /** How a machine ended; what was stepped past on the way is the host's. */
 function how({ stepped_past: _, ...end }: MachineEnd): Partial<MachineEnd> {
@@ -38,12 +19,12 @@ function how({ stepped_past: _, ...end }: MachineEnd): Partial<MachineEnd> {
 }
 
 /** A machine that runs `commands`, then powers off. */
-function linux(
+async function linux(
   commands: string,
   words: string,
   parts: Partial<VmConfig>,
-): VmConfig {
-  const { kernel, rootfs } = guest as Prepared;
+): Promise<VmConfig> {
+  const { kernel, rootfs } = (await prepared("full"))!;
   const root = {
     drive_id: "root",
     path_on_host: rootfs,
@@ -63,17 +44,14 @@ function linux(
   };
 }
 
-Deno.test({
-  name: "Linux with ACPI: DSDT, MADT, power button and power-off" +
-    (canMakeNetworks() ? "" : " [needs root, /dev/net/tun, ip, ping]") +
-    missing,
-  ignore: missing !== "" || !canMakeNetworks(),
+Deno.test(needing([KVM, NETWORKS, FULL_LINUX], {
+  name: "Linux with ACPI: DSDT, MADT, power button and power-off",
   async fn(t) {
     using network = new TestNetwork();
     using disk = new ScratchFile(1 << 20);
     Deno.writeTextFileSync(disk.path, "from the host\n", { append: false });
     Deno.truncateSync(disk.path, 1 << 20);
-    const config = linux(
+    const config = await linux(
       `dmesg | grep -E 'ACPI|smp:|ttyS0 at'
       echo devices $(ls /sys/bus/acpi/devices)
       echo platform $(ls /sys/bus/platform/devices)
@@ -161,18 +139,21 @@ Deno.test({
       assert.deepEqual(how(end), { reason: "power-off" });
     });
   },
-});
+}));
 
-Deno.test({
-  name: "Linux with ACPI: reset, by the FADT's register" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, FULL_LINUX], {
+  name: "Linux with ACPI: reset, by the FADT's register",
   async fn() {
-    const config = linux("cat /sys/kernel/reboot/type; reboot -f", "reboot=a", {
-      "machine-config": { mem_size_mib: 64, vcpu_count: 2 },
-    });
+    const config = await linux(
+      "cat /sys/kernel/reboot/type; reboot -f",
+      "reboot=a",
+      {
+        "machine-config": { mem_size_mib: 64, vcpu_count: 2 },
+      },
+    );
     await using test = await TestMachine.create(config);
     const { end, output } = await test.run();
     assert.match(output, /\\acpi$/m, output);
     assert.deepEqual(how(end), { reason: "reset" });
   },
-});
+}));

@@ -1,11 +1,12 @@
 /** ACPI as guests of a few instructions see it, under KVM. */
 import assert from "node:assert/strict";
-import { buildElf, canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { buildElf } from "../guest/testing/mod.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import { runMachine, TestMachine } from "./testing/mod.ts";
 
 function kvmTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: name + KVM_MISSING, ignore: !canOpenKvm(), fn });
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 /** A guest of these instructions; `text` stands behind them. */

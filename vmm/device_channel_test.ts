@@ -1,7 +1,8 @@
 /** Commands from a machine's owner to its devices. */
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/error.ts";
-import { buildElf, canOpenKvm } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { buildElf } from "../guest/testing/mod.ts";
 import type { VmConfig } from "./config/types.ts";
 import { ScratchFile, TestMachine } from "./testing/mod.ts";
 
@@ -38,12 +39,8 @@ function config(): VmConfig {
   };
 }
 
-const ignore = !canOpenKvm();
-const reason = ignore ? " [no /dev/kvm]" : "";
-
-Deno.test({
-  name: "Machine.command: answers in order, also while paused" + reason,
-  ignore,
+Deno.test(needing([KVM], {
+  name: "Machine.command: answers in order, also while paused",
   async fn() {
     await using test = await TestMachine.create(config());
     const { machine } = test;
@@ -66,11 +63,10 @@ Deno.test({
     await machine.resume();
     assert.deepEqual(await machine.command(SILENT, {}), { count: 1 });
   },
-});
+}));
 
-Deno.test({
-  name: "Machine.command: what a device objects to is an error" + reason,
-  ignore,
+Deno.test(needing([KVM], {
+  name: "Machine.command: what a device objects to is an error",
   async fn() {
     await using test = await TestMachine.create(config());
     test.machine.start();
@@ -84,11 +80,10 @@ Deno.test({
       new VireoError("this machine has no disk"),
     );
   },
-});
+}));
 
-Deno.test({
-  name: "Machine.command: after the end nobody waits for an answer" + reason,
-  ignore,
+Deno.test(needing([KVM], {
+  name: "Machine.command: after the end nobody waits for an answer",
   async fn() {
     using disk = new ScratchFile(4096);
     const drive = {
@@ -110,4 +105,4 @@ Deno.test({
       /the machine has ended/,
     );
   },
-});
+}));

@@ -1,7 +1,7 @@
 /** What a guest's FLUSH has confirmed outlives the machine's sudden death. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { canOpenKvm } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { ScratchFile } from "./testing/mod.ts";
 
 const PROGRAM = fileURLToPath(new URL("testing/journal.ts", import.meta.url));
@@ -43,11 +43,8 @@ function isWhole(block: DataView, n: number): boolean {
 }
 
 for (const how of ["direct", "cached"]) {
-  const ignore = !canOpenKvm();
-  Deno.test({
-    name: `kill -9, ${KILLS} times: every flushed block is there, ${how}` +
-      (ignore ? " [no /dev/kvm]" : ""),
-    ignore,
+  Deno.test(needing([KVM], {
+    name: `kill -9, ${KILLS} times: every flushed block is there, ${how}`,
     fn: async () => {
       for (let kill = 0; kill < KILLS; kill++) {
         using disk = new ScratchFile(BLOCK * BLOCKS);
@@ -62,5 +59,5 @@ for (const how of ["direct", "cached"]) {
         }
       }
     },
-  });
+  }));
 }

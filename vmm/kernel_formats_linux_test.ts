@@ -1,11 +1,11 @@
 /** Linux in every format that it is built in, from file to shell. */
 import assert from "node:assert/strict";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { inspectKernel } from "../guest/kernel/inspect.ts";
-import { prepareAll } from "../images/linux/prepare.ts";
-import { boot, linuxMissing, type VireoResult } from "./testing/command.ts";
+import { prepared, preparedAll } from "../images/linux/prepare.ts";
+import { ALL_KERNELS, LINUX } from "../images/testing/prepared.ts";
+import { boot, type VireoResult } from "./testing/command.ts";
 import { ScratchFile } from "./testing/mod.ts";
-
-const missing = await linuxMissing();
 
 /** Boots `kernel` to a shell that says so. */
 function echo(kernel: string, ...args: string[]): Promise<VireoResult> {
@@ -23,17 +23,15 @@ function assertEchoed(result: VireoResult, release: RegExp): void {
 const EMPTY_CPIO = "070701" + "0".repeat(8 * 11) + "0000000b" +
   "00000000" + "TRAILER!!!\0";
 
-Deno.test({
-  name: "Linux: vmlinux, by its 64-bit entry and by PVH with an initrd" +
-    missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: vmlinux, by its 64-bit entry and by PVH with an initrd",
   async fn() {
-    const { kernels } = await prepareAll();
+    const { kernel } = (await prepared())!;
     using initrd = new ScratchFile(0);
     Deno.writeTextFileSync(initrd.path, EMPTY_CPIO.padEnd(512, "\0"));
     const [vmlinux, pvh] = await Promise.all([
-      echo(kernels.small, "--entry", "vmlinux"),
-      echo(kernels.small, "--entry", "pvh", "--initrd", initrd.path),
+      echo(kernel, "--entry", "vmlinux"),
+      echo(kernel, "--entry", "pvh", "--initrd", initrd.path),
     ]);
     assertEchoed(vmlinux, /-vireo\n$/);
     assertEchoed(pvh, /-vireo\n$/);
@@ -41,13 +39,12 @@ Deno.test({
     assert.match(pvh.stderr, /RAMDISK: \[mem 0x03fff000-0x03ffffff\]/);
     assert.doesNotMatch(vmlinux.stderr, /RAMDISK/);
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: bzImages packed with gzip, xz, lz4 and zstd" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, ALL_KERNELS, "xz"], {
+  name: "Linux: bzImages packed with gzip, xz, lz4 and zstd",
   async fn() {
-    const { bzImages } = await prepareAll();
+    const { bzImages } = (await preparedAll())!;
     const formats = Object.keys(bzImages) as (keyof typeof bzImages)[];
     assert.deepEqual(formats.toSorted(), ["gzip", "lz4", "xz", "zstd"]);
     for (const format of formats) {
@@ -57,4 +54,4 @@ Deno.test({
       assertEchoed(await echo(bzImages[format]), /-vireo-full\n$/);
     }
   },
-});
+}));

@@ -3,16 +3,25 @@ import assert from "node:assert/strict";
 import type { Compression } from "../guest/kernel/compression.ts";
 import type { KernelEntry } from "../guest/kernel/entry.ts";
 import { readPayload } from "../images/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
-import { buildBzImage, pack, withSize } from "../guest/testing/bzimage.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import {
+  buildBzImage,
+  pack,
+  packersOf,
+  withSize,
+} from "../guest/testing/bzimage.ts";
 import { runMachine } from "./testing/mod.ts";
 
 const payload = await readPayload();
 const LINUX = /^vireo payload: 64-bit Linux boot, 64 MiB .*\npayload: ok/;
 const PVH = /^vireo payload: PVH boot, 64 MiB .*\npayload: ok/;
 
-function kvmTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: name + KVM_MISSING, ignore: !canOpenKvm(), fn });
+function kvmTest(
+  name: string,
+  fn: () => Promise<void>,
+  programs: string[] = [],
+): void {
+  Deno.test(needing([KVM, ...programs], { name, fn }));
 }
 
 /** What the guest prints until it resets the machine. */
@@ -61,6 +70,7 @@ for (const compression of COMPRESSIONS) {
       assert.match(await outputOf(image, "pvh"), PVH);
       assert.match(await outputOf(packed), LINUX, "bare");
     },
+    packersOf(compression),
   );
 }
 

@@ -1,7 +1,7 @@
 /** Machines come and go; nothing of them stays. */
 import assert from "node:assert/strict";
 import { readPayload } from "../images/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { descriptorsAtRest, runMachine, ScratchFile } from "./testing/mod.ts";
 
 const MACHINES = 200;
@@ -21,10 +21,8 @@ function mappings(): number {
   return Deno.readTextFileSync("/proc/self/maps").split("\n").length;
 }
 
-Deno.test({
-  name: `Machine: ${MACHINES} machines leave no descriptor and no mapping` +
-    KVM_MISSING,
-  ignore: !canOpenKvm(),
+Deno.test(needing([KVM], {
+  name: `Machine: ${MACHINES} machines leave no descriptor and no mapping`,
   async fn() {
     const kernel = await readPayload();
     using disk = new ScratchFile(1 << 20);
@@ -49,4 +47,4 @@ Deno.test({
     const grown = mappings() - mappingsBefore;
     assert.ok(grown < MACHINES / 4, `${grown} more mappings`);
   },
-});
+}));

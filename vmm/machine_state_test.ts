@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { EventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/error.ts";
-import { buildElf, canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { buildElf } from "../guest/testing/mod.ts";
 import type { VmConfig } from "./config/types.ts";
 import { Machine } from "./machine.ts";
 import {
@@ -12,7 +13,6 @@ import {
 } from "./machine_state.ts";
 
 const STATES = Object.keys(TRANSITIONS) as MachineState[];
-const ignore = !canOpenKvm();
 
 /** For each state, a way there from the one before it. */
 const WAY: Record<MachineState, MachineState[]> = {
@@ -72,7 +72,7 @@ function config(): VmConfig {
 }
 
 function machineTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: name + KVM_MISSING, ignore, fn });
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 /** Waits until `machine` is in `state`. */
@@ -135,9 +135,8 @@ function inEachState(
   what: string,
   body: (machine: Machine, state: MachineState) => Promise<void>,
 ): void {
-  Deno.test({
-    name: what + KVM_MISSING,
-    ignore,
+  Deno.test(needing([KVM], {
+    name: what,
     async fn(t) {
       for (const state of STATES) {
         await t.step(state, async () => {
@@ -148,7 +147,7 @@ function inEachState(
         });
       }
     },
-  });
+  }));
 }
 
 const isOver = (state: MachineState) => state === "ending" || state === "ended";

@@ -1,10 +1,10 @@
 /** The payload under KVM: the machine, its devices, and its end. */
 import assert from "node:assert/strict";
-import { buildElf, canOpenKvm } from "../guest/testing/mod.ts";
+import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
+import { buildElf } from "../guest/testing/mod.ts";
 import { readPayload } from "../images/payload/payload.ts";
 import type { Drive, VmConfig } from "./config/types.ts";
 import {
-  canMakeNetworks,
   descriptorsAtRest,
   runMachine,
   ScratchFile,
@@ -12,18 +12,18 @@ import {
   TestNetwork,
 } from "./testing/mod.ts";
 
-const noKvm = !canOpenKvm();
 const payload = await readPayload();
 
 function kvmTest(name: string, fn: () => Promise<void>): void {
-  const ignore = noKvm;
-  Deno.test({ name: ignore ? `${name} [no /dev/kvm]` : name, ignore, fn });
+  Deno.test(needing([KVM], { name, fn }));
 }
 
-function networkTest(name: string, fn: () => Promise<void>): void {
-  const ignore = noKvm || !canMakeNetworks();
-  const reason = " [needs root, /dev/kvm, /dev/net/tun, ip, ping]";
-  Deno.test({ name: ignore ? name + reason : name, ignore, fn });
+function networkTest(
+  name: string,
+  fn: () => Promise<void>,
+  ...programs: string[]
+): void {
+  Deno.test(needing([KVM, NETWORKS, ...programs], { name, fn }));
 }
 
 function payloadConfig(words: string, ...disks: (string | Drive)[]): VmConfig {
@@ -175,7 +175,7 @@ networkTest("Machine: the host pings the guest", async () => {
   await test.printed("answering at");
   const ping = ["ping", "-c", "20", "-i", "0.01", "-W", "5", network.guest];
   assert.match(await network.run(...ping), /20 received/);
-});
+}, "ping");
 
 networkTest(
   "Machine: a hostile driver hurts neither VMM nor neighbours",

@@ -3,8 +3,8 @@
  * IDT and a serial console of its own.
  */
 import assert from "node:assert/strict";
-import { APT_MISSING, memtestImage } from "../images/testing/distro.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { APT, memtestImage } from "../images/testing/distro.ts";
 import { TestMachine } from "./testing/mod.ts";
 
 const ESCAPE = 0x1b;
@@ -26,10 +26,8 @@ function screen(output: string): string {
   return rows.map((text) => text.trimEnd()).join("\n").trimEnd();
 }
 
-Deno.test({
-  name: "Memtest86+ tests the guest's memory, and reboots by <Esc>" +
-    (KVM_MISSING || APT_MISSING),
-  ignore: !canOpenKvm() || APT_MISSING !== "",
+Deno.test(needing([KVM, APT], {
+  name: "Memtest86+ tests the guest's memory, and reboots by <Esc>",
   async fn() {
     await using test = await TestMachine.create({
       "boot-source": {
@@ -55,4 +53,4 @@ Deno.test({
     assert.match(shown, /\| Pass: +0 +Errors: 0$/m);
     assert.match(shown, /<ESC> Exit +<F1> Configuration/);
   },
-});
+}));

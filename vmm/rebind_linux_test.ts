@@ -4,15 +4,15 @@
  * device with I/O in flight, and negotiates anew (virtio 1.2 §3.1, §3.3).
  */
 import assert from "node:assert/strict";
-import { prepare } from "../images/linux/prepare.ts";
+import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
+import { prepared } from "../images/linux/prepare.ts";
+import { FULL_LINUX } from "../images/testing/prepared.ts";
 import { MiB } from "../guest/layout.ts";
-import { boot, linuxMissing } from "./testing/command.ts";
-import { canMakeNetworks, ScratchFile, TestNetwork } from "./testing/mod.ts";
+import { boot } from "./testing/command.ts";
+import { ScratchFile, TestNetwork } from "./testing/mod.ts";
 
 const ROUNDS = 3;
 const SECTOR = 512;
-const missing = (canMakeNetworks() ? "" : " [needs root]") +
-  await linuxMissing("full");
 
 /** `use` is cut off by the round; `check` must work after it. */
 function script({ host, guest }: TestNetwork): string {
@@ -49,12 +49,10 @@ dmesg | grep -i segfault`;
 }
 
 for (const transport of ["mmio", "pci"] as const) {
-  Deno.test({
-    name: `Linux: drivers unbound and bound during I/O, over ${transport}` +
-      missing,
-    ignore: missing !== "",
+  Deno.test(needing([KVM, NETWORKS, FULL_LINUX], {
+    name: `Linux: drivers unbound and bound during I/O, over ${transport}`,
     async fn() {
-      const { kernel } = await prepare({ variant: "full" });
+      const { kernel } = (await prepared("full"))!;
       using disk = new ScratchFile(4 * MiB);
       using network = new TestNetwork();
       const { code, stdout, stderr } = await boot([
@@ -81,5 +79,5 @@ for (const transport of ["mmio", "pci"] as const) {
         }
       }
     },
-  });
+  }));
 }

@@ -1,7 +1,7 @@
 /** Where instructions that KVM refuses are answered, and what is loaded for it. */
 import assert from "node:assert/strict";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
-import { canOpenKvm, KVM_MISSING } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { knownHost } from "../probe/known_host.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import {
@@ -11,7 +11,6 @@ import {
   type StepCounts,
 } from "./refused.ts";
 
-const ignore = !canOpenKvm();
 const PROGRAM = new URL("./testing/one_vcpu.ts", import.meta.url).pathname;
 const EMULATE = new URL("../emulate/", import.meta.url);
 
@@ -41,19 +40,17 @@ Deno.test("a KVM with VMX or SVM needs no emulation, any other does", () => {
   assert.equal(emulationFor({ isHardwareAssisted: false }), module);
 });
 
-Deno.test(
-  `a host that emulates kernel mode is one that needs it${KVM_MISSING}`,
-  { ignore },
-  async () => {
+Deno.test(needing([KVM], {
+  name: "a host that emulates kernel mode is one that needs it",
+  async fn() {
     const { emulatesKernel } = await knownHost();
     if (emulatesKernel) assert.notEqual(emulationOfHost(), undefined);
   },
-);
+}));
 
-Deno.test(
-  `a vCPU's worker loads nothing of emulate where it isn't needed${KVM_MISSING}`,
-  { ignore },
-  async () => {
+Deno.test(needing([KVM], {
+  name: "a vCPU's worker loads nothing of emulate where it isn't needed",
+  async fn() {
     // The same process can't load it when it's told to: so it didn't here.
     const needed = emulationOfHost() !== undefined;
     const { end, counts } = await oneVcpu(undefined, EMULATE);
@@ -72,19 +69,18 @@ Deno.test(
     );
     assert.match(told.end?.message ?? "", /Requires read access.*emulate/);
   },
-);
+}));
 
-Deno.test(
-  `a vCPU's worker answers refused instructions and LSTAR's exit${KVM_MISSING}`,
-  { ignore },
-  async () => {
+Deno.test(needing([KVM], {
+  name: "a vCPU's worker answers refused instructions and LSTAR's exit",
+  async fn() {
     const { end, counts } = await oneVcpu(
       emulationFor({ isHardwareAssisted: false }),
     );
     assert.deepEqual(end, { reason: "reset" });
     assert.deepEqual(counts, emulationOfHost() ? { FWAIT: 1 } : {});
   },
-);
+}));
 
 Deno.test("a refused instruction is named with its bytes and its address", () => {
   const stopped = (...bytes: number[]) =>

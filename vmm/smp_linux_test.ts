@@ -1,11 +1,11 @@
 /** The full kernel on several vCPUs: by ACPI's MADT and by the MP table. */
 import assert from "node:assert/strict";
-import { boot, linuxMissing } from "./testing/command.ts";
-
-const missing = await linuxMissing("full");
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { FULL_LINUX } from "../images/testing/prepared.ts";
+import { boot } from "./testing/command.ts";
 
 function linuxTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: name + missing, ignore: missing !== "", fn });
+  Deno.test(needing([KVM, FULL_LINUX], { name, fn }));
 }
 
 /** One number for each CPU from a line of /proc/interrupts. */

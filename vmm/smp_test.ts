@@ -1,16 +1,14 @@
 /** Several vCPUs: the payload starts them itself, by INIT and SIPI. */
 import assert from "node:assert/strict";
 import { readPayload } from "../images/payload/payload.ts";
-import { canOpenKvm } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import type { Drive, MachineConfig, VmConfig } from "./config/types.ts";
 import { runMachine, ScratchFile, TestMachine } from "./testing/mod.ts";
 
-const noKvm = !canOpenKvm();
 const payload = await readPayload();
 
 function kvmTest(name: string, fn: () => Promise<void>): void {
-  const ignore = noKvm;
-  Deno.test({ name: ignore ? `${name} [no /dev/kvm]` : name, ignore, fn });
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 function configOf(

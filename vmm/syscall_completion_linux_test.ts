@@ -1,31 +1,17 @@
 /** Programs under Linux with every SYSCALL carried, where KVM leaves them half done. */
 import assert from "node:assert/strict";
-import { VireoError } from "../ffi/errno.ts";
-import { prepare } from "../images/linux/prepare.ts";
-import { canOpenKvm } from "../guest/testing/mod.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { prepared } from "../images/linux/prepare.ts";
+import { LINUX } from "../images/testing/prepared.ts";
 import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
 import { execWord } from "../cli/exec.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { runMachine } from "./testing/mod.ts";
 
-/** Why there is no Linux to boot, for the test's name. */
-const missing = canOpenKvm() ? await prepareGuest() : " [no /dev/kvm]";
-
-async function prepareGuest(): Promise<string> {
-  try {
-    await prepare();
-    return "";
-  } catch (error) {
-    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
-    return ` [${error.message}]`;
-  }
-}
-
-Deno.test({
-  name: `carry_syscalls: a shell and its programs run${missing}`,
-  ignore: missing !== "",
-  fn: async () => {
-    const { kernel, rootfs } = await prepare();
+Deno.test(needing([KVM, LINUX], {
+  name: "carry_syscalls: a shell and its programs run",
+  async fn() {
+    const { kernel, rootfs } = (await prepared())!;
     const commands = "for i in 1 2 3; do echo $((i * 7)); done; id -u";
     const { end, output } = await runMachine({
       "boot-source": {
@@ -47,4 +33,4 @@ Deno.test({
     const carried = end.stepped_past?.SYSCALL ?? 0;
     assert.equal(carried > 20, emulatesKernel, `${carried} carried`);
   },
-});
+}));

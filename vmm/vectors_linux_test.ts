@@ -4,20 +4,16 @@
  * all of it, by an XSAVE that KVM refuses.
  */
 import assert from "node:assert/strict";
+import { KVM, needing } from "../ffi/testing/needs.ts";
 import { CommandLog } from "../images/linux/logged_command.ts";
 import { compileProgram } from "../images/linux/program.ts";
-import { compilerVersion } from "../images/payload/build.ts";
-import { boot, linuxMissing } from "./testing/command.ts";
+import { LINUX } from "../images/testing/prepared.ts";
+import { boot } from "./testing/command.ts";
 
 const SECTOR = 512;
 
-const missing = await compilerVersion() === null
-  ? " [no gcc]"
-  : await linuxMissing();
-
-Deno.test({
-  name: "Linux: two processes keep their vector registers" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX, "gcc"], {
+  name: "Linux: two processes keep their vector registers",
   async fn() {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     try {
@@ -36,4 +32,4 @@ Deno.test({
       Deno.removeSync(dir, { recursive: true });
     }
   },
-});
+}));

@@ -1,12 +1,11 @@
 /** Breakpoints and steps of a vCPU, and who has them. */
 import assert from "node:assert/strict";
-import { canOpenKvm, KVM_MISSING } from "../../guest/testing/mod.ts";
 import { Mapping } from "../mmap.ts";
+import { KVM, needing } from "../testing/needs.ts";
 import { Kvm } from "./kvm.ts";
 import { Exit } from "./run.ts";
 import { wasKicked } from "./vcpu.ts";
 
-const ignore = !canOpenKvm();
 const CODE = 0x1000;
 const NOP = 0x90, HLT = 0xf4;
 
@@ -33,10 +32,13 @@ function vcpuInFrontOfNops(stack: DisposableStack) {
 }
 
 function test(name: string, body: (stack: DisposableStack) => void): void {
-  Deno.test(`GuestDebug: ${name}${KVM_MISSING}`, { ignore }, () => {
-    using stack = new DisposableStack();
-    body(stack);
-  });
+  Deno.test(needing([KVM], {
+    name: `GuestDebug: ${name}`,
+    fn() {
+      using stack = new DisposableStack();
+      body(stack);
+    },
+  }));
 }
 
 test("four breakpoints for all users together; a refusal says who has them", (stack) => {

@@ -1,15 +1,13 @@
 /** KVM: machines of a few instructions. */
 import assert from "node:assert/strict";
-import { canOpenKvm } from "../../guest/testing/mod.ts";
 import { EventFd } from "../eventfd.ts";
 import { Cap, Kvm, type Vm } from "./kvm.ts";
 import { Exit, exitName } from "./run.ts";
 import { Mapping } from "../mmap.ts";
 import { descriptorsOfProcess } from "../testing/mmap.ts";
+import { KVM, needing } from "../testing/needs.ts";
 import { MpState, type Vcpu, wasKicked } from "./vcpu.ts";
 
-const ignore = !canOpenKvm();
-const why = ignore ? " [ignored: no /dev/kvm]" : "";
 const CODE = 0x1000;
 const RFLAGS_RESERVED = 2n;
 const HLT = 0xf4;
@@ -49,8 +47,8 @@ class Machine implements Disposable {
 }
 
 /** One test that needs KVM. */
-function test(name: string, body: () => void): void {
-  Deno.test(`${name}${why}`, { ignore }, body);
+function test(name: string, fn: () => void): void {
+  Deno.test(needing([KVM], { name, fn }));
 }
 
 Deno.test("Kvm: a device that isn't there, and one that isn't KVM", () => {

@@ -75,6 +75,11 @@ export function root(why: string): Need {
   return { missing: () => Deno.uid() === 0 ? "" : `${why}: needs root` };
 }
 
+/** The same, for a test that does without it where it is missing. */
+export function optional(need: Need): Need {
+  return { ...need, missing: () => "" };
+}
+
 /** KVM, for reading and writing. */
 export const KVM: Need = { missing: once(kvmMissing) };
 
@@ -86,7 +91,8 @@ export const NETWORKS: Need = {
   ),
 };
 
-const TUN: Need = {
+/** The device that TAPs are made with. */
+export const TUN: Need = {
   missing() {
     try {
       Deno.openSync("/dev/net/tun", { read: true, write: true }).close();
@@ -109,7 +115,8 @@ function program(name: string): Need {
   };
 }
 
-function isOnPath(name: string): boolean {
+/** True when a program of this name can be called. */
+export function isOnPath(name: string): boolean {
   const folders = (Deno.env.get("PATH") ?? "").split(":");
   return folders.some((folder) => {
     try {

@@ -4,18 +4,6 @@
  * @module
  */
 
-/** True where tests can make namespaces and TAPs. */
-export function canUseTap(): boolean {
-  if (Deno.uid() !== 0) return false;
-  try {
-    Deno.openSync("/dev/net/tun", { read: true, write: true }).close();
-    new Deno.Command("ip", { args: ["netns", "list"] }).outputSync();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 let count = 0;
 
 /** A named network namespace with nothing in it. */

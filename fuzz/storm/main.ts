@@ -4,9 +4,8 @@
  * @module
  */
 import { Command, InvalidArgumentError } from "commander";
-import { canOpenKvm } from "../../guest/testing/mod.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { canMakeNetworks } from "../../vmm/testing/mod.ts";
+import { KVM, NETWORKS } from "../../ffi/testing/needs.ts";
 import { runStorm, type StormResult, STORMS, type Weather } from "./storm.ts";
 
 const MIB = 1 << 20;
@@ -49,9 +48,11 @@ const HEADER = "| storm | transport, rings | s | accesses | doorbells | " +
   "|---|---|--:|--:|--:|--:|--:|--:|---|---|--:|---|";
 
 async function rage(options: Options): Promise<boolean> {
-  if (!canOpenKvm()) throw new VireoError("storm: needs /dev/kvm");
-  const network = canMakeNetworks();
-  if (!network) console.error("no right to TAP: only disks are attacked");
+  const noKvm = KVM.missing();
+  if (noKvm !== "") throw new VireoError(`storm: ${noKvm}`);
+  const noNetwork = NETWORKS.missing();
+  const network = noNetwork === "";
+  if (!network) console.error(`${noNetwork}; only disks are attacked`);
   console.log(HEADER);
   let good = true;
   for (const transport of ["mmio", "pci"] as const) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { needing } from "../../ffi/testing/needs.ts";
 import {
   Layout,
   MAX_VIRTIO_DEVICES,
@@ -94,17 +95,6 @@ Deno.test("MADT: 32 vCPUs", () => {
   assert.equal(madt[36 + 8 + 8 * 32 + 2], 32, "the I/O APIC's id");
 });
 
-/** Not everybody has the ACPI compiler. */
-const noIasl = !hasIasl();
-
-function hasIasl(): boolean {
-  try {
-    return new Deno.Command("iasl", { args: ["-v"] }).outputSync().success;
-  } catch {
-    return false;
-  }
-}
-
 /** Runs iasl in `dir`; returns what it said. */
 function iasl(dir: string, ...args: string[]): string {
   const { success, stdout, stderr } = new Deno.Command("iasl", {
@@ -121,11 +111,9 @@ function iasl(dir: string, ...args: string[]): string {
 const COMPILERS = [9, 28, 29, 30, 31, 32, 33, 34, 35];
 const END_TAG = 0x79;
 
-Deno.test({
+Deno.test(needing(["iasl"], {
   name:
-    "ACPI: iasl decompiles every table without a complaint, and compiles it to the same bytes" +
-    (noIasl ? " [ignored: needs iasl, Debian's acpica-tools]" : ""),
-  ignore: noIasl,
+    "ACPI: iasl decompiles every table without a complaint, and compiles it to the same bytes",
   fn() {
     const lines = Array.from({ length: 19 }, (_, i) => virtioGsi(i));
     for (const pci of [undefined, [], lines]) {
@@ -153,12 +141,10 @@ Deno.test({
       }
     }
   },
-});
+}));
 
-Deno.test({
-  name: "DSDT: every device with its window and GSI, as iasl reads them" +
-    (noIasl ? " [ignored: needs iasl, Debian's acpica-tools]" : ""),
-  ignore: noIasl,
+Deno.test(needing(["iasl"], {
+  name: "DSDT: every device with its window and GSI, as iasl reads them",
   fn() {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     try {
@@ -181,4 +167,4 @@ Deno.test({
       Deno.removeSync(dir, { recursive: true });
     }
   },
-});
+}));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
-import { canOpenKvm, KVM_MISSING } from "../testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import {
   type CpuidEntry,
   type CpuidOptions,
@@ -159,18 +159,19 @@ Deno.test("CPUID on AMD: core counts, core ids and shared caches are the guest's
   assert.equal(answers(AMD, { cpu: 0, cpus: 1 })(0x8000_0001).ecx, 0x0040_0391);
 });
 
-Deno.test("CPUID: KVM takes what we make of its own" + KVM_MISSING, {
-  ignore: !canOpenKvm(),
-}, () => {
-  using kvm = new Kvm();
-  using vm = kvm.createVm();
-  const supported = kvm.getSupportedCpuid();
-  for (const cpu of [0, 1]) {
-    using vcpu = vm.createVcpu(cpu);
-    vcpu.setCpuid2(vcpuCpuid(supported, { cpu, cpus: 2 }));
-  }
-  const of = answers(supported, { cpu: 1, cpus: 2 });
-  const { ebx, ecx, edx } = of(0x4000_0000);
-  const signature = new Uint8Array(new Uint32Array([ebx, ecx, edx]).buffer);
-  assert.equal(new TextDecoder().decode(signature), "KVMKVMKVM\0\0\0");
-});
+Deno.test(needing([KVM], {
+  name: "CPUID: KVM takes what we make of its own",
+  fn() {
+    using kvm = new Kvm();
+    using vm = kvm.createVm();
+    const supported = kvm.getSupportedCpuid();
+    for (const cpu of [0, 1]) {
+      using vcpu = vm.createVcpu(cpu);
+      vcpu.setCpuid2(vcpuCpuid(supported, { cpu, cpus: 2 }));
+    }
+    const of = answers(supported, { cpu: 1, cpus: 2 });
+    const { ebx, ecx, edx } = of(0x4000_0000);
+    const signature = new Uint8Array(new Uint32Array([ebx, ecx, edx]).buffer);
+    assert.equal(new TextDecoder().decode(signature), "KVMKVMKVM\0\0\0");
+  },
+}));

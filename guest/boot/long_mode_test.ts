@@ -10,7 +10,7 @@ import {
   writeBootTables,
 } from "./long_mode.ts";
 import { GuestMemory } from "../memory.ts";
-import { canOpenKvm, KVM_MISSING } from "../testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 const PRESENT_WRITABLE = 3n;
@@ -106,13 +106,9 @@ Deno.test("bootRegisters: RSI has boot_params, interrupts are off", () => {
   assert.equal(rsp, 0x8ff0n);
 });
 
-Deno.test(
-  "long mode: KVM enters it, and the guest can reload every segment" +
-    KVM_MISSING,
-  {
-    ignore: !canOpenKvm(),
-  },
-  () => {
+Deno.test(needing([KVM], {
+  name: "long mode: KVM enters it, and the guest can reload every segment",
+  fn() {
     const ENTRY = 0x10_0000;
     const TARGET = 0x20_0000;
     const KVM_EXIT_HLT = 5;
@@ -154,4 +150,4 @@ Deno.test(
     assert.equal(rip, BigInt(TARGET + 1));
     assert.equal(rbx, 42n, "RSI pointed to boot_params");
   },
-);
+}));

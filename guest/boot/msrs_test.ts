@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
-import { canOpenKvm, KVM_MISSING } from "../testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { BOOT_MSRS, Msr } from "./msrs.ts";
 
 Deno.test("boot MSRs: each once, memory write-back with MTRRs on", () => {
@@ -12,12 +12,13 @@ Deno.test("boot MSRs: each once, memory write-back with MTRRs on", () => {
   assert.equal(values.get(Msr.LSTAR), 0n);
 });
 
-Deno.test("boot MSRs: KVM takes them all" + KVM_MISSING, {
-  ignore: !canOpenKvm(),
-}, () => {
-  using kvm = new Kvm();
-  using vm = kvm.createVm();
-  using vcpu = vm.createVcpu(0);
-  vcpu.setCpuid2(kvm.getSupportedCpuid());
-  assert.equal(vcpu.setMsrs(BOOT_MSRS), BOOT_MSRS.length);
-});
+Deno.test(needing([KVM], {
+  name: "boot MSRs: KVM takes them all",
+  fn() {
+    using kvm = new Kvm();
+    using vm = kvm.createVm();
+    using vcpu = vm.createVcpu(0);
+    vcpu.setCpuid2(kvm.getSupportedCpuid());
+    assert.equal(vcpu.setMsrs(BOOT_MSRS), BOOT_MSRS.length);
+  },
+}));

@@ -14,9 +14,11 @@ import {
 import {
   buildBzImage,
   pack,
+  packersOf,
   type TestBzImage,
   withSize,
 } from "../testing/bzimage.ts";
+import { needing } from "../../ffi/testing/needs.ts";
 
 const LIMIT = 64 * MiB;
 
@@ -121,31 +123,37 @@ Deno.test("openKernel: a payload of an unknown format is left to the kernel's ow
   );
 });
 
-Deno.test("openKernel: without the program to unpack with, the kernel does it, and that is said", async () => {
-  const packed = await pack(plain, "xz");
-  const image = buildBzImage({ payload: withSize(packed, "xz", plain.length) });
-  const path = Deno.env.get("PATH")!;
-  Deno.env.set("PATH", "/nowhere");
-  try {
-    const said: string[] = [];
-    using opened = await openKernel(image, {
-      limit: LIMIT,
-      onFallback: (reason) => said.push(reason),
+Deno.test(needing(["xz"], {
+  name:
+    "openKernel: without the program to unpack with, the kernel does it, and that is said",
+  async fn() {
+    const packed = await pack(plain, "xz");
+    const image = buildBzImage({
+      payload: withSize(packed, "xz", plain.length),
     });
-    assert.equal(opened.entry, "bzimage");
-    assert.match(
-      said.join(),
-      /no "xz" .* xz-utils; the guest unpacks it instead/,
-    );
-    assert.match(
-      await refusal(packed),
-      /no "xz" to unpack it: apt-get install/,
-    );
-    assert.match(await refusal(image, "vmlinux"), /no "xz" to unpack it/);
-  } finally {
-    Deno.env.set("PATH", path);
-  }
-});
+    const path = Deno.env.get("PATH")!;
+    Deno.env.set("PATH", "/nowhere");
+    try {
+      const said: string[] = [];
+      using opened = await openKernel(image, {
+        limit: LIMIT,
+        onFallback: (reason) => said.push(reason),
+      });
+      assert.equal(opened.entry, "bzimage");
+      assert.match(
+        said.join(),
+        /no "xz" .* xz-utils; the guest unpacks it instead/,
+      );
+      assert.match(
+        await refusal(packed),
+        /no "xz" to unpack it: apt-get install/,
+      );
+      assert.match(await refusal(image, "vmlinux"), /no "xz" to unpack it/);
+    } finally {
+      Deno.env.set("PATH", path);
+    }
+  },
+}));
 
 const COMPRESSIONS: Compression[] = [
   "gzip",
@@ -157,35 +165,43 @@ const COMPRESSIONS: Compression[] = [
   "lzo",
 ];
 
-Deno.test("openKernel: what unpacks to more than the guest's memory is refused, not unpacked", async () => {
-  const bomb = buildElf({
-    segments: [{ ...text, bytes: new Uint8Array(8 * MiB) }],
-  });
-  for (const compression of COMPRESSIONS) {
-    const packed = await pack(bomb, compression);
-    const tooLarge = /^unpacks to more than the 2 MiB of memory/;
-    assert.match(await refusal(packed, undefined, 2 * MiB), tooLarge);
-    const payload = withSize(packed, compression, bomb.length);
-    const image = buildBzImage({ payload });
-    assert.match(await refusal(image, undefined, 2 * MiB), tooLarge);
-    if (compression === "gzip") continue; // it checks its size itself
-    const lies = buildBzImage({ payload: withSize(packed, compression, 1000) });
-    const reason = /^(can't be unpacked|unpacks to more than)/;
-    assert.match(await refusal(lies), reason, compression);
-  }
-});
+for (const compression of COMPRESSIONS) {
+  Deno.test(needing(packersOf(compression), {
+    name:
+      `openKernel: what unpacks to more than the guest's memory is refused, not unpacked: ${compression}`,
+    async fn() {
+      const bomb = buildElf({
+        segments: [{ ...text, bytes: new Uint8Array(8 * MiB) }],
+      });
+      const packed = await pack(bomb, compression);
+      const tooLarge = /^unpacks to more than the 2 MiB of memory/;
+      assert.match(await refusal(packed, undefined, 2 * MiB), tooLarge);
+      const payload = withSize(packed, compression, bomb.length);
+      const image = buildBzImage({ payload });
+      assert.match(await refusal(image, undefined, 2 * MiB), tooLarge);
+      if (compression === "gzip") return; // it checks its size itself
+      const lies = buildBzImage({
+        payload: withSize(packed, compression, 1000),
+      });
+      const reason = /^(can't be unpacked|unpacks to more than)/;
+      assert.match(await refusal(lies), reason, compression);
+    },
+  }));
 
-Deno.test("openKernel: a truncated or broken payload is refused with the reason", async () => {
-  for (const compression of COMPRESSIONS) {
-    const packed = await pack(both, compression);
-    const half = packed.subarray(0, packed.length / 2);
-    const payload = withSize(half, compression, both.length);
-    const reason = await refusal(buildBzImage({ payload }));
-    assert.match(reason, /^(can't be unpacked|unpacks to more)/, compression);
-    const bare = await refusal(half);
-    assert.match(bare, /^(can't be unpacked|is truncated)/, compression);
-  }
-});
+  Deno.test(needing(packersOf(compression), {
+    name:
+      `openKernel: a truncated or broken payload is refused with the reason: ${compression}`,
+    async fn() {
+      const packed = await pack(both, compression);
+      const half = packed.subarray(0, packed.length / 2);
+      const payload = withSize(half, compression, both.length);
+      const reason = await refusal(buildBzImage({ payload }));
+      assert.match(reason, /^(can't be unpacked|unpacks to more)/, compression);
+      const bare = await refusal(half);
+      assert.match(bare, /^(can't be unpacked|is truncated)/, compression);
+    },
+  }));
+}
 
 Deno.test("openKernel: a zstd frame that ends early is noticed by its size", async () => {
   const packed = zstdCompressSync(both).subarray(0, 20);

@@ -84,6 +84,11 @@ const COMMANDS: Record<string, string[]> = {
   lzo: ["lzop", "-9"],
 };
 
+/** The program that {@linkcode pack} calls; its package unpacks, too. */
+export function packersOf(compression: Compression): string[] {
+  return COMMANDS[compression]?.slice(0, 1) ?? [];
+}
+
 /** Compresses `bytes`, by a program where the runtime can't. */
 export async function pack(
   bytes: Uint8Array,

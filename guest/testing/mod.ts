@@ -3,23 +3,6 @@
  *
  * @module
  */
-import { Kvm } from "../../ffi/kvm/kvm.ts";
-
-/** True where KVM works: tests that run a guest are skipped elsewhere. */
-export function canOpenKvm(): boolean {
-  try {
-    new Kvm().close();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** For the names of tests that need KVM: why they are ignored, or nothing. */
-export const KVM_MISSING: string = canOpenKvm()
-  ? ""
-  : " [ignored: no /dev/kvm]";
-
 /** One program header, and the bytes that it points to. */
 export interface TestSegment {
   /** `p_type`, default `PT_LOAD`. */

@@ -1,14 +1,13 @@
 /** Debian's kernel package, fetched and unpacked; needs Debian's mirror. */
 import assert from "node:assert/strict";
+import { needing } from "../../ffi/testing/needs.ts";
 import { compressionOf } from "../../guest/kernel/compression.ts";
 import { prepareDebian } from "./debian.ts";
-import { APT_MISSING } from "../testing/distro.ts";
+import { APT } from "../testing/distro.ts";
 
-Deno.test({
-  name:
-    `prepareDebian: a kernel and the modules that virtio needs${APT_MISSING}`,
-  ignore: APT_MISSING !== "",
-  fn: async () => {
+Deno.test(needing([APT, "xz", "cpio"], {
+  name: "prepareDebian: a kernel and the modules that virtio needs",
+  async fn() {
     const shown: string[] = [];
     const output = {
       write: (text: string) => void shown.push(text),
@@ -48,4 +47,4 @@ Deno.test({
     assert.deepEqual(await prepareDebian({ output }), debian);
     assert.deepEqual(shown, []);
   },
-});
+}));

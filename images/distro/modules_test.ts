@@ -1,6 +1,7 @@
 /** What is read out of a module's file, and the order of loading. */
 import assert from "node:assert/strict";
 import { VireoError } from "../../ffi/errno.ts";
+import { needing } from "../../ffi/testing/needs.ts";
 import {
   dependencies,
   moduleInfo,
@@ -54,32 +55,35 @@ Deno.test("moduleName: as the kernel has it", () => {
   assert.equal(moduleName("kernel/fs/ext4/ext4.ko.xz"), "ext4");
 });
 
-Deno.test("readModules: needed ones first, each once, compressed or not", async () => {
-  const root = await Deno.makeTempDir();
-  try {
-    await Deno.mkdir(`${root}/kernel/a/b`, { recursive: true });
-    const write = (path: string, ...info: string[]) =>
-      Deno.writeFile(`${root}/kernel/${path}`, module(...info));
-    await write("a/top.ko", "depends=left,right");
-    await write("a/left.ko", "depends=base-x");
-    await write("a/b/right.ko", "depends=base_x");
-    await write("base-x.ko", "depends=");
-    await write("other.ko", "depends=");
-    const { success } = await new Deno.Command("xz", {
-      args: [`${root}/kernel/a/left.ko`],
-    }).output();
-    assert.ok(success);
-    const modules = await readModules(root, ["top", "built_in", "base_x"]);
-    assert.deepEqual(modules.map(({ name }) => name), [
-      "base_x",
-      "left",
-      "right",
-      "top",
-    ]);
-    assert.deepEqual(modules[1]!.data, module("depends=base-x"));
-    await write("base-x.ko", "depends=top");
-    await assert.rejects(readModules(root, ["top"]), /needs itself/);
-  } finally {
-    await Deno.remove(root, { recursive: true });
-  }
-});
+Deno.test(needing(["xz"], {
+  name: "readModules: needed ones first, each once, compressed or not",
+  async fn() {
+    const root = await Deno.makeTempDir();
+    try {
+      await Deno.mkdir(`${root}/kernel/a/b`, { recursive: true });
+      const write = (path: string, ...info: string[]) =>
+        Deno.writeFile(`${root}/kernel/${path}`, module(...info));
+      await write("a/top.ko", "depends=left,right");
+      await write("a/left.ko", "depends=base-x");
+      await write("a/b/right.ko", "depends=base_x");
+      await write("base-x.ko", "depends=");
+      await write("other.ko", "depends=");
+      const { success } = await new Deno.Command("xz", {
+        args: [`${root}/kernel/a/left.ko`],
+      }).output();
+      assert.ok(success);
+      const modules = await readModules(root, ["top", "built_in", "base_x"]);
+      assert.deepEqual(modules.map(({ name }) => name), [
+        "base_x",
+        "left",
+        "right",
+        "top",
+      ]);
+      assert.deepEqual(modules[1]!.data, module("depends=base-x"));
+      await write("base-x.ko", "depends=top");
+      await assert.rejects(readModules(root, ["top"]), /needs itself/);
+    } finally {
+      await Deno.remove(root, { recursive: true });
+    }
+  },
+}));

@@ -122,6 +122,19 @@ export async function prepareAll(
 ): Promise<PreparedAll> {
   const { build } = await import("./build.ts");
   await build({ kernels: ["small", "full"], bzImages: COMPRESSIONS }, output);
+  return await allPaths();
+}
+
+/** The paths if everything is built, as {@linkcode prepared} has it. */
+export async function preparedAll(): Promise<PreparedAll | undefined> {
+  const all = await allPaths();
+  const { kernels, bzImages, rootfs } = all;
+  const paths = [...Object.values(kernels), ...Object.values(bzImages), rootfs];
+  const built = await Promise.all(paths.map(isBuilt));
+  return built.every(Boolean) ? all : undefined;
+}
+
+async function allPaths(): Promise<PreparedAll> {
   const bzImage = (compression: Compression) =>
     productPath(bzImageRecipe(compression));
   return {

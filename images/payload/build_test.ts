@@ -1,21 +1,23 @@
+import { type Need, needing } from "../../ffi/testing/needs.ts";
 import { buildPayload, COMPILER_VERSION, compilerVersion } from "./build.ts";
 import { readPayload } from "./payload.ts";
 
 const version = await compilerVersion();
-const reason = version === null
-  ? " (ignored: no gcc)"
-  : version !== COMPILER_VERSION
-  ? ` (ignored: gcc ${version} is not ${COMPILER_VERSION})`
-  : "";
+
+/** The compiler of the committed bytes; none at all is another reason. */
+const COMPILER: Need = {
+  missing: () =>
+    version === null || version === COMPILER_VERSION
+      ? ""
+      : `gcc is ${version}, not ${COMPILER_VERSION}`,
+};
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-Deno.test({
-  name:
-    `payload: the committed ELF is what its sources build, byte for byte${reason}`,
-  ignore: reason !== "",
+Deno.test(needing(["gcc", COMPILER], {
+  name: "payload: the committed ELF is what its sources build, byte for byte",
   async fn(): Promise<void> {
     const directory = await Deno.makeTempDir({ prefix: "vireo-payload-" });
     try {
@@ -30,4 +32,4 @@ Deno.test({
       await Deno.remove(directory, { recursive: true });
     }
   },
-});
+}));

@@ -6,19 +6,13 @@
 import { cacheFolder, isBuilt } from "../linux/cache.ts";
 import { CommandLog, runLogged } from "../linux/logged_command.ts";
 import { MEMTEST } from "../../ffi/packages.ts";
+import { isOnPath, type Need } from "../../ffi/testing/needs.ts";
 import { Apt } from "../distro/apt.ts";
 
-/** Why nothing can be fetched, for a test's name; empty when it can. */
-export const APT_MISSING: string = hasApt() ? "" : " [ignored: no apt-get]";
-
-function hasApt(): boolean {
-  try {
-    const command = new Deno.Command("apt-get", { args: ["--version"] });
-    return command.outputSync().success;
-  } catch {
-    return false;
-  }
-}
+/** Debian's mirrors, or those of what comes from Debian. */
+export const APT: Need = {
+  missing: () => isOnPath("apt-get") ? "" : "no apt-get: not a Debian host",
+};
 
 /**
  * The path of Memtest86+ for 64 bits, out of Debian's package: a bzImage of a

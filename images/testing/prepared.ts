@@ -5,15 +5,19 @@
  * @module
  */
 import type { Need } from "../../ffi/testing/needs.ts";
-import { type KernelVariant, prepared } from "../linux/prepare.ts";
+import { prepared, preparedAll } from "../linux/prepare.ts";
 
 /** The small kernel and the root image. */
-export const LINUX: Need = await need("small");
+export const LINUX: Need = need("small", await prepared());
 /** The full kernel, with several CPUs, ACPI and PCI, and the root image. */
-export const FULL_LINUX: Need = await need("full");
+export const FULL_LINUX: Need = need("full", await prepared("full"));
+/** Both kernels, the full one as bzImages, too, and the root image. */
+export const ALL_KERNELS: Need = need("all", await preparedAll());
 
-async function need(variant: KernelVariant): Promise<Need> {
-  const there = await prepared(variant) !== undefined;
-  const reason = `the ${variant} kernel is not built: task prepare --all`;
-  return { prepared: variant, missing: () => there ? "" : reason };
+function need(what: "small" | "full" | "all", found: unknown): Need {
+  const name = what === "all"
+    ? "not every kernel is"
+    : `the ${what} kernel is not`;
+  const reason = `${name} built: task prepare --all`;
+  return { prepared: what, missing: () => found === undefined ? reason : "" };
 }

@@ -1,22 +1,20 @@
 /** Block devices as the prepared Linux sees them. */
 import assert from "node:assert/strict";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { MiB } from "../../guest/layout.ts";
-import { boot, linuxMissing } from "../testing/command.ts";
+import { FULL_LINUX, LINUX } from "../../images/testing/prepared.ts";
+import { boot } from "../testing/command.ts";
 import { LinuxGuest, until } from "../testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
-
-const missing = await linuxMissing();
-const missingFull = await linuxMissing("full");
 
 /** A disk for the guest. */
 function drive(path: string) {
   return { drive_id: "data", path_on_host: path, is_root_device: false };
 }
 
-Deno.test({
+Deno.test(needing([KVM, LINUX], {
   name: "Linux: blkdiscard makes a hole; a disk's new size is seen; " +
-    "its write cache is chosen" + missing,
-  ignore: missing !== "",
+    "its write cache is chosen",
   async fn(t) {
     using disk = new ScratchFile(8 * MiB);
     Deno.writeFileSync(disk.path, new Uint8Array(8 * MiB).fill(0x55));
@@ -68,11 +66,10 @@ Deno.test({
       },
     );
   },
-});
+}));
 
-Deno.test({
-  name: "Linux: of a disk with four queues, one per CPU is used" + missingFull,
-  ignore: missingFull !== "",
+Deno.test(needing([KVM, FULL_LINUX], {
+  name: "Linux: of a disk with four queues, one per CPU is used",
   async fn() {
     using disk = new ScratchFile(4 * MiB);
     Deno.writeFileSync(disk.path, new Uint8Array(4 * MiB).fill(0x55));
@@ -92,4 +89,4 @@ Deno.test({
     assert.ok(bytes.subarray(0, 32 * 4096).every((byte) => byte === 0));
     assert.ok(bytes.subarray(32 * 4096).every((byte) => byte === 0x55));
   },
-});
+}));

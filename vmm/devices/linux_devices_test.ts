@@ -4,14 +4,18 @@
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import {
+  KVM,
+  missingOf,
+  needing,
+  NETWORKS,
+  optional,
+} from "../../ffi/testing/needs.ts";
 import { MiB } from "../../guest/layout.ts";
-import { linuxMissing } from "../testing/command.ts";
+import { FULL_LINUX, LINUX } from "../../images/testing/prepared.ts";
 import { LinuxGuest, residentBytes, until } from "../testing/linux.ts";
-import { canMakeNetworks, TestNetwork } from "../testing/mod.ts";
+import { TestNetwork } from "../testing/mod.ts";
 import { connect, echoed } from "../testing/vsock.ts";
-
-const missing = await linuxMissing() + await linuxMissing("full");
-const noNetwork = canMakeNetworks() ? "" : " [needs root]";
 
 /** An unusual size, by which the RAM's mapping is found. */
 const MEMORY_MIB = 66;
@@ -24,9 +28,9 @@ const TOUCH =
   `dd if=/dev/zero of=/dev/null bs=${FILL_MIB}M count=1 2>&-; echo $?`;
 
 for (const transport of ["mmio", "pci"] as const) {
-  Deno.test({
-    name: `Linux: the family of devices over ${transport}${missing}`,
-    ignore: missing !== "",
+  const kernel = transport === "pci" ? FULL_LINUX : LINUX;
+  Deno.test(needing([KVM, kernel, optional(NETWORKS)], {
+    name: `Linux: the family of devices over ${transport}`,
     async fn(t) {
       const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
       await using stack = new AsyncDisposableStack();
@@ -37,7 +41,7 @@ for (const transport of ["mmio", "pci"] as const) {
       const data = randomBytes(MiB);
       const sum = createHash("sha256").update(data).digest("hex");
       Deno.writeFileSync(disk, data);
-      const network = noNetwork === ""
+      const network = missingOf([NETWORKS]) === ""
         ? stack.use(new TestNetwork())
         : undefined;
       const guest = stack.use(
@@ -170,16 +174,15 @@ for (const transport of ["mmio", "pci"] as const) {
         await until(async () => await size() === "4096", "new size");
       });
 
-      await t.step({
-        name: "the host answers pings" + noNetwork,
-        ignore: network === undefined,
+      await t.step(needing([NETWORKS], {
+        name: "the host answers pings",
         async fn() {
           const { host, guest: address } = network!;
           await guest.run(`ifconfig eth0 ${address} netmask 255.255.255.0 up`);
           const answer = await guest.run(`ping -q -c 3 -W 30 ${host}`);
           assert.match(answer, /3 packets received/);
         },
-      });
+      }));
 
       await t.step("a named port is a socket on the host", async () => {
         const port = await guest.run(
@@ -253,5 +256,5 @@ for (const transport of ["mmio", "pci"] as const) {
         },
       );
     },
-  });
+  }));
 }

@@ -3,35 +3,18 @@
  * network, and passt. Two boots.
  */
 import assert from "node:assert/strict";
-import { prepare } from "../../images/linux/prepare.ts";
-import { boot, linuxMissing, MAIN } from "../testing/command.ts";
-import { canMakeNetworks, command, TestNetwork } from "../testing/mod.ts";
+import { KVM, needing, NETWORKS, TUN } from "../../ffi/testing/needs.ts";
+import { prepared } from "../../images/linux/prepare.ts";
+import { FULL_LINUX, LINUX } from "../../images/testing/prepared.ts";
+import { boot, MAIN } from "../testing/command.ts";
+import { command, TestNetwork } from "../testing/mod.ts";
 
 const PONG = new URL("../../examples/pong.ts", import.meta.url).pathname;
-const missing = await linuxMissing();
 
-/** Programs that are not there, as a suffix of a test's name. */
-function without(...programs: string[]): string {
-  const absent = programs.filter((program) => !isThere(program));
-  return absent.length > 0 ? ` [needs ${absent.join(", ")}]` : "";
-}
-
-function isThere(program: string): boolean {
-  try {
-    new Deno.Command(program, { args: ["--version"] }).outputSync();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const noNetworks = canMakeNetworks() ? without("tcpdump") : " [needs root]";
-Deno.test({
-  name: "Linux: four queues of a TAP, a capture, and a function as a network" +
-    noNetworks + missing,
-  ignore: missing !== "" || noNetworks !== "",
+Deno.test(needing([KVM, NETWORKS, FULL_LINUX, "tcpdump"], {
+  name: "Linux: four queues of a TAP, a capture, and a function as a network",
   async fn(t) {
-    const { kernel } = await prepare({ variant: "full" });
+    const { kernel } = (await prepared("full"))!;
     using network = new TestNetwork({ multiQueue: true });
     const { netns, host, guest } = network;
     const capture = Deno.makeTempFileSync({ prefix: "vireo-pcap-" });
@@ -71,7 +54,7 @@ Deno.test({
       assert.deepEqual([requests?.length, replies?.length], [3, 3], text);
     });
   },
-});
+}));
 
 /** The host's side, in a user and a network namespace of its own. */
 const PASST_SCRIPT = `
@@ -90,11 +73,8 @@ const PASST_SCRIPT = `
   kill $server
   exit $status`;
 
-const noPasst = without("passt", "unshare", "ip");
-Deno.test({
-  name: "Linux: passt lets the guest fetch from the host's loopback" +
-    noPasst + missing,
-  ignore: missing !== "" || noPasst !== "",
+Deno.test(needing([KVM, LINUX, TUN, "passt", "unshare", "ip"], {
+  name: "Linux: passt lets the guest fetch from the host's loopback",
   async fn() {
     const before = passtFolders();
     const { success, stdout, stderr } = await new Deno.Command("unshare", {
@@ -106,7 +86,7 @@ Deno.test({
     assert.match(text(stdout), /^from the loopback$/m);
     assert.deepEqual(passtFolders(), before, "nothing stays behind");
   },
-});
+}));
 
 function passtFolders(): string[] {
   return Array.from(Deno.readDirSync("/tmp"), ({ name }) => name)

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { payloadPath } from "../../images/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../../guest/testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { runMachine } from "../testing/mod.ts";
 
 const SECONDS = 10;
@@ -63,9 +63,8 @@ async function frames(
   return Number(operations);
 }
 
-Deno.test({
-  name: "Machine: an interface's limits hold over ten seconds" + KVM_MISSING,
-  ignore: !canOpenKvm(),
+Deno.test(needing([KVM], {
+  name: "Machine: an interface's limits hold over ten seconds",
   async fn() {
     const counts = await Promise.all([
       frames("rx", { ops }),
@@ -81,4 +80,4 @@ Deno.test({
       assert.ok(count >= allowed * 0.5, message);
     }
   },
-});
+}));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { MiB } from "../../guest/layout.ts";
 import { payloadPath } from "../../images/payload/payload.ts";
-import { canOpenKvm, KVM_MISSING } from "../../guest/testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { runMachine, ScratchFile } from "../testing/mod.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 
@@ -39,10 +39,8 @@ for (
     ],
   ] as const
 ) {
-  Deno.test({
-    name: `Machine: a disk's limit of ${name} holds over ten seconds` +
-      KVM_MISSING,
-    ignore: !canOpenKvm(),
+  Deno.test(needing([KVM], {
+    name: `Machine: a disk's limit of ${name} holds over ten seconds`,
     async fn() {
       const operations = await reads(limits);
       // The bucket is full at the start: a second's worth on top.
@@ -51,5 +49,5 @@ for (
       // A crowded host may be slower than the limit, but not by this much.
       assert.ok(operations >= allowed * 0.5, `${operations} of ${allowed}`);
     },
-  });
+  }));
 }

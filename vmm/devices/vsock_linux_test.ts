@@ -1,22 +1,21 @@
 /**
- * The prepared Linux and programs on the host talk over vsock. The kernel is
- * built when it isn't there yet.
+ * The prepared Linux and programs on the host talk over vsock.
  */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { boot, linuxMissing } from "../testing/command.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { LINUX } from "../../images/testing/prepared.ts";
+import { boot } from "../testing/command.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 
 const MIB = 1 << 20;
-const missing = await linuxMissing();
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-Deno.test({
-  name: "Linux: vsock carries 1 MiB both ways, whoever connects" + missing,
-  ignore: missing !== "",
+Deno.test(needing([KVM, LINUX], {
+  name: "Linux: vsock carries 1 MiB both ways, whoever connects",
   async fn(t) {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     await using stack = new AsyncDisposableStack();
@@ -58,4 +57,4 @@ Deno.test({
       assert.throws(() => Deno.statSync(path), Deno.errors.NotFound);
     });
   },
-});
+}));

@@ -12,7 +12,7 @@ import {
 import { EventFd } from "../../ffi/eventfd.ts";
 import { IOAPIC_PINS, IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
 import { Kvm, type Vm } from "../../ffi/kvm/kvm.ts";
-import { canOpenKvm, KVM_MISSING } from "../../guest/testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { Gsi, Layout } from "../../guest/layout.ts";
 import { PciConnection } from "./connection.ts";
 
@@ -104,15 +104,13 @@ class Setup implements Disposable {
 }
 
 function test(name: string, run: (setup: Setup) => Promise<void>): void {
-  const ignore = !canOpenKvm();
-  Deno.test({
-    name: ignore ? `${name} ${KVM_MISSING}` : name,
-    ignore,
-    fn: async () => {
+  Deno.test(needing([KVM], {
+    name,
+    async fn() {
       using setup = new Setup();
       await run(setup);
     },
-  });
+  }));
 }
 
 test("PCI: each queue and the configuration have a message of their own", async (setup) => {

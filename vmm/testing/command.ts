@@ -3,30 +3,9 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/errno.ts";
-import type { KernelVariant } from "../../images/linux/cache.ts";
-import { prepare } from "../../images/linux/prepare.ts";
-import { canOpenKvm } from "../../guest/testing/mod.ts";
 
 /** The command line's module. */
 export const MAIN: string = new URL("../../main.ts", import.meta.url).pathname;
-
-/**
- * Why there is no Linux to boot, as a suffix of tests' names; empty when there
- * is one. It is built on first use, if that can be expected of this user.
- */
-export async function linuxMissing(
-  variant: KernelVariant = "small",
-): Promise<string> {
-  if (!canOpenKvm()) return " [no /dev/kvm]";
-  try {
-    await prepare({ variant });
-    return "";
-  } catch (error) {
-    if (Deno.uid() === 0 || !(error instanceof VireoError)) throw error;
-    return ` [${error.message}]`;
-  }
-}
 
 /** A finished run of Vireo. */
 export interface VireoResult {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { canUseTap, TestNamespace } from "../../ffi/testing/tap.ts";
+import { TestNamespace } from "../../ffi/testing/tap.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import type { MachineEnd } from "../messages.ts";
@@ -124,16 +124,6 @@ function descriptors(): string[] {
       return []; // the directory itself
     }
   }).sort();
-}
-
-/** True when tests may make network namespaces and TAPs. */
-export function canMakeNetworks(): boolean {
-  if (!canUseTap()) return false;
-  try {
-    return new Deno.Command("ping", { args: ["-V"] }).outputSync().success;
-  } catch {
-    return false;
-  }
 }
 
 /** Runs a command and returns what it printed; throws when it fails. */

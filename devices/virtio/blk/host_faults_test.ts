@@ -1,5 +1,6 @@
 /** Real files that fail under a disk: no space, and a file that shrinks. */
 import assert from "node:assert/strict";
+import { needing, root } from "../../../ffi/testing/needs.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import {
@@ -36,15 +37,6 @@ class SmallFileSystem implements Disposable {
 
 function run(program: string, ...args: string[]): Deno.CommandOutput {
   return new Deno.Command(program, { args }).outputSync();
-}
-
-function canMount(): boolean {
-  try {
-    using _small = new SmallFileSystem();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** A driver of a disk on a sparse image in `folder`. */
@@ -97,11 +89,8 @@ const BACKENDS = [UringBackend, SyncBackend];
 
 for (const Backend of BACKENDS) {
   const name = Backend.name;
-  const ignore = !canMount();
-  Deno.test({
-    name: `blk on a full file system: IOERR, and it goes on after, ${name}` +
-      (ignore ? " [needs the right to mount a tmpfs]" : ""),
-    ignore,
+  Deno.test(needing([root("mounts a file system")], {
+    name: `blk on a full file system: IOERR, and it goes on after, ${name}`,
     fn() {
       using small = new SmallFileSystem();
       Deno.writeFileSync(`${small.path}/ballast`, new Uint8Array(40_960));
@@ -124,7 +113,7 @@ for (const Backend of BACKENDS) {
         first: 3,
       });
     },
-  });
+  }));
 
   Deno.test(`blk on a file that shrinks: IOERR behind its end, ${name}`, () => {
     const folder = Deno.makeTempDirSync({ prefix: "vireo-shrinks-" });
