@@ -6,7 +6,7 @@
  */
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { Map, Mapping } from "./mmap.ts";
+import { MapFlag, Mapping } from "./mmap.ts";
 import { libc } from "./libc.ts";
 
 const SYS_io_uring_setup = 425;
@@ -141,7 +141,7 @@ export class IoUring {
         new Mapping(size, {
           fd: this.#fd,
           offset,
-          flags: Map.SHARED | Map.POPULATE,
+          flags: MapFlag.SHARED | MapFlag.POPULATE,
           name: "io_uring",
         }),
       );

@@ -11,7 +11,7 @@ import { libc } from "./libc.ts";
 export const Prot = { NONE: 0, READ: 1, WRITE: 2 } as const;
 
 /** `MAP_*` bits. */
-export const Map = {
+export const MapFlag = {
   SHARED: 0x01,
   PRIVATE: 0x02,
   FIXED: 0x10,
@@ -28,7 +28,6 @@ export const Madvise = {
   DONTNEED: 4,
   REMOVE: 9,
   HUGEPAGE: 14,
-  DONTDUMP: 16,
 } as const;
 
 const PAGE = 4096;
@@ -86,7 +85,7 @@ export class Mapping {
       fd = -1,
       offset = 0,
       prot = Prot.READ | Prot.WRITE,
-      flags = fd < 0 ? Map.PRIVATE | Map.ANONYMOUS : Map.SHARED,
+      flags = fd < 0 ? MapFlag.PRIVATE | MapFlag.ANONYMOUS : MapFlag.SHARED,
       alignment = 0,
       guard = 0,
       name = "memory",
@@ -97,7 +96,7 @@ export class Mapping {
     const pointer = mmap(
       room?.pointer ?? null,
       size,
-      { prot, flags: flags | (room ? Map.FIXED : 0), fd, offset, name },
+      { prot, flags: flags | (room ? MapFlag.FIXED : 0), fd, offset, name },
     );
     room?.taken();
     const value = Deno.UnsafePointer.value(pointer);
@@ -176,7 +175,7 @@ function reserve(
   const all = size + alignment + 2 * guard;
   const start = mmap(null, all, {
     prot: Prot.NONE,
-    flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
+    flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.NORESERVE,
     fd: -1,
     offset: 0,
     name,

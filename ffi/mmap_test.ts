@@ -1,7 +1,7 @@
 /** Memory outside the JavaScript heap. */
 import assert from "node:assert/strict";
 import { closeFd, Open, openFd } from "./file.ts";
-import { Madvise, Map, Mapping, viewOf } from "./mmap.ts";
+import { Madvise, MapFlag, Mapping, viewOf } from "./mmap.ts";
 import { mappingsOfProcess } from "./testing/mmap.ts";
 
 /** The part of the process's mappings that holds `address`. */
@@ -36,7 +36,7 @@ Deno.test("Mapping: a hundred mappings leave nothing behind", () => {
   const addresses: number[] = [];
   for (let i = 0; i < 100; i++) {
     using mapping = new Mapping(1 << 24, {
-      flags: Map.PRIVATE | Map.ANONYMOUS | Map.NORESERVE,
+      flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.NORESERVE,
     });
     addresses.push(mapping.address);
   }

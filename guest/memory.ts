@@ -9,7 +9,7 @@ import {
   advise,
   ADVISE_MAX,
   Madvise,
-  Map,
+  MapFlag,
   Mapping,
   viewOf,
 } from "../ffi/mmap.ts";
@@ -291,8 +291,8 @@ function mapRam(
     if (hugePagePool) return mapHugePages(size);
     const mapping = new Mapping(size, {
       ...(file && { fd: file.fd, offset }),
-      flags: Map.NORESERVE |
-        (file ? Map.SHARED : Map.PRIVATE | Map.ANONYMOUS),
+      flags: MapFlag.NORESERVE |
+        (file ? MapFlag.SHARED : MapFlag.PRIVATE | MapFlag.ANONYMOUS),
       alignment: ALIGNMENT,
       guard: GUARD,
       name: "guest memory",
@@ -318,7 +318,8 @@ function mapHugePages(size: number): Mapping {
     );
   }
   return new Mapping(size, {
-    flags: Map.PRIVATE | Map.ANONYMOUS | Map.HUGETLB | Map.HUGE_2MB,
+    flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB |
+      MapFlag.HUGE_2MB,
     alignment: ALIGNMENT,
     guard: GUARD,
     name: "huge pages",

@@ -7,7 +7,7 @@ import { SystemError, VireoError } from "../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../ffi/file.ts";
 import { IoUring } from "../ffi/io_uring.ts";
 import { Iovecs } from "../ffi/iovecs.ts";
-import { Map, Mapping } from "../ffi/mmap.ts";
+import { MapFlag, Mapping } from "../ffi/mmap.ts";
 import type { Failed, HostNames, ResourceReport } from "./report.ts";
 
 const CAP_NET_ADMIN = 12n;
@@ -38,7 +38,7 @@ function ioUring(): ResourceReport["ioUring"] {
     const ring = new IoUring(file, 8);
     stack.defer(() => ring.close());
     const memory = stack.use(
-      new Mapping(2 * PAGE, { flags: Map.PRIVATE | Map.ANONYMOUS }),
+      new Mapping(2 * PAGE, { flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS }),
     );
     const iovecs = new Iovecs(memory, 0, 1);
     iovecs.set(0, memory.address + PAGE, PAGE);

@@ -11,7 +11,7 @@ import type { Registers, SpecialRegisters } from "../ffi/kvm/registers.ts";
 import { Mapping } from "../ffi/mmap.ts";
 import { type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
-import { Control } from "../guest/boot/long_mode.ts";
+import { ControlBit } from "../guest/boot/long_mode.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { Msr } from "../guest/boot/msrs.ts";
@@ -325,12 +325,12 @@ export class TinyGuest implements Disposable {
     });
     sregs.setTable("gdt", BigInt(At.GDT), TASK + 15);
     sregs.setTable("idt", BigInt(At.IDT), VECTORS * 16 - 1);
-    const { CR0_PE, CR0_MP, CR0_ET, CR0_NE, CR0_WP, CR0_PG } = Control;
+    const { CR0_PE, CR0_MP, CR0_ET, CR0_NE, CR0_WP, CR0_PG } = ControlBit;
     const cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
     sregs.setControl("cr0", cr0);
     sregs.setControl("cr3", BigInt(At.PML4));
-    sregs.setControl("cr4", Control.CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
-    const { EFER_LME, EFER_LMA } = Control;
+    sregs.setControl("cr4", ControlBit.CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    const { EFER_LME, EFER_LMA } = ControlBit;
     sregs.setControl("efer", EFER_SCE | EFER_LME | EFER_LMA);
     return sregs;
   }

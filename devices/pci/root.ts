@@ -22,8 +22,6 @@ function ones(size: number): number {
 /** The functions of bus 0, one per device number. */
 export class PciRoot {
   readonly #functions: readonly PciFunction[];
-  /** Where in its memory the last access lies that was found. */
-  offset = 0;
 
   /** A bus with `functions` as devices 0, 1, ... */
   constructor(functions: readonly PciFunction[]) {
@@ -46,21 +44,23 @@ export class PciRoot {
     this.#at(devfn)?.writeConfig(offset, size, value);
   }
 
-  /**
-   * The function whose memory holds the access, or undefined. Where it is is
-   * in {@linkcode offset}: another vCPU may move it before one looks again.
-   */
-  find(address: number, size: number): PciFunction | undefined {
+  /** A read of the functions' memory; all ones where there is none. */
+  readMemory(address: number, size: number): number {
     for (let i = 0; i < this.#functions.length; i++) {
-      const candidate = this.#functions[i]!;
-      const base = candidate.memoryBase;
-      const offset = address - base;
-      if (base < 0 || offset < 0) continue;
-      if (offset + size > candidate.memorySize) continue;
-      this.offset = offset;
-      return candidate;
+      const target = this.#functions[i]!;
+      const offset = offsetIn(target, address, size);
+      if (offset >= 0) return target.read(offset, size);
     }
-    return undefined;
+    return ones(size);
+  }
+
+  /** A write to the functions' memory. */
+  writeMemory(address: number, size: number, value: number): void {
+    for (let i = 0; i < this.#functions.length; i++) {
+      const target = this.#functions[i]!;
+      const offset = offsetIn(target, address, size);
+      if (offset >= 0) return target.write(offset, size, value);
+    }
   }
 
   #at(devfn: number): PciFunction | undefined {
@@ -165,16 +165,24 @@ export class PciMemory implements BusDevice {
 
   /** See {@linkcode BusDevice.read}. */
   read(offset: number, size: number): number {
-    const address = this.#base + offset;
-    const target = this.#root.find(address, size);
-    if (target === undefined) return ones(size);
-    return target.read(this.#root.offset, size);
+    return this.#root.readMemory(this.#base + offset, size);
   }
 
   /** See {@linkcode BusDevice.write}. */
   write(offset: number, size: number, value: number): void {
-    const address = this.#base + offset;
-    const target = this.#root.find(address, size);
-    target?.write(this.#root.offset, size, value);
+    this.#root.writeMemory(this.#base + offset, size, value);
   }
+}
+
+/**
+ * Where in the function's memory the access lies; negative: not there. Asked
+ * once: another vCPU may move the memory before one looks again.
+ */
+function offsetIn(
+  { memoryBase, memorySize }: PciFunction,
+  address: number,
+  size: number,
+): number {
+  if (memoryBase < 0 || address - memoryBase + size > memorySize) return -1;
+  return address - memoryBase;
 }

@@ -13,7 +13,7 @@ const KVM_SET_GSI_ROUTING = _IOW(KVMIO, 0x6a, 8);
 // struct kvm_irq_routing and struct kvm_irq_routing_entry, in 32-bit words.
 const HEADER_WORDS = 2;
 const ENTRY_WORDS = 12;
-const Entry = { gsi: 0, type: 1, data: 4 } as const;
+const RoutingEntry = { gsi: 0, type: 1, data: 4 } as const;
 const ROUTING_IRQCHIP = 1;
 const ROUTING_MSI = 2;
 
@@ -57,9 +57,9 @@ export class IrqRoutes {
     let used = 0;
     const add = (gsi: number, type: number, ...data: number[]) => {
       const at = HEADER_WORDS + used++ * ENTRY_WORDS;
-      table[at + Entry.gsi] = gsi;
-      table[at + Entry.type] = type;
-      table.set(data, at + Entry.data);
+      table[at + RoutingEntry.gsi] = gsi;
+      table[at + RoutingEntry.type] = type;
+      table.set(data, at + RoutingEntry.data);
     };
     for (let irq = 0; irq < ISA_IRQS; irq++) {
       const chip = irq < PIC_PINS ? Chip.PIC_MASTER : Chip.PIC_SLAVE;

@@ -60,8 +60,8 @@ Deno.test("Kvm: a device that isn't there, and one that isn't KVM", () => {
 
 test("Kvm: what Vireo needs is there", () => {
   using kvm = new Kvm();
-  const { IRQCHIP, USER_MEMORY, IRQFD, IOEVENTFD, IMMEDIATE_EXIT } = Cap;
-  for (const cap of [IRQCHIP, USER_MEMORY, IRQFD, IOEVENTFD, IMMEDIATE_EXIT]) {
+  const { IRQCHIP, USER_MEMORY, IRQFD, IOEVENTFD } = Cap;
+  for (const cap of [IRQCHIP, USER_MEMORY, IRQFD, IOEVENTFD]) {
     assert.ok(kvm.checkExtension(cap) > 0, `capability ${cap}`);
   }
   assert.equal(kvm.checkExtension(9999), 0);
@@ -131,16 +131,6 @@ test("Vcpu: registers are set and read back", () => {
   sregs.setTable("gdt", 0x500n, 31);
   vcpu.setSregs(sregs);
   assert.deepEqual(vcpu.getSregs().bytes, sregs.bytes);
-});
-
-test("Vcpu: immediate_exit returns with EINTR and runs nothing", () => {
-  using machine = new Machine(HLT);
-  const { vcpu } = machine;
-  vcpu.run.immediateExit = true;
-  assert.equal(wasKicked(vcpu.enter()), true);
-  assert.equal(vcpu.getRegs().rip, BigInt(CODE));
-  vcpu.run.immediateExit = false;
-  assert.equal(machine.exit(), Exit.HLT);
 });
 
 test("Vm: an ioeventfd takes the write that matches, and no other", () => {

@@ -27,11 +27,9 @@ export const InternalError = { EMULATION: 1 } as const;
 
 /** Byte offsets in `struct kvm_run`. */
 export const KvmRunOffset = {
-  immediate_exit: 1,
   exit_reason: 8,
   if_flag: 13,
   // union
-  fail_entry_reason: 32,
   io_direction: 32,
   io_size: 33,
   io_port: 34,
@@ -88,11 +86,6 @@ export class KvmRun implements Disposable {
   /** The guest's RFLAGS.IF at the exit. */
   get interruptsEnabled(): boolean {
     return this.u8[KvmRunOffset.if_flag] !== 0;
-  }
-
-  /** Makes `KVM_RUN` return with EINTR before it enters the guest. */
-  set immediateExit(on: boolean) {
-    this.u8[KvmRunOffset.immediate_exit] = on ? 1 : 0;
   }
 
   /** Exit IO: true when the guest writes (OUT). */

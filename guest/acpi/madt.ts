@@ -16,7 +16,7 @@ const REVISION = 5;
 const FLAGS = 0;
 
 /** Interrupt controller structures: type and length (table 5-45). */
-const Entry = {
+const MadtEntry = {
   LOCAL_APIC: [0, 8],
   IO_APIC: [1, 12],
   LOCAL_APIC_NMI: [4, 6],
@@ -43,12 +43,12 @@ export function madt(cpus: number): Uint8Array<ArrayBuffer> {
     ...littleEndian(Layout.LAPIC, 4),
     ...littleEndian(FLAGS, 4),
     ...processors.flat(),
-    ...Entry.IO_APIC,
+    ...MadtEntry.IO_APIC,
     ioApicId,
     RESERVED,
     ...littleEndian(Layout.IOAPIC, 4),
     ...littleEndian(GSI_BASE, 4),
-    ...Entry.LOCAL_APIC_NMI,
+    ...MadtEntry.LOCAL_APIC_NMI,
     ALL_PROCESSORS,
     ...littleEndian(0, 2), // polarity and trigger as NMIs are on this bus
     NMI_LINT,
@@ -57,5 +57,5 @@ export function madt(cpus: number): Uint8Array<ArrayBuffer> {
 
 /** The UID is that of the processor's device in the DSDT. */
 function localApic(id: number): Aml {
-  return [...Entry.LOCAL_APIC, id, id, ...littleEndian(ENABLED, 4)];
+  return [...MadtEntry.LOCAL_APIC, id, id, ...littleEndian(ENABLED, 4)];
 }

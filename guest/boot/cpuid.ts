@@ -8,7 +8,7 @@
 
 /** `struct kvm_cpuid2` and its `struct kvm_cpuid_entry2` (KVM API §4.20). */
 const Cpuid2 = { NENT: 0, ENTRIES: 8 } as const;
-const Entry = {
+const Cpuid2Entry = {
   FUNCTION: 0,
   INDEX: 4,
   FLAGS: 8,
@@ -21,9 +21,6 @@ const Entry = {
 
 /** `KVM_CPUID_FLAG_SIGNIFCANT_INDEX`: the leaf has subleaves by ECX. */
 const SIGNIFICANT_INDEX = 1;
-
-/** A 32-bit register that CPUID answers in. */
-export type CpuidRegister = "eax" | "ebx" | "ecx" | "edx";
 
 /** One leaf, or one subleaf of one. */
 export interface CpuidEntry {
@@ -43,16 +40,6 @@ export interface CpuidEntry {
   edx: number;
 }
 
-/** Bits to take away from an answer, in every subleaf. */
-export interface CpuidMask {
-  /** EAX of the question. */
-  leaf: number;
-  /** The register of the answer. */
-  register: CpuidRegister;
-  /** The bits that become 0. */
-  bits: number;
-}
-
 /** Which vCPU of how many, and what to change beyond that. */
 export interface CpuidOptions {
   /** This vCPU's index, which is its APIC id. */
@@ -67,8 +54,6 @@ export interface CpuidOptions {
    * §4.46).
    */
   tscDeadlineTimer?: boolean;
-  /** Features to hide from the guest. */
-  masks?: readonly CpuidMask[];
 }
 
 /** Leaves that aren't passed on as they are. */
@@ -132,12 +117,7 @@ export function vcpuCpuid(
     leaf !== Leaf.TOPOLOGY && leaf !== Leaf.TOPOLOGY_V2
   );
   for (const leaf of topologies) entries.push(...topology(leaf, options));
-  for (const entry of entries) {
-    adapt(entry, options, amd);
-    for (const { leaf, register, bits } of options.masks ?? []) {
-      if (leaf === entry.leaf) entry[register] &= ~bits;
-    }
-  }
+  for (const entry of entries) adapt(entry, options, amd);
   return encodeCpuid(entries);
 }
 
@@ -260,16 +240,16 @@ export function decodeCpuid(cpuid: Uint8Array): CpuidEntry[] {
   const view = new DataView(cpuid.buffer, cpuid.byteOffset, cpuid.byteLength);
   const count = view.getUint32(Cpuid2.NENT, true);
   return Array.from({ length: count }, (_, i) => {
-    const at = Cpuid2.ENTRIES + i * Entry.SIZE;
+    const at = Cpuid2.ENTRIES + i * Cpuid2Entry.SIZE;
     const u32 = (offset: number) => view.getUint32(at + offset, true);
     return {
-      leaf: u32(Entry.FUNCTION),
-      subleaf: u32(Entry.INDEX),
-      flags: u32(Entry.FLAGS),
-      eax: u32(Entry.EAX),
-      ebx: u32(Entry.EBX),
-      ecx: u32(Entry.ECX),
-      edx: u32(Entry.EDX),
+      leaf: u32(Cpuid2Entry.FUNCTION),
+      subleaf: u32(Cpuid2Entry.INDEX),
+      flags: u32(Cpuid2Entry.FLAGS),
+      eax: u32(Cpuid2Entry.EAX),
+      ebx: u32(Cpuid2Entry.EBX),
+      ecx: u32(Cpuid2Entry.ECX),
+      edx: u32(Cpuid2Entry.EDX),
     };
   });
 }
@@ -278,20 +258,22 @@ export function decodeCpuid(cpuid: Uint8Array): CpuidEntry[] {
 export function encodeCpuid(
   entries: readonly CpuidEntry[],
 ): Uint8Array<ArrayBuffer> {
-  const cpuid = new Uint8Array(Cpuid2.ENTRIES + entries.length * Entry.SIZE);
+  const cpuid = new Uint8Array(
+    Cpuid2.ENTRIES + entries.length * Cpuid2Entry.SIZE,
+  );
   const view = new DataView(cpuid.buffer);
   view.setUint32(Cpuid2.NENT, entries.length, true);
   entries.forEach((entry, i) => {
-    const at = Cpuid2.ENTRIES + i * Entry.SIZE;
+    const at = Cpuid2.ENTRIES + i * Cpuid2Entry.SIZE;
     const u32 = (offset: number, value: number) =>
       view.setUint32(at + offset, value, true);
-    u32(Entry.FUNCTION, entry.leaf);
-    u32(Entry.INDEX, entry.subleaf);
-    u32(Entry.FLAGS, entry.flags);
-    u32(Entry.EAX, entry.eax);
-    u32(Entry.EBX, entry.ebx);
-    u32(Entry.ECX, entry.ecx);
-    u32(Entry.EDX, entry.edx);
+    u32(Cpuid2Entry.FUNCTION, entry.leaf);
+    u32(Cpuid2Entry.INDEX, entry.subleaf);
+    u32(Cpuid2Entry.FLAGS, entry.flags);
+    u32(Cpuid2Entry.EAX, entry.eax);
+    u32(Cpuid2Entry.EBX, entry.ebx);
+    u32(Cpuid2Entry.ECX, entry.ecx);
+    u32(Cpuid2Entry.EDX, entry.edx);
   });
   return cpuid;
 }

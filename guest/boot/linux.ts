@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type BootFile, BootSource } from "../kernel/file.ts";
+import { type BootFile, OpenBootFile } from "../kernel/file.ts";
 import { COMMAND_LINE_LIMIT, type KernelCommandLine } from "./cmdline.ts";
 import { type E820Entry, memoryMap } from "./e820.ts";
 import type { BzImage } from "../kernel/bzimage.ts";
@@ -140,7 +140,7 @@ export function loadInitrd(
   kernelEnd: number,
   highest: number = Layout.MMIO_HOLE - 1,
 ): PlacedInitrd {
-  using source = new BootSource(file, "initrd");
+  using source = new OpenBootFile(file, "initrd");
   const { size } = source;
   const ceiling = Math.min(Layout.MMIO_HOLE, highest + 1);
   const top = Math.min(memory.regions[0]?.end ?? 0, ceiling);

@@ -18,7 +18,7 @@ import type { GuestMemory } from "../memory.ts";
 export const Selector = { CODE: 0x10, DATA: 0x18, TASK: 0x20 } as const;
 
 /** Control register bits (SDM vol. 3, §2.5) and EFER bits (§2.2.1). */
-export const Control = {
+export const ControlBit = {
   CR0_PE: 1n << 0n,
   CR0_MP: 1n << 1n,
   CR0_ET: 1n << 4n,
@@ -102,12 +102,12 @@ export function enterLongMode(sregs: SpecialRegisters): void {
   sregs.setTable("gdt", BigInt(Layout.GDT), GDT_SIZE - 1);
   sregs.setTable("idt", 0n, 0);
 
-  const { CR0_PE, CR0_MP, CR0_ET, CR0_NE, CR0_WP, CR0_PG } = Control;
+  const { CR0_PE, CR0_MP, CR0_ET, CR0_NE, CR0_WP, CR0_PG } = ControlBit;
   sregs.setControl("cr0", CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
   sregs.setControl("cr2", 0n);
   sregs.setControl("cr3", BigInt(Layout.PAGE_TABLES));
-  sregs.setControl("cr4", Control.CR4_PAE);
-  sregs.setControl("efer", Control.EFER_LME | Control.EFER_LMA);
+  sregs.setControl("cr4", ControlBit.CR4_PAE);
+  sregs.setControl("efer", ControlBit.EFER_LME | ControlBit.EFER_LMA);
 }
 
 /**

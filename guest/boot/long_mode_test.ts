@@ -4,7 +4,7 @@ import { SpecialRegisters } from "../../ffi/kvm/registers.ts";
 import { Layout, MiB } from "../layout.ts";
 import {
   bootRegisters,
-  Control,
+  ControlBit,
   enterLongMode,
   Selector,
   writeBootTables,
@@ -69,7 +69,7 @@ Deno.test("enterLongMode: paging, PAE and long mode are on, the APIC base stays"
   sregs.setControl("cr0", 0x6000_0010n); // after a reset: caches off
   sregs.setControl("apicBase", 0xfee0_0900n);
   enterLongMode(sregs);
-  const { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } = Control;
+  const { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } = ControlBit;
   assert.equal(sregs.control("cr0") & (CR0_PE | CR0_PG), CR0_PE | CR0_PG);
   assert.equal(sregs.control("cr0") & 0x6000_0000n, 0n, "caches are on");
   assert.equal(sregs.control("cr3"), BigInt(Layout.PAGE_TABLES));

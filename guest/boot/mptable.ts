@@ -37,7 +37,7 @@ const Header = {
 } as const;
 
 /** Entry types and their sizes (§4.3). */
-const Entry = {
+const MpEntry = {
   PROCESSOR: { type: 0, size: 20 },
   BUS: { type: 1, size: 8 },
   IO_APIC: { type: 2, size: 8 },
@@ -89,11 +89,13 @@ const CPU_FEATURES = { FPU: 1 << 0, APIC: 1 << 9 } as const;
 const CPU_FAMILY_6 = 0x600;
 
 const FIXED_ENTRIES = [
-  Entry.BUS,
-  Entry.IO_APIC,
-  ...Array<typeof Entry.IO_INTERRUPT>(Gsi.LAST + 1).fill(Entry.IO_INTERRUPT),
-  Entry.LOCAL_INTERRUPT,
-  Entry.LOCAL_INTERRUPT,
+  MpEntry.BUS,
+  MpEntry.IO_APIC,
+  ...Array<typeof MpEntry.IO_INTERRUPT>(Gsi.LAST + 1).fill(
+    MpEntry.IO_INTERRUPT,
+  ),
+  MpEntry.LOCAL_INTERRUPT,
+  MpEntry.LOCAL_INTERRUPT,
 ];
 
 const ROOM_FOR_PROCESSORS = EBDA_END - Layout.EBDA - Pointer.SIZE -
@@ -101,7 +103,7 @@ const ROOM_FOR_PROCESSORS = EBDA_END - Layout.EBDA - Pointer.SIZE -
 
 /** The largest number of vCPUs whose table fits into the EBDA. */
 export const MP_TABLE_MAX_CPUS: number = Math.floor(
-  ROOM_FOR_PROCESSORS / Entry.PROCESSOR.size,
+  ROOM_FOR_PROCESSORS / MpEntry.PROCESSOR.size,
 );
 
 /**
@@ -166,12 +168,12 @@ function entriesFor(cpus: number): DataView<ArrayBuffer>[] {
   const ioApicId = cpus;
   const entries = Array.from({ length: cpus }, (_, id) => processor(id));
 
-  const bus = newEntry(Entry.BUS);
+  const bus = newEntry(MpEntry.BUS);
   bus.setUint8(Bus.ID, ISA_BUS);
   putText(new Uint8Array(bus.buffer), Bus.TYPE, "ISA   ");
   entries.push(bus);
 
-  const ioApic = newEntry(Entry.IO_APIC);
+  const ioApic = newEntry(MpEntry.IO_APIC);
   ioApic.setUint8(IoApic.ID, ioApicId);
   ioApic.setUint8(IoApic.VERSION, IO_APIC_VERSION);
   ioApic.setUint8(IoApic.FLAGS, ENABLED);
@@ -179,12 +181,12 @@ function entriesFor(cpus: number): DataView<ArrayBuffer>[] {
   entries.push(ioApic);
 
   for (let irq = 0; irq <= Gsi.LAST; irq++) {
-    const { IO_INTERRUPT } = Entry;
+    const { IO_INTERRUPT } = MpEntry;
     entries.push(
       interrupt(IO_INTERRUPT, InterruptType.INT, irq, ioApicId, irq),
     );
   }
-  const { LOCAL_INTERRUPT } = Entry;
+  const { LOCAL_INTERRUPT } = MpEntry;
   const { EXT_INT, NMI } = InterruptType;
   entries.push(interrupt(LOCAL_INTERRUPT, EXT_INT, 0, 0, 0));
   entries.push(interrupt(LOCAL_INTERRUPT, NMI, 0, ALL_APICS, 1));
@@ -192,7 +194,7 @@ function entriesFor(cpus: number): DataView<ArrayBuffer>[] {
 }
 
 function processor(id: number): DataView<ArrayBuffer> {
-  const entry = newEntry(Entry.PROCESSOR);
+  const entry = newEntry(MpEntry.PROCESSOR);
   entry.setUint8(Processor.APIC_ID, id);
   entry.setUint8(Processor.APIC_VERSION, APIC_VERSION);
   entry.setUint8(Processor.FLAGS, ENABLED | (id === 0 ? BOOTSTRAP : 0));
@@ -204,7 +206,7 @@ function processor(id: number): DataView<ArrayBuffer> {
 
 /** Flags stay 0: polarity and trigger conform to the bus, ISA being edge. */
 function interrupt(
-  entryType: typeof Entry[keyof typeof Entry],
+  entryType: typeof MpEntry[keyof typeof MpEntry],
   type: number,
   sourceIrq: number,
   apic: number,

@@ -7,7 +7,7 @@
 import { KernelError } from "./error.ts";
 import { Layout, MiB } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
-import type { BootSource } from "./file.ts";
+import type { OpenBootFile } from "./file.ts";
 
 /** Bytes from the start of the file that hold the setup header. */
 export const SETUP_HEADER_END = 0x290;
@@ -184,7 +184,7 @@ export function protocolText(protocol: number): string {
 }
 
 /** The version that `uname -rv` will say, and who built it; "" without. */
-export function versionText(image: BzImage, source: BootSource): string {
+export function versionText(image: BzImage, source: OpenBootFile): string {
   const { versionOffset } = image;
   if (versionOffset === 0 || versionOffset >= source.size) return "";
   const size = Math.min(VERSION_TEXT_MAX, source.size - versionOffset);
@@ -204,7 +204,7 @@ export function versionText(image: BzImage, source: BootSource): string {
 export function loadBzImage(
   memory: GuestMemory,
   image: BzImage,
-  source: BootSource,
+  source: OpenBootFile,
 ): { lowest: number; end: number; entry: number } {
   const refuse = (reason: string) => new KernelError(source.label, reason);
   if ((image.xloadflags & Xlf.KERNEL_64) === 0) {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BootSource } from "./file.ts";
+import { OpenBootFile } from "./file.ts";
 import {
   type BzImage,
   loadBzImage,
@@ -61,7 +61,7 @@ Deno.test("parseBzImage: the setup header's fields", () => {
   });
   assert.equal(header.length, 0x26c - 0x1f1, "up to where the jump goes");
   assert.equal(
-    versionText(parse(file), new BootSource(file, "kernel")),
+    versionText(parse(file), new OpenBootFile(file, "kernel")),
     TEST_VERSION,
   );
 });
@@ -101,7 +101,7 @@ Deno.test("parseBzImage: a file cut anywhere is refused", () => {
 
 Deno.test("loadBzImage: the code goes to pref_address, the entry is 0x200 behind", () => {
   using memory = GuestMemory.allocate(RAM);
-  const source = new BootSource(buildBzImage(), "kernel");
+  const source = new OpenBootFile(buildBzImage(), "kernel");
   const image = parse(source.head(source.size));
   assert.deepEqual(loadBzImage(memory, image, source), {
     lowest: 16 * MiB,
@@ -114,7 +114,7 @@ Deno.test("loadBzImage: the code goes to pref_address, the entry is 0x200 behind
 Deno.test("loadBzImage: a relocatable kernel is aligned, and none is below 1 MiB", () => {
   using memory = GuestMemory.allocate(RAM);
   const entry = (of: TestBzImage["fields"]) => {
-    const source = new BootSource(fields(of), "kernel");
+    const source = new OpenBootFile(fields(of), "kernel");
     return loadBzImage(memory, parse(source.head(source.size)), source).entry;
   };
   const preferred = (address: bigint) => ({
@@ -146,7 +146,7 @@ Deno.test("loadBzImage: what does not fit into RAM is refused before a byte is w
     [{ 0x1f4: [4, 32n] }, /^is truncated: it has 512 bytes of code/],
   ];
   for (const [of, expected] of cases) {
-    const source = new BootSource(fields(of), "kernel");
+    const source = new OpenBootFile(fields(of), "kernel");
     const image = parse(source.head(source.size));
     assert.match(refusal(() => loadBzImage(memory, image, source)), expected);
   }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { BootSource } from "./file.ts";
+import type { OpenBootFile } from "./file.ts";
 import type { ElfKernel, ElfNotes, ElfSegment } from "./elf.ts";
 import { KernelError } from "./error.ts";
 import { Layout, MiB } from "../layout.ts";
@@ -39,7 +39,7 @@ const NOTES_MAX = 64 * 1024;
 export function loadElf(
   memory: GuestMemory,
   { segments }: ElfKernel,
-  source: BootSource,
+  source: OpenBootFile,
 ): LoadedElf {
   for (const segment of segments) checkPlacement(memory, segment, source.label);
   for (const { address, fileOffset, fileSize } of segments) {
@@ -92,7 +92,7 @@ function checkPlacement(
  */
 export function findPvhEntry(
   kernel: ElfKernel,
-  source: BootSource,
+  source: OpenBootFile,
 ): number | undefined {
   for (const notes of kernel.notes) {
     const size = Math.min(notes.fileSize, NOTES_MAX);

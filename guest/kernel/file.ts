@@ -23,7 +23,7 @@ const READ_MAX = 0x4000_0000;
 const STREAM_PIECE = 64 * 1024;
 
 /** A kernel or initrd, open for reading. */
-export class BootSource {
+export class OpenBootFile {
   /** Names the object in errors: `kernel "vmlinux"`. */
   readonly label: string;
   /** Size in bytes, never 0. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type BootFile, BootSource } from "./file.ts";
+import { type BootFile, OpenBootFile } from "./file.ts";
 import {
   type BzImage,
   isBzImage,
@@ -24,7 +24,7 @@ export interface KernelImage extends Disposable {
   /** How it will be entered. */
   readonly entry: KernelEntry;
   /** The bytes to load: the file, or what was unpacked from it. */
-  readonly source: BootSource;
+  readonly source: OpenBootFile;
   /** What was unpacked to get there, outermost first. */
   readonly unpacked: readonly Compression[];
   /** The file is or was a bzImage. */
@@ -60,7 +60,7 @@ export async function openKernel(
   options: OpenKernelOptions,
 ): Promise<KernelImage> {
   using stack = new DisposableStack();
-  let source = stack.use(new BootSource(file, "kernel"));
+  let source = stack.use(new OpenBootFile(file, "kernel"));
   const unpacked: Compression[] = [];
   for (let layer = 0; layer < LAYERS_MAX; layer++) {
     const head = source.head(ELF_HEADER_MAX);
@@ -79,7 +79,7 @@ export async function openKernel(
     if (compression === undefined) throw noKernel(source, head);
     const packed = { compression, offset: 0, size: source.size };
     const bytes = await unpack(source, packed, options);
-    source = new BootSource(bytes, "kernel", source.label);
+    source = new OpenBootFile(bytes, "kernel", source.label);
     unpacked.push(compression);
   }
   throw new KernelError(source.label, "is packed too often to be a kernel");
@@ -88,7 +88,7 @@ export async function openKernel(
 /** "MZ", with which programs for DOS and UEFI begin. */
 const MZ = 0x5a4d;
 
-function noKernel({ label }: BootSource, head: Uint8Array): KernelError {
+function noKernel({ label }: OpenBootFile, head: Uint8Array): KernelError {
   const program = (head[0]! | head[1]! << 8) === MZ;
   return new KernelError(
     label,
@@ -102,7 +102,7 @@ function noKernel({ label }: BootSource, head: Uint8Array): KernelError {
 type Opened = Omit<KernelImage, typeof Symbol.dispose>;
 
 function openElf(
-  source: BootSource,
+  source: OpenBootFile,
   unpacked: readonly Compression[],
   { entry }: Pick<OpenKernelOptions, "entry">,
   bzImage?: BzImage,
@@ -131,7 +131,7 @@ function openElf(
 }
 
 async function openBzImage(
-  source: BootSource,
+  source: OpenBootFile,
   unpacked: readonly Compression[],
   options: OpenKernelOptions,
 ): Promise<Opened> {
@@ -156,7 +156,7 @@ async function openBzImage(
   try {
     const bare = packed instanceof Uint8Array;
     const bytes = bare ? packed : await unpack(source, packed, options);
-    const inner = new BootSource(bytes, "kernel", source.label);
+    const inner = new OpenBootFile(bytes, "kernel", source.label);
     const layers = bare ? unpacked : [...unpacked, packed.compression];
     return openElf(inner, layers, options, bzImage);
   } catch (error) {
@@ -171,7 +171,7 @@ async function openBzImage(
 
 /** A kernel that isn't packed starts without the modules that unpack. */
 async function unpack(
-  source: BootSource,
+  source: OpenBootFile,
   packed: Packed,
   options: UnpackOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -182,7 +182,7 @@ async function unpack(
 /** The kernel inside of a bzImage: packed, bare, or in no form that we know. */
 function payloadOf(
   { payload: { offset, size } }: BzImage,
-  source: BootSource,
+  source: OpenBootFile,
   limit: number,
 ): Packed | Uint8Array<ArrayBuffer> | undefined {
   if (size <= SIZE_BYTES || size > limit) return undefined;

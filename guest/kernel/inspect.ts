@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type BootFile, BootSource } from "./file.ts";
+import { type BootFile, OpenBootFile } from "./file.ts";
 import {
   type BzImage,
   isBzImage,
@@ -101,7 +101,7 @@ const LIMIT = 1 * GiB;
  * @throws {SystemError} when it can't be opened
  */
 export async function inspectKernel(file: BootFile): Promise<KernelReport> {
-  using source = new BootSource(file, "kernel");
+  using source = new OpenBootFile(file, "kernel");
   try {
     using image = await openKernel(file, { limit: LIMIT });
     return reportOf(image, source, file);
@@ -118,7 +118,7 @@ function raise(error: Error): never {
 
 /** A bzImage whose header can be read tells more than why it is refused. */
 function unbootable(
-  source: BootSource,
+  source: OpenBootFile,
   refusal: string,
 ): KernelReport | undefined {
   const head = source.head(SETUP_HEADER_END);
@@ -142,7 +142,7 @@ function unbootable(
 
 function reportOf(
   image: KernelImage,
-  file: BootSource,
+  file: OpenBootFile,
   path: BootFile,
 ): KernelReport {
   const { entry, elf, bzImage, pvhEntry, source, unpacked } = image;

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { BootSource } from "./file.ts";
+import type { OpenBootFile } from "./file.ts";
 import type { ElfKernel } from "./elf.ts";
 
 /** How a part of the kernel is there. */
@@ -66,7 +66,7 @@ export function featuresOf(config: string): Record<Feature, Presence> {
 /** The configuration inside of a kernel, or undefined. */
 export function embeddedConfig(
   elf: ElfKernel,
-  source: BootSource,
+  source: OpenBootFile,
 ): string | undefined {
   const [at] = occurrences(elf, source, BEGIN);
   if (at === undefined) return undefined;
@@ -109,7 +109,7 @@ const BANNER_MAX = 512;
  * What follows "Linux version" in a kernel's banner, or "". The build links
  * an earlier banner too, without its number: the last one is the true one.
  */
-export function bannerOf(elf: ElfKernel, source: BootSource): string {
+export function bannerOf(elf: ElfKernel, source: OpenBootFile): string {
   const at = occurrences(elf, source, BANNER).at(-1);
   if (at === undefined) return "";
   const begin = at + BANNER.length;
@@ -121,7 +121,7 @@ export function bannerOf(elf: ElfKernel, source: BootSource): string {
 /** The offsets in the file of `pattern` within what is loaded. */
 function occurrences(
   { segments }: ElfKernel,
-  source: BootSource,
+  source: OpenBootFile,
   pattern: Buffer,
 ): number[] {
   const offsets: number[] = [];

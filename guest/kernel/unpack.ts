@@ -6,7 +6,7 @@
  */
 import { zstdDecompressSync } from "node:zlib";
 import { packageOf } from "../../ffi/packages.ts";
-import type { BootSource } from "./file.ts";
+import type { OpenBootFile } from "./file.ts";
 import type { Compression } from "./compression.ts";
 import { KernelError } from "./error.ts";
 import { MiB } from "../layout.ts";
@@ -74,7 +74,7 @@ const FIRST_GUESS = 4;
  * @throws {KernelError} when it is broken, or larger than the limit
  */
 export async function unpack(
-  source: BootSource,
+  source: OpenBootFile,
   packed: Packed,
   options: UnpackOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -101,7 +101,7 @@ export async function unpack(
   return new Uint8Array(buffer, 0, length);
 }
 
-function tooLarge({ label }: BootSource, limit: number): KernelError {
+function tooLarge({ label }: OpenBootFile, limit: number): KernelError {
   return new KernelError(
     label,
     `unpacks to more than the ${Math.floor(limit / MiB)} MiB of memory ` +
@@ -110,7 +110,7 @@ function tooLarge({ label }: BootSource, limit: number): KernelError {
 }
 
 function liesAboutSize(
-  source: BootSource,
+  source: OpenBootFile,
   compression: Compression,
 ): KernelError {
   const reason = "what comes out does not have the size that the file says";
@@ -118,7 +118,7 @@ function liesAboutSize(
 }
 
 async function* decode(
-  source: BootSource,
+  source: OpenBootFile,
   packed: Packed,
   limit: number,
   { onProgress = () => {} }: UnpackOptions,
@@ -140,7 +140,7 @@ function hasCode(error: unknown, code: string): boolean {
 }
 
 function broken(
-  { label }: BootSource,
+  { label }: OpenBootFile,
   compression: Compression,
   reason: string,
 ): KernelError {
@@ -149,7 +149,7 @@ function broken(
 }
 
 type Decoder = (
-  source: BootSource,
+  source: OpenBootFile,
   packed: Packed,
   onRead: Progress,
   limit: number,
@@ -169,7 +169,7 @@ function decoderOf(compression: Compression): Decoder {
 }
 
 function gunzip(
-  source: BootSource,
+  source: OpenBootFile,
   { offset, size }: Packed,
   onRead: Progress,
 ): Chunks {
@@ -182,7 +182,7 @@ function gunzip(
  * catch them, and takes a truncated file for a whole one.
  */
 async function* unzstd(
-  source: BootSource,
+  source: OpenBootFile,
   { offset, size }: Packed,
   _onRead: Progress,
   limit: number,
@@ -193,7 +193,7 @@ async function* unzstd(
 }
 
 async function* unlz4(
-  source: BootSource,
+  source: OpenBootFile,
   { offset, size }: Packed,
   onRead: Progress,
 ): Chunks {
@@ -217,7 +217,7 @@ async function* unlz4(
 }
 
 async function* runProgram(
-  source: BootSource,
+  source: OpenBootFile,
   { compression, offset, size }: Packed,
   onRead: Progress,
 ): Chunks {

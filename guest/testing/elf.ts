@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type BootFile, BootSource } from "../kernel/file.ts";
+import { type BootFile, OpenBootFile } from "../kernel/file.ts";
 import { ELF_HEADER_MAX, parseElf } from "../kernel/elf.ts";
 import { findPvhEntry, loadElf } from "../kernel/elf_loader.ts";
 import type { GuestMemory } from "../memory.ts";
@@ -29,7 +29,7 @@ export function loadTestElf(
   memory: GuestMemory,
   file: BootFile,
 ): LoadedTestElf {
-  using source = new BootSource(file, "kernel");
+  using source = new OpenBootFile(file, "kernel");
   const head = source.head(ELF_HEADER_MAX);
   const elf = parseElf(head, source.size, source.label);
   const pvhEntry = findPvhEntry(elf, source);

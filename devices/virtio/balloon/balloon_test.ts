@@ -1,7 +1,7 @@
 /** The memory balloon (virtio 1.2 §5.5). */
 import assert from "node:assert/strict";
 import { closeFd, Open, openFd } from "../../../ffi/file.ts";
-import { Map as Mmap, Mapping } from "../../../ffi/mmap.ts";
+import { MapFlag, Mapping } from "../../../ffi/mmap.ts";
 import { GiB, MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
 import { BalloonFeature, HintCommand } from "./balloon.ts";
@@ -102,7 +102,7 @@ Deno.test("balloon: pages of a mapped file are holes in the file", () => {
   const path = Deno.makeTempFileSync({ dir: "/dev/shm" });
   Deno.truncateSync(path, 4 * MiB);
   const fd = openFd(path, Open.RDWR, "file");
-  using mapping = new Mapping(4 * MiB, { fd, flags: Mmap.SHARED });
+  using mapping = new Mapping(4 * MiB, { fd, flags: MapFlag.SHARED });
   const memory = GuestMemory.attach([{
     guestAddress: 0,
     size: 4 * MiB,
