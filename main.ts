@@ -7,6 +7,7 @@ import { Command, CommanderError } from "commander";
 // Only what needs no permission: the rest is imported by the command that is
 // run, so that a missing permission gets a message.
 import { VireoError } from "./ffi/error.ts";
+import { CLOUD_KERNEL, KERNEL_SOURCE } from "./ffi/packages.ts";
 import type { BootOptions } from "./cli/boot.ts";
 import { BUSYBOX, NO_ROOT } from "./cli/options.ts";
 
@@ -17,7 +18,7 @@ with a PVH entry, or one of these compressed: "vireo inspect KERNEL" says what
 it is. With KERNEL, there is no root disk unless --root says so; "--root
 ${BUSYBOX}" is the prepared image.
 
-With --distro debian, boots Debian's linux-image-cloud-amd64, fetched by apt-get
+With --distro debian, boots Debian's ${CLOUD_KERNEL}, fetched by apt-get
 without installing it, with an initial RAM disk that loads its virtio modules:
 a busybox shell, or with --root the system on that disk.
 
@@ -84,7 +85,7 @@ when it has its configuration inside (CONFIG_IKCONFIG), or in a file beside it
 like /boot/config-VERSION. Needs no /dev/kvm.`;
 
 const PREPARE_HELP = `
-Builds the guest kernel from Debian's linux-source-6.1 and a busybox root image,
+Builds the guest kernel from Debian's ${KERNEL_SOURCE} and a busybox root image,
 and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs when
 it runs as root, else prints the command that does. "boot" does this by itself.
 

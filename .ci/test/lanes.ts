@@ -1,0 +1,145 @@
+/**
+ * Runs test files in processes of `deno test`, one lane of them per core.
+ *
+ * A process of its own keeps a file's descriptors, mappings and threads apart
+ * from those of the file that runs beside it, which tests count.
+ *
+ * @module
+ */
+import type { ChosenFile } from "./choose.ts";
+import { type FileResult, readResults } from "./results.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** A process is started for so many tests of files that take no time. */
+const SMALL_BATCH = 60;
+
+/** Longer than any process takes that goes on at all. */
+const LIMIT_MS = 20 * 60_000;
+
+/** One process: its files, and what it needs before it can start. */
+export interface Batch {
+  /** Paths of the files. */
+  paths: string[];
+  /** Whether it needs what is being prepared. */
+  needsPrepared: boolean;
+  /** How long it is likely to take, in seconds. */
+  seconds: number;
+}
+
+/** What came of a batch. */
+export interface BatchResult {
+  /** What the process printed. */
+  output: string;
+  /** Whether it ended with status 0. */
+  success: boolean;
+  /** The tests, file by file; empty when the process gave no report. */
+  files: FileResult[];
+}
+
+/**
+ * Puts files into batches: one each for those that take long, many together of
+ * those that don't.
+ *
+ * @param files what was chosen
+ * @param seconds how long each file took the last time, by path
+ * @returns batches, the longest first
+ */
+export function batches(
+  files: readonly ChosenFile[],
+  seconds: ReadonlyMap<string, number>,
+): Batch[] {
+  const result: Batch[] = [];
+  let small: Batch | undefined;
+  let tests = 0;
+  for (const file of files) {
+    const needsPrepared = file.prepared.length > 0;
+    const guess = seconds.get(file.path) ?? (needsPrepared ? 30 : 1);
+    if (needsPrepared || guess > 5) {
+      result.push({ paths: [file.path], needsPrepared, seconds: guess });
+      continue;
+    }
+    if (small === undefined || tests >= SMALL_BATCH) {
+      small = { paths: [], needsPrepared: false, seconds: 0 };
+      tests = 0;
+      result.push(small);
+    }
+    small.paths.push(file.path);
+    small.seconds += guess;
+    tests += file.tests;
+  }
+  return result.sort((a, b) => b.seconds - a.seconds);
+}
+
+/**
+ * Runs all batches.
+ *
+ * @param all the batches, in the order in which they are best started
+ * @param prepared resolves when what is to be prepared is there; until then
+ *   one lane runs, beside the compiler
+ * @param args options for `deno test`
+ * @param onChange told of each batch when it begins, and of its result
+ */
+export async function runLanes(
+  all: readonly Batch[],
+  prepared: Promise<unknown>,
+  args: readonly string[],
+  onChange: (batch: Batch, result?: BatchResult) => void,
+): Promise<void> {
+  const waiting = [...all];
+  let ready = false;
+  const whenReady = prepared.then(() => ready = true);
+  const next = () => {
+    const at = waiting.findIndex(({ needsPrepared }) =>
+      ready || !needsPrepared
+    );
+    return at < 0 ? undefined : waiting.splice(at, 1)[0];
+  };
+  const lane = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const batch = next();
+      if (batch === undefined) {
+        await whenReady;
+        continue;
+      }
+      onChange(batch);
+      onChange(batch, await runBatch(batch, args));
+    }
+  };
+  const others = Array.from(
+    { length: navigator.hardwareConcurrency - 1 },
+    async () => {
+      await whenReady;
+      await lane();
+    },
+  );
+  await Promise.all([lane(), ...others]);
+}
+
+async function runBatch(
+  { paths }: Batch,
+  args: readonly string[],
+): Promise<BatchResult> {
+  const report = Deno.makeTempFileSync({ prefix: "vireo-test-report-" });
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(
+      Deno.execPath(),
+      {
+        // Types are checked once, for all files.
+        args: [
+          ...["test", "-A", "--no-check", `--junit-path=${report}`],
+          ...args,
+          ...paths,
+        ],
+        cwd: ROOT,
+        stdin: "null",
+        signal: AbortSignal.timeout(LIMIT_MS),
+      },
+    ).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    const files = readResults(Deno.readTextFileSync(report));
+    return { success, output: text(stdout) + text(stderr), files };
+  } finally {
+    Deno.removeSync(report);
+  }
+}

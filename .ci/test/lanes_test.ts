@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { batches } from "./lanes.ts";
+import type { ChosenFile } from "./choose.ts";
+
+function file(
+  path: string,
+  tests: number,
+  prepared: string[] = [],
+): ChosenFile {
+  return { path, programs: [], prepared, tests };
+}
+
+Deno.test("lanes: what takes long has a process of its own and begins first", () => {
+  const files = [
+    file("a", 10),
+    file("slow", 1),
+    file("linux", 2, ["small"]),
+    file("b", 55),
+    file("c", 1),
+  ];
+  const all = batches(files, new Map([["slow", 40], ["a", 2], ["b", 1]]));
+  assert.deepEqual(all.map(({ paths }) => paths), [
+    ["slow"],
+    ["linux"],
+    ["a", "b"],
+    ["c"],
+  ]);
+  assert.deepEqual(
+    all.map(({ needsPrepared }) => needsPrepared),
+    [false, true, false, false],
+  );
+});
