@@ -38,7 +38,7 @@ export type {
   VmConfig,
   Vsock,
 } from "./vmm/config/types.ts";
-export { DEFAULT_BOOT_ARGS } from "./vmm/config/values.ts";
+export { DEFAULT_BOOT_ARGS } from "./vmm/config/boot_args.ts";
 export type {
   RateLimits,
   TokenBucket,

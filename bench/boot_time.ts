@@ -7,7 +7,7 @@
  * @module
  */
 import { prepare, prepared } from "../mod.ts";
-import { DEFAULT_BOOT_ARGS } from "../vmm/config/values.ts";
+import { DEFAULT_BOOT_ARGS } from "../vmm/config/boot_args.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const SHELL_OUTPUT = "shell-output-1234";

@@ -15,7 +15,8 @@ import {
   prepareRootfs,
 } from "../images/linux/prepare.ts";
 import type { Drive, VmConfig } from "../vmm/config/types.ts";
-import { bootArgs, machineSize, memoryOptions } from "../vmm/config/values.ts";
+import { bootArgs } from "../vmm/config/boot_args.ts";
+import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import {
@@ -34,7 +35,11 @@ import {
   withPcap,
 } from "./options.ts";
 import { addHostWords } from "./kernel_quirks.ts";
+import { optionReport } from "./option_report.ts";
 import { Session } from "./session.ts";
+
+/** In the place of a kernel that is prepared after the other options. */
+const NOT_YET = new Uint8Array();
 
 /** The command line of `vireo boot`, as words. */
 export interface BootOptions {
@@ -106,7 +111,9 @@ export async function boot(options: BootOptions): Promise<number> {
     verbose: options.verbose,
     exec: options.exec !== undefined,
   });
-  return await session.run(config);
+  return await session.run(
+    resolve(config, (findings) => optionReport(findings, 0)),
+  );
 }
 
 /** The machine that the options ask for; prepares a kernel if needed. */
@@ -117,7 +124,7 @@ async function machineConfig(
   // Cheap mistakes first: nobody waits for a kernel to be built to hear them.
   const config: VmConfig = {
     "boot-source": {
-      kernel_image_path: options.kernel ?? "",
+      kernel_image_path: options.kernel ?? NOT_YET,
       entry: options.entry === undefined
         ? undefined
         : parseEntry("--entry", options.entry),
@@ -143,19 +150,20 @@ async function machineConfig(
     devices: options.device.map(parseDevice),
   };
   config["boot-source"].boot_args = commandLine(config, options, nonce);
+  const early = resolve(config, (findings) => optionReport(findings));
   const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
   const ownKernel = options.kernel !== undefined ||
     options.distro !== undefined;
   if (options.distro !== undefined) {
     checkDistro(options);
-    checkHost(config);
+    checkHost(early);
     await useDistro(config, (line) => {
       if (!options.quiet) console.error(`vireo: ${line}`);
     });
   }
   const rootfs = ownKernel
-    ? root === BUSYBOX ? await rootImage(config) : undefined
-    : await usePrepared(config, kernelVariant(options, config));
+    ? root === BUSYBOX ? await rootImage(early) : undefined
+    : await usePrepared(config, early, kernelVariant(options, early));
   const rootDrive = rootDisk(root, rootfs);
   if (rootDrive) config.drives!.unshift(rootDrive);
   return config;
@@ -164,13 +172,11 @@ async function machineConfig(
 /** The prepared kernel that has what this machine needs. */
 function kernelVariant(
   { quiet = false }: BootOptions,
-  config: VmConfig,
+  { cpus, acpi, transport }: ResolvedConfig,
 ): KernelVariant {
-  const { cpus } = machineSize(config);
   const wants: string[] = [];
   if (cpus > 1) wants.push(`${cpus} CPUs`);
-  const { acpi, transport } = config["machine-config"] ?? {};
-  if (acpi === "on") wants.push("ACPI");
+  if (acpi) wants.push("ACPI");
   if (transport === "pci") wants.push("PCI");
   if (wants.length === 0) return "small";
   if (!quiet) {
@@ -182,11 +188,12 @@ function kernelVariant(
 /** Boots the prepared kernel; returns the root image that goes with it. */
 async function usePrepared(
   config: VmConfig,
+  early: ResolvedConfig,
   variant: KernelVariant,
 ): Promise<string> {
   let guest = await prepared(variant);
   if (guest === undefined) {
-    checkHost(config);
+    checkHost(early);
     guest = await prepare({ variant });
   }
   config["boot-source"].kernel_image_path = guest.kernel;
@@ -194,10 +201,10 @@ async function usePrepared(
 }
 
 /** The root image for another kernel. */
-async function rootImage(config: VmConfig): Promise<string> {
+async function rootImage(early: ResolvedConfig): Promise<string> {
   const path = await preparedRootfs();
   if (path !== undefined) return path;
-  checkHost(config);
+  checkHost(early);
   return await prepareRootfs();
 }
 
@@ -207,11 +214,9 @@ function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
 }
 
 /** What can be known before anything is fetched or built. */
-function checkHost(config: VmConfig): void {
+function checkHost({ drives }: ResolvedConfig): void {
   new Kvm().close();
-  machineSize(config);
-  memoryOptions(config);
-  for (const { path_on_host, is_read_only } of config.drives ?? []) {
+  for (const { path_on_host, is_read_only } of drives) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
   }
 }

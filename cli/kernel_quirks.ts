@@ -8,7 +8,7 @@ import { dirname } from "node:path";
 import { cacheFolder } from "../images/linux/cache.ts";
 import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
-import { bootArgs } from "../vmm/config/values.ts";
+import { bootArgs } from "../vmm/config/boot_args.ts";
 import type { KnownHost } from "../probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */

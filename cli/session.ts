@@ -4,7 +4,7 @@
  * @module
  */
 import { VireoError } from "../ffi/errno.ts";
-import type { VmConfig } from "../vmm/config/types.ts";
+import type { ResolvedConfig } from "../vmm/config/resolve.ts";
 import { ExecStream } from "./exec.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
@@ -52,8 +52,8 @@ export class Session {
    *
    * @throws {VireoError} when the machine can't be made
    */
-  async run(config: VmConfig): Promise<number> {
-    await using machine = await Machine.create(config, {
+  async run(config: ResolvedConfig): Promise<number> {
+    await using machine = await Machine.fromResolved(config, {
       onOutput: (bytes) => this.#stream.push(bytes),
       onLog: (message) => console.error(`vireo: ${message}`),
     });

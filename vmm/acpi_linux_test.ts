@@ -8,7 +8,7 @@ import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { FULL_LINUX } from "../images/testing/prepared.ts";
 import type { VmConfig } from "./config/types.ts";
-import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
+import { DEFAULT_BOOT_ARGS } from "./config/boot_args.ts";
 import { execWord, makeNonce } from "../cli/exec.ts";
 import type { MachineEnd } from "./messages.ts";
 import { ScratchFile, TestMachine, TestNetwork } from "./testing/mod.ts";

@@ -21,26 +21,15 @@ import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import { writeAcpiTables } from "../guest/acpi/tables.ts";
-import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { KernelImage } from "../guest/kernel/image.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
 import { type BootState, loadKernel, setUpBoot } from "../guest/boot/load.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { writeMpTable } from "../guest/boot/mptable.ts";
 import { balloonOptions } from "./devices/balloon.ts";
-import type { Drive, VmConfig, Vsock } from "./config/types.ts";
-import {
-  bootArgs,
-  checkDeviceCount,
-  driveQueues,
-  drivesInOrder,
-  guestCid,
-  machineSize,
-  memoryOptions,
-  pollMicroseconds,
-  rootWords,
-  usesAcpi,
-} from "./config/values.ts";
+import type { FilledDrive } from "./config/keys.ts";
+import type { ResolvedConfig } from "./config/resolve.ts";
+import type { Vsock } from "./config/types.ts";
 import { openConsole } from "./devices/console.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { setLocalInterrupts } from "../guest/boot/lapic.ts";
@@ -101,12 +90,11 @@ export interface MachineParts extends Disposable {
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
-  config: VmConfig,
+  config: ResolvedConfig,
   kernel: KernelImage,
   { onMessage, onOutput }: BuildHooks,
 ): MachineParts {
-  const { cpus, threads, memory: memorySize } = machineSize(config);
-  checkDeviceCount(config);
+  const { cpus, threads } = config;
   using parts = new DisposableStack(); // unless all of them are there
 
   // How the threads are told what to do.
@@ -128,18 +116,17 @@ export function buildMachine(
   using kvm = new Kvm();
   const devices = openDevices(config, parts);
   const memory = parts.use(
-    GuestMemory.allocate(memorySize, memoryOptions(config)),
+    GuestMemory.allocate(config.memory, config.memoryOptions),
   );
 
   // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   const vm = parts.use(kvm.createVm());
   setUpVm(vm, memory);
   // The CPU does SYSCALL itself where it runs kernel code.
-  const carrySyscalls = config["machine-config"]?.carry_syscalls;
-  if (carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
+  if (config.carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
 
   // What the guest finds in its memory: kernel, command line, tables.
-  const { bootState, acpi } = loadGuest(config, devices, memory, cpus, kernel);
+  const { bootState, acpi } = loadGuest(config, devices, memory, kernel);
 
   // Interrupts of what the main isolate and the vCPUs' threads answer.
   const serialIrq = parts.use(new EventFd());
@@ -170,8 +157,8 @@ export function buildMachine(
     commands: channel.port,
     vmFd: vm.fd,
     devices,
-    pollMicroseconds: pollMicroseconds(config),
-    packed: config["machine-config"]?.packed_rings ?? false,
+    pollMicroseconds: config.pollMicroseconds,
+    packed: config.packed,
   };
   const port = devices.find(({ kind }) => kind === "console");
   const mainConsole = new MainConsole(
@@ -215,10 +202,6 @@ function setUpVm(vm: Vm, memory: GuestMemory): void {
   );
 }
 
-function isOnPci(config: VmConfig): boolean {
-  return config["machine-config"]?.transport === "pci";
-}
-
 function pciBus(
   devices: readonly DeviceSpec[],
   vmFd: number,
@@ -232,40 +215,32 @@ function pciBus(
 
 /** Kernel, command line, tables; returns how the boot vCPU starts. */
 function loadGuest(
-  config: VmConfig,
+  config: ResolvedConfig,
   devices: readonly DeviceSpec[],
   memory: GuestMemory,
-  cpus: number,
   image: KernelImage,
 ): { bootState: BootState; acpi: boolean } {
   const kernel = loadKernel(memory, image);
-  const acpi = usesAcpi(config, () => kernelHasAcpi(memory, kernel));
-  const virtio = isOnPci(config) ? [] : devices;
-  const pci = isOnPci(config) ? devices.map(({ gsi }) => gsi) : undefined;
+  const { cpus, transport } = config;
+  const acpi = config.acpi ?? kernelHasAcpi(memory, kernel);
+  const onPci = transport === "pci";
+  const virtio = onPci ? [] : devices;
+  const pci = onPci ? devices.map(({ gsi }) => gsi) : undefined;
   const bootState = setUpBoot(memory, image, kernel, {
-    commandLine: commandLine(config, acpi ? [] : virtio),
-    initrd: config["boot-source"].initrd_path,
+    commandLine: config.commandLine.add(...(acpi ? [] : mmioWords(virtio))),
+    initrd: config.initrd,
     rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio, pci }) : undefined,
   });
   writeMpTable(memory, cpus);
   return { bootState, acpi };
 }
 
-/** The user's words, the root disk, and where these devices are. */
-function commandLine(
-  config: VmConfig,
-  devices: readonly DeviceSpec[],
-): KernelCommandLine {
-  const given = bootArgs(config);
-  const words = given.get("root") === undefined
-    ? rootWords(config.drives ?? [])
-    : [];
+/** Words for the kernel: where these devices are. */
+function mmioWords(devices: readonly DeviceSpec[]): string[] {
   const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
-  for (const { window, gsi } of devices) {
-    const address = `0x${window.toString(16)}`;
-    words.push(`virtio_mmio.device=${size}@${address}:${gsi}`);
-  }
-  return given.add(...words);
+  return devices.map(({ window, gsi }) =>
+    `virtio_mmio.device=${size}@0x${window.toString(16)}:${gsi}`
+  );
 }
 
 /** Makes the vCPUs as they are before the first instruction. */
@@ -305,18 +280,21 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
 }
 
 /** Opens images and TAPs; `stack` closes them. */
-function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
+function openDevices(
+  config: ResolvedConfig,
+  stack: DisposableStack,
+): DeviceSpec[] {
   const devices: DeviceSpec[] = [];
   const place = () => ({
     state: new DeviceState().shared,
     window: virtioWindow(devices.length),
     gsi: virtioGsi(devices.length),
-    ...(isOnPci(config) && { pci: new PciFunctionState().shared }),
+    ...(config.transport === "pci" && { pci: new PciFunctionState().shared }),
   });
-  for (const drive of drivesInOrder(config)) {
+  for (const drive of config.drives) {
     devices.push({ ...place(), ...openDrive(drive, stack) });
   }
-  for (const network of config["network-interfaces"] ?? []) {
+  for (const network of config.networks) {
     devices.push({ ...place(), ...openNetwork(network, stack) });
   }
   if (config.vsock) {
@@ -327,38 +305,37 @@ function openDevices(config: VmConfig, stack: DisposableStack): DeviceSpec[] {
     devices.push({ ...place(), kind: "rng", name: "entropy", limits });
   }
   if (config.balloon) {
-    const options = balloonOptions(config.balloon, config);
+    const options = balloonOptions(config.balloon);
     devices.push({ ...place(), kind: "balloon", name: "balloon", options });
   }
   if (config.console) {
     const ends = openConsole(config.console, stack);
     devices.push({ ...place(), kind: "console", name: "console", ends });
   }
-  for (const { module, options } of config.devices ?? []) {
+  for (const { module, options } of config.custom) {
     const name = module;
     devices.push({ ...place(), kind: "module", name, module, options });
   }
   return devices;
 }
 
-function openDrive(drive: Drive, stack: DisposableStack) {
+function openDrive(drive: FilledDrive, stack: DisposableStack) {
   const image = openRawImage({
     path: drive.path_on_host,
     readOnly: drive.is_read_only,
     direct: drive.direct,
   });
   stack.defer(() => closeRawImage(image));
-  const { drive_id: id, cache_type, io_engine } = drive;
+  const { drive_id: id, cache_type, io_engine, queues } = drive;
   const flush = cache_type !== "Unsafe";
   const sync = io_engine === "Sync";
-  const queues = driveQueues(drive);
   const options = { flush, queues, limits: drive.rate_limiter };
   return { kind: "blk", name: id, image, id, sync, options } as const;
 }
 
 function openVsock(vsock: Vsock, stack: DisposableStack) {
-  const cid = guestCid(vsock);
   const sockets = openUnixSockets(vsock.uds_path);
   stack.defer(() => closeUnixSockets(sockets));
+  const cid = vsock.guest_cid;
   return { kind: "vsock", name: "vsock", cid, sockets } as const;
 }

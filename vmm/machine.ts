@@ -12,6 +12,7 @@ import type { KernelImage } from "../guest/kernel/image.ts";
 import { BalloonHandle } from "./devices/balloon.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import type { VmConfig } from "./config/types.ts";
+import { resolve, type ResolvedConfig } from "./config/resolve.ts";
 import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
@@ -61,7 +62,7 @@ export class Machine {
   #teardown: Promise<void> | undefined;
 
   private constructor(
-    config: VmConfig,
+    config: ResolvedConfig,
     options: MachineOptions,
     kernel: KernelImage,
   ) {
@@ -76,17 +77,29 @@ export class Machine {
    * Makes a machine that is ready to start: everything is open, and the
    * kernel is in memory.
    *
-   * @throws {VireoError} when something in `config` can't be had; nothing
-   * stays behind
+   * @throws {VireoError} each mistake in `config` in a line, or what can't be
+   * had; nothing stays behind
    */
   static async create(
     config: VmConfig,
     options: MachineOptions = {},
   ): Promise<Machine> {
+    return await Machine.fromResolved(resolve(config), options);
+  }
+
+  /**
+   * {@linkcode Machine.create} for a configuration that is checked already.
+   *
+   * @internal
+   */
+  static async fromResolved(
+    config: ResolvedConfig,
+    options: MachineOptions = {},
+  ): Promise<Machine> {
     using kernel = await openConfiguredKernel(config, options.onLog);
     const machine = new Machine(config, options, kernel);
     // Modules of the user's own may fail to load: that is to be known now.
-    if (config.devices?.length) await machine.#startDevicesNow();
+    if (config.custom.length > 0) await machine.#startDevicesNow();
     return machine;
   }
 

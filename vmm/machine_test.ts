@@ -300,6 +300,8 @@ kvmTest("Machine: a failed create leaves no descriptor open", async () => {
   const before = await descriptorsAtRest();
   const missing = payloadConfig("hello", disk.path, "/nonexistent/disk");
   await assert.rejects(runMachine(missing), /no such file/);
+  const folder = payloadConfig("hello", disk.path, "/proc");
+  await assert.rejects(runMachine(folder), /is a directory/);
   await assert.rejects(
     runMachine({
       ...payloadConfig("hello", disk.path),

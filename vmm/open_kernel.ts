@@ -3,10 +3,8 @@
  *
  * @module
  */
-import { parseEntry } from "../guest/kernel/entry.ts";
 import { type KernelImage, openKernel } from "../guest/kernel/image.ts";
-import type { VmConfig } from "./config/types.ts";
-import { machineSize } from "./config/values.ts";
+import type { ResolvedConfig } from "./config/resolve.ts";
 
 /** Nobody wants to read about what takes less. */
 const PATIENCE_MS = 2000;
@@ -18,15 +16,13 @@ const PATIENCE_MS = 2000;
  * @throws {VireoError} when it is no kernel that can be booted
  */
 export async function openConfiguredKernel(
-  config: VmConfig,
+  { kernel, entry, memory }: ResolvedConfig,
   onLog: (message: string) => void = () => {},
 ): Promise<KernelImage> {
-  const { kernel_image_path: file, entry } = config["boot-source"];
-  if (entry !== undefined) parseEntry("boot-source.entry", entry);
   let said = performance.now();
-  return await openKernel(file, {
+  return await openKernel(kernel, {
     entry,
-    limit: machineSize(config).memory,
+    limit: memory,
     onFallback: onLog,
     onProgress(fraction) {
       const now = performance.now();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { LINUX } from "../images/testing/prepared.ts";
-import { DEFAULT_BOOT_ARGS } from "./config/values.ts";
+import { DEFAULT_BOOT_ARGS } from "./config/boot_args.ts";
 import { execWord } from "../cli/exec.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { runMachine } from "./testing/mod.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 import { CONFIG_FILE } from "./keys.ts";
-import type { KeyTable } from "./schema/rule.ts";
+import type { Key, KeyTable } from "./schema/rule.ts";
 
 const BEGIN = "<!-- keys: from vmm/config/keys.ts -->";
 const END = "<!-- /keys -->";
@@ -44,12 +44,19 @@ function table(title: string, keys: KeyTable): string {
     `\`${name}\``,
     key.rule.takes,
     key.status + (key.required ? ", required" : ""),
-    key.about,
+    key.about + defaultOf(key),
   ]);
   const head = ["key", "values", "", "what it does"];
   const lines = [head, head.map(() => "---"), ...rows];
   return `### ${title}\n\n` +
     lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function defaultOf({ default: filled }: Key<unknown>): string {
+  if (filled === undefined || Array.isArray(filled.value)) return "";
+  const { value, note } = filled;
+  const word = typeof value === "string" ? `\`${value}\`` : `${value}`;
+  return ` Default ${word}${note}.`;
 }
 
 /** `document` with the tables in their place. */

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import type { VmConfig } from "./types.ts";
 import { parseConfig, readConfigFile } from "./file.ts";
 import { CONFIG_FILE } from "./keys.ts";
-import type { KeyTable } from "./schema/rule.ts";
+import { report } from "./schema/report.ts";
+import type { Finding, KeyTable } from "./schema/rule.ts";
+import { Machine } from "../machine.ts";
 import { ScratchFile } from "../testing/mod.ts";
 
 /** A file that is there, to stand for kernel and images. */
@@ -177,6 +179,55 @@ Deno.test("configuration file: each mistake gets a line that names its key", () 
   }
 });
 
+Deno.test("Machine.create: a program's mistakes get the same lines", async () => {
+  const more: [Json, string][] = [
+    [
+      machine({ transport: "pcie" }),
+      'machine-config.transport: "pcie" is not "mmio" or "pci"; did you mean ' +
+      '"pci"?',
+    ],
+    [
+      oneDrive({ rate_limiter: { ops: { size: 1.5, refill_time: 1 } } }),
+      "drives[0].rate_limiter.ops.size: 1.5 is not a whole number",
+    ],
+    [
+      machine({ huge_pages: "2M", memory_file: "/a" }),
+      "machine-config.memory_file: huge pages and a memory file exclude each " +
+      "other",
+    ],
+    [
+      { vsock: { guest_cid: 2, uds_path: "/s" } },
+      "vsock.guest_cid: 2 is not 3 to 4294967294",
+    ],
+    [
+      { balloon: { amount_mib: 129, deflate_on_oom: false } },
+      "balloon.amount_mib: 129 is not 0 to 128, the guest's memory",
+    ],
+    [
+      { console: { ports: [{ name: "a/b", path: "/s" }] } },
+      'console.ports[0].name: "a/b" is not a name of 1 to 64 bytes without ' +
+      "a slash",
+    ],
+  ];
+  for (const [file, message] of [...MALFORMED, ...more]) {
+    assert.deepEqual(problems(file), [message]);
+    const config = { "boot-source": boot, ...file } as unknown as VmConfig;
+    await assert.rejects(Machine.create(config), {
+      name: "VireoError",
+      message,
+    });
+  }
+});
+
+Deno.test("Machine.create: what is no configuration at all gets a line", async () => {
+  for (const [value, shown] of [[[], "a list"], ["x", '"x"'], [1n, "1"]]) {
+    await assert.rejects(Machine.create(value as unknown as VmConfig), {
+      name: "VireoError",
+      message: `${shown} is not an object`,
+    });
+  }
+});
+
 Deno.test("configuration file: all mistakes are told at once", () => {
   const file = { ...machine({ vcpu_count: 0 }), drives: [{}], logger: {} };
   assert.deepEqual(problems(file), [
@@ -280,13 +331,14 @@ Deno.test("configuration file: a key that isn't honoured never is let through", 
       if (rule.keys) walk(rule.keys, `${at}.${name}`);
       if (status !== "not yet") continue;
       for (const value of [1, "x", true, {}, { a: 1 }, [1]]) {
-        const problems: { path: string; text: string }[] = [];
-        assert.equal(rule.read(value, name, problems), undefined);
+        const findings: Finding[] = [];
+        assert.equal(rule.read(value, name, findings), undefined);
         assert.deepEqual(
-          problems,
-          [{ path: name, text: "not supported yet" }],
+          findings,
+          [{ path: name, code: "not supported", value }],
           `${at}.${name}`,
         );
+        assert.equal(report(findings), `${name}: not supported yet`);
       }
     }
   };

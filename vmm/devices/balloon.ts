@@ -9,45 +9,16 @@ import type {
   BalloonOptions,
   BalloonStats,
 } from "../../devices/virtio/balloon/balloon.ts";
-import { VireoError } from "../../ffi/error.ts";
-import { MiB } from "../../guest/layout.ts";
-import type { MemoryBalloon, VmConfig } from "../config/types.ts";
-import { machineSize, memoryOptions } from "../config/values.ts";
+import type { FilledBalloon } from "../config/keys.ts";
 
-/**
- * The options of the balloon that `config` asks for.
- *
- * @throws {VireoError} it is to be larger than the guest's memory, or that
- * can't be given back
- */
-export function balloonOptions(
-  balloon: MemoryBalloon,
-  config: VmConfig,
-): BalloonOptions {
-  const mib = machineSize(config).memory / MiB;
-  const { amount_mib, stats_polling_interval_s: interval = 0 } = balloon;
-  if (!Number.isInteger(amount_mib) || amount_mib < 0 || amount_mib > mib) {
-    throw new VireoError(
-      `balloon: ${amount_mib} MiB is not 0 to ${mib}, the guest's memory`,
-    );
-  }
-  if (memoryOptions(config).hugePagePool) {
-    throw new VireoError(
-      "balloon: memory from the host's pool of huge pages can't be given " +
-        'back; leave out huge_pages "2M", or the balloon',
-    );
-  }
-  if (!(interval >= 0 && interval <= 0xffff)) {
-    throw new VireoError(
-      `balloon: a statistics interval of ${interval} s is not 0 to 65535`,
-    );
-  }
+/** The options of the balloon that `config` asks for. */
+export function balloonOptions(config: FilledBalloon): BalloonOptions {
   return {
-    mib: amount_mib,
-    statsInterval: interval,
-    deflateOnOom: balloon.deflate_on_oom,
-    reporting: balloon.free_page_reporting,
-    hinting: balloon.free_page_hinting,
+    mib: config.amount_mib,
+    statsInterval: config.stats_polling_interval_s,
+    deflateOnOom: config.deflate_on_oom,
+    reporting: config.free_page_reporting,
+    hinting: config.free_page_hinting,
   };
 }
 

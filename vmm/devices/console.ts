@@ -10,17 +10,12 @@ import {
   type GuestEndHooks,
 } from "../../devices/backends/console/channel.ts";
 import { SocketBackend } from "../../devices/backends/console/socket.ts";
-import {
-  Console,
-  MAX_PORTS,
-  PORT_NAME_MAX,
-} from "../../devices/virtio/console/console.ts";
+import { Console } from "../../devices/virtio/console/console.ts";
 import type { PortOptions } from "../../devices/virtio/console/ports.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
-import { VireoError } from "../../ffi/error.ts";
-import type { VirtioConsole } from "../config/types.ts";
+import type { FilledConsole } from "../config/keys.ts";
 
 /** A console's host ends, for the device worker. */
 export interface ConsoleEnds {
@@ -33,14 +28,12 @@ export interface ConsoleEnds {
 /**
  * Makes the sockets and the channel; `stack` closes and removes them.
  *
- * @throws {VireoError} a name or a path that can't be
+ * @throws {VireoError} a path that can't be
  */
 export function openConsole(
-  config: VirtioConsole,
+  { main, ports }: FilledConsole,
   stack: DisposableStack,
 ): ConsoleEnds {
-  const { main = false, ports = [] } = config;
-  checkPorts(ports.map(({ name }) => name), main ? MAX_PORTS - 1 : MAX_PORTS);
   return {
     main: main
       ? {
@@ -73,23 +66,6 @@ export function makeConsole(
     options.unshift({ name: "console", backend, console: true });
   }
   return new Console(options);
-}
-
-function checkPorts(names: readonly string[], most: number): void {
-  if (names.length > most) {
-    throw new VireoError(`console: ${names.length} ports; at most ${most} fit`);
-  }
-  names.forEach((name, index) => {
-    const bytes = new TextEncoder().encode(name).length;
-    if (bytes < 1 || bytes > PORT_NAME_MAX || /[/\0]/.test(name)) {
-      throw new VireoError(
-        `port "${name}": a name has 1 to ${PORT_NAME_MAX} bytes, and no slash`,
-      );
-    }
-    if (names.indexOf(name) < index) {
-      throw new VireoError(`port "${name}": there are two of that name`);
-    }
-  });
 }
 
 function removeIfThere(path: string): void {

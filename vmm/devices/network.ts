@@ -12,9 +12,8 @@ import { libc } from "../../ffi/libc.ts";
 import { openTap, type Tap } from "../../ffi/tap.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
-import type { NetworkInterface } from "../config/types.ts";
-import { macAddress, MAX_QUEUE_PAIRS } from "../config/values.ts";
-import { networkConflict } from "../config/types.ts";
+import type { FilledNetworkInterface } from "../config/keys.ts";
+import { macAddress } from "../config/mac.ts";
 import { startPasst } from "./passt.ts";
 
 /** Where an interface's frames go. */
@@ -47,12 +46,10 @@ export interface NetSpec {
  * @throws {VireoError} when it can't be had
  */
 export function openNetwork(
-  network: NetworkInterface,
+  network: FilledNetworkInterface,
   stack: DisposableStack,
 ): NetSpec {
   const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
-  const conflict = networkConflict(network);
-  if (conflict) throw new VireoError(`network "${name}": ${conflict}`);
   const mac = macAddress(guest_mac, host_dev_name ?? name);
   const end = openEnd(network, stack);
   return {
@@ -65,7 +62,10 @@ export function openNetwork(
   };
 }
 
-function openEnd(network: NetworkInterface, stack: DisposableStack): NetEnd {
+function openEnd(
+  network: FilledNetworkInterface,
+  stack: DisposableStack,
+): NetEnd {
   const { host_dev_name, socket, handler } = network;
   if (host_dev_name !== undefined) {
     return { taps: openTaps(host_dev_name, network, stack) };
@@ -78,14 +78,9 @@ function openEnd(network: NetworkInterface, stack: DisposableStack): NetEnd {
 
 function openTaps(
   name: string,
-  { iface_id, netns, queues = 1 }: NetworkInterface,
+  { netns, queues }: FilledNetworkInterface,
   stack: DisposableStack,
 ): Tap[] {
-  if (!Number.isInteger(queues) || queues < 1 || queues > MAX_QUEUE_PAIRS) {
-    throw new VireoError(
-      `network "${iface_id}": queues: ${queues} is not 1 to ${MAX_QUEUE_PAIRS}`,
-    );
-  }
   const headerSize = NET_HEADER_SIZE;
   return Array.from({ length: queues }, () => {
     const tap = openTap({ name, netns, headerSize, multiQueue: queues > 1 });
