@@ -7,6 +7,7 @@ import { VireoError } from "../ffi/error.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { stockKernelWords } from "./kernel_quirks.ts";
+import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 
 /** The options that say what to boot. */
@@ -51,7 +52,7 @@ export async function useDistro(
   source.initrd_path = initrd;
   say(version);
   const args = new KernelCommandLine(source.boot_args ?? "");
-  const host = await knownHost();
+  const host = await knownHost(cacheFolder());
   const words = stockKernelWords(host, args).join(" ");
   if (words === "") return;
   say(`this host emulates guest kernel code: adding ${words}`);

@@ -8,6 +8,7 @@ import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { APT } from "../images/testing/distro.ts";
 import { stockKernelWords } from "./kernel_quirks.ts";
+import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { TestMachine } from "../vmm/testing/mod.ts";
 
@@ -15,7 +16,9 @@ Deno.test(needing([KVM, APT, "xz"], {
   name: "Debian's own kernel starts",
   async fn() {
     const none = new KernelCommandLine("");
-    const words = stockKernelWords(await knownHost(), none).join(" ");
+    const words = stockKernelWords(await knownHost(cacheFolder()), none).join(
+      " ",
+    );
     const { kernel, initrd } = await prepareDebian();
     await using test = await TestMachine.create({
       "boot-source": {

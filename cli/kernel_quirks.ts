@@ -99,7 +99,7 @@ export async function addHostWords(
   if (await isPrepared(kernel)) return undefined;
   const { knownHost } = await import("../probe/known_host.ts");
   const args = bootArgs(config);
-  const words = kernelWords(await knownHost(), args);
+  const words = kernelWords(await knownHost(cacheFolder()), args);
   if (words.length === 0) return undefined;
   source.boot_args = args.add(...words).toString();
   return "this host emulates guest kernel code: its command line also says " +

@@ -71,7 +71,7 @@ Deno.test(needing([KVM], {
   async fn() {
     const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
     const line = await addHostWords({ "boot-source": source });
-    const words = kernelWords(await knownHost(), cmdline("quiet"));
+    const words = kernelWords(await knownHost(cacheFolder()), cmdline("quiet"));
     assert.equal(source.boot_args, ["quiet", ...words].join(" "));
     if (words.length === 0) assert.equal(line, undefined);
     else assert.ok(line?.endsWith(words.join(" ")), line);

@@ -1,11 +1,9 @@
 /**
  * What `boot` has to know of a host, measured once per boot of the host and
- * then remembered in `~/.cache/vireo`.
+ * then remembered in a folder.
  *
  * @module
  */
-import { cacheFolder } from "../images/linux/cache.ts";
-
 /** What of a host matters to a kernel. */
 export interface KnownHost {
   /** KVM emulates guest kernel code. */
@@ -30,9 +28,7 @@ const VERSION = 2;
  * @param folder where to remember it
  * @throws {VireoError} when there is no KVM
  */
-export async function knownHost(
-  folder: string = cacheFolder(),
-): Promise<KnownHost> {
+export async function knownHost(folder: string): Promise<KnownHost> {
   const path = `${folder}/host.json`;
   const key = await hostKey();
   if (key === undefined) return await measureHost(); // says what is missing

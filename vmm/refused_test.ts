@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
+import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import {
@@ -43,7 +44,7 @@ Deno.test("a KVM with VMX or SVM needs no emulation, any other does", () => {
 Deno.test(needing([KVM], {
   name: "a host that emulates kernel mode is one that needs it",
   async fn() {
-    const { emulatesKernel } = await knownHost();
+    const { emulatesKernel } = await knownHost(cacheFolder());
     if (emulatesKernel) assert.notEqual(emulationOfHost(), undefined);
   },
 }));

@@ -5,6 +5,7 @@ import { prepared } from "../images/linux/prepare.ts";
 import { LINUX } from "../images/testing/prepared.ts";
 import { DEFAULT_BOOT_ARGS } from "./config/boot_args.ts";
 import { execWord } from "../cli/exec.ts";
+import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { runMachine } from "./testing/mod.ts";
 
@@ -29,7 +30,7 @@ Deno.test(needing([KVM, LINUX], {
     assert.match(output.replaceAll("\r", ""), /7\n14\n21\n0\n/);
     assert.equal(end.reason, "power-off");
     // On VT-x and AMD-V SYSCALL needs no help.
-    const { emulatesKernel } = await knownHost();
+    const { emulatesKernel } = await knownHost(cacheFolder());
     const carried = end.stepped_past?.SYSCALL ?? 0;
     assert.equal(carried > 20, emulatesKernel, `${carried} carried`);
   },

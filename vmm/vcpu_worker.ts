@@ -6,20 +6,20 @@
  *
  * @module
  */
-import { BOOT_TIMER_SIZE, BootTimer } from "../devices/platform/boot_timer.ts";
 import { Bus } from "../devices/bus.ts";
 import {
+  BOOT_TIMER_SIZE,
+  BootTimer,
   I8042_PORTS,
   I8042Command,
   I8042Data,
-} from "../devices/platform/i8042.ts";
-import {
   RESET_PORTS,
   ResetControl,
+  Rtc,
+  RTC_PORTS,
   SLEEP_PORTS,
   SleepRegisters,
-} from "../devices/platform/power.ts";
-import { Rtc, RTC_PORTS } from "../devices/platform/rtc.ts";
+} from "../devices/platform/mod.ts";
 import { Serial, SERIAL_PORTS } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import type { TransportHooks } from "../devices/virtio/transport/driver_registers.ts";

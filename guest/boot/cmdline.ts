@@ -6,7 +6,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import { KernelError } from "../kernel/error.ts";
+import { KernelError } from "../kernel/mod.ts";
 
 /**
  * Bytes of command line that an x86 vmlinux takes: its `COMMAND_LINE_SIZE`

@@ -6,11 +6,14 @@
  *
  * @module
  */
-import { type BootFile, OpenBootFile } from "../kernel/file.ts";
+import {
+  type BootFile,
+  type BzImage,
+  KernelError,
+  OpenBootFile,
+} from "../kernel/mod.ts";
 import { COMMAND_LINE_LIMIT, type KernelCommandLine } from "./cmdline.ts";
 import { type E820Entry, memoryMap } from "./e820.ts";
-import type { BzImage } from "../kernel/bzimage.ts";
-import { KernelError } from "../kernel/error.ts";
 import { GiB, Layout, MiB } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
 

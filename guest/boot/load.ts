@@ -5,10 +5,12 @@
  * @module
  */
 import type { Registers, SpecialRegisters } from "../../ffi/kvm/registers.ts";
-import type { BootFile } from "../kernel/file.ts";
-import { loadBzImage } from "../kernel/bzimage.ts";
-import { loadElf } from "../kernel/elf_loader.ts";
-import type { KernelImage } from "../kernel/image.ts";
+import {
+  type BootFile,
+  type KernelImage,
+  loadBzImage,
+  loadElf,
+} from "../kernel/mod.ts";
 import type { KernelCommandLine } from "./cmdline.ts";
 import { setUpLinux } from "./linux.ts";
 import { bootRegisters, enterLongMode, writeBootTables } from "./long_mode.ts";

@@ -11,7 +11,7 @@ import type {
   Segment,
   SpecialRegisters,
 } from "../../ffi/kvm/registers.ts";
-import type { BootFile } from "../kernel/file.ts";
+import type { BootFile } from "../kernel/mod.ts";
 import type { KernelCommandLine } from "./cmdline.ts";
 import { memoryMap } from "./e820.ts";
 import { Layout } from "../layout.ts";

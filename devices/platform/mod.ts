@@ -1,0 +1,15 @@
+/**
+ * The small devices of a PC: real-time clock, keyboard controller, reset and
+ * power-off, and the boot timer.
+ *
+ * @module
+ */
+export { BOOT_TIMER_SIZE, BootTimer } from "./boot_timer.ts";
+export { I8042_PORTS, I8042Command, I8042Data } from "./i8042.ts";
+export {
+  RESET_PORTS,
+  ResetControl,
+  SLEEP_PORTS,
+  SleepRegisters,
+} from "./power.ts";
+export { Rtc, RTC_PORTS } from "./rtc.ts";

@@ -1,0 +1,10 @@
+/**
+ * Puts a kernel into guest memory, and sets up vCPUs as firmware would.
+ *
+ * @module
+ */
+export { vcpuCpuid } from "./cpuid.ts";
+export { setLocalInterrupts } from "./lapic.ts";
+export { type BootState, loadKernel, setUpBoot } from "./load.ts";
+export { writeMpTable } from "./mptable.ts";
+export { BOOT_MSRS, Msr } from "./msrs.ts";
