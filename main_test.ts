@@ -1,6 +1,7 @@
 /** The command line: what users get wrong, and what they get for it. */
 import assert from "node:assert/strict";
 import { KVM, needing, NETWORKS, optional, root } from "./ffi/testing/needs.ts";
+import { denoAsNobody } from "./ffi/testing/nobody.ts";
 import { payloadPath } from "./images/payload/payload.ts";
 import { buildElf, buildElf32 } from "./guest/testing/mod.ts";
 import { buildBzImage } from "./guest/testing/bzimage.ts";
@@ -116,20 +117,13 @@ Deno.test(needing([root("becomes another user"), "setpriv"], {
     inScratch(async (dir) => {
       Deno.writeFileSync(`${dir}/secret`, new Uint8Array(512), { mode: 0o600 });
       Deno.chmodSync(dir, 0o755);
-      // A process without root's capabilities reads only what modes allow.
-      const { code, stderr } = await new Deno.Command("setpriv", {
-        args: [
-          ...["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
-          ...["--clear-groups", "--", Deno.execPath(), "eval"],
-          `const { openRawImage } = await import("${new URL(
-            "./devices/backends/block/raw.ts",
-            import.meta.url,
-          )}");` +
+      const raw = new URL("./devices/backends/block/raw.ts", import.meta.url);
+      const { code, stderr } = await denoAsNobody(
+        `const { openRawImage } = await import("${raw}");` +
           `try { openRawImage({ path: "${dir}/secret" }) } catch (e) {` +
           "console.error(e.message) }",
-        ],
-        env: { NO_COLOR: "1", DENO_DIR: `${dir}/deno`, HOME: dir },
-      }).output();
+        dir,
+      );
       const text = new TextDecoder().decode(stderr);
       assert.match(text, /open disk ".*secret": EACCES/, `${code}`);
     }),

@@ -30,7 +30,7 @@ export type Purpose =
 export interface DebianPackage {
   /** Its name, for `apt-get install`. */
   readonly name: string;
-  /** Programs of it that are called by name. */
+  /** What is used of it: programs by their names, other files by their paths. */
   readonly programs: readonly string[];
   /** What it is used for. */
   readonly purposes: readonly Purpose[];
@@ -44,6 +44,9 @@ export const BUSYBOX = "busybox-static";
 export const CLOUD_KERNEL = "linux-image-cloud-amd64";
 /** A kernel that is not Linux; its image is fetched, not installed. */
 export const MEMTEST = "memtest86+";
+
+/** What a C compiler needs of the C library, to make a program. */
+export const C_LIBRARY = "/usr/include/stdio.h";
 
 /** All of them, in the order of their names. */
 export const PACKAGES: readonly DebianPackage[] = [
@@ -63,7 +66,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("gcc", ["gcc"], "kernel build", "root image", "tests"),
   entry("iproute2", ["ip"], "networks", "tests"),
   entry("iputils-ping", ["ping"], "tests"),
-  entry("libc6-dev", [], "kernel build", "root image"),
+  entry("libc6-dev", [C_LIBRARY], "kernel build", "root image", "tests"),
   entry("libelf-dev", [], "kernel build"),
   entry(KERNEL_SOURCE, [], "kernel build"),
   entry("lz4", ["lz4"], "kernel build", "tests"),
@@ -101,7 +104,7 @@ export function packagesFor(...purposes: readonly Purpose[]): string[] {
 /**
  * The name of the package that a program is in.
  *
- * @param program as it is called, such as `ping`
+ * @param program as it is called, such as `ping`, or the path of a file
  * @throws {TypeError} when no package of the list has it
  */
 export function packageOf(program: string): string {

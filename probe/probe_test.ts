@@ -1,6 +1,7 @@
 /** Probing hosts: this one, and ones that are thought up. */
 import assert from "node:assert/strict";
 import { KVM as HOST_KVM, needing, root } from "../ffi/testing/needs.ts";
+import { denoAsNobody } from "../ffi/testing/nobody.ts";
 import { adviceFor, type Findings } from "./advice.ts";
 import { knownHost } from "./known_host.ts";
 import { probeHost } from "./probe.ts";
@@ -180,15 +181,11 @@ Deno.test(needing([root("becomes another user"), "setpriv"], {
       Deno.writeFileSync(`${dir}/kvm`, new Uint8Array(), { mode: 0o600 });
       Deno.chmodSync(dir, 0o777);
       const probe = new URL("./probe.ts", import.meta.url);
-      const { stdout, stderr } = await new Deno.Command("setpriv", {
-        args: [
-          ...["--bounding-set=-all", "--inh-caps=-all", "--reuid=65534"],
-          ...["--clear-groups", "--", Deno.execPath(), "eval"],
-          `const { probeHost } = await import("${probe}");` +
+      const { stdout, stderr } = await denoAsNobody(
+        `const { probeHost } = await import("${probe}");` +
           `console.log(JSON.stringify(probeHost("${dir}/kvm")))`,
-        ],
-        env: { NO_COLOR: "1", DENO_DIR: `${dir}/deno`, HOME: dir },
-      }).output();
+        dir,
+      );
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
       const report: ProbeReport = JSON.parse(text(stdout) || text(stderr));
       assert.equal(report.runs, false);

@@ -4,6 +4,7 @@
  * all of it, by an XSAVE that KVM refuses.
  */
 import assert from "node:assert/strict";
+import { C_LIBRARY } from "../ffi/packages.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { CommandLog } from "../images/linux/logged_command.ts";
 import { compileProgram } from "../images/linux/program.ts";
@@ -12,7 +13,7 @@ import { boot } from "./testing/command.ts";
 
 const SECTOR = 512;
 
-Deno.test(needing([KVM, LINUX, "gcc"], {
+Deno.test(needing([KVM, LINUX, "gcc", C_LIBRARY], {
   name: "Linux: two processes keep their vector registers",
   async fn() {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });

@@ -30,7 +30,8 @@ const REASON = / \[ignored: (.*)\]$/s;
 /**
  * The test, ignored where one of its needs is not met.
  *
- * @param needs what it needs; a string is the name of a program
+ * @param needs what it needs; a string is the name of a program, or the path of
+ *   a file that comes in a package
  * @param test the test
  *
  * @example
@@ -117,7 +118,9 @@ function program(name: string): Need {
 
 /** True when a program of this name can be called. */
 export function isOnPath(name: string): boolean {
-  const folders = (Deno.env.get("PATH") ?? "").split(":");
+  const folders = name.startsWith("/")
+    ? [""]
+    : (Deno.env.get("PATH") ?? "").split(":");
   return folders.some((folder) => {
     try {
       return Deno.statSync(`${folder}/${name}`).isFile;
