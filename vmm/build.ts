@@ -4,13 +4,10 @@
  *
  * @module
  */
-import { BootTimer } from "../devices/platform/boot_timer.ts";
+import { BootTimer, Rtc } from "../devices/platform/mod.ts";
 import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
-import { Rtc } from "../devices/platform/rtc.ts";
 import { SerialState } from "../devices/platform/serial.ts";
-import { PciConfigPorts } from "../devices/pci/root.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
-import { PciFunctionState } from "../devices/virtio/transport/pci_layout.ts";
 import {
   closeUnixSockets,
   openUnixSockets,
@@ -19,20 +16,25 @@ import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
-import { kernelHasAcpi } from "../guest/acpi/support.ts";
-import { writeAcpiTables } from "../guest/acpi/tables.ts";
-import type { KernelImage } from "../guest/kernel/image.ts";
+import { kernelHasAcpi, writeAcpiTables } from "../guest/acpi/mod.ts";
+import type { KernelImage } from "../guest/kernel/mod.ts";
 import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
-import { type BootState, loadKernel, setUpBoot } from "../guest/boot/load.ts";
+import {
+  BOOT_MSRS,
+  type BootState,
+  loadKernel,
+  Msr,
+  setLocalInterrupts,
+  setUpBoot,
+  vcpuCpuid,
+  writeMpTable,
+} from "../guest/boot/mod.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { writeMpTable } from "../guest/boot/mptable.ts";
 import { balloonOptions } from "./devices/balloon.ts";
 import type { FilledDrive } from "./config/keys.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import type { Vsock } from "./config/types.ts";
 import { openConsole } from "./devices/console.ts";
-import { vcpuCpuid } from "../guest/boot/cpuid.ts";
-import { setLocalInterrupts } from "../guest/boot/lapic.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
 import { MainConsole } from "./main_console.ts";
@@ -44,7 +46,6 @@ import type {
   WorkerMessage,
 } from "./messages.ts";
 import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
-import { BOOT_MSRS, Msr } from "../guest/boot/msrs.ts";
 import { emulationOfHost } from "./refused.ts";
 import { openNetwork } from "./devices/network.ts";
 
@@ -55,6 +56,9 @@ export interface BuildHooks {
   /** What the guest prints. */
   onOutput(bytes: Uint8Array): void;
 }
+
+/** Makes what the threads share of a PCI bus; only with `transport: "pci"`. */
+export type PciState = typeof import("./pci/shared_state.ts");
 
 /** A vCPU's thread, which waits for its one message, and that message. */
 export interface VcpuPart {
@@ -87,12 +91,14 @@ export interface MachineParts extends Disposable {
  * to bottom, it says what a machine is made of.
  *
  * @param kernel what to boot, opened
+ * @param pci where the devices are on a PCI bus
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: ResolvedConfig,
   kernel: KernelImage,
   { onMessage, onOutput }: BuildHooks,
+  pci: PciState | undefined,
 ): MachineParts {
   const { cpus, threads } = config;
   using parts = new DisposableStack(); // unless all of them are there
@@ -114,7 +120,7 @@ export function buildMachine(
 
   // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
-  const devices = openDevices(config, parts);
+  const devices = openDevices(config, pci, parts);
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
@@ -150,7 +156,7 @@ export function buildMachine(
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
     devices: devices.map(({ state }) => state),
-    pci: pciBus(devices, vm.fd),
+    pci: pci && pciBus(pci, devices, vm.fd),
   };
   const ofDevices = {
     ...shared,
@@ -203,6 +209,7 @@ function setUpVm(vm: Vm, memory: GuestMemory): void {
 }
 
 function pciBus(
+  state: PciState,
   devices: readonly DeviceSpec[],
   vmFd: number,
 ): PciBus | undefined {
@@ -210,7 +217,7 @@ function pciBus(
     pci ? [{ shared: pci, gsi }] : []
   );
   if (functions.length === 0) return undefined;
-  return { config: PciConfigPorts.createState(), functions, vmFd };
+  return { config: state.configPorts(), functions, vmFd };
 }
 
 /** Kernel, command line, tables; returns how the boot vCPU starts. */
@@ -282,6 +289,7 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
 /** Opens images and TAPs; `stack` closes them. */
 function openDevices(
   config: ResolvedConfig,
+  pci: PciState | undefined,
   stack: DisposableStack,
 ): DeviceSpec[] {
   const devices: DeviceSpec[] = [];
@@ -289,7 +297,7 @@ function openDevices(
     state: new DeviceState().shared,
     window: virtioWindow(devices.length),
     gsi: virtioGsi(devices.length),
-    ...(config.transport === "pci" && { pci: new PciFunctionState().shared }),
+    ...(pci && { pci: pci.functionState() }),
   });
   for (const drive of config.drives) {
     devices.push({ ...place(), ...openDrive(drive, stack) });

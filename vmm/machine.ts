@@ -8,9 +8,9 @@ import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
 import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/kvm/kick.ts";
-import type { KernelImage } from "../guest/kernel/image.ts";
+import type { KernelImage } from "../guest/kernel/mod.ts";
 import { BalloonHandle } from "./devices/balloon.ts";
-import { buildMachine, type MachineParts } from "./build.ts";
+import { buildMachine, type MachineParts, type PciState } from "./build.ts";
 import type { VmConfig } from "./config/types.ts";
 import { resolve, type ResolvedConfig } from "./config/resolve.ts";
 import { HaltWatch } from "./halt_watch.ts";
@@ -65,12 +65,13 @@ export class Machine {
     config: ResolvedConfig,
     options: MachineOptions,
     kernel: KernelImage,
+    pci: PciState | undefined,
   ) {
     this.#options = options;
     this.#parts = buildMachine(config, kernel, {
       onMessage: (message) => this.#message(message),
       onOutput: (bytes) => this.#options.onOutput?.(bytes),
-    });
+    }, pci);
   }
 
   /**
@@ -97,7 +98,9 @@ export class Machine {
     options: MachineOptions = {},
   ): Promise<Machine> {
     using kernel = await openConfiguredKernel(config, options.onLog);
-    const machine = new Machine(config, options, kernel);
+    const onPci = config.transport === "pci";
+    const pci = onPci ? await import("./pci/shared_state.ts") : undefined;
+    const machine = new Machine(config, options, kernel, pci);
     // Modules of the user's own may fail to load: that is to be known now.
     if (config.custom.length > 0) await machine.#startDevicesNow();
     return machine;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type KernelImage, openKernel } from "../guest/kernel/image.ts";
+import { type KernelImage, openKernel } from "../guest/kernel/mod.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 
 /** Nobody wants to read about what takes less. */
