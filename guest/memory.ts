@@ -69,9 +69,9 @@ export class MemoryRegion implements RegionHandle {
   readonly end: number;
   /** Address of the first byte in this process. */
   readonly hostAddress: number;
-  /** See {@linkcode RegionHandle.shared}. */
+  /** What is discarded is a hole in the file behind it. */
   readonly shared: boolean;
-  /** See {@linkcode RegionHandle.pooled}. */
+  /** From the host's pool of huge pages. */
   readonly pooled: boolean;
   /** The region's bytes. */
   readonly u8: Uint8Array<ArrayBuffer>;

@@ -17,9 +17,8 @@ const CLASS_HOST_BRIDGE = 0x060000;
 
 /** A function with nothing but its identity. */
 export class HostBridge implements PciFunction {
-  /** See {@linkcode PciFunction.memoryBase}. */
+  /** It has no memory. */
   readonly memoryBase: number = -1;
-  /** See {@linkcode PciFunction.memorySize}. */
   readonly memorySize: number = 0;
   readonly #config = new ConfigSpace(new Uint8Array(CONFIG_SPACE_SIZE));
 
@@ -30,19 +29,16 @@ export class HostBridge implements PciFunction {
     this.#config.set(PciRegister.CLASS_CODE, 3, CLASS_HOST_BRIDGE);
   }
 
-  /** See {@linkcode PciFunction.readConfig}. */
   readConfig(offset: number, size: number): number {
     return this.#config.get(offset, size);
   }
 
-  /** See {@linkcode PciFunction.writeConfig}. */
+  /** Nothing in it can be changed. */
   writeConfig(): void {}
 
-  /** See {@linkcode PciFunction.read}. */
   read(): number {
     return 0;
   }
 
-  /** See {@linkcode PciFunction.write}. */
   write(): void {}
 }

@@ -92,7 +92,7 @@ export class PciConfigPorts implements BusDevice {
     return new SharedArrayBuffer(4);
   }
 
-  /** See {@linkcode BusDevice.read}. */
+  /** Ports 0 to 3 are CONFIG_ADDRESS, 4 to 7 CONFIG_DATA. */
   read(offset: number, size: number): number {
     if (offset < CONFIG_DATA) {
       // Only a 32-bit access is one to CONFIG_ADDRESS.
@@ -106,7 +106,6 @@ export class PciConfigPorts implements BusDevice {
     return this.#root.readConfig(devfn, this.#register(offset), size);
   }
 
-  /** See {@linkcode BusDevice.write}. */
   write(offset: number, size: number, value: number): void {
     if (offset < CONFIG_DATA) {
       if (size === 4) this.#address[0] = value & ~3;
@@ -141,12 +140,11 @@ export class Ecam implements BusDevice {
     this.#root = root;
   }
 
-  /** See {@linkcode BusDevice.read}. */
+  /** Offset bits from 12 on are device and function, those below a register. */
   read(offset: number, size: number): number {
     return this.#root.readConfig(offset >> 12, offset & 0xfff, size);
   }
 
-  /** See {@linkcode BusDevice.write}. */
   write(offset: number, size: number, value: number): void {
     this.#root.writeConfig(offset >> 12, offset & 0xfff, size, value);
   }
@@ -163,12 +161,10 @@ export class PciMemory implements BusDevice {
     this.#base = base;
   }
 
-  /** See {@linkcode BusDevice.read}. */
   read(offset: number, size: number): number {
     return this.#root.readMemory(this.#base + offset, size);
   }
 
-  /** See {@linkcode BusDevice.write}. */
   write(offset: number, size: number, value: number): void {
     this.#root.writeMemory(this.#base + offset, size, value);
   }

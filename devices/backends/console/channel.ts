@@ -88,7 +88,7 @@ export interface GuestEndHooks {
 
 /** The device worker's end. */
 export class GuestEnd implements ConsoleBackend {
-  /** See {@linkcode ConsoleBackend.connected}. */
+  /** The isolate is always there. */
   readonly connected = true;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #output: ByteRing;
@@ -106,7 +106,6 @@ export class GuestEnd implements ConsoleBackend {
     this.#hooks = hooks;
   }
 
-  /** See {@linkcode ConsoleBackend.attach}. */
   attach(loop: ConsoleLoop, changed: () => void): void {
     this.#loop = loop;
     const ready = () => {
@@ -116,7 +115,6 @@ export class GuestEnd implements ConsoleBackend {
     loop.watch(this.#eventFd, { ready });
   }
 
-  /** See {@linkcode ConsoleBackend.write}. */
   write(bytes: Uint8Array, start: number, end: number): number {
     let taken = this.#output.pushFrom(bytes, start, end);
     if (start + taken < end) {
@@ -130,7 +128,6 @@ export class GuestEnd implements ConsoleBackend {
     return taken;
   }
 
-  /** See {@linkcode ConsoleBackend.read}. */
   read(bytes: Uint8Array, start: number, end: number): number {
     const count = this.#input.popInto(bytes, start, end);
     if (
@@ -141,7 +138,7 @@ export class GuestEnd implements ConsoleBackend {
     return count;
   }
 
-  /** See {@linkcode ConsoleBackend.close}: the eventfd is the isolate's. */
+  /** The eventfd is the isolate's. */
   close(): void {
     this.#loop?.unwatch(this.#eventFd);
   }

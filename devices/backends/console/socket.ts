@@ -29,19 +29,18 @@ export class SocketBackend implements ConsoleBackend {
     this.#listener = listener;
   }
 
-  /** See {@linkcode ConsoleBackend.connected}: a client is there. */
+  /** A client is there. */
   get connected(): boolean {
     return this.#client >= 0;
   }
 
-  /** See {@linkcode ConsoleBackend.attach}. */
   attach(loop: ConsoleLoop, changed: () => void): void {
     this.#loop = loop;
     this.#changed = changed;
     this.#watchListener();
   }
 
-  /** See {@linkcode ConsoleBackend.write}. */
+  /** Behind a client's end everything is taken, and lost. */
   write(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at < end && this.connected && !this.#deaf) {
@@ -56,7 +55,6 @@ export class SocketBackend implements ConsoleBackend {
     return end - start; // to nobody: lost
   }
 
-  /** See {@linkcode ConsoleBackend.read}. */
   read(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at < end && this.connected) {
@@ -75,7 +73,7 @@ export class SocketBackend implements ConsoleBackend {
     return at - start;
   }
 
-  /** See {@linkcode ConsoleBackend.close}. */
+  /** The listening socket stays open: its owner closes it. */
   close(): void {
     this.#loop?.unwatch(this.#listener);
     this.#dropClient();

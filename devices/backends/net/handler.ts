@@ -26,15 +26,11 @@ const BATCH = 32;
 
 /** A backend over a {@linkcode FrameHandler}. */
 export class HandlerBackend implements NetBackend {
-  /** See {@linkcode NetBackend.fd}. */
+  /** Readable while frames wait. */
   readonly fd: number;
-  /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
-  /** See {@linkcode NetBackend.offloads}. */
   readonly offloads = false;
-  /** See {@linkcode NetBackend.batch}. */
   readonly batch: number = BATCH;
-  /** See {@linkcode NetBackend.results}. */
   readonly results: Int32Array = new Int32Array(BATCH);
   readonly #handler: FrameHandler;
   readonly #memory: GuestMemory;
@@ -66,14 +62,12 @@ export class HandlerBackend implements NetBackend {
     this.fd = this.#readable.fd;
   }
 
-  /** See {@linkcode NetBackend.send}. */
   send(frames: readonly Frame[], count: number): void {
     const before = this.#waiting.length;
     for (let i = 0; i < count; i++) this.results[i] = this.#send(frames[i]!);
     if (before === 0 && this.#waiting.length > 0) this.#readable.signal();
   }
 
-  /** See {@linkcode NetBackend.receive}. */
   receive(frame: Frame): number {
     const bytes = this.#waiting.shift();
     if (this.#waiting.length === 0) this.#readable.drain();
@@ -83,12 +77,11 @@ export class HandlerBackend implements NetBackend {
     return this.#header.length + bytes.length;
   }
 
-  /** See {@linkcode NetBackend.setOffload}. */
+  /** None can be had: the handler gets bare frames. */
   setOffload(offload: number): boolean {
     return offload === 0;
   }
 
-  /** See {@linkcode NetBackend.close}. */
   close(): void {
     this.#readable.close();
   }

@@ -23,15 +23,10 @@ const BUFFER_SIZE = 256 * 1024;
  * buffer is full, after each send, and when no more frames come.
  */
 export class PcapBackend implements NetBackend {
-  /** See {@linkcode NetBackend.fd}. */
   readonly fd: number;
-  /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
-  /** See {@linkcode NetBackend.offloads}. */
   readonly offloads: boolean;
-  /** See {@linkcode NetBackend.batch}. */
   readonly batch: number;
-  /** See {@linkcode NetBackend.results}. */
   readonly results: Int32Array;
   readonly #inner: NetBackend;
   readonly #file: number;
@@ -67,17 +62,15 @@ export class PcapBackend implements NetBackend {
     this.results = inner.results;
   }
 
-  /** See {@linkcode NetBackend.unsent}. */
   get unsent(): boolean {
     return this.#inner.unsent ?? false;
   }
 
-  /** See {@linkcode NetBackend.buffered}. */
   get buffered(): boolean {
     return this.#inner.buffered ?? false;
   }
 
-  /** See {@linkcode NetBackend.send}. */
+  /** Only what the inner backend took is captured. */
   send(frames: readonly Frame[], count: number): void {
     this.#inner.send(frames, count);
     for (let i = 0; i < count; i++) {
@@ -86,7 +79,7 @@ export class PcapBackend implements NetBackend {
     this.#write();
   }
 
-  /** See {@linkcode NetBackend.receive}. */
+  /** When nothing waits any more, the capture goes to the file. */
   receive(frame: Frame): number {
     const length = this.#inner.receive(frame);
     if (length > 0) this.#capture(frame, length);
@@ -94,17 +87,15 @@ export class PcapBackend implements NetBackend {
     return length;
   }
 
-  /** See {@linkcode NetBackend.setOffload}. */
   setOffload(offload: number): boolean {
     return this.#inner.setOffload(offload);
   }
 
-  /** See {@linkcode NetBackend.setInUse}. */
   setInUse(on: boolean): boolean {
     return this.#inner.setInUse?.(on) ?? false;
   }
 
-  /** See {@linkcode NetBackend.close}. */
+  /** The file stays open: its owner closes it. */
   close(): void {
     this.#write();
     this.#inner.close();

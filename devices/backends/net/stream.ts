@@ -25,15 +25,10 @@ const BATCH = 32;
  * many, in both directions.
  */
 export class StreamBackend implements NetBackend {
-  /** See {@linkcode NetBackend.fd}. */
   readonly fd: number;
-  /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
-  /** See {@linkcode NetBackend.offloads}. */
   readonly offloads = false;
-  /** See {@linkcode NetBackend.batch}. */
   readonly batch: number = BATCH;
-  /** See {@linkcode NetBackend.results}. */
   readonly results: Int32Array = new Int32Array(BATCH);
   readonly #memory: GuestMemory;
   readonly #header: Uint8Array; // of each frame of the device, all zeros
@@ -63,17 +58,16 @@ export class StreamBackend implements NetBackend {
     this.#header = new Uint8Array(headerSize);
   }
 
-  /** See {@linkcode NetBackend.unsent}. */
+  /** The socket took a part of a frame; the rest goes first. */
   get unsent(): boolean {
     return this.#outEnd > 0;
   }
 
-  /** See {@linkcode NetBackend.buffered}. */
+  /** A whole frame is here already. */
   get buffered(): boolean {
     return this.#nextLength() >= 0;
   }
 
-  /** See {@linkcode NetBackend.send}. */
   send(frames: readonly Frame[], count: number): void {
     this.#flush();
     for (let i = 0; i < count; i++) {
@@ -87,7 +81,6 @@ export class StreamBackend implements NetBackend {
     this.#flush();
   }
 
-  /** See {@linkcode NetBackend.receive}. */
   receive(frame: Frame): number {
     let length = this.#nextLength();
     if (length < 0) {
@@ -106,12 +99,12 @@ export class StreamBackend implements NetBackend {
     return header + length;
   }
 
-  /** See {@linkcode NetBackend.setOffload}. */
+  /** None can be had: there is no header to say it in. */
   setOffload(offload: number): boolean {
     return offload === 0;
   }
 
-  /** See {@linkcode NetBackend.close}. */
+  /** The socket is its owner's. */
   close(): void {}
 
   /** Bytes taken, or -errno. */

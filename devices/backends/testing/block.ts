@@ -37,7 +37,7 @@ export interface MemoryOperation {
 
 /** How the disk is made. */
 export interface MemoryBackendOptions {
-  /** See {@linkcode BlockBackend.readOnly}; default false. */
+  /** Writes are refused; default false. */
   readOnly?: boolean;
 }
 
@@ -46,19 +46,13 @@ export interface MemoryBackendOptions {
  * asked for, as on real hardware.
  */
 export class MemoryBackend implements BlockBackend {
-  /** See {@linkcode BlockBackend.size}. */
   size: number;
-  /** See {@linkcode BlockBackend.readOnly}. */
   readonly readOnly: boolean;
-  /** See {@linkcode BlockBackend.blockSize}. */
   readonly blockSize = 512;
-  /** See {@linkcode BlockBackend.physicalBlockSize}. */
   readonly physicalBlockSize = 4096;
   /** What {@linkcode BlockBackend.resize} finds. */
   newSize: number;
-  /** See {@linkcode BlockBackend.completionFd}. */
   readonly completionFd: number = createEventFd();
-  /** See {@linkcode BlockBackend.result}. */
   result = 0;
   /** What is on the disk. */
   readonly content: Uint8Array<ArrayBuffer>;
@@ -91,12 +85,10 @@ export class MemoryBackend implements BlockBackend {
     this.content = new Uint8Array(size);
   }
 
-  /** See {@linkcode BlockBackend.readv}. */
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     this.#queue("readv", tag, offset, iovecs, count);
   }
 
-  /** See {@linkcode BlockBackend.writev}. */
   writev(
     tag: number,
     iovecs: number,
@@ -109,24 +101,20 @@ export class MemoryBackend implements BlockBackend {
     this.#queued.at(-1)!.durable = durable;
   }
 
-  /** See {@linkcode BlockBackend.zero}. */
   zero(tag: number, offset: number, length: number, unmap: boolean): void {
     if (this.readOnly) throw new Error("zeros on a read-only disk");
     const kind = unmap ? "discard" : "zero";
     this.#queued.push({ kind, tag, offset, ranges: [], length });
   }
 
-  /** See {@linkcode BlockBackend.resize}. */
   resize(): void {
     this.size = this.newSize;
   }
 
-  /** See {@linkcode BlockBackend.flush}. */
   flush(tag: number): void {
     this.#queued.push({ kind: "flush", tag, offset: 0, ranges: [] });
   }
 
-  /** See {@linkcode BlockBackend.submit}. */
   submit(): void {
     if (this.#queued.length === 0) return;
     this.batches++;
@@ -150,7 +138,6 @@ export class MemoryBackend implements BlockBackend {
     signalEventFd(this.completionFd);
   }
 
-  /** See {@linkcode BlockBackend.next}. */
   next(): number {
     const done = this.#done.shift();
     if (done === undefined) return -1;
@@ -158,24 +145,21 @@ export class MemoryBackend implements BlockBackend {
     return done[0];
   }
 
-  /** See {@linkcode BlockBackend.wait}: the oldest completes. */
+  /** The oldest completes. */
   wait(): void {
     if (this.#done.length > 0) return;
     if (this.inFlight.length === 0) throw new Error("waits for nothing");
     this.#complete(0);
   }
 
-  /** See {@linkcode BlockBackend.arm}. */
   arm(): boolean {
     return this.#done.length > 0;
   }
 
-  /** See {@linkcode BlockBackend.acknowledge}. */
   acknowledge(): void {
     drainEventFd(this.completionFd);
   }
 
-  /** See {@linkcode BlockBackend.close}. */
   close(): void {
     this.closed = true;
     closeFd(this.completionFd);

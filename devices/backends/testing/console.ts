@@ -7,7 +7,6 @@ import type { ConsoleBackend } from "../console/backend.ts";
 
 /** A backend that keeps what the guest writes, and gives what it is told to. */
 export class MemoryConsole implements ConsoleBackend {
-  /** See {@linkcode ConsoleBackend.connected}. */
   connected = true;
   /** What the guest has written. */
   written = "";
@@ -19,12 +18,10 @@ export class MemoryConsole implements ConsoleBackend {
   closed = false;
   #changed: () => void = () => {};
 
-  /** See {@linkcode ConsoleBackend.attach}. */
   attach(_loop: unknown, changed: () => void): void {
     this.#changed = changed;
   }
 
-  /** See {@linkcode ConsoleBackend.write}. */
   write(bytes: Uint8Array, start: number, end: number): number {
     if (!this.connected) return end - start;
     const count = Math.min(end - start, this.room);
@@ -35,7 +32,6 @@ export class MemoryConsole implements ConsoleBackend {
     return count;
   }
 
-  /** See {@linkcode ConsoleBackend.read}. */
   read(bytes: Uint8Array, start: number, end: number): number {
     const count = Math.min(end - start, this.input.length);
     for (let i = 0; i < count; i++) {
@@ -62,7 +58,6 @@ export class MemoryConsole implements ConsoleBackend {
     this.#changed();
   }
 
-  /** See {@linkcode ConsoleBackend.close}. */
   close(): void {
     this.closed = true;
   }

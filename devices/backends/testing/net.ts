@@ -19,9 +19,7 @@ import type { Frame, NetBackend } from "../net/backend.ts";
 
 /** A backend that keeps what the guest sends, and sends what it is told to. */
 export class MemoryNet implements NetBackend {
-  /** See {@linkcode NetBackend.fd}. */
   readonly fd: number;
-  /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
   /** Frames from the guest, with their headers. */
   readonly sent: Uint8Array<ArrayBuffer>[] = [];
@@ -39,13 +37,10 @@ export class MemoryNet implements NetBackend {
   offload = -1;
   /** Offloads that are refused, as a TAP refuses TSO without checksums. */
   refuse: (offload: number) => boolean = () => false;
-  /** See {@linkcode NetBackend.offloads}. */
   offloads = true;
   /** Whether this queue is in use, where it was said. */
   inUse: boolean | undefined;
-  /** See {@linkcode NetBackend.batch}. */
   readonly batch = 8;
-  /** See {@linkcode NetBackend.results}. */
   readonly results: Int32Array = new Int32Array(this.batch);
   readonly #memory: GuestMemory;
   readonly #readable = new EventFd();
@@ -65,7 +60,6 @@ export class MemoryNet implements NetBackend {
     this.#readable.signal();
   }
 
-  /** See {@linkcode NetBackend.send}. */
   send(frames: readonly Frame[], count: number): void {
     this.batches.push(count);
     for (let i = 0; i < count; i++) this.results[i] = this.#send(frames[i]!);
@@ -83,7 +77,7 @@ export class MemoryNet implements NetBackend {
     return frame.length;
   }
 
-  /** See {@linkcode NetBackend.receive}; as a TAP does, it cuts frames off. */
+  /** As a TAP does, it cuts frames off. */
   receive({ iovecs, count }: Frame): number {
     this.receives++;
     const targets = this.#targets(iovecs, count);
@@ -94,14 +88,12 @@ export class MemoryNet implements NetBackend {
     return frame === undefined ? -Errno.EAGAIN : scatter(frame, targets);
   }
 
-  /** See {@linkcode NetBackend.setOffload}. */
   setOffload(offload: number): boolean {
     if (this.refuse(offload)) return false;
     this.offload = offload;
     return true;
   }
 
-  /** See {@linkcode NetBackend.setInUse}. */
   setInUse(on: boolean): boolean {
     this.inUse = on;
     return true;

@@ -19,13 +19,10 @@ export interface RecordingDeviceOptions {
 
 /** A device with a log of calls instead of a function. */
 export class RecordingDevice implements VirtioDevice {
-  /** See {@linkcode VirtioDevice.deviceId}: none that the spec gives away. */
+  /** None that the specification gives away. */
   readonly deviceId = 63;
-  /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords;
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[];
-  /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array;
   /** The calls so far, such as `notify 1` and `reset`. */
   readonly calls: string[] = [];
@@ -41,34 +38,28 @@ export class RecordingDevice implements VirtioDevice {
     this.config = options.config ?? Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.context = context;
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {
     const live = this.context.queues.filter((queue) => queue.live);
     this.calls.push(["activate", ...live.map((q) => q.index)].join(" "));
   }
 
-  /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     this.calls.push(`notify ${queue.index}`);
   }
 
-  /** See {@linkcode VirtioDevice.reset}. */
   reset(queue?: VirtQueue): void {
     this.calls.push(queue === undefined ? "reset" : `reset ${queue.index}`);
     this.duringReset();
   }
 
-  /** See {@linkcode VirtioDevice.writeConfig}. */
   writeConfig(offset: number, size: number, value: number): void {
     this.calls.push(`config ${offset}/${size} = ${value}`);
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.calls.push("close");
   }

@@ -35,17 +35,13 @@ export function packedQueueBytes(size: number): number {
 
 /** A packed queue as its driver sees it. */
 export class PackedDriverQueue implements DriverRing {
-  /** See {@linkcode DriverRing.index}. */
   readonly index: number;
-  /** See {@linkcode DriverRing.size}. */
   readonly size: number;
-  /** See {@linkcode DriverRing.desc}. */
   readonly desc: number;
-  /** See {@linkcode DriverRing.avail}: driver event suppression. */
+  /** Guest address of the driver's event suppression (§2.8.10). */
   readonly avail: number;
-  /** See {@linkcode DriverRing.used}: device event suppression. */
+  /** Guest address of the device's. */
   readonly used: number;
-  /** See {@linkcode DriverRing.usedLength}. */
   usedLength = 0;
   readonly #memory: GuestMemory;
   readonly #eventIdx: boolean;
@@ -83,7 +79,6 @@ export class PackedDriverQueue implements DriverRing {
     this.#free = size;
   }
 
-  /** See {@linkcode DriverRing.state}. */
   state(): QueueState {
     return {
       size: this.size,
@@ -97,7 +92,6 @@ export class PackedDriverQueue implements DriverRing {
     };
   }
 
-  /** See {@linkcode DriverRing.freeDescriptors}. */
   get freeDescriptors(): number {
     return this.#free;
   }
@@ -136,7 +130,6 @@ export class PackedDriverQueue implements DriverRing {
     writeDescriptor(this.#region, at, address, length, id, flags);
   }
 
-  /** See {@linkcode DriverRing.add}. */
   add(buffers: readonly DriverBuffer[]): number {
     const count = buffers.length;
     if (count > this.#free || this.#idCount === 0) return -1;
@@ -162,7 +155,6 @@ export class PackedDriverQueue implements DriverRing {
     return id;
   }
 
-  /** See {@linkcode DriverRing.addIndirect}. */
   addIndirect(buffers: readonly DriverBuffer[], table: number): number {
     if (this.#free === 0 || this.#idCount === 0) return -1;
     const bytes = buffers.length * DESCRIPTOR_SIZE;
@@ -188,7 +180,6 @@ export class PackedDriverQueue implements DriverRing {
     return id;
   }
 
-  /** See {@linkcode DriverRing.poll}. */
   poll(): number {
     const at = this.#base + this.#lastUsed * DESC_WORDS;
     const idAndFlags = Atomics.load(this.#region.u32, at + ID_FLAGS);
@@ -211,7 +202,6 @@ export class PackedDriverQueue implements DriverRing {
     return id;
   }
 
-  /** See {@linkcode DriverRing.armInterrupt}. */
   armInterrupt(): void {
     this.driverEvent = this.#eventIdx
       ? this.#lastUsed | (this.#usedWrap ? WRAP : 0) |
@@ -219,7 +209,6 @@ export class PackedDriverQueue implements DriverRing {
       : EventFlags.ENABLE << FLAGS_SHIFT;
   }
 
-  /** See {@linkcode DriverRing.doorbellWanted}. */
   doorbellWanted(): boolean {
     const added = this.#added;
     this.#added = 0;
