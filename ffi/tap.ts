@@ -34,7 +34,6 @@ export const TapOffload = {
   TSO4: 0x02,
   TSO6: 0x04,
   TSO_ECN: 0x08,
-  UFO: 0x10,
 } as const;
 
 /** Where a TAP is. */

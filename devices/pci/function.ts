@@ -13,15 +13,12 @@ export const PciRegister = {
   STATUS: 0x06,
   REVISION_ID: 0x08,
   CLASS_CODE: 0x09, // three bytes
-  HEADER_TYPE: 0x0e,
   BAR0: 0x10,
   SUBSYSTEM_VENDOR_ID: 0x2c,
   SUBSYSTEM_ID: 0x2e,
   CAPABILITIES: 0x34,
   INTERRUPT_LINE: 0x3c,
   INTERRUPT_PIN: 0x3d,
-  /** The first byte behind the header. */
-  DEVICE_SPECIFIC: 0x40,
 } as const;
 
 /** Bits of the command register (§6.2.2). */

@@ -20,7 +20,7 @@
  */
 import { ByteDevice } from "../bus.ts";
 import { Reg } from "./serial_registers.ts";
-import { SerialState, Word } from "./serial_state.ts";
+import { SerialState, SerialWord } from "./serial_state.ts";
 import { SharedLock } from "../runtime/shared_lock.ts";
 import { Uart } from "./uart.ts";
 
@@ -65,7 +65,7 @@ export class Serial extends ByteDevice {
     this.#state = new SerialState(shared);
     this.#words = this.#state.words;
     this.#uart = new Uart(this.#state);
-    this.#lock = new SharedLock(this.#words, Word.LOCK);
+    this.#lock = new SharedLock(this.#words, SerialWord.LOCK);
     this.#hooks = hooks;
   }
 
@@ -101,11 +101,11 @@ export class Serial extends ByteDevice {
   drainOutput(): Uint8Array<ArrayBuffer> {
     const words = this.#words;
     // Before the look into the ring: what is pushed later signals again.
-    Atomics.store(words, Word.OUTPUT_SIGNALLED, 0);
+    Atomics.store(words, SerialWord.OUTPUT_SIGNALLED, 0);
     const bytes = this.#state.output.popAll();
     if (bytes.length > 0) {
-      Atomics.add(words, Word.OUTPUT_DRAINS, 1);
-      Atomics.notify(words, Word.OUTPUT_DRAINS);
+      Atomics.add(words, SerialWord.OUTPUT_DRAINS, 1);
+      Atomics.notify(words, SerialWord.OUTPUT_DRAINS);
     }
     return bytes;
   }
@@ -118,7 +118,7 @@ export class Serial extends ByteDevice {
   pushInput(bytes: Uint8Array): number {
     this.#begin();
     const count = this.#state.input.pushAll(bytes);
-    this.#words[Word.INPUT_WAITING] = count < bytes.length ? 1 : 0;
+    this.#words[SerialWord.INPUT_WAITING] = count < bytes.length ? 1 : 0;
     this.#uart.fillFromHost();
     this.#end();
     return count;
@@ -140,10 +140,10 @@ export class Serial extends ByteDevice {
 
   /** False when the machine is to stop. */
   #waitForRoom(): boolean {
-    const drains = Atomics.load(this.#words, Word.OUTPUT_DRAINS);
+    const drains = Atomics.load(this.#words, SerialWord.OUTPUT_DRAINS);
     if (this.#state.output.free > 0) return true;
     if (this.#hooks.stopping()) return false;
-    Atomics.wait(this.#words, Word.OUTPUT_DRAINS, drains, STOP_CHECK_MS);
+    Atomics.wait(this.#words, SerialWord.OUTPUT_DRAINS, drains, STOP_CHECK_MS);
     return true;
   }
 
@@ -151,8 +151,8 @@ export class Serial extends ByteDevice {
   #signalOutput(): void {
     const words = this.#words;
     if (
-      Atomics.load(words, Word.OUTPUT_SIGNALLED) === 0 &&
-      Atomics.exchange(words, Word.OUTPUT_SIGNALLED, 1) === 0
+      Atomics.load(words, SerialWord.OUTPUT_SIGNALLED) === 0 &&
+      Atomics.exchange(words, SerialWord.OUTPUT_SIGNALLED, 1) === 0
     ) this.#hooks.outputReady();
   }
 }

@@ -8,7 +8,7 @@ import { ByteRing } from "../runtime/byte_ring.ts";
 import { FIFO_DEPTH, Msr } from "./serial_registers.ts";
 
 /** Indices of the 32-bit words. Those from `LOCK` on are used atomically. */
-export const Word = {
+export const SerialWord = {
   /** Interrupt enable register. */
   IER: 0,
   /** Line control register. */
@@ -65,7 +65,7 @@ export const CONNECTED: number = Msr.CTS | Msr.DSR | Msr.DCD;
 
 /** One isolate's views of the state. */
 export class SerialState {
-  /** The {@linkcode Word}s. */
+  /** The {@linkcode SerialWord}s. */
   readonly words: Int32Array<SharedArrayBuffer>;
   /** A ring of {@linkcode FIFO_DEPTH} bytes. */
   readonly looped: Uint8Array<SharedArrayBuffer>;
@@ -78,9 +78,9 @@ export class SerialState {
   static create(): SharedArrayBuffer {
     const shared = new SharedArrayBuffer(TOTAL);
     const words = new Int32Array(shared, 0, WORD_COUNT);
-    words[Word.RX_DEPTH] = 1;
-    words[Word.RX_TRIGGER] = 1;
-    words[Word.MSR] = CONNECTED;
+    words[SerialWord.RX_DEPTH] = 1;
+    words[SerialWord.RX_TRIGGER] = 1;
+    words[SerialWord.MSR] = CONNECTED;
     return shared;
   }
 

@@ -23,7 +23,7 @@ import {
   CONNECTED,
   RING_CAPACITY,
   type SerialState,
-  Word,
+  SerialWord,
 } from "./serial_state.ts";
 
 /** Interrupt sources, as a set of bits. */
@@ -81,17 +81,21 @@ export class Uart {
   /** Enabled interrupt sources that are pending (§8.6, §8.7). */
   #sources(): number {
     const words = this.#words;
-    const ier = words[Word.IER]!;
+    const ier = words[SerialWord.IER]!;
     if (ier === 0) return 0;
     let sources = 0;
     if (ier & Ier.RDI) {
       const received = this.#received();
-      if (received >= words[Word.RX_TRIGGER]!) sources |= Source.RX_DATA;
+      if (received >= words[SerialWord.RX_TRIGGER]!) sources |= Source.RX_DATA;
       else if (received > 0) sources |= Source.RX_TIMEOUT;
     }
-    if (ier & Ier.THRI && words[Word.THR_EMPTIED]) sources |= Source.THR_EMPTY;
-    if (ier & Ier.RLSI && words[Word.LSR_ERRORS]) sources |= Source.LINE_STATUS;
-    if (ier & Ier.MSI && words[Word.MSR]! & Msr.DELTAS) {
+    if (ier & Ier.THRI && words[SerialWord.THR_EMPTIED]) {
+      sources |= Source.THR_EMPTY;
+    }
+    if (ier & Ier.RLSI && words[SerialWord.LSR_ERRORS]) {
+      sources |= Source.LINE_STATUS;
+    }
+    if (ier & Ier.MSI && words[SerialWord.MSR]! & Msr.DELTAS) {
       sources |= Source.MODEM_STATUS;
     }
     return sources;
@@ -101,22 +105,24 @@ export class Uart {
   read(offset: number): number {
     const words = this.#words;
     if (offset === Reg.LSR) return this.#readLineStatus();
-    words[Word.LSR_READS] = 0;
+    words[SerialWord.LSR_READS] = 0;
     switch (offset) {
       case Reg.DATA:
-        return this.#latched() ? words[Word.DLL]! : this.#receive();
+        return this.#latched() ? words[SerialWord.DLL]! : this.#receive();
       case Reg.IER:
-        return this.#latched() ? words[Word.DLM]! : words[Word.IER]!;
+        return this.#latched()
+          ? words[SerialWord.DLM]!
+          : words[SerialWord.IER]!;
       case Reg.IIR_FCR:
         return this.#identifyInterrupt();
       case Reg.LCR:
-        return words[Word.LCR]!;
+        return words[SerialWord.LCR]!;
       case Reg.MCR:
-        return words[Word.MCR]!;
+        return words[SerialWord.MCR]!;
       case Reg.MSR:
         return this.#readModemStatus();
       case Reg.SCR:
-        return words[Word.SCR]!;
+        return words[SerialWord.SCR]!;
       default:
         return 0xff;
     }
@@ -128,28 +134,28 @@ export class Uart {
    */
   write(offset: number, value: number): boolean {
     const words = this.#words;
-    words[Word.LSR_READS] = 0;
+    words[SerialWord.LSR_READS] = 0;
     switch (offset) {
       case Reg.DATA:
         if (!this.#latched()) return this.#transmit(value);
-        words[Word.DLL] = value;
+        words[SerialWord.DLL] = value;
         break;
       case Reg.IER:
-        if (this.#latched()) words[Word.DLM] = value;
+        if (this.#latched()) words[SerialWord.DLM] = value;
         else this.#enableInterrupts(value & Ier.MASK);
         break;
       case Reg.IIR_FCR:
         this.#controlFifo(value);
         break;
       case Reg.LCR:
-        words[Word.LCR] = value;
-        words[Word.POLLED] = 0;
+        words[SerialWord.LCR] = value;
+        words[SerialWord.POLLED] = 0;
         break;
       case Reg.MCR:
         this.#controlModem(value & Mcr.MASK);
         break;
       case Reg.SCR:
-        words[Word.SCR] = value;
+        words[SerialWord.SCR] = value;
         break;
         // LSR is for factory tests only (§8.4), and so is MSR.
     }
@@ -157,30 +163,31 @@ export class Uart {
   }
 
   #latched(): boolean {
-    return (this.#words[Word.LCR]! & Lcr.DLAB) !== 0;
+    return (this.#words[SerialWord.LCR]! & Lcr.DLAB) !== 0;
   }
 
   #loops(): boolean {
-    return (this.#words[Word.MCR]! & Mcr.LOOP) !== 0;
+    return (this.#words[SerialWord.MCR]! & Mcr.LOOP) !== 0;
   }
 
   /** Bytes in the receiver FIFO. */
   #received(): number {
-    return this.#words[Word.RX_LOOPED]! + this.#words[Word.RX_HOST]!;
+    return this.#words[SerialWord.RX_LOOPED]! +
+      this.#words[SerialWord.RX_HOST]!;
   }
 
   /** RBR: takes the oldest byte out of the receiver FIFO. */
   #receive(): number {
     const words = this.#words;
     let byte = 0;
-    if (words[Word.RX_LOOPED]! > 0) {
-      const head = words[Word.LOOPED_HEAD]!;
+    if (words[SerialWord.RX_LOOPED]! > 0) {
+      const head = words[SerialWord.LOOPED_HEAD]!;
       byte = this.#state.looped[head]!;
-      words[Word.LOOPED_HEAD] = (head + 1) % FIFO_DEPTH;
-      words[Word.RX_LOOPED]!--;
-    } else if (words[Word.RX_HOST]! > 0) {
+      words[SerialWord.LOOPED_HEAD] = (head + 1) % FIFO_DEPTH;
+      words[SerialWord.RX_LOOPED]!--;
+    } else if (words[SerialWord.RX_HOST]! > 0) {
       byte = this.#state.input.pop();
-      words[Word.RX_HOST]!--;
+      words[SerialWord.RX_HOST]!--;
       this.#noticeInputRoom();
     } else {
       return 0;
@@ -195,9 +202,9 @@ export class Uart {
 
   #noticeInputRoom(): void {
     const words = this.#words;
-    if (words[Word.INPUT_WAITING] === 0) return;
+    if (words[SerialWord.INPUT_WAITING] === 0) return;
     if (this.#state.input.length > RING_CAPACITY / 2) return;
-    words[Word.INPUT_WAITING] = 0;
+    words[SerialWord.INPUT_WAITING] = 0;
     this.#inputRoom = true;
   }
 
@@ -209,16 +216,21 @@ export class Uart {
   fillFromHost(): void {
     const words = this.#words;
     if (this.#loops()) return;
-    if ((words[Word.IER]! & Ier.RDI) === 0 && words[Word.POLLED] === 0) return;
-    const room = Math.max(words[Word.RX_TRIGGER]! - words[Word.RX_LOOPED]!, 0);
-    words[Word.RX_HOST] = Math.min(room, this.#state.input.length);
+    if (
+      (words[SerialWord.IER]! & Ier.RDI) === 0 && words[SerialWord.POLLED] === 0
+    ) return;
+    const room = Math.max(
+      words[SerialWord.RX_TRIGGER]! - words[SerialWord.RX_LOOPED]!,
+      0,
+    );
+    words[SerialWord.RX_HOST] = Math.min(room, this.#state.input.length);
   }
 
   /** THR: sends a byte; true when it went to the host. */
   #transmit(byte: number): boolean {
     // The write ends the THRE interrupt; sending the byte begins a new one.
     this.#pending &= ~Source.THR_EMPTY;
-    this.#words[Word.THR_EMPTIED] = 1;
+    this.#words[SerialWord.THR_EMPTIED] = 1;
     if (!this.#loops()) return this.#state.output.push(byte);
     this.#loopBack(byte);
     return false;
@@ -228,39 +240,41 @@ export class Uart {
   #loopBack(byte: number): void {
     const words = this.#words;
     const looped = this.#state.looped;
-    const count = words[Word.RX_LOOPED]!;
-    const head = words[Word.LOOPED_HEAD]!;
-    if (count < words[Word.RX_DEPTH]!) {
+    const count = words[SerialWord.RX_LOOPED]!;
+    const head = words[SerialWord.LOOPED_HEAD]!;
+    if (count < words[SerialWord.RX_DEPTH]!) {
       looped[(head + count) % FIFO_DEPTH] = byte;
-      words[Word.RX_LOOPED] = count + 1;
+      words[SerialWord.RX_LOOPED] = count + 1;
       return;
     }
     // §8.4, LSR bit 1: without FIFO the new byte replaces the old one, with
     // FIFO the new byte is lost.
-    words[Word.LSR_ERRORS]! |= Lsr.OE;
-    if (words[Word.RX_DEPTH] === 1) looped[head] = byte;
+    words[SerialWord.LSR_ERRORS]! |= Lsr.OE;
+    if (words[SerialWord.RX_DEPTH] === 1) looped[head] = byte;
   }
 
   #enableInterrupts(ier: number): void {
     const words = this.#words;
     // §8.7: THR is empty, so enabling its interrupt makes it pending, also
     // when IIR has been read before. Linux's THRE test relies on it.
-    if (ier & ~words[Word.IER]! & Ier.THRI) words[Word.THR_EMPTIED] = 1;
-    words[Word.IER] = ier;
-    words[Word.POLLED] = 0;
+    if (ier & ~words[SerialWord.IER]! & Ier.THRI) {
+      words[SerialWord.THR_EMPTIED] = 1;
+    }
+    words[SerialWord.IER] = ier;
+    words[SerialWord.POLLED] = 0;
     this.fillFromHost();
   }
 
   /** IIR: the pending source of the highest priority (§8.6). */
   #identifyInterrupt(): number {
     const words = this.#words;
-    const fifo = words[Word.RX_DEPTH] === 1 ? 0 : Iir.FIFO_ENABLED;
+    const fifo = words[SerialWord.RX_DEPTH] === 1 ? 0 : Iir.FIFO_ENABLED;
     const sources = this.#sources();
     if (sources & Source.LINE_STATUS) return fifo | Iir.LINE_STATUS;
     if (sources & Source.RX_DATA) return fifo | Iir.RX_DATA;
     if (sources & Source.RX_TIMEOUT) return fifo | Iir.RX_TIMEOUT;
     if (sources & Source.THR_EMPTY) {
-      words[Word.THR_EMPTIED] = 0;
+      words[SerialWord.THR_EMPTIED] = 0;
       return fifo | Iir.THR_EMPTY;
     }
     if (sources & Source.MODEM_STATUS) return fifo | Iir.MODEM_STATUS;
@@ -273,65 +287,65 @@ export class Uart {
     const depth = enable ? FIFO_DEPTH : 1;
     // §8.5: the other bits are only programmed together with bit 0, and a
     // change of bit 0 clears the FIFOs.
-    const changes = depth !== words[Word.RX_DEPTH];
-    words[Word.RX_DEPTH] = depth;
-    words[Word.RX_TRIGGER] = enable
+    const changes = depth !== words[SerialWord.RX_DEPTH];
+    words[SerialWord.RX_DEPTH] = depth;
+    words[SerialWord.RX_TRIGGER] = enable
       ? TRIGGER_LEVELS[value >> Fcr.TRIGGER_SHIFT]!
       : 1;
-    words[Word.POLLED] = 0;
+    words[SerialWord.POLLED] = 0;
     if (changes || (enable && value & Fcr.CLEAR_RX)) this.#clearReceiver();
   }
 
   #clearReceiver(): void {
-    this.#words[Word.RX_LOOPED] = 0;
-    this.#words[Word.RX_HOST] = 0;
+    this.#words[SerialWord.RX_LOOPED] = 0;
+    this.#words[SerialWord.RX_HOST] = 0;
     this.#pending &= this.#sources();
     this.fillFromHost();
   }
 
   #controlModem(mcr: number): void {
     const words = this.#words;
-    words[Word.MCR] = mcr;
-    words[Word.POLLED] = 0;
+    words[SerialWord.MCR] = mcr;
+    words[SerialWord.POLLED] = 0;
     this.#setModemLines(this.#loops() ? loopedLines(mcr) : CONNECTED);
     // The cable is off in loopback; what came through it waits in its ring.
-    if (this.#loops()) words[Word.RX_HOST] = 0;
+    if (this.#loops()) words[SerialWord.RX_HOST] = 0;
     else this.fillFromHost();
   }
 
   /** §8.9: a change of a line sets its delta bit. */
   #setModemLines(lines: number): void {
     const words = this.#words;
-    const old = words[Word.MSR]!;
+    const old = words[SerialWord.MSR]!;
     const changed = old ^ lines;
     let deltas = old & Msr.DELTAS;
     if (changed & Msr.CTS) deltas |= Msr.DCTS;
     if (changed & Msr.DSR) deltas |= Msr.DDSR;
     if (changed & old & Msr.RI) deltas |= Msr.TERI;
     if (changed & Msr.DCD) deltas |= Msr.DDCD;
-    words[Word.MSR] = lines | deltas;
+    words[SerialWord.MSR] = lines | deltas;
   }
 
   #readModemStatus(): number {
-    const msr = this.#words[Word.MSR]!;
-    this.#words[Word.MSR] = msr & ~Msr.DELTAS;
+    const msr = this.#words[SerialWord.MSR]!;
+    this.#words[SerialWord.MSR] = msr & ~Msr.DELTAS;
     return msr;
   }
 
   /** §8.4; reading clears the error bits. */
   #readLineStatus(): number {
     const words = this.#words;
-    const reads = words[Word.LSR_READS]! + 1;
-    words[Word.LSR_READS] = reads;
-    if (reads >= POLLING_READS && words[Word.IER] === 0) {
-      words[Word.LSR_READS] = 0;
-      words[Word.POLLED] = 1;
+    const reads = words[SerialWord.LSR_READS]! + 1;
+    words[SerialWord.LSR_READS] = reads;
+    if (reads >= POLLING_READS && words[SerialWord.IER] === 0) {
+      words[SerialWord.LSR_READS] = 0;
+      words[SerialWord.POLLED] = 1;
       if (this.#received() === 0) this.fillFromHost();
-    } else if (words[Word.POLLED] && this.#received() === 0) {
+    } else if (words[SerialWord.POLLED] && this.#received() === 0) {
       this.fillFromHost();
     }
-    const errors = words[Word.LSR_ERRORS]!;
-    words[Word.LSR_ERRORS] = 0;
+    const errors = words[SerialWord.LSR_ERRORS]!;
+    words[SerialWord.LSR_ERRORS] = 0;
     const ready = this.#received() > 0 ? Lsr.DR : 0;
     return Lsr.THRE | Lsr.TEMT | errors | ready;
   }
