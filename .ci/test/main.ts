@@ -82,7 +82,7 @@ async function main(): Promise<number> {
     // Who may not install packages has tests ignored for it; root may.
     if (!success && Deno.uid() === 0) ok = false;
   });
-  ok = await checkTypes(paths) && ok;
+  const types = checkTypes(paths);
   await runLanes(
     batches(chosen, times),
     prepared,
@@ -100,6 +100,7 @@ async function main(): Promise<number> {
       tell(batch, result, `[${files}/${paths.length}]`);
     },
   );
+  ok = await types && ok;
   if (args.filter === undefined) keepTimes(times);
 
   const slow = slowest(results);
