@@ -9,6 +9,7 @@ import { Command, CommanderError } from "commander";
 import { VireoError } from "./ffi/error.ts";
 import { CLOUD_KERNEL, KERNEL_SOURCE } from "./ffi/packages.ts";
 import type { BootOptions } from "./cli/boot.ts";
+import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import { BUSYBOX, NO_ROOT } from "./cli/options.ts";
 
 const BOOT_HELP = `
@@ -90,7 +91,13 @@ and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs whe
 it runs as root, else prints the command that does. "boot" does this by itself.
 
 The small kernel boots the quickest and has one CPU; the full one has several,
-ACPI and PCI. With --all, both are built, and bzImages of the full one.`;
+ACPI and PCI. With --all, both are built, and bzImages of the full one.
+
+--export FILE puts them into an archive for a machine without a network, or
+without the time; there --from takes what these sources need out of it, and
+checks each file's SHA-256:
+  vireo prepare --export vireo-guest.tar.gz
+  vireo prepare --from vireo-guest.tar.gz`;
 
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
@@ -209,20 +216,15 @@ function program(): Command {
   vireo.command("prepare")
     .description("Build the guest kernel and root image.")
     .option("--all", "both kernels, and bzImages")
+    .option("--export <file>", "put what is prepared into an archive")
+    .option(
+      "--from <where>",
+      "take it from such an archive: a file, a URL, or a folder",
+    )
     .addHelpText("after", PREPARE_HELP)
-    .action(async ({ all }: { all?: boolean }) => {
-      const { prepare, prepareAll } = await import("./images/linux/prepare.ts");
-      const lines: Record<string, string> = {};
-      if (all) {
-        const { kernels, bzImages, rootfs } = await prepareAll();
-        Object.assign(lines, kernels, bzImages, { root: rootfs });
-      } else {
-        const { kernel, rootfs } = await prepare();
-        Object.assign(lines, { kernel, root: rootfs });
-      }
-      for (const [name, path] of Object.entries(lines)) {
-        console.log(`${name.padEnd(6)}  ${path}`);
-      }
+    .action(async (options: PrepareCommandOptions) => {
+      const { prepareCommand } = await import("./cli/prepare.ts");
+      await prepareCommand(options);
     });
   return vireo;
 }

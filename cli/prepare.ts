@@ -1,0 +1,59 @@
+/**
+ * `vireo prepare`.
+ *
+ * @module
+ */
+import { VireoError } from "../ffi/error.ts";
+import { prepare, prepareAll } from "../images/linux/prepare.ts";
+
+/** The command line's words. */
+export interface PrepareCommandOptions {
+  /** Everything, not only what a first boot needs. */
+  all?: boolean;
+  /** The archive to write. */
+  export?: string;
+  /** The archive, its URL, or the folder to read. */
+  from?: string;
+}
+
+/**
+ * Prepares kernels and root image, by building them or out of a bundle, and
+ * prints where they are.
+ *
+ * @param options the command line's words
+ * @throws {VireoError} when it can't
+ */
+export async function prepareCommand(
+  options: PrepareCommandOptions,
+): Promise<void> {
+  const { all, from } = options;
+  if (from !== undefined) {
+    if (all || options.export !== undefined) {
+      throw new VireoError("prepare: --from goes with no other option");
+    }
+    const { takeBundle } = await import("../images/linux/bundle/read.ts");
+    for (const path of await takeBundle(from)) console.log(path);
+    return;
+  }
+  const paths = all ? await everything() : await firstBoot();
+  for (const [name, path] of Object.entries(paths)) {
+    console.log(`${name.padEnd(6)}  ${path}`);
+  }
+  if (options.export === undefined) return;
+  const { exportBundle } = await import("../images/linux/bundle/write.ts");
+  const files = await exportBundle(options.export);
+  const size = (await Deno.stat(options.export)).size / 1024 ** 2;
+  console.log(
+    `export  ${options.export}: ${files.length} files, ${size.toFixed(1)} MiB`,
+  );
+}
+
+async function firstBoot(): Promise<Record<string, string>> {
+  const { kernel, rootfs } = await prepare();
+  return { kernel, root: rootfs };
+}
+
+async function everything(): Promise<Record<string, string>> {
+  const { kernels, bzImages, rootfs } = await prepareAll();
+  return { ...kernels, ...bzImages, root: rootfs };
+}
