@@ -38,8 +38,10 @@ export class Epoll {
 
   /** Makes an empty set. */
   constructor() {
+    using events = new DisposableStack(); // unless all goes well
+    this.#events = events.use(new Mapping(4096, { name: "epoll events" }));
     this.#fd = check(libc.epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
-    this.#events = new Mapping(4096, { name: "epoll events" });
+    events.move();
     this.#words = new Uint32Array(this.#events.buffer);
   }
 

@@ -78,7 +78,7 @@ const TWO_32 = 0x1_0000_0000;
  *
  * The hot path (`readv`, `writev`, `submit`, `next`) allocates nothing.
  */
-export class IoUring {
+export class IoUring implements Disposable {
   /** Entries of the submission ring. */
   readonly entries: number;
   /** `IORING_FEAT_*` bits of this kernel. */
@@ -318,6 +318,11 @@ export class IoUring {
     this.#rings.unmap();
     this.#sqesMapping.unmap();
     closeFd(this.#fd);
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** Completions are there, and come at the next system call. */

@@ -48,6 +48,7 @@ export function listenUnix(path: string, what: string): number {
   if (libc.listen(fd, BACKLOG) < 0) {
     const code = errno();
     closeFd(fd);
+    Deno.removeSync(path);
     throw new SystemError(`${what}: listen on "${path}"`, code);
   }
   return fd;
@@ -65,13 +66,18 @@ export function acceptUnix(listener: number): number {
  * too many wait already (EAGAIN).
  */
 export function connectUnix(path: string): number {
-  const address = socketAddress(path);
-  if (address === undefined) return -Errno.EINVAL;
   const fd = unixSocket();
-  if (libc.connect(fd, address, address.length) === 0) return fd;
-  const code = errno();
+  const code = connectSocket(fd, path);
+  if (code === 0) return fd;
   closeFd(fd);
   return -code;
+}
+
+/** Connects a socket that {@linkcode unixSocket} made: 0, or an errno. */
+export function connectSocket(fd: number, path: string): number {
+  const address = socketAddress(path);
+  if (address === undefined) return Errno.EINVAL;
+  return libc.connect(fd, address, address.length) === 0 ? 0 : errno();
 }
 
 /** Shuts one direction down for good. */
@@ -79,7 +85,8 @@ export function shutdownSocket(fd: number, how: number): void {
   libc.shutdown(fd, how);
 }
 
-function unixSocket(): number {
+/** A socket that is not connected yet. */
+export function unixSocket(): number {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   return check(libc.socket(AF_UNIX, type, 0), "socket");
 }

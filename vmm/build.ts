@@ -84,6 +84,11 @@ export interface MachineParts extends Disposable {
   readonly console: MainConsole;
   /** Its signal is a press of the power button; only a guest with ACPI has one. */
   readonly powerButton: EventFd | undefined;
+  /**
+   * The machine has run: files that were made for it, of its memory and of
+   * frames, are not removed with the parts.
+   */
+  keepFiles(): void;
 }
 
 /**
@@ -120,7 +125,8 @@ export function buildMachine(
 
   // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
-  const devices = openDevices(config, pci, parts);
+  const filesMade = parts.use(new DisposableStack());
+  const devices = openDevices(config, pci, parts, filesMade);
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
@@ -177,7 +183,6 @@ export function buildMachine(
     onOutput,
   );
 
-  memory.keepFile(); // nothing fails from here on
   const all = parts.move();
   return {
     control,
@@ -191,6 +196,10 @@ export function buildMachine(
     deviceStart: devices.length > 0 ? ofDevices : undefined,
     console: mainConsole,
     powerButton,
+    keepFiles() {
+      memory.keepFile();
+      if (!filesMade.disposed) filesMade.move();
+    },
     [Symbol.dispose]: () => all.dispose(),
   };
 }
@@ -286,11 +295,12 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
   vcpu.setRegs(bootState.registers);
 }
 
-/** Opens images and TAPs; `stack` closes them. */
+/** Opens images and TAPs; `stack` closes them, `undo` removes new files. */
 function openDevices(
   config: ResolvedConfig,
   pci: PciState | undefined,
   stack: DisposableStack,
+  undo: DisposableStack,
 ): DeviceSpec[] {
   const devices: DeviceSpec[] = [];
   const place = () => ({
@@ -303,7 +313,7 @@ function openDevices(
     devices.push({ ...place(), ...openDrive(drive, stack) });
   }
   for (const network of config.networks) {
-    devices.push({ ...place(), ...openNetwork(network, stack) });
+    devices.push({ ...place(), ...openNetwork(network, stack, undo) });
   }
   if (config.vsock) {
     devices.push({ ...place(), ...openVsock(config.vsock, stack) });

@@ -137,6 +137,7 @@ export class Machine {
       throw error;
     }
     this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
+      if (!this.#life.over) this.#parts.keepFiles();
       if (this.#life.state === "starting") this.#life.to("running");
     });
     const halted = () => this.#finish({ reason: "halt" });
@@ -369,6 +370,7 @@ export class Machine {
   #finish(end: MachineEnd): void {
     if (this.#life.over) return;
     const started = this.#life.state !== "created";
+    if (started && end.reason !== "error") this.#parts.keepFiles();
     this.#life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");

@@ -13,7 +13,7 @@ export interface Watcher {
 }
 
 /** Descriptors and who waits for them. A turn allocates nothing. */
-export class EventLoop {
+export class EventLoop implements Disposable {
   readonly #epoll = new Epoll();
   readonly #watchers: (Watcher | undefined)[] = []; // index is the token
   readonly #tokens: Map<number, number> = new Map(); // by descriptor
@@ -59,5 +59,10 @@ export class EventLoop {
   /** Closes the epoll descriptor. */
   close(): void {
     this.#epoll.close();
+  }
+
+  /** `using` support. */
+  [Symbol.dispose](): void {
+    this.close();
   }
 }

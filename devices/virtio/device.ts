@@ -73,6 +73,9 @@ export interface VirtioDevice {
    * and so is what it returns. What it throws is told to who sent it.
    */
   command?(command: unknown): unknown;
-  /** Releases what the device holds; it was reset before. */
+  /**
+   * Releases what the device holds: the last call. It was reset before, unless
+   * the machine could not be made; then it may not have been attached either.
+   */
   close(): void;
 }

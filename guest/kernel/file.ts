@@ -71,7 +71,9 @@ export class OpenBootFile {
       target.set(this.#bytes.subarray(offset, end));
       return;
     }
-    libc.lseek(this.#fd, BigInt(offset), SEEK_SET);
+    if (libc.lseek(this.#fd, BigInt(offset), SEEK_SET) < 0n) {
+      throw this.#unreadable(errno());
+    }
     for (let done = 0; done < target.length;) {
       const rest = target.subarray(done, done + READ_MAX);
       const count = libc.read_u32(this.#fd, rest, rest.length);

@@ -23,8 +23,12 @@ export async function makeDevice(
         import("../../devices/virtio/blk/blk.ts"),
         import("../../devices/backends/block/raw.ts"),
       ]);
+      using undo = new DisposableStack(); // unless the device is there
       const backend = rawBackend(spec.image, BLK_REQUESTS, spec.sync);
-      return new Blk(backend, spec.id, spec.options);
+      undo.defer(() => backend.close());
+      const device = new Blk(backend, spec.id, spec.options);
+      undo.move();
+      return device;
     }
     case "net": {
       const [{ Net }, { netBackends, netLimiters }] = await Promise.all([
@@ -32,8 +36,12 @@ export async function makeDevice(
         import("./net_backends.ts"),
       ]);
       const log = (message: string) => post({ type: "log", message });
-      const backends = await netBackends(spec, memory, log);
-      return new Net(backends, spec.mac, await netLimiters(spec));
+      using undo = new DisposableStack(); // unless the device is there
+      const backends = await netBackends(spec, memory, log, undo);
+      const limiters = await netLimiters(spec, undo);
+      const device = new Net(backends, spec.mac, limiters);
+      undo.move();
+      return device;
     }
     case "rng": {
       const [{ Rng }, { getrandom }, { RateLimiter }] = await Promise.all([

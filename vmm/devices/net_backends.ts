@@ -16,14 +16,16 @@ import type { NetEnd, NetSpec } from "./network.ts";
 /**
  * One backend per pair of queues.
  *
+ * @param undo closes them when the device can't be made
  * @throws {VireoError} a module without a function
  */
 export async function netBackends(
   spec: NetSpec,
   memory: GuestMemory,
   log: (message: string) => void,
+  undo: DisposableStack,
 ): Promise<NetBackend[]> {
-  const backends = await ends(spec.end, memory, log);
+  const backends = await ends(spec.end, memory, log, undo);
   const { pcap } = spec;
   if (pcap === undefined) return backends;
   const { PcapBackend } = await import("../../devices/backends/net/pcap.ts");
@@ -33,18 +35,32 @@ export async function netBackends(
 }
 
 /** The limiters of an interface: one for each direction that has limits. */
-export async function netLimiters({ limits }: NetSpec): Promise<NetLimiters> {
+export async function netLimiters(
+  { limits }: NetSpec,
+  undo: DisposableStack,
+): Promise<NetLimiters> {
   if (!limits.rx && !limits.tx) return {};
   const { RateLimiter } = await import("../../devices/runtime/rate_limiter.ts");
-  return { rx: RateLimiter.from(limits.rx), tx: RateLimiter.from(limits.tx) };
+  const rx = RateLimiter.from(limits.rx);
+  undo.defer(() => rx?.close());
+  const tx = RateLimiter.from(limits.tx);
+  undo.defer(() => tx?.close());
+  return { rx, tx };
 }
 
 async function ends(
   end: NetEnd,
   memory: GuestMemory,
   log: (message: string) => void,
+  undo: DisposableStack,
 ): Promise<NetBackend[]> {
-  if ("taps" in end) return end.taps.map((tap) => new TapBackend(tap));
+  if ("taps" in end) {
+    return end.taps.map((tap) => {
+      const backend = new TapBackend(tap);
+      undo.defer(() => backend.close());
+      return backend;
+    });
+  }
   if ("socket" in end) {
     const { StreamBackend } = await import(
       "../../devices/backends/net/stream.ts"
@@ -55,7 +71,9 @@ async function ends(
     "../../devices/backends/net/handler.ts"
   );
   const handler = await loadHandler(end.handler);
-  return [new HandlerBackend(handler, memory, NET_HEADER_SIZE, log)];
+  const backend = new HandlerBackend(handler, memory, NET_HEADER_SIZE, log);
+  undo.defer(() => backend.close());
+  return [backend];
 }
 
 async function loadHandler(url: string): Promise<FrameHandler> {

@@ -6,7 +6,7 @@
 import { pcapHeader } from "../../devices/backends/net/pcap.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
-import { check, errnoName } from "../../ffi/errno.ts";
+import { check, Errno, errnoName, SystemError } from "../../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
 import { openTap, type Tap } from "../../ffi/tap.ts";
@@ -15,6 +15,9 @@ import { VireoError } from "../../ffi/error.ts";
 import type { FilledNetworkInterface } from "../config/keys.ts";
 import { macAddress } from "../config/mac.ts";
 import { startPasst } from "./passt.ts";
+
+/** What errors call the file of frames. */
+const CAPTURE = "capture file";
 
 /** Where an interface's frames go. */
 export type NetEnd =
@@ -43,11 +46,13 @@ export interface NetSpec {
 /**
  * Opens what `network` names; `stack` closes it.
  *
+ * @param undo removes what is only there for a machine that has run
  * @throws {VireoError} when it can't be had
  */
 export function openNetwork(
   network: FilledNetworkInterface,
   stack: DisposableStack,
+  undo: DisposableStack,
 ): NetSpec {
   const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
   const mac = macAddress(guest_mac, host_dev_name ?? name);
@@ -58,7 +63,7 @@ export function openNetwork(
     end,
     mac,
     limits: { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter },
-    ...(pcap !== undefined && { pcap: openPcap(pcap, stack) }),
+    ...(pcap !== undefined && { pcap: openPcap(pcap, stack, undo) }),
   };
 }
 
@@ -97,11 +102,28 @@ function connect(path: string): number {
   );
 }
 
-function openPcap(path: string, stack: DisposableStack): number {
-  const flags = Open.WRONLY | Open.CREAT | Open.TRUNC;
-  const fd = openFd(path, flags, "capture file", 0o644);
+function openPcap(
+  path: string,
+  stack: DisposableStack,
+  undo: DisposableStack,
+): number {
+  const fd = makePcap(path, undo) ??
+    openFd(path, Open.WRONLY | Open.CREAT | Open.TRUNC, CAPTURE, 0o644);
   stack.defer(() => closeFd(fd));
   const header = pcapHeader();
   check(libc.write_u32(fd, header, header.length), `write "${path}"`);
   return fd;
+}
+
+/** Undefined when it is there already. */
+function makePcap(path: string, undo: DisposableStack): number | undefined {
+  try {
+    const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
+    const fd = openFd(path, flags, CAPTURE, 0o644);
+    undo.defer(() => Deno.removeSync(path));
+    return fd;
+  } catch (error) {
+    const there = error instanceof SystemError && error.errno === Errno.EEXIST;
+    if (!there) throw error;
+  }
 }

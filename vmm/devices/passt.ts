@@ -6,7 +6,8 @@
  */
 import { errnoName } from "../../ffi/errno.ts";
 import { packageOf } from "../../ffi/packages.ts";
-import { connectUnix } from "../../ffi/unix_socket.ts";
+import { closeFd } from "../../ffi/file.ts";
+import { connectSocket, unixSocket } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
 
 const PASST = "passt";
@@ -20,19 +21,25 @@ const NOBODY = 65534;
  * @throws {VireoError} it is not installed, or refuses to start
  */
 export function startPasst(): number {
+  using undo = new DisposableStack(); // unless it is connected
+  // Made first: a passt to which nobody connects waits for ever.
+  const fd = undo.adopt(unixSocket(), closeFd);
   const folder = Deno.makeTempDirSync({ prefix: "vireo-passt-" });
   const socket = `${folder}/socket`;
   try {
     letNobodyIn(folder);
     // It goes into the background once it listens.
     run(["--one-off", "--quiet", "--socket", socket]);
-    const fd = connectUnix(socket);
-    if (fd >= 0) return fd;
-    throw new VireoError(`passt: connect to it: ${errnoName(-fd)}`);
+    const code = connectSocket(fd, socket);
+    if (code !== 0) {
+      throw new VireoError(`passt: connect to it: ${errnoName(code)}`);
+    }
   } finally {
     // Connected, it needs no name any more.
     Deno.removeSync(folder, { recursive: true });
   }
+  undo.move();
+  return fd;
 }
 
 /** Started by root, passt makes its socket as the user nobody. */

@@ -204,9 +204,11 @@ export class UringBackend extends ImageBackend implements BlockBackend {
   /** Storage on `image`; `requests` is the most requests in flight, a power of two */
   constructor(image: RawImage, requests: number) {
     super(image);
-    this.#ring = new IoUring(image.fd, requests);
-    this.completionFd = createEventFd();
+    using undo = new DisposableStack(); // unless all goes well
+    this.#ring = undo.use(new IoUring(image.fd, requests));
+    this.completionFd = undo.adopt(createEventFd(), closeFd);
     this.#ring.registerEventFd(this.completionFd);
+    undo.move();
   }
 
   /** See {@linkcode BlockBackend.result}. */

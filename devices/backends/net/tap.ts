@@ -119,20 +119,20 @@ function accepted(action: () => void): boolean {
 
 /** A ring for NOWAIT writes to `fd`; undefined where the host has none. */
 function openRing(fd: number): IoUring | undefined {
-  let ring: IoUring;
+  using undo = new DisposableStack(); // unless it is of use
   try {
     // Not registered: a TAP must be free again when the machine has ended.
-    ring = new IoUring(fd, BATCH, false);
+    const ring = undo.use(new IoUring(fd, BATCH, false));
+    // Empty, so it does nothing; but the kernel says whether this file knows
+    // NOWAIT, which TAPs do since Linux 5.8.
+    ring.readv(0, 0, 0, 0, RWF_NOWAIT);
+    ring.submit();
+    while (ring.next() < 0) ring.wait();
+    if (ring.result === -Errno.EOPNOTSUPP) return undefined;
+    undo.move();
+    return ring;
   } catch (error) {
     if (error instanceof SystemError) return undefined;
     throw error;
   }
-  // Empty, so it does nothing; but the kernel says whether this file knows
-  // NOWAIT, which TAPs do since Linux 5.8.
-  ring.readv(0, 0, 0, 0, RWF_NOWAIT);
-  ring.submit();
-  while (ring.next() < 0) ring.wait();
-  if (ring.result !== -Errno.EOPNOTSUPP) return ring;
-  ring.close();
-  return undefined;
 }

@@ -246,7 +246,7 @@ export class Balloon implements VirtioDevice, Watcher {
 
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
-    this.#context.unwatch(this.#timer.fd);
+    this.#context?.unwatch(this.#timer.fd);
     this.#timer.close();
   }
 

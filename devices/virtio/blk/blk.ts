@@ -194,7 +194,7 @@ export class Blk implements VirtioDevice, Watcher {
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     if (this.#backend.completionFd >= 0) {
-      this.#context.unwatch(this.#backend.completionFd);
+      this.#context?.unwatch(this.#backend.completionFd);
     }
     this.#limiter?.close();
     this.#backend.close();

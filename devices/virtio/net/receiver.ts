@@ -26,10 +26,7 @@ const BATCH = 64;
 export class NetReceiver {
   readonly #backend: NetBackend;
   readonly #limiter: RateLimiter | undefined;
-  readonly #window = new RxWindow(
-    NET_QUEUE_SIZE,
-    NET_HEADER_SIZE + TSO_FRAME,
-  );
+  #window!: RxWindow;
   #chain!: DescriptorChain;
   #mergeable = false;
   #frameMax = 0;
@@ -47,6 +44,7 @@ export class NetReceiver {
   /** Once, before the guest runs. */
   attach(queue: VirtQueue): void {
     this.#chain = queue.chain();
+    this.#window = new RxWindow(NET_QUEUE_SIZE, NET_HEADER_SIZE + TSO_FRAME);
   }
 
   /** The driver is ready: see {@linkcode NetPair.activate}. */
@@ -89,7 +87,7 @@ export class NetReceiver {
 
   /** Unmaps the iovecs. */
   close(): void {
-    this.#window.close();
+    this.#window?.close();
   }
 
   /** Takes posted buffers; false when the driver must post more first. */

@@ -37,10 +37,11 @@ export class RxWindow implements Frame {
   /** A window for a queue of `queueSize`, and frames of `frameMax` bytes. */
   constructor(queueSize: number, frameMax: number) {
     const capacity = 4 * IOV_MAX;
-    this.#mapping = new Mapping(capacity * IOVEC_SIZE, {
-      name: "receive iovecs",
-    });
-    this.#spill = new Mapping(frameMax, { name: "receive spill" });
+    using undo = new DisposableStack(); // unless all goes well
+    this.#mapping = undo.use(
+      new Mapping(capacity * IOVEC_SIZE, { name: "receive iovecs" }),
+    );
+    this.#spill = undo.use(new Mapping(frameMax, { name: "receive spill" }));
     this.#spilled = new Uint8Array(this.#spill.buffer);
     this.#iovecs = new Iovecs(this.#mapping, 0, capacity);
     this.#guest = new Float64Array(capacity);
@@ -48,6 +49,7 @@ export class RxWindow implements Frame {
     this.#heads = new Uint16Array(2 * queueSize);
     this.#counts = new Uint16Array(2 * queueSize);
     this.#sizes = new Float64Array(2 * queueSize);
+    undo.move();
   }
 
   /** Iovecs for one readv: all that wait, and the spill. */

@@ -68,7 +68,10 @@ export class Endpoint implements DeviceContext {
   readonly #made: VirtQueue[] = [];
   #logged = 0;
 
-  /** Describes the device in its registers and attaches it. */
+  /**
+   * Describes the device in its registers and attaches it. From then on it is
+   * this object's to close; if it can't be attached, it stays its maker's.
+   */
   constructor(device: VirtioDevice, options: EndpointOptions) {
     this.device = device;
     this.#options = options;
@@ -79,7 +82,10 @@ export class Endpoint implements DeviceContext {
     const { deviceId, queueSizes, config } = device;
     const features = this.#features(device.features);
     this.#state.describe(deviceId, features, queueSizes, config);
+    using queues = new DisposableStack(); // unless all goes well
+    queues.defer(() => this.#freeQueues());
     device.attach(this);
+    queues.move();
   }
 
   /** Watches the doorbell of queue `index`. */
@@ -155,9 +161,10 @@ export class Endpoint implements DeviceContext {
 
   /** Resets and closes the device. */
   close(): void {
-    this.#reset();
-    this.device.close();
-    for (const queue of this.#made) queue.close();
+    using all = new DisposableStack(); // in reverse; what throws stops none
+    all.defer(() => this.#freeQueues());
+    all.defer(() => this.device.close());
+    all.defer(() => this.#reset());
   }
 
   /** See {@linkcode DeviceContext.hasFeature}. */
@@ -315,6 +322,10 @@ export class Endpoint implements DeviceContext {
     if (queue === undefined || queue.live) return;
     this.#activateQueue(index);
     this.doorbell(index);
+  }
+
+  #freeQueues(): void {
+    for (const queue of this.#made) queue.close();
   }
 
   #interrupt(bit: number, source: number): void {

@@ -148,7 +148,7 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
 
   /** See {@linkcode VirtioDevice.close}. */
   close(): void {
-    this.#context.unwatch(this.#host.fd);
+    this.#context?.unwatch(this.#host.fd);
     this.#connections.closeAll();
   }
 

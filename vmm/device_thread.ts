@@ -1,0 +1,279 @@
+/**
+ * The devices of one machine, on the device worker: made and connected to KVM,
+ * all or nothing, then served until the machine ends.
+ *
+ * @module
+ */
+import { EventLoop } from "../devices/runtime/event_loop.ts";
+import { PollWindow } from "../devices/runtime/poll_window.ts";
+import type { VirtioDevice } from "../devices/virtio/device.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import { Endpoint } from "../devices/virtio/transport/activated_device.ts";
+import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
+import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
+import { Vm } from "../ffi/kvm/kvm.ts";
+import { GuestMemory } from "../guest/memory.ts";
+import { Command, Control } from "./control.ts";
+import { DeviceCommands } from "./device_channel.ts";
+import type {
+  DeviceSpec,
+  DeviceWorkerStart,
+  WorkerMessage,
+} from "./messages.ts";
+import { makeDevice } from "./devices/make_device.ts";
+
+/** Looks at memory between two looks at descriptors: those are system calls. */
+const POLLS_PER_TURN = 64;
+/** The same while descriptors have events: frames from a TAP have no other. */
+const POLLS_BETWEEN_EVENTS = 16;
+/** Turns without an event after which none is expected soon. */
+const TURNS_EXPECTANT = 16;
+
+/** Tells the main isolate. */
+type Post = (message: WorkerMessage) => void;
+
+/** What is between a device and KVM. */
+interface Connection {
+  /** See {@linkcode EndpointOptions.raiseInterrupt}. */
+  raise(source: number): void;
+  /** See {@linkcode EndpointOptions.transportChanged}. */
+  changed(): void;
+}
+
+/** What a thread of devices is made of. */
+interface DeviceParts {
+  loop: EventLoop;
+  paused: EventLoop;
+  endpoints: readonly Endpoint[];
+}
+
+/** The devices of one machine, and their loop. */
+export class DeviceThread implements Disposable {
+  readonly #control: Control;
+  readonly #controlFd: number;
+  readonly #commands: DeviceCommands;
+  readonly #endpoints: readonly Endpoint[];
+  readonly #window: PollWindow;
+  readonly #loop: EventLoop;
+  // Watches only what may happen while the devices are paused.
+  readonly #paused: EventLoop;
+  readonly #post: Post;
+  readonly #parts: DisposableStack;
+
+  private constructor(
+    start: DeviceWorkerStart,
+    post: Post,
+    parts: DeviceParts,
+    all: DisposableStack,
+  ) {
+    this.#control = new Control(start.control);
+    this.#controlFd = start.controlFd;
+    this.#commands = new DeviceCommands(start.commands, this.#control);
+    this.#window = new PollWindow(start.pollMicroseconds);
+    this.#loop = parts.loop;
+    this.#paused = parts.paused;
+    this.#endpoints = parts.endpoints;
+    this.#post = post;
+    this.#parts = all;
+  }
+
+  /**
+   * Makes the devices, and connects their doorbells and interrupts to KVM.
+   *
+   * @throws {Error} what is wrong with one; the others are closed
+   */
+  static async make(
+    start: DeviceWorkerStart,
+    post: Post,
+  ): Promise<DeviceThread> {
+    const log = (message: string) => post({ type: "log", message });
+    using parts = new DisposableStack(); // unless all of them are there
+    const loop = parts.use(new EventLoop());
+    const paused = parts.use(new EventLoop());
+    const memory = GuestMemory.attach(start.memory);
+    const devices = await makeDevices(start.devices, memory, post);
+    // A device is its endpoint's to close, once it has one.
+    const loose = new Set(devices);
+    parts.defer(() => closeAll(loose));
+    const connect = start.devices.some((spec) => spec.pci)
+      ? await pciConnector(start.vmFd, log)
+      : mmioConnector(start.vmFd);
+    const eventFd = () => parts.use(new EventFd());
+    const endpoints = devices.map((device, index) => {
+      const spec = start.devices[index]!;
+      // Before the endpoint: once it has described the device, a driver that
+      // is waiting for it may ring.
+      const doorbells = device.queueSizes.map(eventFd);
+      const connection = connect(spec, device, doorbells, eventFd);
+      const endpoint = new Endpoint(device, {
+        state: new DeviceState(spec.state),
+        memory,
+        loop,
+        polled: true,
+        packed: start.packed,
+        raiseInterrupt: (source) => connection.raise(source),
+        transportChanged: () => connection.changed(),
+        log,
+      });
+      loose.delete(device);
+      parts.defer(() => endpoint.close());
+      doorbells.forEach(({ fd }, index) => endpoint.watchDoorbell(index, fd));
+      return endpoint;
+    });
+    const made = { loop, paused, endpoints };
+    const thread = new DeviceThread(start, post, made, parts.move());
+    using undo = new DisposableStack();
+    undo.use(thread);
+    loop.watch(start.controlFd, thread);
+    paused.watch(start.controlFd, thread);
+    undo.move();
+    return thread;
+  }
+
+  /** Serves the devices until the main isolate says stop. */
+  run(): void {
+    const control = this.#control;
+    for (;;) {
+      if (control.deviceCommand === Command.STOP) return;
+      const pause = control.devicePause;
+      if (pause !== 0) {
+        this.#post({ type: "paused" });
+        while (control.devicePause === pause) this.#paused.turn(-1);
+        this.#post({ type: "resumed" });
+      } else {
+        this.#pollThenSleep();
+      }
+    }
+  }
+
+  /** Looks for work until none has come for a window's time, then sleeps. */
+  #pollThenSleep(): void {
+    const window = this.#window;
+    // Even without a window: what arm() found last time is to be done.
+    let hit = false;
+    if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
+    else this.#poll();
+    if (this.#arm()) return void this.#loop.turn(0); // others' turn, too
+    if (this.#control.deviceCommand !== Command.RUN) return;
+    const asleep = performance.now();
+    this.#loop.turn(-1);
+    window.woke(hit, performance.now() - asleep);
+  }
+
+  /** True when work came within `milliseconds` of the start. */
+  #pollFor(milliseconds: number): boolean {
+    let deadline = performance.now() + milliseconds;
+    let hit = false;
+    let expectant = 0; // turns in which a descriptor's event may come
+    while (this.#control.deviceCommand === Command.RUN) {
+      let worked = this.#loop.turn(0) > 0;
+      expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
+      const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
+      for (let i = 0; i < polls; i++) {
+        if (this.#poll()) worked = true;
+      }
+      const now = performance.now();
+      if (worked) {
+        // Late work means that this thread lost its core: no merit of polling.
+        if (now <= deadline) hit = true;
+        deadline = now + milliseconds;
+      } else if (now > deadline) {
+        return hit;
+      }
+    }
+    return hit;
+  }
+
+  #poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#endpoints.length; i++) {
+      if (this.#endpoints[i]!.poll()) worked = true;
+    }
+    return worked;
+  }
+
+  #arm(): boolean {
+    let work = false;
+    for (let i = 0; i < this.#endpoints.length; i++) {
+      if (this.#endpoints[i]!.arm()) work = true;
+    }
+    return work;
+  }
+
+  /** The control eventfd: run or pause, a transport's request, commands. */
+  ready(): void {
+    drainEventFd(this.#controlFd);
+    for (const endpoint of this.#endpoints) endpoint.serve();
+    this.#commands.serve(
+      (device, command) => this.#endpoints[device]!.command(command),
+      (answer) => this.#post({ type: "answer", answer }),
+    );
+  }
+
+  /** Closes the devices and all that was made for them. */
+  [Symbol.dispose](): void {
+    this.#parts.dispose();
+  }
+}
+
+/** All devices, or none. */
+async function makeDevices(
+  specs: readonly DeviceSpec[],
+  memory: GuestMemory,
+  post: Post,
+): Promise<VirtioDevice[]> {
+  const all = await Promise.allSettled(
+    specs.map((spec) => makeDevice(spec, memory, post)),
+  );
+  const made = all.flatMap((one) =>
+    one.status === "fulfilled" ? [one.value] : []
+  );
+  const failed = all.find((one) => one.status === "rejected");
+  if (failed === undefined) return made;
+  closeAll(made);
+  throw failed.reason;
+}
+
+/** Closes devices that were never attached. */
+function closeAll(devices: Iterable<VirtioDevice>): void {
+  using stack = new DisposableStack(); // one's failure keeps no other open
+  for (const device of devices) stack.defer(() => device.close());
+}
+
+/** Connects a device to KVM. */
+type Connector = (
+  spec: DeviceSpec,
+  device: VirtioDevice,
+  doorbells: readonly EventFd[],
+  eventFd: () => EventFd,
+) => Connection;
+
+/** Doorbells by their values, and one irqfd. */
+function mmioConnector(vmFd: number): Connector {
+  const vm = new Vm(vmFd, 0);
+  return ({ window, gsi }, _device, doorbells, eventFd) => {
+    const interrupt = eventFd();
+    vm.irqfd(interrupt.fd, gsi);
+    doorbells.forEach(({ fd }, index) =>
+      vm.ioeventfd(fd, {
+        address: window + MmioRegister.QueueNotify,
+        length: 4,
+        datamatch: index,
+      })
+    );
+    return { raise: () => interrupt.signal(), changed: () => {} };
+  };
+}
+
+async function pciConnector(
+  vmFd: number,
+  log: (message: string) => void,
+): Promise<Connector> {
+  const { PciSlots } = await import("./pci/slots.ts");
+  const slots = new PciSlots(vmFd, log);
+  return (spec, device, doorbells, eventFd) => {
+    // One for each queue, and one for the configuration.
+    const vectors = [...device.queueSizes, 0].map(eventFd);
+    return slots.connect(spec, device, doorbells, vectors);
+  };
+}

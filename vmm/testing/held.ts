@@ -1,0 +1,80 @@
+/**
+ * For tests: what this process holds of what machines are made of.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { descriptorsOfProcess } from "../../ffi/testing/mmap.ts";
+
+/** Far off: threads end a moment after their last message. */
+const LIMIT = 30_000;
+
+/** What is held, as sorted texts. */
+export interface Held {
+  /** What the open descriptors are, but for those of Deno's own files. */
+  descriptors: string[];
+  /** Workers' threads. */
+  threads: string[];
+  /** Mappings of KVM's and io_uring's, and those of files in `folder`. */
+  mappings: string[];
+  /** Locks of files. */
+  locks: string[];
+  /** Names in `folder`. */
+  files: string[];
+}
+
+/** What is held once no worker of an earlier machine is left. */
+export async function heldAtRest(folder: string): Promise<Held> {
+  const limit = performance.now() + LIMIT;
+  for (;;) {
+    const now = held(folder);
+    if (now.threads.length === 0) return now;
+    assert.ok(performance.now() < limit, now.threads.join());
+    await new Promise((done) => setTimeout(done, 2));
+  }
+}
+
+/** What is held now. Machines have their files and sockets in `folder`. */
+function held(folder: string): Held {
+  const lines = (path: string) => Deno.readTextFileSync(path).split("\n");
+  const named = ["kvm", "io_uring", folder];
+  return {
+    descriptors: [...descriptorsOfProcess().values()].filter((name) =>
+      /^(anon_inode|socket|\/dev\/(kvm|net))/.test(name) ||
+      name.startsWith(folder)
+    ).sort(),
+    threads: Deno.readDirSync("/proc/self/task").flatMap(({ name }) =>
+      threadName(name)
+    ).filter((name) => name.startsWith("worker-")).toArray().sort(),
+    mappings: lines("/proc/self/maps").filter((line) =>
+      named.some((name) => line.includes(name))
+    ),
+    locks: lines("/proc/locks").filter((line) =>
+      line.split(/\s+/).includes(`${Deno.pid}`)
+    ).map((line) => line.replace(/^\d+: /, "")).sort(),
+    files: Deno.readDirSync(folder).map(({ name }) => name).toArray().sort(),
+  };
+}
+
+/** Waits until no more and no less is held than `before`. */
+export async function heldAgain(
+  folder: string,
+  before: Held,
+  what: string,
+): Promise<void> {
+  const same = () => JSON.stringify(held(folder)) === JSON.stringify(before);
+  for (const limit = performance.now() + LIMIT; !same();) {
+    if (performance.now() > limit) {
+      assert.deepEqual(held(folder), before, what);
+    }
+    await new Promise((done) => setTimeout(done, 2));
+  }
+}
+
+function threadName(id: string): string[] {
+  try {
+    return [Deno.readTextFileSync(`/proc/self/task/${id}/comm`).trim()];
+  } catch {
+    return []; // ended meanwhile
+  }
+}
