@@ -1,6 +1,8 @@
 /** Imports point down: ffi, guest, devices, vmm, then cli, mod.ts and main.ts. */
 import assert from "node:assert/strict";
-import { closure, references, UNKNOWN } from "./testing/module_graph.ts";
+import { closure, references, ROOT, UNKNOWN } from "./testing/module_graph.ts";
+import type { Kind } from "./vmm/devices/kind.ts";
+import { KINDS } from "./vmm/devices/mod.ts";
 
 const MACHINE = ["ffi", "guest", "devices", "vmm"];
 
@@ -87,10 +89,30 @@ Deno.test("layers: a vCPU's worker has emulate only where the host needs it", ()
   ]);
 });
 
+Deno.test("layers: the device worker has makers only of the kinds that a machine has", () => {
+  const modules = closure("vmm/device_worker.ts", REFERENCES);
+  assert.ok(modules.has("devices/virtio/transport/activated_device.ts"));
+  const options = /^vmm\/(config|devices)\//;
+  assert.deepEqual([...modules].filter((path) => options.test(path)), []);
+  for (const [key, kind] of Object.entries<Kind>(KINDS)) {
+    const maker = kind.make.href.slice(ROOT.href.length);
+    // Named once, by its kind: nothing loads it before a machine has one.
+    const ways = REFERENCES.filter(({ to, way }) =>
+      to === maker && way !== "type"
+    );
+    assert.deepEqual(ways.map(({ way }) => way), ["url"], key);
+    assert.match(ways[0]!.from, /^vmm\/devices\/\w+\.ts$/);
+    // And what it loads knows nothing of configurations.
+    const above = [...closure(maker, REFERENCES)].filter((path) =>
+      roomOf(path) === "vmm"
+    );
+    assert.deepEqual(above, [], key);
+  }
+});
+
 Deno.test("layers: no virtio device imports a transport, no backend virtio", () => {
   const transports = /^devices\/virtio\/transport\//;
-  const devices =
-    /^devices\/virtio\/(rng\.ts$|(blk|net|console|balloon|vsock)\/)/;
+  const devices = /^devices\/virtio\/(?!transport\/|testing\/)/;
   const seen = new Set<string>();
   for (const { from, to } of REFERENCES) {
     const backend = from.startsWith("devices/backends/");

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 // Only what needs no permission: the rest is imported by the command that is
 // run, so that a missing permission gets a message.
 import { VireoError } from "./ffi/error.ts";
 import { CLOUD_KERNEL, KERNEL_SOURCE } from "./ffi/packages.ts";
 import type { BootOptions } from "./cli/boot.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
+import type { OptionRow } from "./vmm/devices/kind.ts";
 import { BUSYBOX, NO_ROOT } from "./cli/options.ts";
 
 const BOOT_HELP = `
@@ -99,11 +100,44 @@ checks each file's SHA-256:
   vireo prepare --export vireo-guest.tar.gz
   vireo prepare --from vireo-guest.tar.gz`;
 
+/** Where these are in the help; an option that isn't here comes after them. */
+const DEVICE_OPTIONS = "disk net pcap vsock device transport acpi console " +
+  "port rng balloon";
+
 function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
 
-function program(): Command {
+function optionOf(row: OptionRow): Option {
+  const option = new Option(row.flags, row.about).default(row.default);
+  return row.repeatable ? option.default([]).argParser(collect) : option;
+}
+
+/** Options of `boot` that are devices, or for all of them. */
+async function deviceOptions(): Promise<Option[]> {
+  const { deviceOptions } = await import("./cli/device_options.ts");
+  const options = [...deviceOptions(), ...TRANSPORT_OPTIONS].map(optionOf);
+  const names = DEVICE_OPTIONS.split(" ");
+  const place = (option: Option) =>
+    (names.indexOf(option.name()) + 1) || Infinity;
+  return options.sort((a, b) => place(a) - place(b));
+}
+
+const TRANSPORT_OPTIONS: OptionRow[] = [
+  {
+    flags: "--transport <name>",
+    about: "attach virtio devices by mmio or pci",
+    default: "mmio",
+  },
+  {
+    flags: "--acpi <choice>",
+    about: "on, off, or auto: as the kernel has it",
+  },
+];
+
+/** The command line. Only one that says `boot` loads what knows its devices. */
+async function program(args: readonly string[]): Promise<Command> {
+  const devices = args.includes("boot") ? await deviceOptions() : [];
   const vireo = new Command("vireo")
     .description("A KVM virtual machine monitor in TypeScript.")
     .exitOverride()
@@ -111,7 +145,7 @@ function program(): Command {
       outputError: (text, write) =>
         write(text.trim().replace(/^error/, "vireo").replace("\n", " ") + "\n"),
     });
-  vireo.command("boot")
+  const boot = vireo.command("boot")
     .description("Boot a Linux kernel.")
     .argument(
       "[kernel]",
@@ -128,46 +162,9 @@ function program(): Command {
     .option(
       "--root <file>",
       `root disk: FILE[,ro][,direct][,queues=N], "${BUSYBOX}" or "${NO_ROOT}"`,
-    )
-    .option(
-      "--disk <file>",
-      "disk: FILE[,ro][,direct][,queues=N]; repeatable",
-      collect,
-      [],
-    )
-    .option(
-      "--net <where>",
-      "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET] or " +
-        "handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
-      collect,
-      [],
-    )
-    .option("--pcap <file>", "capture the network's frames, for tcpdump -r")
-    .option("--vsock <socket>", "sockets: cid=3,uds=PATH")
-    .option(
-      "--device <module>",
-      "a virtio device of your own, see examples/rng.ts; repeatable",
-      collect,
-      [],
-    )
-    .option(
-      "--transport <name>",
-      "attach virtio devices by mmio or pci",
-      "mmio",
-    )
-    .option("--acpi <choice>", "on, off, or auto: as the kernel has it")
-    .option("--console <which>", "the main console: serial or virtio", "serial")
-    .option(
-      "--port <port>",
-      "a port of the virtio console: NAME=PATH of a Unix socket; repeatable",
-      collect,
-      [],
-    )
-    .option("--rng", "random numbers for the guest: /dev/hwrng")
-    .option(
-      "--balloon <size>",
-      "take memory back: MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
-    )
+    );
+  for (const option of devices) boot.addOption(option);
+  boot
     .option("--exec <commands>", "run them in the guest's shell, and end")
     .option("--poll-us <time>", "longest time to look for I/O before sleeping")
     .option("--quiet", "no kernel log")
@@ -241,7 +238,8 @@ function explain(error: unknown): string | undefined {
 
 if (import.meta.main) {
   try {
-    await program().parseAsync(Deno.args, { from: "user" });
+    const vireo = await program(Deno.args);
+    await vireo.parseAsync(Deno.args, { from: "user" });
   } catch (error) {
     const message = explain(error);
     if (message !== undefined) console.error(`vireo: ${message}`);

@@ -22,22 +22,25 @@
  */
 export { Machine, type MachineOptions } from "./vmm/machine.ts";
 export type { MachineState } from "./vmm/machine_state.ts";
-export { BalloonHandle } from "./vmm/devices/balloon.ts";
+export { BalloonHandle } from "./vmm/devices/balloon_handle.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/refused.ts";
 export type {
   BootSource,
+  MachineConfig,
+  VmConfig,
+} from "./vmm/config/types.ts";
+export type {
   ConsoleSocket,
   CustomDevice,
+  DeviceKeys,
   Drive,
   Entropy,
-  MachineConfig,
   MemoryBalloon,
   NetworkInterface,
   VirtioConsole,
-  VmConfig,
   Vsock,
-} from "./vmm/config/types.ts";
+} from "./vmm/devices/mod.ts";
 export { DEFAULT_BOOT_ARGS } from "./vmm/config/boot_args.ts";
 export type {
   RateLimits,

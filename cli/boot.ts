@@ -14,25 +14,20 @@ import {
   preparedRootfs,
   prepareRootfs,
 } from "../images/linux/prepare.ts";
-import type { Drive, VmConfig } from "../vmm/config/types.ts";
+import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
 import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
+import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
+import { parseCount } from "../vmm/devices/words.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
+import { devicesOf } from "./device_options.ts";
 import {
   BUSYBOX,
   NO_ROOT,
   parseAcpi,
-  parseBalloon,
-  parseConsole,
-  parseCount,
-  parseDevice,
-  parseDisk,
   parseMemory,
-  parseNet,
   parseTransport,
-  parseVsock,
-  withPcap,
 } from "./options.ts";
 import { addHostWords } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
@@ -41,8 +36,8 @@ import { Session } from "./session.ts";
 /** In the place of a kernel that is prepared after the other options. */
 const NOT_YET = new Uint8Array();
 
-/** The command line of `vireo boot`, as words. */
-export interface BootOptions {
+/** The command line of `vireo boot`, as words; devices' among them. */
+export interface BootOptions extends Record<string, unknown> {
   /** Path of the kernel; default: the prepared one. */
   kernel?: string;
   /** Whose kernel to boot: `debian`. */
@@ -63,28 +58,10 @@ export interface BootOptions {
   cpus: string;
   /** Root disk, {@linkcode BUSYBOX} or {@linkcode NO_ROOT}. */
   root?: string;
-  /** Disks: `FILE[,ro][,direct][,queues=N]`. */
-  disk: string[];
-  /** Networks, see {@linkcode parseNet}. */
-  net: string[];
-  /** A file for the frames of the only network. */
-  pcap?: string;
-  /** Sockets: `cid=3,uds=PATH`. */
-  vsock?: string;
-  /** Modules of virtio devices: paths or URLs. */
-  device: string[];
   /** How the guest finds its devices: `auto`, `on`, `off`. */
   acpi?: string;
   /** How virtio devices are attached: `mmio` or `pci`. */
   transport: string;
-  /** Add an entropy device. */
-  rng?: boolean;
-  /** A balloon: `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`. */
-  balloon?: string;
-  /** The main console: `serial` or `virtio`. */
-  console?: string;
-  /** Ports of the virtio console: `NAME=PATH`. */
-  port: string[];
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
   /** Shell commands to run. */
@@ -141,13 +118,7 @@ async function machineConfig(
         ? undefined
         : parseCount("--poll-us", options.pollUs),
     },
-    drives: options.disk.map((disk, index) => parseDisk(disk, index + 1)),
-    "network-interfaces": withPcap(options.net.map(parseNet), options.pcap),
-    ...(options.rng && { entropy: {} }),
-    ...(options.balloon && { balloon: parseBalloon(options.balloon) }),
-    vsock: options.vsock === undefined ? undefined : parseVsock(options.vsock),
-    ...parseConsole(options.console, options.port),
-    devices: options.device.map(parseDevice),
+    ...devicesOf(options),
   };
   config["boot-source"].boot_args = commandLine(config, options, nonce);
   const early = resolve(config, (findings) => optionReport(findings));
@@ -156,16 +127,16 @@ async function machineConfig(
     options.distro !== undefined;
   if (options.distro !== undefined) {
     checkDistro(options);
-    checkHost(early);
+    checkHost(config);
     await useDistro(config, (line) => {
       if (!options.quiet) console.error(`vireo: ${line}`);
     });
   }
   const rootfs = ownKernel
-    ? root === BUSYBOX ? await rootImage(early) : undefined
-    : await usePrepared(config, early, kernelVariant(options, early));
+    ? root === BUSYBOX ? await rootImage(config) : undefined
+    : await usePrepared(config, kernelVariant(options, early));
   const rootDrive = rootDisk(root, rootfs);
-  if (rootDrive) config.drives!.unshift(rootDrive);
+  if (rootDrive) config.drives = [rootDrive, ...config.drives ?? []];
   return config;
 }
 
@@ -188,12 +159,11 @@ function kernelVariant(
 /** Boots the prepared kernel; returns the root image that goes with it. */
 async function usePrepared(
   config: VmConfig,
-  early: ResolvedConfig,
   variant: KernelVariant,
 ): Promise<string> {
   let guest = await prepared(variant);
   if (guest === undefined) {
-    checkHost(early);
+    checkHost(config);
     guest = await prepare({ variant });
   }
   config["boot-source"].kernel_image_path = guest.kernel;
@@ -201,10 +171,10 @@ async function usePrepared(
 }
 
 /** The root image for another kernel. */
-async function rootImage(early: ResolvedConfig): Promise<string> {
+async function rootImage(config: VmConfig): Promise<string> {
   const path = await preparedRootfs();
   if (path !== undefined) return path;
-  checkHost(early);
+  checkHost(config);
   return await prepareRootfs();
 }
 
@@ -214,7 +184,7 @@ function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
 }
 
 /** What can be known before anything is fetched or built. */
-function checkHost({ drives }: ResolvedConfig): void {
+function checkHost({ drives = [] }: VmConfig): void {
   new Kvm().close();
   for (const { path_on_host, is_read_only } of drives) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));

@@ -6,29 +6,16 @@
  */
 import { findingText, report } from "../vmm/config/schema/report.ts";
 import type { Finding } from "../vmm/config/schema/rule.ts";
+import type { Kind } from "../vmm/devices/kind.ts";
+import { KINDS } from "../vmm/devices/mod.ts";
 
-/** By path without the index, which is the second parameter. */
-const TEXTS: Record<string, (finding: Finding, index: number) => string> = {
+/** By path; what isn't a device's. */
+const TEXTS: Record<string, (finding: Finding) => string> = {
   "machine-config.vcpu_count": (finding) => `cpus: ${findingText(finding)}`,
   "machine-config.mem_size_mib": ({ value }) =>
     `memory: ${value} MiB is not within 2 MiB to 64 GiB`,
   "machine-config.memory_file": (finding) => `memory: ${findingText(finding)}`,
   "machine-config.poll_us": (finding) => `poll-us: ${findingText(finding)}`,
-  "drives.queues": ({ value, expected }, index) =>
-    `disk "vireo-${index}": ${value} queues is not ${expected}`,
-  "network-interfaces.queues": (finding, index) =>
-    `network "eth${index}": queues: ${findingText(finding)}`,
-  "network-interfaces.guest_mac": (finding) => `mac: ${findingText(finding)}`,
-  "vsock.guest_cid": (finding) => `vsock: cid ${findingText(finding)}`,
-  "balloon.amount_mib": ({ value, expected }) =>
-    `balloon: ${value} MiB is not ${expected}`,
-  "balloon.stats_polling_interval_s": ({ value, expected }) =>
-    `balloon: a statistics interval of ${value} s is not ${expected}`,
-  "console.ports": (finding) => `console: ${findingText(finding)}`,
-  "console.ports.name": ({ code, value }) =>
-    code === "taken"
-      ? `port "${value}": there are two of that name`
-      : `port "${value}": a name has 1 to 64 bytes, and no slash`,
 };
 
 /**
@@ -43,9 +30,16 @@ export function optionReport(
 ): string | undefined {
   const finding = findings.find(({ code }) => code !== "no-file");
   if (finding === undefined) return undefined;
+  return TEXTS[finding.path]?.(finding) ?? deviceText(finding, firstDisk) ??
+    report([finding]);
+}
+
+function deviceText(finding: Finding, firstDisk: number): string | undefined {
   const { path } = finding;
   const index = Number(/\[(\d+)\]/.exec(path)?.[1] ?? 0);
-  const text = TEXTS[path.replaceAll(/\[\d+\]/g, "")];
-  if (text === undefined) return report([finding]);
-  return text(finding, path.startsWith("drives[") ? index + firstDisk : index);
+  const [key = "", below = ""] = path.replaceAll(/\[\d+\]/g, "")
+    .split(/\.(.*)/);
+  const kind: Kind | undefined = (KINDS as Record<string, Kind>)[key];
+  const text = kind?.options?.texts?.[below];
+  return text?.(finding, key === "drives" ? index + firstDisk : index);
 }

@@ -1,7 +1,9 @@
 /** Words of the command line. */
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/error.ts";
-import { parseBalloon, parseConsole, parseNet, withPcap } from "./options.ts";
+import { parseBalloon } from "../vmm/devices/balloon.ts";
+import { parseConsole } from "../vmm/devices/console.ts";
+import { parseNet, withPcap } from "../vmm/devices/net.ts";
 
 Deno.test("--balloon: a size, and what else it is to do", () => {
   assert.deepEqual(parseBalloon("64"), {
@@ -21,12 +23,11 @@ Deno.test("--balloon: a size, and what else it is to do", () => {
 });
 
 Deno.test("--console and --port: a device only when there is something for it", () => {
-  assert.deepEqual(parseConsole("serial"), {});
-  assert.deepEqual(parseConsole("virtio"), {
-    console: { main: true, ports: [] },
-  });
+  assert.equal(parseConsole("serial"), undefined);
+  assert.deepEqual(parseConsole("virtio"), { main: true, ports: [] });
   assert.deepEqual(parseConsole(undefined, ["a=/tmp/x=y"]), {
-    console: { main: false, ports: [{ name: "a", path: "/tmp/x=y" }] },
+    main: false,
+    ports: [{ name: "a", path: "/tmp/x=y" }],
   });
   assert.throws(() => parseConsole("vga"), VireoError);
   for (const port of ["a", "a=", "=b"]) {

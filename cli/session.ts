@@ -68,7 +68,7 @@ export class Session {
       Deno.addSignalListener(name as Deno.Signal, stop);
       stack.defer(() => Deno.removeSignalListener(name as Deno.Signal, stop));
     }
-    if (!this.#exec && config.console?.main) followSize(machine, stack);
+    if (!this.#exec && config.virtioConsole) followSize(machine, stack);
     if (!this.#exec) {
       const terminal = stack.use(new Terminal());
       terminal.feed({

@@ -5,20 +5,16 @@
  * @module
  */
 import { BootTimer, Rtc } from "../devices/platform/mod.ts";
-import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
+import type { ConsoleChannel } from "../devices/backends/console/channel.ts";
 import { SerialState } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
-import {
-  closeUnixSockets,
-  openUnixSockets,
-} from "../devices/backends/vsock/unix_sockets.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { kernelHasAcpi, writeAcpiTables } from "../guest/acpi/mod.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
-import { Gsi, KiB, Layout, virtioGsi, virtioWindow } from "../guest/layout.ts";
+import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
   BOOT_MSRS,
   type BootState,
@@ -30,11 +26,7 @@ import {
   writeMpTable,
 } from "../guest/boot/mod.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import { balloonOptions } from "./devices/balloon.ts";
-import type { FilledDrive } from "./config/keys.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
-import type { Vsock } from "./config/types.ts";
-import { openConsole } from "./devices/console.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
 import { MainConsole } from "./main_console.ts";
@@ -47,7 +39,6 @@ import type {
 } from "./messages.ts";
 import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
 import { emulationOfHost } from "./refused.ts";
-import { openNetwork } from "./devices/network.ts";
 
 /** What the machine's threads have to say to the main isolate. */
 export interface BuildHooks {
@@ -172,10 +163,9 @@ export function buildMachine(
     pollMicroseconds: config.pollMicroseconds,
     packed: config.packed,
   };
-  const port = devices.find(({ kind }) => kind === "console");
   const mainConsole = new MainConsole(
     serial,
-    port?.kind === "console" ? port.ends.main : undefined,
+    devices.find(({ console }) => console)?.console,
     {
       raiseInterrupt: () => serialIrq.signal(),
       stopping: () => control.stopping,
@@ -295,65 +285,25 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
   vcpu.setRegs(bootState.registers);
 }
 
-/** Opens images and TAPs; `stack` closes them, `undo` removes new files. */
+/** A device whose host side is open. */
+interface OpenDevice extends DeviceSpec {
+  /** The main console's channel, when the device is that. */
+  console?: ConsoleChannel;
+}
+
+/** Opens images, TAPs, sockets; `stack` closes, `undo` removes new files. */
 function openDevices(
-  config: ResolvedConfig,
+  { devices }: ResolvedConfig,
   pci: PciState | undefined,
   stack: DisposableStack,
   undo: DisposableStack,
-): DeviceSpec[] {
-  const devices: DeviceSpec[] = [];
-  const place = () => ({
+): OpenDevice[] {
+  return devices.map(({ kind, config, window, gsi }) => ({
+    ...kind.open(config, stack, undo),
+    make: kind.make.href,
     state: new DeviceState().shared,
-    window: virtioWindow(devices.length),
-    gsi: virtioGsi(devices.length),
+    window,
+    gsi,
     ...(pci && { pci: pci.functionState() }),
-  });
-  for (const drive of config.drives) {
-    devices.push({ ...place(), ...openDrive(drive, stack) });
-  }
-  for (const network of config.networks) {
-    devices.push({ ...place(), ...openNetwork(network, stack, undo) });
-  }
-  if (config.vsock) {
-    devices.push({ ...place(), ...openVsock(config.vsock, stack) });
-  }
-  if (config.entropy) {
-    const limits = config.entropy.rate_limiter;
-    devices.push({ ...place(), kind: "rng", name: "entropy", limits });
-  }
-  if (config.balloon) {
-    const options = balloonOptions(config.balloon);
-    devices.push({ ...place(), kind: "balloon", name: "balloon", options });
-  }
-  if (config.console) {
-    const ends = openConsole(config.console, stack);
-    devices.push({ ...place(), kind: "console", name: "console", ends });
-  }
-  for (const { module, options } of config.custom) {
-    const name = module;
-    devices.push({ ...place(), kind: "module", name, module, options });
-  }
-  return devices;
-}
-
-function openDrive(drive: FilledDrive, stack: DisposableStack) {
-  const image = openRawImage({
-    path: drive.path_on_host,
-    readOnly: drive.is_read_only,
-    direct: drive.direct,
-  });
-  stack.defer(() => closeRawImage(image));
-  const { drive_id: id, cache_type, io_engine, queues } = drive;
-  const flush = cache_type !== "Unsafe";
-  const sync = io_engine === "Sync";
-  const options = { flush, queues, limits: drive.rate_limiter };
-  return { kind: "blk", name: id, image, id, sync, options } as const;
-}
-
-function openVsock(vsock: Vsock, stack: DisposableStack) {
-  const sockets = openUnixSockets(vsock.uds_path);
-  stack.defer(() => closeUnixSockets(sockets));
-  const cid = vsock.guest_cid;
-  return { kind: "vsock", name: "vsock", cid, sockets } as const;
+  }));
 }

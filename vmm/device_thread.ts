@@ -7,6 +7,7 @@
 import { EventLoop } from "../devices/runtime/event_loop.ts";
 import { PollWindow } from "../devices/runtime/poll_window.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
+import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import { Endpoint } from "../devices/virtio/transport/activated_device.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
@@ -20,7 +21,6 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
-import { makeDevice } from "./devices/make_device.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
 const POLLS_PER_TURN = 64;
@@ -91,7 +91,14 @@ export class DeviceThread implements Disposable {
     const loop = parts.use(new EventLoop());
     const paused = parts.use(new EventLoop());
     const memory = GuestMemory.attach(start.memory);
-    const devices = await makeDevices(start.devices, memory, post);
+    const devices = await makeDevices(start.devices, {
+      memory,
+      log,
+      console: {
+        outputReady: () => post({ type: "output" }),
+        inputRoom: () => post({ type: "input-room" }),
+      },
+    });
     // A device is its endpoint's to close, once it has one.
     const loose = new Set(devices);
     parts.defer(() => closeAll(loose));
@@ -216,14 +223,22 @@ export class DeviceThread implements Disposable {
   }
 }
 
+/** Loads the maker of the device's kind: a thread keeps what it has loaded. */
+async function makeDevice(
+  { make: url, data }: DeviceSpec,
+  context: MakerContext,
+): Promise<VirtioDevice> {
+  const { make }: { make: Maker<unknown> } = await import(url);
+  return await make(data, context);
+}
+
 /** All devices, or none. */
 async function makeDevices(
   specs: readonly DeviceSpec[],
-  memory: GuestMemory,
-  post: Post,
+  context: MakerContext,
 ): Promise<VirtioDevice[]> {
   const all = await Promise.allSettled(
-    specs.map((spec) => makeDevice(spec, memory, post)),
+    specs.map((spec) => makeDevice(spec, context)),
   );
   const made = all.flatMap((one) =>
     one.status === "fulfilled" ? [one.value] : []

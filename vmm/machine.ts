@@ -9,7 +9,7 @@ import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { kickThread } from "../ffi/kvm/kick.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
-import { BalloonHandle } from "./devices/balloon.ts";
+import { BalloonHandle } from "./devices/balloon_handle.ts";
 import { buildMachine, type MachineParts, type PciState } from "./build.ts";
 import type { VmConfig } from "./config/types.ts";
 import { resolve, type ResolvedConfig } from "./config/resolve.ts";
@@ -102,7 +102,9 @@ export class Machine {
     const pci = onPci ? await import("./pci/shared_state.ts") : undefined;
     const machine = new Machine(config, options, kernel, pci);
     // Modules of the user's own may fail to load: that is to be known now.
-    if (config.custom.length > 0) await machine.#startDevicesNow();
+    if (config.devices.some(({ kind }) => kind.early)) {
+      await machine.#startDevicesNow();
+    }
     return machine;
   }
 

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
 import { buildElf } from "../guest/testing/mod.ts";
 import { readPayload } from "../images/payload/payload.ts";
-import type { Drive, VmConfig } from "./config/types.ts";
+import type { VmConfig } from "./config/types.ts";
+import type { Drive } from "./devices/mod.ts";
 import {
   descriptorsAtRest,
   runMachine,

@@ -4,14 +4,7 @@
  *
  * @module
  */
-import type { RawImage } from "../devices/backends/block/raw.ts";
-import type { BlkOptions } from "../devices/virtio/blk/config.ts";
-import type { BalloonOptions } from "../devices/virtio/balloon/balloon.ts";
-import type { RateLimits } from "../devices/runtime/rate_limiter.ts";
-import type { UnixSocketsHandle } from "../devices/backends/vsock/unix_sockets.ts";
 import type { RegionHandle } from "../guest/memory.ts";
-import type { NetSpec } from "./devices/network.ts";
-import type { ConsoleEnds } from "./devices/console.ts";
 import type { StepCounts } from "./refused.ts";
 
 /** Why a machine ended. */
@@ -57,34 +50,22 @@ export interface CommandAnswer {
 }
 
 /** A device for the device worker to make. */
-export type DeviceSpec =
-  & {
-    /** What the configuration calls it. */
-    name: string;
-    /** The device's registers. */
-    state: SharedArrayBuffer;
-    /** Guest address of its virtio-mmio window. */
-    window: number;
-    /** Its interrupt. */
-    gsi: number;
-    /** Its PCI function's shared memory; undefined: it is on virtio-mmio. */
-    pci?: SharedArrayBuffer;
-  }
-  & (
-    | {
-      kind: "blk";
-      image: RawImage;
-      id: string;
-      sync: boolean;
-      options: BlkOptions;
-    }
-    | NetSpec
-    | { kind: "rng"; limits: RateLimits | undefined }
-    | { kind: "balloon"; options: BalloonOptions }
-    | { kind: "console"; ends: ConsoleEnds }
-    | { kind: "vsock"; cid: number; sockets: UnixSocketsHandle }
-    | { kind: "module"; module: string; options: unknown }
-  );
+export interface DeviceSpec {
+  /** What the configuration calls it. */
+  name: string;
+  /** URL of its maker's module: a {@linkcode Maker} named `make`. */
+  make: string;
+  /** For the maker. */
+  data: unknown;
+  /** The device's registers. */
+  state: SharedArrayBuffer;
+  /** Guest address of its virtio-mmio window. */
+  window: number;
+  /** Its interrupt. */
+  gsi: number;
+  /** Its PCI function's shared memory; undefined: it is on virtio-mmio. */
+  pci?: SharedArrayBuffer;
+}
 
 /** Starts the device worker. */
 export interface DeviceWorkerStart {

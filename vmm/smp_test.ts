@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { readPayload } from "../images/payload/payload.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
-import type { Drive, MachineConfig, VmConfig } from "./config/types.ts";
+import type { MachineConfig, VmConfig } from "./config/types.ts";
+import type { Drive } from "./devices/mod.ts";
 import { runMachine, ScratchFile, TestMachine } from "./testing/mod.ts";
 
 const payload = await readPayload();

@@ -4,7 +4,7 @@
  * @module
  */
 import { KernelCommandLine } from "../../guest/boot/cmdline.ts";
-import type { Drive, VmConfig } from "./types.ts";
+import type { VmConfig } from "./types.ts";
 
 /**
  * The command line of a kernel that gets none: console on the serial port;
@@ -24,13 +24,4 @@ export function bootArgs(config: VmConfig): KernelCommandLine {
     config["boot-source"].boot_args ??
       defaultBootArgs(config.console?.main ? "hvc0" : "ttyS0"),
   );
-}
-
-/** The words that `drives` add to the command line; none without a root. */
-export function rootWords(drives: readonly Drive[]): string[] {
-  const root = drives.find((drive) => drive.is_root_device);
-  if (root === undefined) return [];
-  const { partuuid, is_read_only } = root;
-  const where = partuuid ? `PARTUUID=${partuuid}` : "/dev/vda";
-  return [`root=${where}`, is_read_only ? "ro" : "rw"];
 }

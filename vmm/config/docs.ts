@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { CONFIG_FILE } from "./keys.ts";
+import { CONFIG } from "./keys.ts";
 import type { Key, KeyTable } from "./schema/rule.ts";
 
 const BEGIN = "<!-- keys: from vmm/config/keys.ts -->";
@@ -18,7 +18,7 @@ const END = "<!-- /keys -->";
  */
 export function keyTables(): string {
   const paths = new Map<KeyTable, string[]>();
-  collect(CONFIG_FILE.keys!, "", paths);
+  collect(CONFIG.keys!, "", paths);
   return [...paths].map(([keys, names]) => {
     const title = names.map((name) => `\`${name}\``).join(", ");
     return table(title || "The file", keys);

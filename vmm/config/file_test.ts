@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { VmConfig } from "./types.ts";
 import { parseConfig, readConfigFile } from "./file.ts";
-import { CONFIG_FILE } from "./keys.ts";
+import { CONFIG } from "./keys.ts";
 import { report } from "./schema/report.ts";
 import type { Finding, KeyTable } from "./schema/rule.ts";
 import { Machine } from "../machine.ts";
@@ -167,9 +167,7 @@ const MALFORMED: [Json, string][] = [
   ],
   [
     { zzzzzz: 1 },
-    `zzzzzz: unknown key; there is ${
-      Object.keys(CONFIG_FILE.keys!).join(", ")
-    }`,
+    `zzzzzz: unknown key; there is ${Object.keys(CONFIG.keys!).join(", ")}`,
   ],
 ];
 
@@ -342,5 +340,5 @@ Deno.test("configuration file: a key that isn't honoured never is let through", 
       }
     }
   };
-  walk(CONFIG_FILE.keys!, "");
+  walk(CONFIG.keys!, "");
 });

@@ -7,25 +7,15 @@
 import { VireoError } from "../../ffi/error.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { KernelEntry } from "../../guest/kernel/entry.ts";
-import { MiB } from "../../guest/layout.ts";
+import { MiB, virtioGsi, virtioWindow } from "../../guest/layout.ts";
 import type { AllocateOptions } from "../../guest/memory.ts";
-import { bootArgs, rootWords } from "./boot_args.ts";
-import { check } from "./check.ts";
-import {
-  BALLOON,
-  CONSOLE,
-  DRIVES,
-  type FilledBalloon,
-  type FilledConsole,
-  type FilledDrive,
-  type FilledMachineConfig,
-  type FilledNetworkInterface,
-  MACHINE,
-  NETWORKS,
-} from "./keys.ts";
+import type { Kind } from "../devices/kind.ts";
+import { bootArgs } from "./boot_args.ts";
+import { check, devicesByKind } from "./check.ts";
+import { type FilledMachineConfig, MACHINE } from "./keys.ts";
 import { report } from "./schema/report.ts";
 import type { Finding } from "./schema/rule.ts";
-import type { CustomDevice, Entropy, VmConfig, Vsock } from "./types.ts";
+import type { VmConfig } from "./types.ts";
 
 /** Microseconds: about what a wake-up costs. */
 const DEFAULT_POLL = 50;
@@ -58,20 +48,22 @@ export interface ResolvedConfig {
   acpi: boolean | undefined;
   /** See {@linkcode MachineConfig.carry_syscalls}. */
   carrySyscalls: boolean;
-  /** Disks in the order of their names in the guest. */
-  drives: FilledDrive[];
-  /** Networks. */
-  networks: FilledNetworkInterface[];
-  /** Sockets. */
-  vsock: Vsock | undefined;
-  /** Random numbers. */
-  entropy: Entropy | undefined;
-  /** The balloon. */
-  balloon: FilledBalloon | undefined;
-  /** The virtio console. */
-  console: FilledConsole | undefined;
-  /** Devices of the user's own. */
-  custom: CustomDevice[];
+  /** The main console is the virtio console. */
+  virtioConsole: boolean;
+  /** The devices in the order of their windows. */
+  devices: ResolvedDevice[];
+}
+
+/** A device, and its place in the guest. */
+export interface ResolvedDevice {
+  /** What it is. */
+  kind: Kind;
+  /** What the configuration says of it, with its defaults. */
+  config: unknown;
+  /** Guest address of its virtio-mmio window. */
+  window: number;
+  /** Its interrupt. */
+  gsi: number;
 }
 
 /**
@@ -93,14 +85,14 @@ export function resolve(
 function filled(config: VmConfig): ResolvedConfig {
   const source = config["boot-source"];
   const machine = MACHINE.fill(config["machine-config"] ?? {});
-  const drives = drivesInOrder(DRIVES.fill(config.drives ?? []));
-  const commandLine = withRoot(bootArgs(config), drives);
+  const given = bootArgs(config);
+  const { devices, words } = resolveDevices(config, given);
   const cpus = machine.vcpu_count;
   return {
     kernel: source.kernel_image_path,
     entry: source.entry,
     initrd: source.initrd_path,
-    commandLine,
+    commandLine: given.add(...words),
     cpus,
     threads: machine.smt && cpus > 1 ? 2 : 1,
     memory: machine.mem_size_mib * MiB,
@@ -108,33 +100,31 @@ function filled(config: VmConfig): ResolvedConfig {
     pollMicroseconds: pollMicroseconds(machine),
     transport: machine.transport,
     packed: machine.packed_rings,
-    acpi: acpi(machine, commandLine),
+    acpi: acpi(machine, given),
     carrySyscalls: machine.carry_syscalls,
-    drives,
-    networks: NETWORKS.fill(config["network-interfaces"] ?? []),
-    vsock: config.vsock,
-    entropy: config.entropy,
-    balloon: config.balloon && BALLOON.fill(config.balloon),
-    console: config.console && CONSOLE.fill(config.console),
-    custom: config.devices ?? [],
+    virtioConsole: config.console?.main ?? false,
+    devices,
   };
 }
 
-/** The root device is `vda`, wherever it stands. */
-function drivesInOrder(drives: FilledDrive[]): FilledDrive[] {
-  return [
-    ...drives.filter((drive) => drive.is_root_device),
-    ...drives.filter((drive) => !drive.is_root_device),
-  ];
-}
-
-function withRoot(
+/** The devices, and what they add to the kernel's command line. */
+function resolveDevices(
+  config: VmConfig,
   given: KernelCommandLine,
-  drives: FilledDrive[],
-): KernelCommandLine {
-  return given.get("root") === undefined
-    ? given.add(...rootWords(drives))
-    : given;
+): { devices: ResolvedDevice[]; words: string[] } {
+  const devices: ResolvedDevice[] = [];
+  const words: string[] = [];
+  const kinds = devicesByKind(config).sort(([a], [b]) => a.order - b.order);
+  for (const [kind, values] of kinds) {
+    const filled = values.map((value) => kind.rule.fill(value));
+    words.push(...kind.kernelWords?.(filled, given) ?? []);
+    for (const config of kind.inOrder?.(filled) ?? filled) {
+      const index = devices.length;
+      const [window, gsi] = [virtioWindow(index), virtioGsi(index)];
+      devices.push({ kind, config, window, gsi });
+    }
+  }
+  return { devices, words };
 }
 
 function memoryOptions(

@@ -1,16 +1,28 @@
 /** What a configuration means: defaults, limits, and what must fit together. */
 import assert from "node:assert/strict";
-import { GiB, MAX_VIRTIO_DEVICES, MiB } from "../../guest/layout.ts";
+import {
+  GiB,
+  MAX_VIRTIO_DEVICES,
+  MiB,
+  virtioGsi,
+  virtioWindow,
+} from "../../guest/layout.ts";
 import { DEFAULT_BOOT_ARGS } from "./boot_args.ts";
-import { isUnicast, macAddress } from "./mac.ts";
+import { isUnicast, macAddress } from "../devices/mac.ts";
+import { type Drive, KINDS } from "../devices/mod.ts";
 import { resolve, type ResolvedConfig } from "./resolve.ts";
-import type { Drive, MachineConfig, VmConfig } from "./types.ts";
+import type { MachineConfig, VmConfig } from "./types.ts";
 
 /** A file that is there, to stand for kernel and images. */
 const HERE = new URL(import.meta.url).pathname;
 
 function resolved(parts: Partial<VmConfig> = {}): ResolvedConfig {
   return resolve({ "boot-source": { kernel_image_path: HERE }, ...parts });
+}
+
+/** What is resolved of each device, in the order of windows. */
+function configs(parts: Partial<VmConfig>): unknown[] {
+  return resolved(parts).devices.map(({ config }) => config);
 }
 
 function machine(machine?: MachineConfig): ResolvedConfig {
@@ -82,7 +94,7 @@ Deno.test("resolve: the root device is first, wherever it stands", () => {
   const root = drive("root", { is_root_device: true });
   const [a, b] = [drive("a"), drive("b")];
   const order = (...drives: Drive[]) =>
-    resolved({ drives }).drives.map(({ drive_id }) => drive_id);
+    configs({ drives }).map((drive) => (drive as Drive).drive_id);
   assert.deepEqual(order(), []);
   assert.deepEqual(order(a, b), ["a", "b"]);
   assert.deepEqual(order(a, root, b), ["root", "a", "b"]);
@@ -137,6 +149,29 @@ Deno.test("resolve: huge pages as Firecracker names them, or a file", () => {
   );
 });
 
+Deno.test("resolve: devices are in order of their kinds, each at its window", () => {
+  const { devices } = resolved({
+    devices: [{ module: import.meta.url }],
+    console: {},
+    balloon: { amount_mib: 0, deflate_on_oom: false },
+    entropy: {},
+    vsock: { guest_cid: 3, uds_path: "/s" },
+    "network-interfaces": [{ iface_id: "n", host_dev_name: "tap0" }],
+    drives: [drive("a"), drive("root", { is_root_device: true })],
+  });
+  const kinds = devices.map(({ kind }) =>
+    Object.entries(KINDS).find(([, one]) => one === kind)?.[0]
+  );
+  assert.deepEqual(kinds, [
+    ...["drives", "drives", "network-interfaces", "vsock", "entropy"],
+    ...["balloon", "console", "devices"],
+  ]);
+  devices.forEach(({ window, gsi }, index) => {
+    assert.equal(window, virtioWindow(index));
+    assert.equal(gsi, virtioGsi(index));
+  });
+});
+
 Deno.test("resolve: as many devices as there are interrupts", () => {
   const drives = (count: number) =>
     Array.from({ length: count }, (_, i) => drive(`d${i}`));
@@ -162,13 +197,13 @@ Deno.test("resolve: a balloon is at most the guest's memory", () => {
     "machine-config": { mem_size_mib: 64, huge_pages },
     balloon: { amount_mib, deflate_on_oom: true, stats_polling_interval_s },
   });
-  assert.deepEqual(resolved(balloon(64)).balloon, {
+  assert.deepEqual(configs(balloon(64)), [{
     amount_mib: 64,
     deflate_on_oom: true,
     stats_polling_interval_s: 0,
     free_page_reporting: false,
     free_page_hinting: false,
-  });
+  }]);
   const amount = (mib: number, expected: string) =>
     refuses(balloon(mib), `balloon.amount_mib: ${mib} is not ${expected}`);
   amount(-1, "0 to 65536");
@@ -204,11 +239,8 @@ Deno.test("resolve: console ports have names, each its own, and there is room", 
   );
   const many = Array.from({ length: 14 }, (_, i) => `${i}`);
   refuses(ports(...many), "console.ports: 14 ports; at most 13 fit");
-  const { console } = ports(...many);
-  assert.equal(
-    resolved({ console: { ...console, main: false } }).console?.ports.length,
-    14,
-  );
+  const console = { ...ports(...many).console, main: false };
+  assert.deepEqual(configs({ console }), [console]);
 });
 
 Deno.test("macAddress: six bytes in hex", () => {

@@ -1,86 +1,151 @@
 /**
- * A machine's balloon, from outside: what it is to be at the start, and what
- * its owner may ask of it later.
+ * Balloons: `balloon` in the configuration, `--balloon` on the command line.
  *
  * @module
  */
-import type {
-  BalloonCommand,
-  BalloonOptions,
-  BalloonStats,
-} from "../../devices/virtio/balloon/balloon.ts";
-import type { FilledBalloon } from "../config/keys.ts";
+import type { BalloonOptions } from "../../devices/virtio/balloon/balloon.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { GiB, MiB } from "../../guest/layout.ts";
+import { conflict } from "../config/schema/conflict.ts";
+import {
+  boolean,
+  type Filled,
+  type Finding,
+  integer,
+  type Keys,
+  object,
+  optional,
+  required,
+} from "../config/schema/rule.ts";
+import type { Kind } from "./kind.ts";
+import { parseCount } from "./words.ts";
 
-/** The options of the balloon that `config` asks for. */
-export function balloonOptions(config: FilledBalloon): BalloonOptions {
-  return {
-    mib: config.amount_mib,
-    statsInterval: config.stats_polling_interval_s,
-    deflateOnOom: config.deflate_on_oom,
-    reporting: config.free_page_reporting,
-    hinting: config.free_page_hinting,
-  };
+/** A virtio memory balloon: takes memory back from the guest. */
+export interface MemoryBalloon {
+  /** MiB that the guest is to give up. */
+  amount_mib: number;
+  /** The guest takes pages back when it runs out of memory. */
+  deflate_on_oom: boolean;
+  /** Seconds between two statistics; 0, the default: none at all. */
+  stats_polling_interval_s?: number;
+  /** The guest gives back memory as it frees it. */
+  free_page_reporting?: boolean;
+  /** The guest gives back free memory when it is asked to. */
+  free_page_hinting?: boolean;
 }
 
+type Defaults =
+  | "stats_polling_interval_s"
+  | "free_page_reporting"
+  | "free_page_hinting";
+type FilledBalloon = Filled<MemoryBalloon, Defaults>;
+
+const BALLOON_KEYS: Keys<MemoryBalloon, Defaults> = {
+  amount_mib: required(
+    integer(0, 64 * GiB / MiB),
+    "MiB that the guest is to give up.",
+  ),
+  deflate_on_oom: required(
+    boolean,
+    "The guest takes pages back when it runs out of memory.",
+  ),
+  stats_polling_interval_s: optional(
+    integer(0, 65535),
+    "Seconds between two statistics.",
+    0,
+    ": none at all",
+  ),
+  free_page_reporting: optional(
+    boolean,
+    "The guest gives back memory as it frees it.",
+    false,
+  ),
+  free_page_hinting: optional(
+    boolean,
+    "The guest gives back free memory when asked to.",
+    false,
+  ),
+};
+
+/** At most one. */
+export const BALLOON: Kind<MemoryBalloon, FilledBalloon, BalloonOptions> & {
+  list: false;
+} = {
+  list: false,
+  order: 50,
+  about: "Takes memory back from the guest.",
+  status: "honoured",
+  rule: object<MemoryBalloon, Defaults>(BALLOON_KEYS),
+  make: new URL("../../devices/virtio/balloon/make.ts", import.meta.url),
+
+  conflicts([balloon], { mem_size_mib, huge_pages }) {
+    const findings: Finding[] = [];
+    const { amount_mib: value } = balloon!;
+    if (value > mem_size_mib) {
+      const path = "balloon.amount_mib";
+      const expected = `0 to ${mem_size_mib}, the guest's memory`;
+      findings.push({ path, code: "range", expected, value });
+    }
+    if (huge_pages === "2M") {
+      const text =
+        "memory from the host's pool of huge pages can't be given back; " +
+        'leave out huge_pages "2M", or the balloon';
+      findings.push(conflict("balloon", text));
+    }
+    return findings;
+  },
+
+  open: (balloon) => ({
+    name: "balloon",
+    data: {
+      mib: balloon.amount_mib,
+      statsInterval: balloon.stats_polling_interval_s,
+      deflateOnOom: balloon.deflate_on_oom,
+      reporting: balloon.free_page_reporting,
+      hinting: balloon.free_page_hinting,
+    },
+  }),
+
+  options: {
+    rows: [{
+      flags: "--balloon <size>",
+      about: "take memory back: " +
+        "MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
+    }],
+    read: ({ balloon }: { balloon?: string }) =>
+      balloon ? parseBalloon(balloon) : undefined,
+    texts: {
+      "amount_mib": ({ value, expected }) =>
+        `balloon: ${value} MiB is not ${expected}`,
+      "stats_polling_interval_s": ({ value, expected }) =>
+        `balloon: a statistics interval of ${value} s is not ${expected}`,
+    },
+  },
+};
+
 /**
- * The balloon of a running machine.
+ * A balloon from `MIB[,oom][,stats=SECONDS][,reporting][,hinting]`.
  *
- * ```ts ignore
- * await machine.balloon.setTarget(64); // the guest gives up 64 MiB
- * const { actual_mib } = await machine.balloon.stats();
- * ```
+ * @throws {VireoError} when the size is missing, or a word unknown
  */
-export class BalloonHandle {
-  readonly #send: (command: BalloonCommand) => Promise<unknown>;
-
-  /** A handle on the device that `send` reaches. */
-  constructor(send: (command: BalloonCommand) => Promise<unknown>) {
-    this.#send = send;
+export function parseBalloon(text: string): MemoryBalloon {
+  const [size = "", ...words] = text.split(",");
+  const balloon: MemoryBalloon = {
+    amount_mib: parseCount("--balloon", size),
+    deflate_on_oom: false,
+  };
+  for (const word of words) {
+    const seconds = /^stats=(\d+)$/.exec(word)?.[1];
+    if (word === "oom") balloon.deflate_on_oom = true;
+    else if (word === "reporting") balloon.free_page_reporting = true;
+    else if (word === "hinting") balloon.free_page_hinting = true;
+    else if (seconds) balloon.stats_polling_interval_s = Number(seconds);
+    else {
+      throw new VireoError(
+        `--balloon ${text}: unknown word "${word}"; ` +
+          "MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
+      );
+    }
   }
-
-  /**
-   * Asks the guest to give up `mib` MiB, or to take back what is more than
-   * that. It takes its time: `actual_mib` of {@linkcode BalloonHandle.stats}
-   * says how far it is.
-   *
-   * @throws {VireoError} more than the guest's memory
-   */
-  async setTarget(mib: number): Promise<void> {
-    await this.#send({ type: "set-target", mib });
-  }
-
-  /**
-   * The balloon's size, and what the guest last said of its memory: no older
-   * than the interval that was set.
-   */
-  async stats(): Promise<BalloonStats> {
-    return await this.#send({ type: "stats" }) as BalloonStats;
-  }
-
-  /**
-   * How often the guest is asked for statistics.
-   *
-   * @throws {VireoError} they were not switched on at the start
-   */
-  async setStatsInterval(seconds: number): Promise<void> {
-    await this.#send({ type: "set-stats-interval", seconds });
-  }
-
-  /**
-   * Asks the guest for its free pages, once, and gives them back to the host.
-   * `hinting` of {@linkcode BalloonHandle.stats} says whether it is at it.
-   *
-   * Linux may use a page again before its hint was dealt with, when it runs
-   * short of memory, and then loses what it wrote: ask when it has plenty.
-   *
-   * @throws {VireoError} hinting was not switched on at the start
-   */
-  async startHinting(): Promise<void> {
-    await this.#send({ type: "start-hinting" });
-  }
-
-  /** Ends what {@linkcode BalloonHandle.startHinting} began. */
-  async stopHinting(): Promise<void> {
-    await this.#send({ type: "stop-hinting" });
-  }
+  return balloon;
 }

@@ -1,71 +1,157 @@
 /**
- * The virtio console that a configuration asks for: what its ports end in.
+ * The virtio console: `console` in the configuration, `--console` and `--port`
+ * on the command line.
  *
  * @module
  */
 import {
   type ConsoleChannel,
   createConsoleChannel,
-  GuestEnd,
-  type GuestEndHooks,
 } from "../../devices/backends/console/channel.ts";
-import { SocketBackend } from "../../devices/backends/console/socket.ts";
-import { Console } from "../../devices/virtio/console/console.ts";
-import type { PortOptions } from "../../devices/virtio/console/ports.ts";
+import {
+  MAX_PORTS,
+  PORT_NAME_MAX,
+} from "../../devices/virtio/console/console.ts";
+import type { ConsoleData } from "../../devices/virtio/console/make.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
-import type { FilledConsole } from "../config/keys.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { conflict, twice } from "../config/schema/conflict.ts";
+import { findingText } from "../config/schema/report.ts";
+import {
+  boolean,
+  type Filled,
+  formatted,
+  type Keys,
+  list,
+  object,
+  own,
+  ownRequired,
+  text,
+} from "../config/schema/rule.ts";
+import type { Kind } from "./kind.ts";
 
-/** A console's host ends, for the device worker. */
-export interface ConsoleEnds {
-  /** The main console's, when it is that. */
-  main: ConsoleChannel | undefined;
-  /** Named ports and their listening sockets. */
-  ports: { name: string; listener: number }[];
+/** A virtio console: the main console, ports with names, or both. */
+export interface VirtioConsole {
+  /**
+   * It is the main console: what the machine prints and reads, and
+   * `console=hvc0` in the default command line. Default false: the serial port
+   * is. Early messages are still the serial port's.
+   */
+  main?: boolean;
+  /** Ports: `/dev/virtio-ports/NAME` or `/dev/vport0p1` and so on. */
+  ports?: ConsoleSocket[];
 }
 
-/**
- * Makes the sockets and the channel; `stack` closes and removes them.
- *
- * @throws {VireoError} a path that can't be
- */
-export function openConsole(
-  { main, ports }: FilledConsole,
-  stack: DisposableStack,
-): ConsoleEnds {
-  return {
-    main: main
-      ? {
-        shared: createConsoleChannel(),
-        eventFd: stack.use(new EventFd()).fd,
-      }
-      : undefined,
-    ports: ports.map(({ name, path }) => {
+/** A port of the virtio console that ends in a Unix socket. */
+export interface ConsoleSocket {
+  /** Its name in the guest. */
+  name: string;
+  /** Where the socket is made; one client at a time may connect. */
+  path: string;
+}
+
+const CONSOLE_SOCKET: Keys<ConsoleSocket> = {
+  name: ownRequired(
+    formatted(
+      "text",
+      `a name of 1 to ${PORT_NAME_MAX} bytes without a slash`,
+      isPortName,
+    ),
+    "Its name in the guest.",
+  ),
+  path: ownRequired(text, "Where the Unix socket is made."),
+};
+
+function isPortName(name: string): boolean {
+  const bytes = new TextEncoder().encode(name).length;
+  return bytes <= PORT_NAME_MAX && !/[/\0]/.test(name);
+}
+
+type FilledConsole = Filled<VirtioConsole, "main" | "ports">;
+
+const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
+  main: own(
+    boolean,
+    "It is the main console, `hvc0`.",
+    false,
+    ": the serial port is",
+  ),
+  ports: own(
+    list(object<ConsoleSocket>(CONSOLE_SOCKET)),
+    "Ports, which end in Unix sockets on the host.",
+    [],
+  ),
+};
+
+/** At most one. */
+export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
+  list: false;
+} = {
+  list: false,
+  order: 60,
+  about: "A virtio console.",
+  status: "Vireo's own",
+  rule: object<VirtioConsole, "main" | "ports">(CONSOLE_KEYS),
+  make: new URL("../../devices/virtio/console/make.ts", import.meta.url),
+
+  conflicts([console]) {
+    const { main = false, ports = [] } = console!;
+    const most = main ? MAX_PORTS - 1 : MAX_PORTS;
+    const tooMany = `${ports.length} ports; at most ${most} fit`;
+    return [
+      ...ports.length > most ? [conflict("console.ports", tooMany)] : [],
+      ...twice("console.ports", "name", ports.map(({ name }) => name)),
+    ];
+  },
+
+  open({ main, ports }, stack) {
+    const console = main ? openChannel(stack) : undefined;
+    const listening = ports.map(({ name, path }) => {
       const listener = listenUnix(path, `port ${name}`);
       stack.defer(() => {
         closeFd(listener);
         removeIfThere(path);
       });
       return { name, listener };
-    }),
-  };
-}
+    });
+    const data = { main: console, ports: listening };
+    return { name: "console", data, console };
+  },
 
-/** The device, on the device worker. */
-export function makeConsole(
-  { main, ports }: ConsoleEnds,
-  hooks: GuestEndHooks,
-): Console {
-  const options: PortOptions[] = ports.map(({ name, listener }) => ({
-    name,
-    backend: new SocketBackend(listener),
-  }));
-  if (main) {
-    const backend = new GuestEnd(main, hooks);
-    options.unshift({ name: "console", backend, console: true });
-  }
-  return new Console(options);
+  options: {
+    rows: [
+      {
+        flags: "--console <which>",
+        about: "the main console: serial or virtio",
+        default: "serial",
+      },
+      {
+        flags: "--port <port>",
+        about: "a port of the virtio console: NAME=PATH of a Unix socket; " +
+          "repeatable",
+        repeatable: true,
+      },
+    ],
+    read: ({ console, port }: { console?: string; port?: string[] }) =>
+      parseConsole(console, port),
+    texts: {
+      "ports": (finding) => `console: ${findingText(finding)}`,
+      "ports.name": ({ code, value }) =>
+        code === "taken"
+          ? `port "${value}": there are two of that name`
+          : `port "${value}": a name has 1 to ${PORT_NAME_MAX} bytes, ` +
+            "and no slash",
+    },
+  },
+};
+
+function openChannel(stack: DisposableStack): ConsoleChannel {
+  return {
+    shared: createConsoleChannel(),
+    eventFd: stack.use(new EventFd()).fd,
+  };
 }
 
 function removeIfThere(path: string): void {
@@ -74,4 +160,30 @@ function removeIfThere(path: string): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+}
+
+/**
+ * A virtio console from `--console serial|virtio` and each `--port NAME=PATH`;
+ * undefined when there is nothing for it to do.
+ *
+ * @throws {VireoError} when a word is unknown, or a name or a path missing
+ */
+export function parseConsole(
+  console = "serial",
+  ports: readonly string[] = [],
+): VirtioConsole | undefined {
+  if (console !== "serial" && console !== "virtio") {
+    throw new VireoError(`--console ${console}: not one of serial, virtio`);
+  }
+  const main = console === "virtio";
+  if (!main && ports.length === 0) return undefined;
+  return { main, ports: ports.map(parsePort) };
+}
+
+function parsePort(text: string): ConsoleSocket {
+  const [name, path] = text.split(/=(.*)/s);
+  if (!name || !path) {
+    throw new VireoError(`--port ${text}: not of the form NAME=PATH`);
+  }
+  return { name, path };
 }

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { descriptorsOfProcess } from "../../ffi/testing/mmap.ts";
 import { bootArgs } from "../config/boot_args.ts";
-import { openConsole } from "./console.ts";
+import { CONSOLE } from "./console.ts";
 
 function openAndClose(ports: { name: string; path: string }[], main = false) {
   using stack = new DisposableStack();
-  return openConsole({ main, ports }, stack);
+  return CONSOLE.open({ main, ports }, stack, stack);
 }
 
 Deno.test("console: a socket that can't be made leaves nothing of the others", () => {

@@ -7,9 +7,6 @@
 /** What a message calls an address that {@linkcode isUnicast}. */
 export const UNICAST = "a unicast address like 02:00:00:00:00:01";
 
-/** The most pairs of queues of a network; a device page has room for them. */
-export const MAX_QUEUE_PAIRS = 8;
-
 /** Whether `text` is six bytes in hex, and not a multicast address. */
 export function isUnicast(text: string): boolean {
   return /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/i.test(text);

@@ -1,0 +1,34 @@
+/**
+ * Makes a console on the device worker.
+ *
+ * @module
+ */
+import {
+  type ConsoleChannel,
+  GuestEnd,
+} from "../../backends/console/channel.ts";
+import { SocketBackend } from "../../backends/console/socket.ts";
+import type { Maker } from "../maker.ts";
+import { Console } from "./console.ts";
+import type { PortOptions } from "./ports.ts";
+
+/** What a console's ports end in. */
+export interface ConsoleData {
+  /** The main console's channel, when it is that. */
+  main: ConsoleChannel | undefined;
+  /** Named ports and their listening sockets. */
+  ports: { name: string; listener: number }[];
+}
+
+/** The device. */
+export const make: Maker<ConsoleData> = ({ main, ports }, context) => {
+  const options: PortOptions[] = ports.map(({ name, listener }) => ({
+    name,
+    backend: new SocketBackend(listener),
+  }));
+  if (main) {
+    const backend = new GuestEnd(main, context.console);
+    options.unshift({ name: "console", backend, console: true });
+  }
+  return new Console(options);
+};

@@ -1,0 +1,104 @@
+/**
+ * Makes a network device on the device worker. All backends but the TAP's, and
+ * the limiters, are loaded when they are asked for.
+ *
+ * @module
+ */
+import type { NetBackend } from "../../backends/net/backend.ts";
+import type { FrameHandler } from "../../backends/net/handler.ts";
+import { TapBackend } from "../../backends/net/tap.ts";
+import type { RateLimits } from "../../runtime/rate_limiter.ts";
+import { VireoError } from "../../../ffi/error.ts";
+import type { Tap } from "../../../ffi/tap.ts";
+import type { Maker, MakerContext } from "../maker.ts";
+import { Net } from "./net.ts";
+import type { NetLimiters } from "./pair.ts";
+import { NET_HEADER_SIZE } from "./spec.ts";
+
+/** Where an interface's frames go. */
+export type NetTarget =
+  /** The TAP's queues, one per pair of the device's. */
+  | { taps: Tap[] }
+  /** A connected stream socket. */
+  | { socket: number }
+  /** URL of a module with a function. */
+  | { handler: string };
+
+/** An interface whose other end is open. */
+export interface NetData {
+  /** Where its frames go. */
+  target: NetTarget;
+  /** The guest's MAC address. */
+  mac: Uint8Array;
+  /** Limits of what the guest receives, and of what it sends. */
+  limits: { rx: RateLimits | undefined; tx: RateLimits | undefined };
+  /** A file that gets all frames. */
+  pcap: number | undefined;
+}
+
+/** The device; a handler's module without a function is a VireoError. */
+export const make: Maker<NetData> = async (data, context) => {
+  using undo = new DisposableStack(); // unless the device is there
+  const backends = await backendsOf(data.target, context, undo);
+  const captured = await capture(backends, data.pcap, context);
+  const limiters = await limitersOf(data, undo);
+  const device = new Net(captured, data.mac, limiters);
+  undo.move();
+  return device;
+};
+
+/** One backend per pair of queues; `undo` closes them. */
+async function backendsOf(
+  target: NetTarget,
+  { memory, log }: MakerContext,
+  undo: DisposableStack,
+): Promise<NetBackend[]> {
+  if ("taps" in target) {
+    return target.taps.map((tap) => {
+      const backend = new TapBackend(tap);
+      undo.defer(() => backend.close());
+      return backend;
+    });
+  }
+  if ("socket" in target) {
+    const { StreamBackend } = await import("../../backends/net/stream.ts");
+    return [new StreamBackend(target.socket, memory, NET_HEADER_SIZE)];
+  }
+  const { HandlerBackend } = await import("../../backends/net/handler.ts");
+  const handler = await loadHandler(target.handler);
+  const backend = new HandlerBackend(handler, memory, NET_HEADER_SIZE, log);
+  undo.defer(() => backend.close());
+  return [backend];
+}
+
+async function loadHandler(url: string): Promise<FrameHandler> {
+  const { default: handler } = await import(url);
+  if (typeof handler === "function") return handler;
+  throw new VireoError(`network: ${url} has no function as its default export`);
+}
+
+async function capture(
+  backends: NetBackend[],
+  pcap: number | undefined,
+  { memory }: MakerContext,
+): Promise<NetBackend[]> {
+  if (pcap === undefined) return backends;
+  const { PcapBackend } = await import("../../backends/net/pcap.ts");
+  return backends.map((inner) =>
+    new PcapBackend(inner, pcap, memory, NET_HEADER_SIZE)
+  );
+}
+
+/** One for each direction that has limits; `undo` closes them. */
+async function limitersOf(
+  { limits }: NetData,
+  undo: DisposableStack,
+): Promise<NetLimiters> {
+  if (!limits.rx && !limits.tx) return {};
+  const { RateLimiter } = await import("../../runtime/rate_limiter.ts");
+  const rx = RateLimiter.from(limits.rx);
+  undo.defer(() => rx?.close());
+  const tx = RateLimiter.from(limits.tx);
+  undo.defer(() => tx?.close());
+  return { rx, tx };
+}

@@ -1,0 +1,202 @@
+/**
+ * Disks: `drives` in the configuration, `--disk` on the command line.
+ *
+ * @module
+ */
+import {
+  closeRawImage,
+  openRawImage,
+} from "../../devices/backends/block/raw.ts";
+import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
+import { BLK_QUEUES } from "../../devices/virtio/blk/config.ts";
+import type { BlkData } from "../../devices/virtio/blk/make.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { conflict, twice } from "../config/schema/conflict.ts";
+import {
+  boolean,
+  file,
+  type Filled,
+  type Finding,
+  integer,
+  type Keys,
+  notYet,
+  object,
+  oneOf,
+  optional,
+  own,
+  required,
+  text,
+} from "../config/schema/rule.ts";
+import type { Kind } from "./kind.ts";
+import { rateLimits } from "./limits.ts";
+
+/** A virtio block device on a raw image. */
+export interface Drive {
+  /** What the guest reads as the disk's serial number, at most 20 bytes. */
+  drive_id: string;
+  /** Path of the image or block device. */
+  path_on_host: string;
+  /**
+   * Makes it the first disk, and adds `root=/dev/vda` and `ro` or `rw` to the
+   * command line, unless that says `root=` itself. At most one drive's.
+   */
+  is_root_device: boolean;
+  /** The partition of the root device to boot from: `root=PARTUUID=`. */
+  partuuid?: string;
+  /** Refuse writes, and never open the image for writing. */
+  is_read_only?: boolean;
+  /**
+   * `Writeback`, the default: the guest's flushes reach the host's disk.
+   * `Unsafe`: the guest is offered no flush.
+   */
+  cache_type?: "Unsafe" | "Writeback";
+  /**
+   * `Async`, the default: io_uring where the host has it. `Sync`: each request
+   * is one blocking call.
+   */
+  io_engine?: "Sync" | "Async";
+  /** Limits of what the guest may transfer; default none. */
+  rate_limiter?: RateLimits;
+  /** Bypass the host's page cache (`O_DIRECT`). */
+  direct?: boolean;
+  /** Request queues, 1 to 16; default 1. Linux uses one per vCPU at most. */
+  queues?: number;
+}
+
+type Defaults =
+  | "is_read_only"
+  | "cache_type"
+  | "io_engine"
+  | "direct"
+  | "queues";
+
+/** A drive with its defaults. */
+export type FilledDrive = Filled<Drive, Defaults>;
+
+const DRIVE: Keys<Drive, Defaults> = {
+  drive_id: required(text, "The disk's serial number in the guest."),
+  path_on_host: required(file, "A raw image or block device."),
+  is_root_device: required(
+    boolean,
+    "Makes it `/dev/vda`, and adds `root=` to the command line.",
+  ),
+  partuuid: optional(text, "`root=PARTUUID=...` instead of `root=/dev/vda`."),
+  is_read_only: optional(boolean, "Never opened for writing.", false),
+  cache_type: optional(
+    oneOf(["Writeback", "Unsafe"]),
+    "`Unsafe` offers the guest no flush.",
+    "Writeback",
+    ", where Firecracker's is `Unsafe`",
+  ),
+  io_engine: optional(
+    oneOf(["Async", "Sync"]),
+    "io_uring, or a blocking call per request.",
+    "Async",
+    ", where Firecracker's is `Sync`",
+  ),
+  rate_limiter: optional(
+    rateLimits,
+    "Limits of what the guest may transfer. Default none.",
+  ),
+  socket: notYet("A vhost-user backend."),
+  direct: own(boolean, "Bypass the host's page cache.", false),
+  queues: own(integer(1, BLK_QUEUES), "Request queues.", 1),
+};
+
+/** The first disk is `/dev/vda`, and so on. */
+export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
+  list: true,
+  order: 10,
+  about: "Disks, at `/dev/vda` and so on.",
+  status: "honoured",
+  rule: object<Drive, Defaults>(DRIVE),
+  make: new URL("../../devices/virtio/blk/make.ts", import.meta.url),
+
+  conflicts(drives) {
+    const ids = drives.map(({ drive_id }) => drive_id);
+    return [...twice("drives", "drive_id", ids), ...secondRoot(drives)];
+  },
+
+  /** The root device is `vda`, wherever it stands. */
+  inOrder: (drives) => [
+    ...drives.filter((drive) => drive.is_root_device),
+    ...drives.filter((drive) => !drive.is_root_device),
+  ],
+
+  kernelWords(drives, given) {
+    const root = drives.find((drive) => drive.is_root_device);
+    if (root === undefined || given.get("root") !== undefined) return [];
+    const { partuuid, is_read_only } = root;
+    const where = partuuid ? `PARTUUID=${partuuid}` : "/dev/vda";
+    return [`root=${where}`, is_read_only ? "ro" : "rw"];
+  },
+
+  open(drive, stack) {
+    const image = openRawImage({
+      path: drive.path_on_host,
+      readOnly: drive.is_read_only,
+      direct: drive.direct,
+    });
+    stack.defer(() => closeRawImage(image));
+    const { drive_id: id, queues, rate_limiter: limits } = drive;
+    const sync = drive.io_engine === "Sync";
+    const flush = drive.cache_type !== "Unsafe";
+    const data = { image, id, sync, options: { flush, queues, limits } };
+    return { name: id, data };
+  },
+
+  options: {
+    rows: [{
+      flags: "--disk <file>",
+      about: "disk: FILE[,ro][,direct][,queues=N]; repeatable",
+      repeatable: true,
+    }],
+    read: ({ disk }: { disk: string[] }) =>
+      disk.map((text, index) => parseDisk(text, index + 1)),
+    texts: {
+      "queues": ({ value, expected }, index) =>
+        `disk "${diskId(index)}": ${value} queues is not ${expected}`,
+    },
+  },
+};
+
+function secondRoot(drives: readonly Drive[]): Finding[] {
+  const isRoot = drives.map((drive) => drive.is_root_device);
+  const [first, second] = [isRoot.indexOf(true), isRoot.lastIndexOf(true)];
+  if (first === second) return [];
+  const path = `drives[${second}].is_root_device`;
+  return [conflict(path, `drives[${first}] is the root device already`)];
+}
+
+function diskId(index: number): string {
+  return `vireo-${index}`;
+}
+
+/**
+ * A disk from `FILE[,ro][,direct][,queues=N]`.
+ *
+ * @param index its place among the disks; 0 is the root disk
+ * @throws {VireoError} when a word after the file is unknown
+ */
+export function parseDisk(text: string, index: number): Drive {
+  const [path = "", ...words] = text.split(",");
+  if (path === "") throw new VireoError(`--disk ${text}: no file is named`);
+  const drive: Drive = {
+    drive_id: diskId(index),
+    path_on_host: path,
+    is_root_device: false,
+    is_read_only: words.includes("ro"),
+    direct: words.includes("direct"),
+  };
+  for (const word of words) {
+    const queues = /^queues=(\d+)$/.exec(word)?.[1];
+    if (queues) drive.queues = Number(queues);
+    else if (word !== "ro" && word !== "direct") {
+      throw new VireoError(
+        `--disk ${text}: unknown word "${word}"; ` +
+          "FILE[,ro][,direct][,queues=N]",
+      );
+    }
+  }
+  return drive;
+}

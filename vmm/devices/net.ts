@@ -1,0 +1,313 @@
+/**
+ * Networks: `network-interfaces` in the configuration, `--net` on the command
+ * line.
+ *
+ * @module
+ */
+import { pcapHeader } from "../../devices/backends/net/pcap.ts";
+import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
+import type { NetData, NetTarget } from "../../devices/virtio/net/make.ts";
+import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
+import { check, Errno, errnoName, SystemError } from "../../ffi/errno.ts";
+import { closeFd, Open, openFd } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { openTap, type Tap } from "../../ffi/tap.ts";
+import { connectUnix } from "../../ffi/unix_socket.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { conflict, twice } from "../config/schema/conflict.ts";
+import { findingText } from "../config/schema/report.ts";
+import {
+  boolean,
+  type Filled,
+  formatted,
+  integer,
+  type Keys,
+  module,
+  notYet,
+  object,
+  optional,
+  own,
+  required,
+  text,
+} from "../config/schema/rule.ts";
+import type { Kind } from "./kind.ts";
+import { rateLimits } from "./limits.ts";
+import { isUnicast, macAddress, UNICAST } from "./mac.ts";
+import { startPasst } from "./passt.ts";
+import { moduleUrl, parseCount } from "./words.ts";
+
+/**
+ * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`
+ * and `handler` says where its frames go.
+ */
+export interface NetworkInterface {
+  /** A name for messages. */
+  iface_id: string;
+  /** A TAP's name. */
+  host_dev_name?: string;
+  /** `02:..`; default: made from the TAP's name. */
+  guest_mac?: string;
+  /** The network namespace that the TAP is in (`ip netns`). */
+  netns?: string;
+  /**
+   * Pairs of queues, 1 to 8; default 1. For more, the TAP must have been made
+   * with `multi_queue`.
+   */
+  queues?: number;
+  /**
+   * Limits of what the guest receives; default none. A frame is an operation,
+   * of its bytes and the 12 of its virtio header.
+   */
+  rx_rate_limiter?: RateLimits;
+  /** The same of what it sends. */
+  tx_rate_limiter?: RateLimits;
+  /** Starts passt(1): the host's network without a TAP and without root. */
+  passt?: boolean;
+  /** Path of a Unix socket that a passt, or another of its kind, listens on. */
+  socket?: string;
+  /**
+   * URL of a module whose default export is a {@linkcode FrameHandler}; it
+   * runs on the device worker.
+   */
+  handler?: string;
+  /** Path of a file that gets all frames, for tcpdump; replaced if there. */
+  pcap?: string;
+}
+
+/** The most pairs of queues; a device page has room for them. */
+const MAX_QUEUE_PAIRS = 8;
+
+/** What errors call the file of frames. */
+const CAPTURE = "capture file";
+
+type Defaults = "queues" | "passt";
+type FilledInterface = Filled<NetworkInterface, Defaults>;
+
+const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
+  iface_id: required(text, "A name for messages."),
+  host_dev_name: optional(
+    text,
+    "The TAP; or one of `passt`, `socket` and `handler`.",
+  ),
+  guest_mac: optional(
+    formatted("a MAC address", UNICAST, isUnicast),
+    "Default: made from the TAP's name.",
+  ),
+  mtu: notYet("The MTU that the guest is told."),
+  rx_rate_limiter: optional(
+    rateLimits,
+    "Limits of what the guest receives. Default none.",
+  ),
+  tx_rate_limiter: optional(
+    rateLimits,
+    "Limits of what the guest sends. Default none.",
+  ),
+  netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
+  queues: own(
+    integer(1, MAX_QUEUE_PAIRS),
+    "Pairs of queues; for more than one, the TAP was made with " +
+      "`multi_queue`.",
+    1,
+  ),
+  passt: own(boolean, "Starts passt: no TAP, no root.", false),
+  socket: own(text, "A Unix socket that a passt listens on."),
+  handler: own(
+    module,
+    "Its default export is a function that gets each frame and may answer.",
+  ),
+  pcap: own(text, "A file that gets all frames, for tcpdump."),
+};
+
+/** The first network is `eth0`, and so on. */
+export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
+  list: true;
+} = {
+  list: true,
+  order: 20,
+  about: "Networks, `eth0` and so on.",
+  status: "honoured",
+  rule: object<NetworkInterface, Defaults>(NETWORK_INTERFACE),
+  make: new URL("../../devices/virtio/net/make.ts", import.meta.url),
+
+  conflicts(networks) {
+    const list = "network-interfaces";
+    const ids = networks.map(({ iface_id }) => iface_id);
+    const wrong = networks.flatMap((network, index) => {
+      const text = targetConflict(network);
+      return text ? [conflict(`${list}[${index}]`, text)] : [];
+    });
+    return [...twice(list, "iface_id", ids), ...wrong];
+  },
+
+  open(network, stack, undo) {
+    const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
+    const mac = macAddress(guest_mac, host_dev_name ?? name);
+    const target = openTarget(network, stack);
+    const limits = { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter };
+    const capture = pcap === undefined
+      ? undefined
+      : openPcap(pcap, stack, undo);
+    return { name, data: { target, mac, limits, pcap: capture } };
+  },
+
+  options: {
+    rows: [
+      {
+        flags: "--net <where>",
+        about: "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET] or " +
+          "handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
+        repeatable: true,
+      },
+      {
+        flags: "--pcap <file>",
+        about: "capture the network's frames, for tcpdump -r",
+      },
+    ],
+    read: ({ net, pcap }: { net: string[]; pcap?: string }) =>
+      withPcap(net.map(parseNet), pcap),
+    texts: {
+      "queues": (finding, index) =>
+        `network "${interfaceId(index)}": queues: ${findingText(finding)}`,
+      "guest_mac": (finding) => `mac: ${findingText(finding)}`,
+    },
+  },
+};
+
+/** What is wrong with where an interface's frames go, or undefined. */
+function targetConflict(network: NetworkInterface): string | undefined {
+  const { host_dev_name, passt, socket, handler, netns, queues } = network;
+  const targets = [host_dev_name, passt || undefined, socket, handler]
+    .filter((target) => target !== undefined);
+  if (targets.length !== 1) {
+    return "exactly one of host_dev_name, passt, socket and handler must say " +
+      "where its frames go";
+  }
+  if (host_dev_name !== undefined) return undefined;
+  if (netns !== undefined) return "netns is for a TAP";
+  if (queues !== undefined && queues > 1) return "several queues are for a TAP";
+}
+
+function openTarget(
+  network: FilledInterface,
+  stack: DisposableStack,
+): NetTarget {
+  const { host_dev_name, socket, handler } = network;
+  if (host_dev_name !== undefined) {
+    return { taps: openTaps(host_dev_name, network, stack) };
+  }
+  if (handler !== undefined) return { handler };
+  const fd = socket === undefined ? startPasst() : connect(socket);
+  stack.defer(() => closeFd(fd));
+  return { socket: fd };
+}
+
+function openTaps(
+  name: string,
+  { netns, queues }: FilledInterface,
+  stack: DisposableStack,
+): Tap[] {
+  const headerSize = NET_HEADER_SIZE;
+  return Array.from({ length: queues }, () => {
+    const tap = openTap({ name, netns, headerSize, multiQueue: queues > 1 });
+    stack.defer(() => closeFd(tap.fd));
+    return tap;
+  });
+}
+
+function connect(path: string): number {
+  const fd = connectUnix(path);
+  if (fd >= 0) return fd;
+  throw new VireoError(
+    `network socket "${path}": ${errnoName(-fd)}; nobody listens there`,
+  );
+}
+
+function openPcap(
+  path: string,
+  stack: DisposableStack,
+  undo: DisposableStack,
+): number {
+  const fd = makePcap(path, undo) ??
+    openFd(path, Open.WRONLY | Open.CREAT | Open.TRUNC, CAPTURE, 0o644);
+  stack.defer(() => closeFd(fd));
+  const header = pcapHeader();
+  check(libc.write_u32(fd, header, header.length), `write "${path}"`);
+  return fd;
+}
+
+/** Undefined when it is there already. */
+function makePcap(path: string, undo: DisposableStack): number | undefined {
+  try {
+    const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
+    const fd = openFd(path, flags, CAPTURE, 0o644);
+    undo.defer(() => Deno.removeSync(path));
+    return fd;
+  } catch (error) {
+    const there = error instanceof SystemError && error.errno === Errno.EEXIST;
+    if (!there) throw error;
+  }
+}
+
+function interfaceId(index: number): string {
+  return `eth${index}`;
+}
+
+/** Keys of `--net`, and the configuration's for those that are texts. */
+const NET_KEYS: Record<string, keyof NetworkInterface | undefined> = {
+  tap: "host_dev_name",
+  passt: "socket",
+  handler: "handler",
+  netns: "netns",
+  mac: "guest_mac",
+  pcap: "pcap",
+  queues: undefined,
+};
+
+/**
+ * A network from `tap=NAME`, `passt`, `passt=SOCKET` or `handler=MODULE`, and
+ * `[,netns=NS][,queues=N][,mac=M][,pcap=FILE]`.
+ *
+ * @throws {VireoError} when a value is missing, or a key unknown
+ */
+export function parseNet(text: string, index: number): NetworkInterface {
+  const network: NetworkInterface = { iface_id: interfaceId(index) };
+  for (const word of text.split(",")) {
+    const [key = "", value] = word.split(/=(.*)/s);
+    if (word === "passt") network.passt = true;
+    else if (!Object.hasOwn(NET_KEYS, key) || !value) {
+      throw new VireoError(
+        `--net ${text}: "${word}" is not one of tap=NAME, passt, ` +
+          "passt=SOCKET, handler=MODULE, netns=NS, queues=N, mac=M, pcap=FILE",
+      );
+    } else if (key === "queues") {
+      network.queues = parseCount(`--net ${text}: queues`, value);
+    } else if (key === "handler") {
+      network.handler = moduleUrl("--net handler", value);
+    } else Object.assign(network, { [NET_KEYS[key]!]: value });
+  }
+  if (targetConflict(network) === undefined) return network;
+  throw new VireoError(
+    `--net ${text}: one of tap=NAME, passt, passt=SOCKET and handler=MODULE; ` +
+      "netns and queues only with tap",
+  );
+}
+
+/**
+ * Lets `--pcap FILE` be that of the only network.
+ *
+ * @throws {VireoError} when there is none, or more than one
+ */
+export function withPcap(
+  networks: NetworkInterface[],
+  file: string | undefined,
+): NetworkInterface[] {
+  if (file === undefined) return networks;
+  const [network] = networks;
+  if (network === undefined || networks.length > 1) {
+    throw new VireoError(
+      `--pcap ${file}: there are ${networks.length} networks; ` +
+        "add pcap=FILE to the --net that is meant",
+    );
+  }
+  return [{ ...network, pcap: file }];
+}

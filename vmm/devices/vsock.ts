@@ -1,0 +1,86 @@
+/**
+ * Sockets: `vsock` in the configuration, `--vsock` on the command line.
+ *
+ * @module
+ */
+import {
+  closeUnixSockets,
+  openUnixSockets,
+} from "../../devices/backends/vsock/unix_sockets.ts";
+import type { VsockData } from "../../devices/virtio/vsock/make.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { findingText } from "../config/schema/report.ts";
+import {
+  integer,
+  type Keys,
+  object,
+  optional,
+  required,
+  text,
+} from "../config/schema/rule.ts";
+import type { Kind } from "./kind.ts";
+
+/** Sockets between the guest and host programs. */
+export interface Vsock {
+  /** Means nothing; Firecracker has deprecated it. */
+  vsock_id?: string;
+  /** The guest's context id, 3 to 2^32 - 2: the others have other meanings. */
+  guest_cid: number;
+  /**
+   * The Unix socket that is made for host programs: they write
+   * `CONNECT <port>\n`. The guest reaches the one that listens on
+   * `<uds_path>_<port>`.
+   */
+  uds_path: string;
+}
+
+const VSOCK_KEYS: Keys<Vsock> = {
+  vsock_id: optional(text, "Means nothing; Firecracker has deprecated it."),
+  guest_cid: required(integer(3, 4_294_967_294), "The guest's context id."),
+  uds_path: required(
+    text,
+    "The Unix socket that is made for host programs. The guest reaches those " +
+      "that listen on this path, `_`, and a port.",
+  ),
+};
+
+/** At most one. */
+export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
+  list: false,
+  order: 30,
+  about: "Sockets between host and guest.",
+  status: "honoured",
+  rule: object<Vsock>(VSOCK_KEYS),
+  make: new URL("../../devices/virtio/vsock/make.ts", import.meta.url),
+
+  open({ guest_cid: cid, uds_path }, stack) {
+    const sockets = openUnixSockets(uds_path);
+    stack.defer(() => closeUnixSockets(sockets));
+    return { name: "vsock", data: { cid, sockets } };
+  },
+
+  options: {
+    rows: [{
+      flags: "--vsock <socket>",
+      about: "sockets: cid=3,uds=PATH",
+    }],
+    read: ({ vsock }: { vsock?: string }) =>
+      vsock === undefined ? undefined : parseVsock(vsock),
+    texts: {
+      "guest_cid": (finding) => `vsock: cid ${findingText(finding)}`,
+    },
+  },
+};
+
+/**
+ * Sockets from `cid=N,uds=PATH`.
+ *
+ * @throws {VireoError} when one of them is missing, or a key unknown
+ */
+function parseVsock(text: string): Vsock {
+  const match = /^(?:cid=(\d+),)?uds=(.+)$/s.exec(text);
+  if (!match) {
+    throw new VireoError(`--vsock ${text}: not of the form cid=3,uds=PATH`);
+  }
+  return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
+}
