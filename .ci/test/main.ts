@@ -6,6 +6,7 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
+import { withSbin } from "../../images/linux/logged_command.ts";
 import { readArguments } from "./arguments.ts";
 import { choose } from "./choose.ts";
 import { type Batch, batches, type BatchResult, runLanes } from "./lanes.ts";
@@ -68,6 +69,7 @@ function tell(
 async function main(): Promise<number> {
   const start = performance.now();
   const args = readArguments(Deno.args);
+  Deno.env.set("PATH", withSbin()); // mke2fs and ip, for ordinary users
   const chosen = await choose(args);
   if (chosen.length === 0) throw new VireoError("test: no test was chosen");
   await providePackages(chosen);

@@ -96,6 +96,11 @@ export async function runLogged(
   );
 }
 
+/** The PATH, with the folders of what is root's business most of the time. */
+export function withSbin(): string {
+  return `${Deno.env.get("PATH") ?? "/usr/bin:/bin"}:/usr/sbin:/sbin`;
+}
+
 function spawn(
   program: string,
   args: string[],
@@ -105,8 +110,9 @@ function spawn(
     return new Deno.Command(program, {
       args,
       cwd: options.cwd,
-      // Messages that are looked at must be in English.
-      env: { LC_ALL: "C", ...options.env },
+      // Messages that are looked at must be in English. Debian has mke2fs where
+      // an ordinary user's PATH doesn't look.
+      env: { LC_ALL: "C", PATH: withSbin(), ...options.env },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
