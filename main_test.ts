@@ -282,6 +282,12 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
   assert.throws(() => new Kvm("/dev/null"), /not KVM/);
 });
 
+/** The kinds' options are in their old places, whatever the table's order. */
+const OPTIONS_OF_BOOT =
+  "entry distro initrd cmdline memory hugepages memory-file cpus root disk " +
+  "net pcap vsock device transport acpi console port rng balloon exec " +
+  "poll-us quiet verbose";
+
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");
   assert.equal(all.code, 0);
@@ -299,6 +305,10 @@ Deno.test("vireo --help: every command's help is complete", async () => {
   ) {
     assert.match(boot.stdout, new RegExp(`--${option} `));
   }
+  const order = boot.stdout.matchAll(/^ {2}--([\w-]+)/gm).map(([, name]) =>
+    name
+  );
+  assert.deepEqual([...order].join(" "), OPTIONS_OF_BOOT);
 });
 
 Deno.test(needing([KVM, optional(NETWORKS)], {
