@@ -5,7 +5,7 @@
  * @module
  */
 import { BootTimer, Rtc } from "../devices/platform/mod.ts";
-import type { ConsoleChannel } from "../devices/backends/console/channel.ts";
+import type { HostEnd } from "../devices/backends/console/channel.ts";
 import { SerialState } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import { EventFd } from "../ffi/eventfd.ts";
@@ -117,7 +117,7 @@ export function buildMachine(
   // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
   const filesMade = parts.use(new DisposableStack());
-  const devices = openDevices(config, pci, parts, filesMade);
+  const { devices, port } = openDevices(config, pci, parts, filesMade);
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
@@ -165,7 +165,7 @@ export function buildMachine(
   };
   const mainConsole = new MainConsole(
     serial,
-    devices.find(({ console }) => console)?.console,
+    port,
     {
       raiseInterrupt: () => serialIrq.signal(),
       stopping: () => control.stopping,
@@ -285,25 +285,25 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
   vcpu.setRegs(bootState.registers);
 }
 
-/** A device whose host side is open. */
-interface OpenDevice extends DeviceSpec {
-  /** The main console's channel, when the device is that. */
-  console?: ConsoleChannel;
-}
-
 /** Opens images, TAPs, sockets; `stack` closes, `undo` removes new files. */
 function openDevices(
   { devices }: ResolvedConfig,
   pci: PciState | undefined,
   stack: DisposableStack,
   undo: DisposableStack,
-): OpenDevice[] {
-  return devices.map(({ kind, config, window, gsi }) => ({
-    ...kind.open(config, stack, undo),
-    make: kind.make.href,
-    state: new DeviceState().shared,
-    window,
-    gsi,
-    ...(pci && { pci: pci.functionState() }),
-  }));
+): { devices: DeviceSpec[]; port: HostEnd | undefined } {
+  let port: HostEnd | undefined;
+  const specs = devices.map(({ kind, config, window, gsi }) => {
+    const { console, ...opened } = kind.open(config, stack, undo);
+    port ??= console;
+    return {
+      ...opened,
+      make: kind.make.href,
+      state: new DeviceState().shared,
+      window,
+      gsi,
+      ...(pci && { pci: pci.functionState() }),
+    };
+  });
+  return { devices: specs, port };
 }

@@ -4,10 +4,7 @@
  *
  * @module
  */
-import {
-  type ConsoleChannel,
-  HostEnd,
-} from "../devices/backends/console/channel.ts";
+import type { HostEnd } from "../devices/backends/console/channel.ts";
 import { Serial, type SerialHooks } from "../devices/platform/serial.ts";
 
 /** What the guest prints and reads, as one stream each way. */
@@ -26,7 +23,7 @@ export class MainConsole {
    */
   constructor(
     serial: SharedArrayBuffer,
-    port: ConsoleChannel | undefined,
+    port: HostEnd | undefined,
     hooks: Pick<SerialHooks, "raiseInterrupt" | "stopping">,
     onOutput: (bytes: Uint8Array) => void,
   ) {
@@ -35,7 +32,7 @@ export class MainConsole {
       outputReady: () => this.drainOutput(),
       inputRoom: () => this.pushInput(),
     });
-    this.#port = port && new HostEnd(port);
+    this.#port = port;
     this.#onOutput = onOutput;
   }
 

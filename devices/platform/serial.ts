@@ -19,13 +19,10 @@
  * @module
  */
 import { ByteDevice } from "../bus.ts";
-import { Reg } from "./serial_registers.ts";
-import { SerialState, SerialWord } from "./serial_state.ts";
 import { SharedLock } from "../runtime/shared_lock.ts";
-import { Uart } from "./uart.ts";
+import { Reg, SerialState, SerialWord, Uart } from "./uart.ts";
 
-export { SERIAL_PORTS } from "./serial_registers.ts";
-export { SerialState } from "./serial_state.ts";
+export { SERIAL_PORTS, SerialState } from "./uart.ts";
 
 /**
  * What the port asks of the machine. The functions are called in the thread

@@ -26,6 +26,9 @@ import {
   SerialWord,
 } from "./serial_state.ts";
 
+export { Reg, SERIAL_PORTS } from "./serial_registers.ts";
+export { SerialState, SerialWord } from "./serial_state.ts";
+
 /** Interrupt sources, as a set of bits. */
 const Source = {
   LINE_STATUS: 1,

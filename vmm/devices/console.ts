@@ -7,12 +7,10 @@
 import {
   type ConsoleChannel,
   createConsoleChannel,
+  HostEnd,
 } from "../../devices/backends/console/channel.ts";
-import {
-  MAX_PORTS,
-  PORT_NAME_MAX,
-} from "../../devices/virtio/console/console.ts";
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
+import { MAX_PORTS, PORT_NAME_MAX } from "../../devices/virtio/console/spec.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { listenUnix } from "../../ffi/unix_socket.ts";
@@ -107,7 +105,7 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   },
 
   open({ main, ports }, stack) {
-    const console = main ? openChannel(stack) : undefined;
+    const channel = main ? openChannel(stack) : undefined;
     const listening = ports.map(({ name, path }) => {
       const listener = listenUnix(path, `port ${name}`);
       stack.defer(() => {
@@ -116,8 +114,11 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
       });
       return { name, listener };
     });
-    const data = { main: console, ports: listening };
-    return { name: "console", data, console };
+    return {
+      name: "console",
+      data: { main: channel, ports: listening },
+      ...(channel && { console: new HostEnd(channel) }),
+    };
   },
 
   options: {

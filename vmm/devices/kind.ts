@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ConsoleChannel } from "../../devices/backends/console/channel.ts";
+import type { HostEnd } from "../../devices/backends/console/channel.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { FilledMachineConfig } from "../config/keys.ts";
 import type { Finding, KeyStatus, Rule } from "../config/schema/rule.ts";
@@ -56,8 +56,8 @@ export interface Opened<Data> {
   name: string;
   /** For the maker: plain data. */
   data: Data;
-  /** The channel of the main console, when the device is that. */
-  console?: ConsoleChannel;
+  /** The main isolate's end of it, when the device is the main console. */
+  console?: HostEnd;
 }
 
 /** A kind's options of `vireo boot`. */

@@ -13,6 +13,7 @@ import { NET, type NetworkInterface } from "./net.ts";
 import { type Entropy, RNG } from "./rng.ts";
 import { VSOCK, type Vsock } from "./vsock.ts";
 
+export { BalloonHandle } from "./balloon_handle.ts";
 export type {
   ConsoleSocket,
   CustomDevice,

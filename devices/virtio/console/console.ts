@@ -11,6 +11,7 @@ import { ConsolePort, Due, type PortOptions } from "./ports.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
+import { MAX_PORTS, PORT_NAME_MAX } from "./spec.ts";
 
 /** Feature bits (§5.3.3). */
 export const ConsoleFeature = {
@@ -50,12 +51,6 @@ export const ConsoleEvent = {
 
 /** `sizeof(struct virtio_console_control)`: le32 id, le16 event, le16 value. */
 export const CONTROL_SIZE = 8;
-
-/** The longest name of a port in bytes. */
-export const PORT_NAME_MAX = 64;
-
-/** The most ports: each has two queues, and so have the control messages. */
-export const MAX_PORTS = 14;
 
 // Linux fills the receive queues with pages of its own: not too many.
 const QUEUE_SIZE = 32;

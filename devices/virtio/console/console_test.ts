@@ -6,8 +6,8 @@ import {
   ConsoleConfig,
   ConsoleFeature,
   ConsoleQueue,
-  MAX_PORTS,
 } from "./console.ts";
+import { MAX_PORTS } from "./spec.ts";
 import { ConsoleDriver } from "../testing/console.ts";
 import { MmioRegister } from "../transport/mmio.ts";
 import { DeviceId, Feature, Interrupt, Status } from "../spec.ts";
