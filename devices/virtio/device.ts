@@ -74,6 +74,32 @@ export interface VirtioDevice {
    */
   command?(command: unknown): unknown;
   /**
+   * The machine is paused and is to be saved. Takes no more chains, and
+   * resolves when nothing is in flight: what it had taken is back in its queue,
+   * or is part of what {@linkcode VirtioDevice.save} gives, and neither the
+   * host's kernel nor a thread uses guest memory for it. Until then its
+   * descriptors are served. If the machine goes on, `notify` is called for each
+   * live queue.
+   *
+   * This and the next two are the place of snapshots, which nothing asks for
+   * yet: a machine can be saved when all of its devices have them.
+   */
+  quiesce?(): Promise<void>;
+  /**
+   * After {@linkcode VirtioDevice.quiesce}: the device's own state, as plain
+   * data that `structuredClone` and JSON take. Queues, registers, features and
+   * configuration space are the transport's to save.
+   */
+  save?(): unknown;
+  /**
+   * Goes on as saved, after `attach` and instead of `activate`: the queues that
+   * were live are so again, where they were.
+   *
+   * @param state what `save` gave, perhaps in another process, from a file
+   * @throws {VireoError} it is not this device's
+   */
+  restore?(state: unknown): void;
+  /**
    * Releases what the device holds: the last call. It was reset before, unless
    * the machine could not be made; then it may not have been attached either.
    */
