@@ -59,6 +59,8 @@ export class Machine {
   /** The last pause or resume, while it waits or is under way. */
   #turn: Promise<void> | undefined;
   #teardown: Promise<void> | undefined;
+  /** The first line of the failure that the machine ended with. */
+  #failure: string | undefined;
 
   private constructor(
     config: ResolvedConfig,
@@ -120,7 +122,10 @@ export class Machine {
    */
   start(): void {
     if (this.#life.over) {
-      throw new VireoError("the machine has ended; a machine starts only once");
+      const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
+      throw new VireoError(
+        `the machine has ended${why}; a machine starts only once`,
+      );
     }
     if (this.#life.state !== "created") {
       throw new VireoError("a machine starts only once");
@@ -376,6 +381,7 @@ export class Machine {
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
     this.#teardown = this.#tearDown(started);
+    if (end.reason === "error") this.#failure = end.message?.split("\n")[0];
     this.#end.resolve(end);
   }
 
