@@ -57,7 +57,7 @@ class Reads {
   readonly #queue: DriverQueue;
 
   constructor(backend: BlockBackend, segments: number) {
-    this.#driver = new BlkDriver(backend);
+    this.#driver = new BlkDriver(backend, { awake: true });
     this.#queue = this.#driver.queues[0]!;
     const heads: number[] = [];
     while (this.#queue.freeDescriptors >= segments + 2) {
@@ -85,7 +85,7 @@ class Reads {
     const end = (queue.usedIdx + count) & 0xffff;
     queue.availIdx = (queue.availIdx + count) & 0xffff;
     this.#driver.endpoint.doorbell(0);
-    while (queue.usedIdx !== end) this.#driver.loop.turn(-1);
+    while (queue.usedIdx !== end) this.#driver.endpoint.poll();
   }
 }
 

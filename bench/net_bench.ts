@@ -44,7 +44,7 @@ class Frames {
   readonly driver: NetDriver;
 
   constructor(options: StartOptions, ...lengths: number[]) {
-    this.driver = new NetDriver(this.net, options);
+    this.driver = new NetDriver(this.net, { ...options, awake: true });
     const { tx, rx } = this.driver;
     fill(
       tx,

@@ -116,7 +116,6 @@ export class DeviceThread implements Disposable {
         state: new DeviceState(spec.state),
         memory,
         loop,
-        polled: true,
         packed: start.packed,
         raiseInterrupt: (source) => connection.raise(source),
         transportChanged: () => connection.changed(),

@@ -111,6 +111,11 @@ export class RateLimiter implements Watcher {
     return wait === 0;
   }
 
+  /** What is in `queue`, if anything, may not go ahead now. */
+  holdsBack(queue: { readonly hasAvailable: boolean }): boolean {
+    return this.blocked || queue.hasAvailable && !this.mayStart();
+  }
+
   /** Takes the tokens of an operation that has gone ahead. */
   charge(bytes: number): void {
     this.#ops?.take(1);

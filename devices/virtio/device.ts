@@ -15,8 +15,6 @@ export interface DeviceContext {
   readonly memory: GuestMemory;
   /** The device's queues; those that the driver set up are `live`. */
   readonly queues: readonly VirtQueue[];
-  /** The thread polls: it calls `poll` and, before it sleeps, `arm`. */
-  readonly polled: boolean;
   /** True when the driver accepted feature bit `bit`. */
   hasFeature(bit: number): boolean;
   /** Shows pushed chains to the driver, with an interrupt if it wants one. */

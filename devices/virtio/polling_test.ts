@@ -27,7 +27,7 @@ Deno.test("polling: requests are found without a doorbell, and none is wanted", 
   for (const features of EVENT_IDX) {
     using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
     const disk = new MemoryBackend(memory, MiB);
-    using driver = new BlkDriver(disk, { memory, features, polled: true });
+    using driver = new BlkDriver(disk, { memory, features, awake: true });
     const queue = driver.queues[0]!;
     driver.read(0);
     assert.equal(driver.kick(0), true, "before the first round");
@@ -50,7 +50,7 @@ Deno.test("polling: before the thread sleeps, doorbells are wanted again", () =>
     using driver = new BlkDriver(new MemoryBackend(memory, MiB), {
       memory,
       features,
-      polled: true,
+      awake: true,
     });
     const queue = driver.queues[0]!;
     driver.read(0);
@@ -72,7 +72,7 @@ Deno.test("polling: completions are found, and before sleep not missed", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const disk = new MemoryBackend(memory, MiB);
   disk.held = true;
-  using driver = new BlkDriver(disk, { memory, polled: true });
+  using driver = new BlkDriver(disk, { memory, awake: true });
   driver.read(0);
   driver.read(1);
   driver.ring(0);
@@ -93,7 +93,7 @@ Deno.test("polling: frames go both ways without doorbells", () => {
     using driver = new NetDriver(net, {
       memory,
       features: [...features, NetFeature.MRG_RXBUF],
-      polled: true,
+      awake: true,
     });
     driver.post(1, 1526);
     driver.queueFrame(frame(60));
@@ -116,7 +116,7 @@ Deno.test("polling: frames go both ways without doorbells", () => {
 Deno.test("polling: buffers that no frame can come to are no work", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const nets = [new MemoryNet(memory), new MemoryNet(memory)];
-  using driver = new NetDriver(nets, { memory, polled: true });
+  using driver = new NetDriver(nets, { memory, awake: true });
   const buffersAreNoWork = (queue: number) => {
     driver.queues[queue]!.add([driver.room(1526)]);
     driver.endpoint.poll();
@@ -136,7 +136,7 @@ Deno.test("polling: buffers that no frame can come to are no work", () => {
 Deno.test("polling: buffers without a link are no work", () => {
   using pair = new SocketPair();
   const backend = new TapBackend({ fd: pair.device, mtu: 1500 });
-  using driver = new NetDriver(backend, { polled: true });
+  using driver = new NetDriver(backend, { awake: true });
   driver.ring(0); // it has no buffers, and wants to be told of some
   pair.hangUp();
   driver.loop.turn(0);
@@ -151,8 +151,8 @@ Deno.test("polling: a queue that breaks is reported, then left alone", () => {
   using net = new MemoryNet(memory);
   const make = [
     () =>
-      new BlkDriver(new MemoryBackend(memory, MiB), { memory, polled: true }),
-    () => new NetDriver(net, { memory, polled: true }),
+      new BlkDriver(new MemoryBackend(memory, MiB), { memory, awake: true }),
+    () => new NetDriver(net, { memory, awake: true }),
   ];
   for (const device of make) {
     using driver = device();
@@ -169,7 +169,7 @@ Deno.test("polling: chains that the device has no use for are no work", () => {
   const { EVENT_IDX, RING_PACKED } = Feature;
   for (const features of [[], [EVENT_IDX], [RING_PACKED]]) {
     const device = new RecordingDevice({ features: [EVENT_IDX] });
-    using driver = new MockDriver(device, { packed: true, polled: true });
+    using driver = new MockDriver(device, { packed: true, awake: true });
     driver.start({ features });
     const queue = device.context.queues[0]!;
     device.calls.length = 0;

@@ -143,11 +143,11 @@ function attackFor(
 }
 
 for (const seed of SEEDS) {
-  const polled = seed % 2 === 0;
+  const awake = seed % 2 === 0;
   Deno.test(`blk: a random driver does no harm, seed ${seed}`, () => {
     using memory = GuestMemory.allocate(RAM, { hugePages: false });
     const disk = new MemoryBackend(memory, MiB);
-    using driver = new BlkDriver(disk, { memory, polled });
+    using driver = new BlkDriver(disk, { memory, awake });
     const attacker = new Attacker(driver, seed);
     const { random } = attacker;
     let operations = 0;
@@ -180,7 +180,7 @@ for (const seed of SEEDS) {
   Deno.test(`net: a random driver does no harm, seed ${seed}`, () => {
     using memory = GuestMemory.allocate(RAM, { hugePages: false });
     using net = new MemoryNet(memory);
-    using driver = new NetDriver(net, { memory, polled });
+    using driver = new NetDriver(net, { memory, awake });
     const attacker = new Attacker(driver, seed);
     const { random } = attacker;
     let sent = 0;

@@ -14,13 +14,13 @@ import { MockDriver } from "./testing/mod.ts";
 
 const WAYS = (["mmio", "pci"] as const).flatMap((transport) =>
   [false, true].flatMap((packed) =>
-    [false, true].map((polled) => ({ transport, packed, polled }))
+    [false, true].map((awake) => ({ transport, packed, awake }))
   )
 );
 
 for (const way of WAYS) {
   const words = `${way.transport}, ${way.packed ? "packed" : "split"}` +
-    (way.polled ? ", polled" : "");
+    (way.awake ? ", polled" : "");
   Deno.test(`blk: requests in any order over ${words}`, () => {
     using memory = GuestMemory.allocate(16 * MiB, { hugePages: false });
     const disk = new MemoryBackend(memory, MiB);
@@ -84,8 +84,8 @@ Deno.test("without the option RING_PACKED isn't offered", () => {
   assert.notEqual(driver.offered[1] & (1 << (Feature.RING_RESET - 32)), 0);
 });
 
-for (const { transport, packed, polled } of WAYS) {
-  if (polled) continue;
+for (const { transport, packed, awake } of WAYS) {
+  if (awake) continue;
   const kind = packed ? "packed" : "split";
   Deno.test(`one ${kind} queue is reset and set up anew, ${transport} (§2.6.1)`, () => {
     using memory = GuestMemory.allocate(16 * MiB, { hugePages: false });

@@ -6,8 +6,9 @@
  */
 import type { EntropySource } from "../backends/entropy/source.ts";
 import type { RateLimiter } from "../runtime/rate_limiter.ts";
-import type { DescriptorChain } from "./queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "./queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "./device.ts";
+import { type ChainServer, Drain } from "./queue/drain.ts";
 import type { VirtQueue } from "./queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
 
@@ -18,7 +19,7 @@ const REQUEST_MAX = 64 * 1024;
 const BUDGET = 16;
 
 /** A virtio entropy device over a source of random bytes. */
-export class Rng implements VirtioDevice {
+export class Rng implements VirtioDevice, ChainServer {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.ENTROPY;
   /** See {@linkcode VirtioDevice.features}: the device has none of its own. */
@@ -33,7 +34,7 @@ export class Rng implements VirtioDevice {
   readonly #source: EntropySource;
   readonly #limiter: RateLimiter | undefined;
   #chain!: DescriptorChain;
-  #context!: DeviceContext;
+  #drain!: Drain;
   #waiting = false; // #chain waits for the limiter
 
   /** A device that passes on what `source` gives, as fast as `limiter` lets. */
@@ -44,8 +45,8 @@ export class Rng implements VirtioDevice {
 
   /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
-    this.#context = context;
     this.#chain = context.queues[0]!.chain();
+    this.#drain = new Drain(context, this, BUDGET);
     this.#limiter?.attach(context, () => {
       if (this.#waiting) this.notify(context.queues[0]!);
     });
@@ -56,19 +57,22 @@ export class Rng implements VirtioDevice {
 
   /** Fills every available buffer. */
   notify(queue: VirtQueue): void {
-    let requests = 0;
-    do {
-      queue.disableNotification();
-      while (this.#waiting || queue.pop(this.#chain)) {
-        this.#waiting = !this.#fill(queue);
-        if (this.#waiting) return this.#context.publish(queue);
-        if (++requests >= BUDGET && this.#context.polled) break;
-      }
-      this.#context.publish(queue);
-    } while (
-      queue.enableNotification() &&
-      !(requests >= BUDGET && this.#context.polled)
-    );
+    if (this.#waiting) this.serve(this.#chain, queue);
+    this.#drain.run(queue);
+  }
+
+  /** There is one chain, and it may be waiting for the limiter. */
+  room(): DescriptorChain | undefined {
+    return this.#waiting ? undefined : this.#chain;
+  }
+
+  /** §5.4.6: fills the writable part, or keeps the chain until it may. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
+    const { head, writable } = chain;
+    const wanted = Math.min(writable.bytes, REQUEST_MAX);
+    this.#waiting = this.#limiter?.take(wanted) === false;
+    if (!this.#waiting) queue.push(head, this.#fill(writable, wanted));
+    return this.room();
   }
 
   /** See {@linkcode VirtioDevice.reset}. */
@@ -81,19 +85,15 @@ export class Rng implements VirtioDevice {
     this.#limiter?.close();
   }
 
-  /** §5.4.6: fills the current chain; false when it must wait. */
-  #fill(queue: VirtQueue): boolean {
-    const { head, writable } = this.#chain;
-    const wanted = Math.min(writable.bytes, REQUEST_MAX);
-    if (this.#limiter?.take(wanted) === false) return false;
+  /** Bytes that the source had, `wanted` at most. */
+  #fill(part: ChainPart, wanted: number): number {
     let done = 0;
     for (let i = 0; done < wanted; i++) {
-      const length = Math.min(writable.lengthAt(i), wanted - done);
-      const filled = this.#source.fill(writable.hostAddressAt(i), length);
+      const length = Math.min(part.lengthAt(i), wanted - done);
+      const filled = this.#source.fill(part.hostAddressAt(i), length);
       done += filled;
       if (filled < length) break;
     }
-    queue.push(head, done);
-    return true;
+    return done;
   }
 }

@@ -153,7 +153,7 @@ Deno.test("rng hostile: buffers to read get nothing, those outside RAM break the
 });
 
 Deno.test("rng: on a thread that polls, a turn is bounded and nothing is left", () => {
-  using driver = new MockDriver(new Rng(counter()), { polled: true });
+  using driver = new MockDriver(new Rng(counter()), { awake: true });
   driver.start();
   const queue = driver.queues[0]!;
   for (let i = 0; i < 150; i++) queue.add([driver.room(1)]);

@@ -48,7 +48,7 @@ export function runInput(
     memory,
     transport,
     packed: random.oneIn(2),
-    polled: random.oneIn(2),
+    awake: random.oneIn(2),
   });
   const attack = new Attack(driver, subject, random);
   attack.start();

@@ -17,6 +17,7 @@ import { PageDiscarder } from "./pages.ts";
 import { type GuestStats, StatsReader } from "./stats.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
 
@@ -94,7 +95,7 @@ const BUDGET = 16;
 const PAGES_PER_MIB = MiB / PAGE_SIZE;
 
 /** A virtio memory balloon. */
-export class Balloon implements VirtioDevice, Watcher {
+export class Balloon implements VirtioDevice, Watcher, ChainServer {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.BALLOON;
   /** See {@linkcode VirtioDevice.features}. */
@@ -108,6 +109,7 @@ export class Balloon implements VirtioDevice, Watcher {
   readonly #stats = new StatsReader();
   readonly #timer = new TimerFd();
   #chain!: DescriptorChain;
+  #drain!: Drain;
   #context!: DeviceContext;
   #view!: DataView; // of the configuration
   #discarder!: PageDiscarder;
@@ -146,6 +148,7 @@ export class Balloon implements VirtioDevice, Watcher {
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#chain = context.queues[0]!.chain(); // all queues are of one size
+    this.#drain = new Drain(context, this, BUDGET);
     const { buffer, byteOffset } = context.config;
     this.#view = new DataView(buffer, byteOffset, BalloonConfig.SIZE);
     this.#discarder = new PageDiscarder(context.memory);
@@ -170,24 +173,41 @@ export class Balloon implements VirtioDevice, Watcher {
 
   /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
-    const role = this.#roles[queue.index];
-    if (role === undefined) return;
-    let buffers = 0;
-    do {
-      queue.disableNotification();
-      while (queue.pop(this.#chain)) {
-        const problem = this.#serve(role, queue);
-        if (problem !== undefined) {
-          this.#context.needsReset(`balloon: ${role}: ${problem}`);
-          return this.#context.publish(queue);
-        }
-        if (++buffers >= BUDGET && this.#context.polled) break;
+    if (this.#roles[queue.index] !== undefined) this.#drain.run(queue);
+  }
+
+  /** Every chain is done with at once. */
+  room(): DescriptorChain {
+    return this.#chain;
+  }
+
+  /** Does what the queue is for. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain {
+    const { head, readable, writable } = chain;
+    const role = this.#roles[queue.index]!;
+    switch (role) {
+      case "inflate": {
+        const problem = this.#discarder.discardArray(readable);
+        if (problem === undefined) break;
+        this.#context.needsReset(`balloon: ${role}: ${problem}`);
+        break;
       }
-      this.#context.publish(queue);
-    } while (
-      queue.enableNotification() &&
-      !(buffers >= BUDGET && this.#context.polled)
-    );
+      case "stats": // §5.5.6.3: one buffer, which the device keeps
+        if (this.#statsHead >= 0) this.#returnStats(queue);
+        this.#stats.read(readable, this.#context.memory);
+        this.#statsHead = head;
+        return chain;
+      case "hints":
+        if (readable.bytes > 0) this.#hintMessage();
+        else if (this.#hinting) this.#discardFree();
+        break;
+      case "reports": // §5.5.6.7
+        if (writable.bytes > 0) this.#discardFree();
+        break;
+      case "deflate": // §5.5.6.1: the guest touches the pages, and has them
+    }
+    queue.push(head, 0);
+    return chain;
   }
 
   /** The timer: statistics are wanted. */
@@ -248,32 +268,6 @@ export class Balloon implements VirtioDevice, Watcher {
   close(): void {
     this.#context?.unwatch(this.#timer.fd);
     this.#timer.close();
-  }
-
-  /** Carries out the current chain; the reason when it is malformed. */
-  #serve(role: BalloonQueue, queue: VirtQueue): string | undefined {
-    const { head, readable, writable } = this.#chain;
-    switch (role) {
-      case "inflate": {
-        const problem = this.#discarder.discardArray(readable);
-        queue.push(head, 0);
-        return problem;
-      }
-      case "stats": // §5.5.6.3: one buffer, which the device keeps
-        if (this.#statsHead >= 0) this.#returnStats(queue);
-        this.#stats.read(readable, this.#context.memory);
-        this.#statsHead = head;
-        return;
-      case "hints":
-        if (readable.bytes > 0) this.#hintMessage();
-        else if (this.#hinting) this.#discardFree();
-        break;
-      case "reports": // §5.5.6.7
-        if (writable.bytes > 0) this.#discardFree();
-        break;
-      case "deflate": // §5.5.6.1: the guest touches the pages, and has them
-    }
-    queue.push(head, 0);
   }
 
   /** §5.5.6.6.1: poisoned pages must keep what is in them. */

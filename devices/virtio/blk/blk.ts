@@ -32,20 +32,21 @@ import {
 } from "./spec.ts";
 import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, type FeatureWords } from "../spec.ts";
 
 /** Descriptors of a queue, and requests in flight of all queues together. */
 const QUEUE_SIZE = 256;
-/** Looks at the ring per turn, so that one device doesn't starve the others. */
-const ROUNDS = 4;
+/** Requests per turn, so that one device doesn't starve the others. */
+const BUDGET = 1024;
 const TWO_32 = 0x1_0000_0000;
 
 /** A command to the device: look for the image's size anew. */
 export type BlkCommand = "resize";
 
 /** A virtio block device over a backend. */
-export class Blk implements VirtioDevice, Watcher {
+export class Blk implements VirtioDevice, Watcher, ChainServer {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.BLOCK;
   /** See {@linkcode VirtioDevice.features}. */
@@ -60,6 +61,7 @@ export class Blk implements VirtioDevice, Watcher {
   readonly #limiter: RateLimiter | undefined;
   #chains!: readonly DescriptorChain[];
   #operations!: BlkOperations;
+  #drain!: Drain;
   // struct virtio_blk_req: type, reserved, sector (low, high)
   readonly #header = new Uint32Array(BLK_HEADER_SIZE / 4);
   readonly #headerBytes = new Uint8Array(this.#header.buffer);
@@ -91,6 +93,7 @@ export class Blk implements VirtioDevice, Watcher {
     this.#context = context;
     this.#chains = context.queues[0]!.chains(QUEUE_SIZE);
     this.#operations = new BlkOperations(this.#backend, this.#chains);
+    this.#drain = new Drain(context, this, BUDGET);
     const { completionFd } = this.#backend;
     if (completionFd >= 0) context.watch(completionFd, this);
     this.#limiter?.attach(context, () => this.#resume());
@@ -103,17 +106,29 @@ export class Blk implements VirtioDevice, Watcher {
 
   /** Takes every available request. */
   notify(queue: VirtQueue): void {
-    let rounds = 0;
-    do {
-      queue.disableNotification();
-      this.#take(queue);
-      this.#backend.submit();
-      this.#complete();
-      this.#settle(); // may free the first slot: before it is looked at
-    } while (
-      this.#mayTake && queue.enableNotification() &&
-      !(++rounds >= ROUNDS && this.#context.polled)
-    );
+    this.#drain.run(queue);
+  }
+
+  /** A free slot's chain, if the limits allow another request. */
+  room(queue: VirtQueue): DescriptorChain | undefined {
+    if (this.#freeCount === 0) return undefined; // completions make room
+    if (this.#limiter?.holdsBack(queue)) return undefined;
+    return this.#chains[this.#free[this.#freeCount - 1]!];
+  }
+
+  /** Starts a request. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
+    const slot = this.#free[--this.#freeCount]!;
+    this.#queue[slot] = queue.index;
+    this.#limiter?.charge(dataBytes(chain));
+    this.#start(slot, chain);
+    return this.room(queue);
+  }
+
+  /** Submits what was started, and takes what is done by then. */
+  flush(): void {
+    this.#backend.submit();
+    this.#complete();
   }
 
   /** See {@linkcode VirtioDevice.poll}. */
@@ -136,7 +151,6 @@ export class Blk implements VirtioDevice, Watcher {
     this.#backend.acknowledge();
     const wasFull = this.#freeCount === 0;
     this.#complete();
-    this.#settle();
     if (wasFull) this.#resume();
   }
 
@@ -203,20 +217,6 @@ export class Blk implements VirtioDevice, Watcher {
   /** There is room for a request, and the limits allow one. */
   get #mayTake(): boolean {
     return this.#freeCount > 0 && this.#limiter?.blocked !== true;
-  }
-
-  #take(queue: VirtQueue): void {
-    const limiter = this.#limiter;
-    while (this.#freeCount > 0) {
-      const slot = this.#free[this.#freeCount - 1]!;
-      const chain = this.#chains[slot]!;
-      if (limiter && !(queue.hasAvailable && limiter.mayStart())) return;
-      if (!queue.pop(chain)) return;
-      this.#freeCount--;
-      this.#queue[slot] = queue.index;
-      limiter?.charge(dataBytes(chain));
-      this.#start(slot, chain);
-    }
   }
 
   /** There is room again: who waits longest comes first. */
@@ -334,12 +334,6 @@ export class Blk implements VirtioDevice, Watcher {
   #inRange(sector: number, bytes: number): boolean {
     return bytes > 0 && bytes % SECTOR_SIZE === 0 &&
       sector * SECTOR_SIZE + bytes <= this.#backend.size;
-  }
-
-  /** A thread that doesn't poll sleeps next: completions must signal. */
-  #settle(): void {
-    if (this.#context.polled) return;
-    while (this.arm()) this.#complete();
   }
 
   #complete(): void {

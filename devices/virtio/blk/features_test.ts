@@ -21,7 +21,7 @@ interface Setup extends Disposable {
 }
 
 function setUp(
-  options: BlkOptions & StartOptions & { polled?: boolean } = {},
+  options: BlkOptions & StartOptions & { awake?: boolean } = {},
 ): Setup {
   const memory = GuestMemory.allocate(8 * MiB, { hugePages: false });
   const disk = new MemoryBackend(memory, MiB);
@@ -166,9 +166,9 @@ Deno.test("blk: one queue is reset, the others' requests complete (§2.6.1)", ()
   assert.equal(disk.inFlight.length, 0);
 });
 
-for (const polled of [false, true]) {
-  Deno.test(`blk (${polled ? "" : "not "}polled): when one queue has taken all of the room, the others get theirs`, () => {
-    using setup = setUp({ queues: 4, polled });
+for (const awake of [false, true]) {
+  Deno.test(`blk (${awake ? "" : "not "}polled): when one queue has taken all of the room, the others get theirs`, () => {
+    using setup = setUp({ queues: 4, awake });
     const { driver, disk } = setup;
     disk.held = true;
     // Three descriptors each: 85 fit into a queue, 340 into four, and 256 of

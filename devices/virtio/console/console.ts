@@ -9,6 +9,7 @@ import { VireoError } from "../../../ffi/error.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
 import { ConsolePort, Due, type PortOptions } from "./ports.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
 import { MAX_PORTS, PORT_NAME_MAX } from "./spec.ts";
@@ -68,7 +69,7 @@ export interface ConsoleCommand {
 }
 
 /** A virtio console with ports. */
-export class Console implements VirtioDevice {
+export class Console implements VirtioDevice, ChainServer {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.CONSOLE;
   /** See {@linkcode VirtioDevice.features}. */
@@ -86,6 +87,7 @@ export class Console implements VirtioDevice {
   readonly #messageView = new DataView(this.#message.buffer);
   readonly #emergency = new Uint8Array(1);
   #chain!: DescriptorChain; // of a control queue
+  #messages!: Drain;
   #context!: DeviceContext;
   #multiport = false;
 
@@ -107,6 +109,7 @@ export class Console implements VirtioDevice {
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#chain = context.queues[ConsoleQueue.CONTROL_RECEIVE]!.chain();
+    this.#messages = new Drain(context, this, BUDGET);
     for (const port of this.#ports) {
       port.attach(context, () => this.#backendChanged(port));
     }
@@ -126,7 +129,8 @@ export class Console implements VirtioDevice {
   notify(queue: VirtQueue): void {
     switch (queue.index) {
       case ConsoleQueue.CONTROL_TRANSMIT:
-        return this.#takeMessages(queue);
+        this.#messages.run(queue);
+        return this.#tell();
       case ConsoleQueue.CONTROL_RECEIVE:
         return this.#tell();
       default: {
@@ -218,30 +222,23 @@ export class Console implements VirtioDevice {
     }
   }
 
+  /** Every message is done with at once. */
+  room(): DescriptorChain {
+    return this.#chain;
+  }
+
   /** §5.3.6.2: what the driver says. */
-  #takeMessages(queue: VirtQueue): void {
-    let messages = 0;
-    do {
-      queue.disableNotification();
-      while (queue.pop(this.#chain)) {
-        const { head, readable } = this.#chain;
-        const { memory } = this.#context;
-        if (readable.peek(memory, this.#message, CONTROL_SIZE)) {
-          this.#take(
-            this.#messageView.getUint32(0, true),
-            this.#messageView.getUint16(4, true),
-            this.#messageView.getUint16(6, true),
-          );
-        } // else it says nothing
-        queue.push(head, 0);
-        if (++messages >= BUDGET && this.#context.polled) break;
-      }
-      this.#context.publish(queue);
-    } while (
-      queue.enableNotification() &&
-      !(messages >= BUDGET && this.#context.polled)
-    );
-    this.#tell();
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain {
+    const { head, readable } = chain;
+    if (readable.peek(this.#context.memory, this.#message, CONTROL_SIZE)) {
+      this.#take(
+        this.#messageView.getUint32(0, true),
+        this.#messageView.getUint16(4, true),
+        this.#messageView.getUint16(6, true),
+      );
+    } // else it says nothing
+    queue.push(head, 0);
+    return chain;
   }
 
   #take(id: number, event: number, value: number): void {
@@ -274,7 +271,7 @@ export class Console implements VirtioDevice {
       const port = this.#ports[i]!;
       while (port.due !== 0) {
         if (!queue.pop(this.#chain)) {
-          if (queue.enableNotification()) continue;
+          queue.enableNotification();
           return this.#context.publish(queue);
         }
         const bit = port.due & -port.due; // the lowest: they are in order

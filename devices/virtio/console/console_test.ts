@@ -270,7 +270,7 @@ Deno.test("console hostile: buffers of the wrong direction move nothing, those o
 });
 
 Deno.test("console: on a thread that polls, a turn is bounded and nothing is left", () => {
-  using driver = new ConsoleDriver({ polled: true });
+  using driver = new ConsoleDriver({ awake: true });
   driver.open();
   driver.turn();
   const text = "0123456789".repeat(10);

@@ -7,6 +7,7 @@
 import type { ConsoleBackend } from "../../backends/console/backend.ts";
 import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 
 /** Buffers per turn, so that one port doesn't starve the other devices. */
@@ -29,7 +30,7 @@ export interface PortOptions {
 export const Due = { ADD: 1, CONSOLE: 2, NAME: 4, SIZE: 8, OPEN: 16 } as const;
 
 /** A port. Moving bytes allocates nothing. */
-export class ConsolePort {
+export class ConsolePort implements ChainServer {
   /** The port's number. */
   readonly id: number;
   /** See {@linkcode PortOptions.name}. */
@@ -52,6 +53,7 @@ export class ConsolePort {
   readonly #transmitQueue: number;
   #rx!: DescriptorChain;
   #tx!: DescriptorChain;
+  #output!: Drain;
   #context!: DeviceContext;
   #rxHeld = false; // #rx waits for input
   #txHeld = false; // #tx waits for room
@@ -72,6 +74,7 @@ export class ConsolePort {
     this.#context = context;
     this.#rx = context.queues[this.#receiveQueue]!.chain();
     this.#tx = context.queues[this.#transmitQueue]!.chain();
+    this.#output = new Drain(context, this, BUDGET);
     this.backend.attach(context, changed);
   }
 
@@ -82,6 +85,18 @@ export class ConsolePort {
     const receive = this.#context.queues[this.#receiveQueue]!;
     if (transmit.live) this.#transmit(transmit);
     if (receive.live) this.#receive(receive);
+  }
+
+  /** There is one chain for output, and the backend may have no room. */
+  room(): DescriptorChain | undefined {
+    return this.#txHeld ? undefined : this.#tx;
+  }
+
+  /** Writes output, or keeps what is left of it until there is room. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
+    this.#txHeld = !this.#writeOut(chain.readable);
+    if (!this.#txHeld) queue.push(chain.head, 0);
+    return this.room();
   }
 
   /** Lets go of one queue, or of both. */
@@ -103,20 +118,8 @@ export class ConsolePort {
   }
 
   #transmit(queue: VirtQueue): void {
-    let buffers = 0;
-    do {
-      queue.disableNotification();
-      while (this.#txHeld || queue.pop(this.#tx)) {
-        this.#txHeld = !this.#writeOut(this.#tx.readable);
-        if (this.#txHeld) return this.#context.publish(queue);
-        queue.push(this.#tx.head, 0);
-        if (++buffers >= BUDGET && this.#context.polled) break;
-      }
-      this.#context.publish(queue);
-    } while (
-      queue.enableNotification() &&
-      !(buffers >= BUDGET && this.#context.polled)
-    );
+    if (this.#txHeld) this.serve(this.#tx, queue);
+    this.#output.run(queue);
   }
 
   #receive(queue: VirtQueue): void {
@@ -124,7 +127,7 @@ export class ConsolePort {
     for (let buffers = 0;;) {
       if (!this.#rxHeld && !queue.pop(this.#rx)) {
         // Input waits in the backend until the driver posts buffers.
-        if (queue.enableNotification()) continue;
+        queue.enableNotification();
         break;
       }
       this.#rxHeld = true;
@@ -133,7 +136,7 @@ export class ConsolePort {
       if (count === 0 && writable.bytes > 0) break; // no input
       this.#rxHeld = false;
       queue.push(this.#rx.head, count);
-      this.unfinished = ++buffers >= BUDGET && this.#context.polled;
+      this.unfinished = ++buffers >= BUDGET;
       if (this.unfinished) break;
     }
     this.#context.publish(queue);

@@ -14,6 +14,7 @@ import {
   NetControlRx,
   VQ_PAIRS_SET,
 } from "./spec.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 
 /** `struct virtio_net_ctrl` in front of a command's data: class, command. */
@@ -33,9 +34,11 @@ export interface NetControlled {
 }
 
 /** Reads commands, has them carried out, and answers. */
-export class NetControl {
+export class NetControl implements ChainServer {
   readonly #device: NetControlled;
   #chain!: DescriptorChain;
+  #drain!: Drain;
+  #context!: DeviceContext;
   readonly #header = new Uint8Array(HEADER_SIZE);
   readonly #address = new Uint8Array(ADDRESS_SIZE);
   readonly #word = new Uint8Array(4);
@@ -51,27 +54,34 @@ export class NetControl {
     // Without MQ, the control queue is number 2 (§5.1.2). The last, which it
     // is with MQ, is no larger.
     this.#chain = context.queues[2]!.chain();
+    this.#drain = new Drain(context, this, BUDGET);
+    this.#context = context;
   }
 
   /** Carries out what the driver has made available. */
-  run(queue: VirtQueue, context: DeviceContext): void {
-    let done = 0;
-    do {
-      queue.disableNotification();
-      while (done < BUDGET && queue.pop(this.#chain)) {
-        const { head, readable, writable } = this.#chain;
-        if (writable.bytes === 0) {
-          // No place for an answer: nothing to tell this command.
-          return context.needsReset("net: command without room for its ack");
-        }
-        const ok = this.#carryOut(readable, context);
-        this.#ack[0] = ok ? NetAck.OK : NetAck.ERR;
-        writable.poke(context.memory, this.#ack);
-        queue.push(head, 1);
-        done++;
-      }
-      context.publish(queue);
-    } while (queue.enableNotification() && done < BUDGET);
+  run(queue: VirtQueue): void {
+    this.#drain.run(queue);
+  }
+
+  /** Every command is done with at once. */
+  room(): DescriptorChain {
+    return this.#chain;
+  }
+
+  /** Carries out one command. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain {
+    const { head, readable, writable } = chain;
+    const context = this.#context;
+    if (writable.bytes === 0) {
+      // No place for an answer: nothing to tell this command.
+      context.needsReset("net: command without room for its ack");
+      return chain;
+    }
+    const ok = this.#carryOut(readable, context);
+    this.#ack[0] = ok ? NetAck.OK : NetAck.ERR;
+    writable.poke(context.memory, this.#ack);
+    queue.push(head, 1);
+    return chain;
   }
 
   /** False when the command is unknown, malformed, or can't be done. */

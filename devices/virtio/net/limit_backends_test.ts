@@ -22,12 +22,12 @@ function descriptors(): number {
 
 Deno.test("net RX limit: frames that the backend has buffered are no work, either", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
-  for (const polled of [false, true]) {
+  for (const awake of [false, true]) {
     using pair = new SocketPair(true);
     const backend = new StreamBackend(pair.device, memory, NET_HEADER_SIZE);
     let now = 0;
     const rx = new RateLimiter(OPS, () => now);
-    using driver = new NetDriver(backend, { memory, polled, limiters: { rx } });
+    using driver = new NetDriver(backend, { memory, awake, limiters: { rx } });
     driver.post(60, FULL);
     const bytes = new Uint8Array(64 * 12);
     for (let at = 0; at < bytes.length; at += 64) bytes[at + 3] = 60;
@@ -87,7 +87,7 @@ Deno.test("net limits: when the link goes down, frames that wait are given back 
 
 Deno.test("net limits: the timers of the loop do it, too, and end with the device", () => {
   using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
-  for (const polled of [false, true]) {
+  for (const awake of [false, true]) {
     const before = descriptors();
     const net = new MemoryNet(memory);
     const limits = { ops: { size: 2, refill_time: 20 } };
@@ -95,7 +95,7 @@ Deno.test("net limits: the timers of the loop do it, too, and end with the devic
       rx: RateLimiter.from(limits)!,
       tx: RateLimiter.from(limits)!,
     };
-    const driver = new NetDriver(net, { memory, polled, limiters });
+    const driver = new NetDriver(net, { memory, awake, limiters });
     const start = performance.now();
     driver.post(60, FULL);
     for (let i = 0; i < 9; i++) {

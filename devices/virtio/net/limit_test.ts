@@ -68,7 +68,7 @@ function frames(count: number, length = 60): Uint8Array<ArrayBuffer>[] {
 
 /** What a driver may have negotiated about notifications, and the thread. */
 const NOTIFICATIONS = [[], [Feature.EVENT_IDX]].flatMap((features) =>
-  [false, true].map((polled) => ({ features, polled }))
+  [false, true].map((awake) => ({ features, awake }))
 );
 
 Deno.test("net TX limit: what is beyond it stays in the ring, and goes on in order", () => {
@@ -218,8 +218,8 @@ Deno.test("net TX limit: a frame that waits for room is charged once", () => {
 });
 
 Deno.test("net limits: a reset forgets what waits, but not what was used", () => {
-  for (const polled of [false, true]) {
-    using setup = setUp({ rx: OPS, tx: OPS, polled });
+  for (const awake of [false, true]) {
+    using setup = setUp({ rx: OPS, tx: OPS, awake });
     const { net, driver, later } = setup;
     driver.post(60, FULL);
     net.deliver(...frames(11));
@@ -339,7 +339,7 @@ Deno.test("net limits: a pair that is taken into use waits, too", () => {
 });
 
 Deno.test("net limits: polling, posted buffers alone are no work", () => {
-  using setup = setUp({ rx: OPS, pairs: 2, polled: true });
+  using setup = setUp({ rx: OPS, pairs: 2, awake: true });
   const { nets, driver, later } = setup;
   assert.equal(driver.control(4, 4, 0, 2, 0), 0);
   driver.post(60, FULL);

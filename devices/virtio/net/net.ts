@@ -116,7 +116,7 @@ export class Net implements VirtioDevice, NetControlled {
   /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     if (queue.index === this.#controlQueue) {
-      this.#control.run(queue, this.#context);
+      this.#control.run(queue);
     } else {
       this.#pairs[queue.index >> 1]?.notify(queue);
     }

@@ -55,7 +55,7 @@ export class NetPair implements Watcher {
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#receiver.attach(this.#receiveQueue);
-    this.#transmitter.attach(this.#transmitQueue);
+    this.#transmitter.attach(context, this.#transmitQueue);
     if (this.#index > 0) {
       this.#backend.setInUse?.(false);
       return;
@@ -112,7 +112,7 @@ export class NetPair implements Watcher {
   transmit(): void {
     const queue = this.#transmitQueue;
     if (!queue.live) return;
-    const waits = !this.#transmitter.run(queue, this.#context, this.#watched);
+    const waits = !this.#transmitter.run(queue, this.#watched);
     if (waits) this.#watch(this.#interest | Events.OUT);
   }
 

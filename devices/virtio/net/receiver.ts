@@ -97,7 +97,8 @@ export class NetReceiver {
       if (!window.hasRoomFor(queue.size)) break;
       if (!queue.hasAvailable) {
         if (this.#mayReceive(queue)) break;
-        if (!queue.enableNotification()) return false;
+        queue.enableNotification();
+        return false;
       }
       if (!queue.pop(this.#chain)) return false;
       if (this.#chain.writable.bytes < NET_HEADER_SIZE) {

@@ -8,6 +8,7 @@ import type { Frame, NetBackend } from "../../backends/net/backend.ts";
 import type { RateLimiter } from "../../runtime/rate_limiter.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 
 /** Frames per turn, so that one device doesn't starve the others. */
@@ -17,14 +18,18 @@ const BUDGET = 256;
  * Takes chains from the ring, as many as one batch of the backend may have,
  * and sends them. What the backend has no room for waits here, in order.
  */
-export class NetTransmitter {
+export class NetTransmitter implements ChainServer {
   readonly #backend: NetBackend;
   readonly #limiter: RateLimiter | undefined;
   // Frame n of the batch is the readable part of chain n. The first
   // #count are taken; the others are free.
   #chains!: DescriptorChain[];
   #frames!: Frame[];
+  #drain!: Drain;
+  #context!: DeviceContext;
   #count = 0;
+  #most = 0; // that #count may be; 0 when the backend has no room
+  #linkUp = true;
 
   /** Sends to `backend`, as fast as `limiter` lets. */
   constructor(backend: NetBackend, limiter?: RateLimiter) {
@@ -33,9 +38,11 @@ export class NetTransmitter {
   }
 
   /** Once, before the guest runs. */
-  attach(queue: VirtQueue): void {
+  attach(context: DeviceContext, queue: VirtQueue): void {
+    this.#context = context;
     this.#chains = queue.chains(this.#backend.batch);
     this.#frames = this.#chains.map(({ readable }) => readable);
+    this.#drain = new Drain(context, this, BUDGET);
   }
 
   /**
@@ -45,58 +52,52 @@ export class NetTransmitter {
    * @param linkUp false: frames go nowhere, and are given back
    * @returns false when the backend has no room: run it again when it has
    */
-  run(queue: VirtQueue, context: DeviceContext, linkUp: boolean): boolean {
+  run(queue: VirtQueue, linkUp: boolean): boolean {
     const backend = this.#backend;
     if (linkUp && backend.unsent) backend.send(this.#frames, 0);
-    let done = 0;
-    do {
-      queue.disableNotification();
-      while (done < BUDGET || !context.polled) {
-        this.#fill(queue);
-        if (this.#count === 0) break;
-        const before = this.#count;
-        this.#send(queue, linkUp);
-        context.publish(queue);
-        done += before - this.#count;
-        if (this.#count > 0) return false;
-      }
-      context.publish(queue);
-    } while (
-      // At its limit it waits for the limiter's timer, and for no doorbell.
-      this.#limiter?.blocked !== true &&
-      queue.enableNotification() && (done < BUDGET || !context.polled)
-    );
-    return !(linkUp && backend.unsent);
+    this.#linkUp = linkUp;
+    this.#most = backend.batch;
+    this.#drain.run(queue);
+    if (this.#count > 0) queue.disableNotification(); // more frames don't help
+    return this.#count === 0 && !(linkUp && backend.unsent);
   }
 
-  /** Forgets the chains that wait. */
-  reset(): void {
-    this.#count = 0;
+  /** A place in the batch, if backend and limits allow another frame. */
+  room(queue: VirtQueue): DescriptorChain | undefined {
+    if (this.#count >= this.#most) return undefined;
+    if (this.#limiter?.holdsBack(queue)) return undefined;
+    return this.#chains[this.#count];
   }
 
-  #fill(queue: VirtQueue): void {
-    const limiter = this.#limiter;
-    while (this.#count < this.#chains.length) {
-      const chain = this.#chains[this.#count]!;
-      if (limiter && !(queue.hasAvailable && limiter.mayStart())) return;
-      if (!queue.pop(chain)) return;
-      if (chain.readable.count > 0) {
-        limiter?.charge(chain.readable.bytes);
-        this.#count++;
-      } else queue.push(chain.head, 0); // nothing to send
-    }
+  /** Adds a frame to the batch. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
+    const { head, readable } = chain;
+    if (readable.count > 0) {
+      this.#limiter?.charge(readable.bytes);
+      this.#count++;
+    } else queue.push(head, 0); // nothing to send
+    return this.room(queue);
   }
 
-  #send(queue: VirtQueue, linkUp: boolean): void {
+  /** Sends the batch; the frames without room stay in it. */
+  flush(queue: VirtQueue): void {
     const count = this.#count;
+    const linkUp = this.#linkUp;
     const { results } = this.#backend;
-    if (linkUp) this.#backend.send(this.#frames, count);
+    if (linkUp && count > 0) this.#backend.send(this.#frames, count);
     this.#count = 0;
     for (let i = 0; i < count; i++) {
       if (linkUp && results[i] === -Errno.EAGAIN) this.#keep(i);
       // A frame that the backend refused is lost, as on a wire.
       else queue.push(this.#chains[i]!.head, 0);
     }
+    if (this.#count > 0) this.#most = 0;
+    this.#context.publish(queue);
+  }
+
+  /** Forgets the chains that wait. */
+  reset(): void {
+    this.#count = 0;
   }
 
   /** Moves chain `from` behind those that wait. */

@@ -176,27 +176,20 @@ export class PackedQueue extends VirtQueue {
     return needEvent(offset, this.#nextUsed, this.#nextUsed - count);
   }
 
-  /** See {@linkcode VirtQueue.disableNotification}. */
-  override disableNotification(): void {
-    this.wanted = false;
-    if (this.size === 0) return;
+  /** §2.8.10: the device event suppression structure. */
+  protected override suppressDoorbell(): void {
     this.#device.u32[this.#deviceWord] = RING_EVENT_FLAGS_DISABLE <<
       FLAGS_SHIFT;
   }
 
-  /** See {@linkcode VirtQueue.enableNotification}. */
-  override enableNotification(): boolean {
-    if (!this.live) return false;
-    if (this.polled) {
-      this.wanted = true; // who polls looks again anyway
-      return false;
-    }
+  /** §2.8.10. */
+  protected override requestDoorbell(): void {
     const event = this.#eventIdx
       ? this.#nextAvail | (this.#availWrap ? WRAP : 0) |
         (RING_EVENT_FLAGS_DESC << FLAGS_SHIFT)
       : RING_EVENT_FLAGS_ENABLE << FLAGS_SHIFT;
+    // Sequentially consistent: visible before the ring is read once more.
     Atomics.store(this.#device.u32, this.#deviceWord, event);
-    return this.hasAvailable;
   }
 
   /** Buffer id and flags of the next descriptor. */

@@ -48,16 +48,11 @@ export abstract class VirtQueue {
   readonly maxSize: number;
   /** Number of descriptors; 0 when the queue is not live. */
   size = 0;
-  /**
-   * While the device's thread polls, asking for the doorbell is put off until
-   * {@linkcode arm}: a doorbell that nobody waits for costs the guest an exit.
-   */
-  polled = false;
   /** Why the queue can't go on, or undefined. */
   broken: string | undefined;
   /** The guest's RAM. */
   protected readonly memory: GuestMemory;
-  /** enableNotification was asked for and put off. */
+  /** The device has asked to be told of the next chain. */
   protected wanted = false;
   readonly #iovecs: Mapping[] = []; // of the chains that it has made
 
@@ -133,37 +128,51 @@ export abstract class VirtQueue {
   abstract publish(): boolean;
 
   /** Asks the driver not to ring the doorbell: a hint. */
-  abstract disableNotification(): void;
+  disableNotification(): void {
+    this.wanted = false;
+    if (this.size > 0) this.suppressDoorbell();
+  }
 
   /**
-   * Asks the driver to ring the doorbell for the next chain. True when a
-   * chain came in meanwhile: the caller must look again.
+   * The device wants to be told of the next chain, once, also when it is there
+   * already. The thread looks for it while it polls; the driver is asked for
+   * its doorbell by {@linkcode arm} only, because a doorbell that nobody waits
+   * for costs the guest an exit.
    */
-  abstract enableNotification(): boolean;
+  enableNotification(): void {
+    this.wanted = this.live;
+  }
 
   /**
-   * Polling: the device is told of a chain, so what it has asked for is done.
-   * The ring does not change: doorbells stay on for a device that never turns
-   * them off.
+   * The device is told of a chain, so what it has asked for is done. The ring
+   * does not change: doorbells stay on for a device that never turns them off.
    */
   answer(): void {
     this.wanted = false;
   }
 
-  /** Polling: a chain is there, and the device has asked for it. */
+  /** A chain is there, and the device has asked for it. */
   get ready(): boolean {
     return this.wanted && this.live && this.hasAvailable;
   }
 
-  /** Ends a round of polling: asks the driver for the doorbell after all. */
+  /**
+   * Before the thread sleeps: asks the driver for the doorbell, if the device
+   * has asked for one. True when a chain came in meanwhile: the thread must
+   * not sleep.
+   */
   arm(): boolean {
     if (!this.wanted) return false;
-    this.polled = false;
-    const available = this.enableNotification();
-    this.polled = true;
-    this.wanted = available;
-    return available;
+    if (this.live) this.requestDoorbell();
+    this.wanted = this.live && this.hasAvailable;
+    return this.wanted;
   }
+
+  /** Writes to the live ring that the driver is not to ring. */
+  protected abstract suppressDoorbell(): void;
+
+  /** Writes to the live ring that the driver is to ring for the next chain. */
+  protected abstract requestDoorbell(): void;
 
   /** A ring: aligned, and all of it in one piece of RAM. */
   protected area(

@@ -9,6 +9,7 @@ import {
   DriverQueue,
   type DriverQueueOptions,
   queueBytes,
+  staysAwake,
 } from "../testing/queue.ts";
 
 const BUFFERS = 0x8_0000;
@@ -157,7 +158,7 @@ Deno.test("VirtQueue: without EVENT_IDX notification is switched by NO_NOTIFY (�
   queue.disableNotification();
   assert.equal(driver.usedFlags, 1);
   assert.equal(driver.doorbellWanted(), false);
-  assert.equal(queue.enableNotification(), false);
+  assert.equal(staysAwake(queue), false);
   assert.equal(driver.usedFlags, 0);
   assert.equal(driver.doorbellWanted(), true);
 });
@@ -167,9 +168,9 @@ Deno.test("VirtQueue: enabling notification tells of a chain that came in meanwh
     using pair = queuePair({ eventIdx });
     pair.queue.disableNotification();
     pair.driver.add(buffers(1));
-    assert.equal(pair.queue.enableNotification(), true);
+    assert.equal(staysAwake(pair.queue), true);
     pair.queue.pop(pair.chain);
-    assert.equal(pair.queue.enableNotification(), false);
+    assert.equal(staysAwake(pair.queue), false);
   }
 });
 
@@ -198,7 +199,7 @@ Deno.test("VirtQueue: with EVENT_IDX the device publishes avail_event (§2.7.10)
   driver.add(buffers(1));
   assert.equal(driver.doorbellWanted(), false, "the device is at it");
   queue.pop(chain);
-  assert.equal(queue.enableNotification(), false);
+  assert.equal(staysAwake(queue), false);
   assert.equal(driver.availEvent, 2);
   assert.equal(driver.usedFlags, 0, "flags stay 0 (§2.7.10.2)");
   driver.add(buffers(1));
@@ -257,7 +258,7 @@ Deno.test("VirtQueue: a queue that is not live does nothing", () => {
   queue.push(0, 1);
   assert.equal(queue.publish(), false);
   queue.disableNotification();
-  assert.equal(queue.enableNotification(), false);
+  assert.equal(staysAwake(queue), false);
   const after = pair.memory.bytes(driver.desc, queueBytes(16));
   assert.deepEqual(after, before);
 });

@@ -134,27 +134,21 @@ export class SplitQueue extends VirtQueue {
     return needEvent(usedEvent, now, before);
   }
 
-  /** See {@linkcode VirtQueue.disableNotification}: §2.7.10. */
-  override disableNotification(): void {
-    this.wanted = false;
-    if (this.size === 0 || this.#eventIdx) return;
+  /** §2.7.10: with EVENT_IDX, an event that is past says so already. */
+  protected override suppressDoorbell(): void {
+    if (this.#eventIdx) return;
     this.#used.u16[this.#usedBase] = USED_F_NO_NOTIFY;
   }
 
-  /** See {@linkcode VirtQueue.enableNotification}. */
-  override enableNotification(): boolean {
-    if (!this.live) return false;
-    if (this.polled) {
-      this.wanted = true; // who polls looks again anyway
-      return this.#availIdx !== this.#nextAvail;
-    }
+  /** §2.7.10. */
+  protected override requestDoorbell(): void {
+    // Sequentially consistent: visible before avail.idx is read once more.
     if (this.#eventIdx) {
       const availEvent = this.#usedBase + 2 + 4 * this.size;
       Atomics.store(this.#used.u16, availEvent, this.#nextAvail);
     } else {
       Atomics.store(this.#used.u16, this.#usedBase, 0);
     }
-    return this.hasAvailable;
   }
 
   /** §2.7.5: follows the chain; false, and broken, when it is malformed. */

@@ -49,8 +49,11 @@ export interface MockDriverOptions {
   memory?: GuestMemory;
   /** Doorbells go through eventfds and the loop; default: straight. */
   doorbellFds?: boolean;
-  /** The device's thread polls: {@linkcode MockDriver.turn} plays it. */
-  polled?: boolean;
+  /**
+   * After its work the device's thread looks no further: the test plays its
+   * polling. Default: it looks until there is no work, and goes to sleep.
+   */
+  awake?: boolean;
   /** How the driver reaches the device; default `mmio`. */
   transport?: "mmio" | "pci";
   /** The device offers packed queues; default: split ones only. */
@@ -96,7 +99,7 @@ export class MockDriver implements Disposable {
   /** The guest's RAM. */
   readonly memory: GuestMemory;
   /** The device worker's loop; {@linkcode MockDriver.turn} turns it. */
-  readonly loop = new EventLoop();
+  readonly loop: EventLoop;
   /** The registers' shared page. */
   readonly state = new DeviceState();
   /** The device's side. */
@@ -113,12 +116,15 @@ export class MockDriver implements Disposable {
   interrupts = 0;
   /** What the device has told its human. */
   readonly messages: string[] = [];
+  readonly #awake: boolean;
   readonly #ownsMemory: boolean;
   readonly #doorbells: EventFd[] = [];
   #next = FIRST_ADDRESS;
 
   /** Attaches `device`; the driver has done nothing yet. */
   constructor(device: VirtioDevice, options: MockDriverOptions = {}) {
+    this.#awake = options.awake ?? false;
+    this.loop = new ThreadLoop(() => this.#worked());
     this.#ownsMemory = options.memory === undefined;
     this.memory = options.memory ??
       GuestMemory.allocate(4 * MiB, { hugePages: false });
@@ -126,14 +132,16 @@ export class MockDriver implements Disposable {
       state: this.state,
       memory: this.memory,
       loop: this.loop,
-      polled: options.polled,
       packed: options.packed,
       raiseInterrupt: () => this.interrupts++,
       log: (message) => this.messages.push(message),
     });
     if (options.doorbellFds) this.#makeDoorbells(device.queueSizes.length);
     const hooks = {
-      requestReady: () => this.endpoint.serve(),
+      requestReady: () => {
+        this.endpoint.serve();
+        this.#worked();
+      },
       notify: (index: number) => this.#notify(index),
       stopping: () => false,
     };
@@ -274,12 +282,14 @@ export class MockDriver implements Disposable {
     return status;
   }
 
-  /**
-   * Lets the loop look once, without waiting; the number of events. Before
-   * that, a polling thread looks for work until there is none.
-   */
-  turn(): number {
+  /** What the thread does before it sleeps: looks until there is no work. */
+  sleep(): void {
     while (this.endpoint.poll() || this.endpoint.arm());
+  }
+
+  /** The thread goes to sleep, and looks for events once; their number. */
+  turn(): number {
+    this.sleep();
     return this.loop.turn(0);
   }
 
@@ -288,6 +298,7 @@ export class MockDriver implements Disposable {
     const end = Date.now() + PATIENCE_MS;
     while (!condition()) {
       if (Date.now() > end) throw new Error(`${what} has not come`);
+      this.sleep();
       this.loop.turn(20);
     }
   }
@@ -366,12 +377,33 @@ export class MockDriver implements Disposable {
 
   #notify(index: number): void {
     const doorbell = this.#doorbells[index];
-    if (doorbell === undefined) this.endpoint.doorbell(index);
-    else doorbell.signal();
+    if (doorbell !== undefined) return doorbell.signal();
+    this.endpoint.doorbell(index);
+    this.#worked();
+  }
+
+  #worked(): void {
+    if (!this.#awake) this.sleep();
   }
 
   #setAddress(register: number, address: number): void {
     this.set(register, address >>> 0);
     this.set(register + 4, Math.floor(address / TWO_32) >>> 0);
+  }
+}
+
+/** A loop whose thread goes on after each turn. */
+class ThreadLoop extends EventLoop {
+  readonly #after: () => void;
+
+  constructor(after: () => void) {
+    super();
+    this.#after = after;
+  }
+
+  override turn(timeout: number): number {
+    const count = super.turn(timeout);
+    this.#after();
+    return count;
   }
 }

@@ -6,7 +6,7 @@
  * @module
  */
 import type { GuestMemory, MemoryRegion } from "../../../guest/memory.ts";
-import { needEvent, type QueueState } from "../queue/queue.ts";
+import { needEvent, type QueueState, type VirtQueue } from "../queue/queue.ts";
 
 /** Descriptor flags (§2.7.5). */
 export const DescriptorFlag = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
@@ -85,6 +85,15 @@ function availOffset(size: number): number {
 function usedOffset(size: number): number {
   const end = availOffset(size) + RING_HEADER + 2 * size + 2;
   return (end + 3) & ~3;
+}
+
+/**
+ * The device asks for the next chain of `queue` and its thread goes to sleep;
+ * true when it must not, because a chain came in meanwhile.
+ */
+export function staysAwake(queue: VirtQueue): boolean {
+  queue.enableNotification();
+  return queue.arm();
 }
 
 /** A split queue as its driver sees it. Adding and polling allocate nothing. */

@@ -48,8 +48,8 @@ export interface Packet {
 
 /** How a {@linkcode VsockDriver} is set up. */
 export interface VsockDriverOptions extends StartOptions {
-  /** The device's thread polls. */
-  polled?: boolean;
+  /** See {@linkcode MockDriverOptions.awake}. */
+  awake?: boolean;
   /** Receive buffers that are posted at the start; default 64. */
   buffers?: number;
   /** Their descriptors' lengths; default: a header's, and 4096. */
@@ -78,7 +78,7 @@ export class VsockDriver extends MockDriver {
     const sockets = openUnixSockets(`${dir}/v.sock`);
     const vsock = new Vsock(CID, new UnixSockets(sockets));
     const memory = GuestMemory.allocate(32 * MiB, { hugePages: false });
-    super(vsock, { memory, polled: options.polled });
+    super(vsock, { memory, awake: options.awake });
     this.path = sockets.path;
     this.vsock = vsock;
     this.#dir = dir;

@@ -35,8 +35,6 @@ export interface EndpointOptions {
   raiseInterrupt(source: number): void;
   /** The driver changed the transport's own registers. */
   transportChanged?(): void;
-  /** The thread polls between doorbells. */
-  polled?: boolean;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
   packed?: boolean;
   /** Tells a human why a device needs a reset. */
@@ -59,8 +57,6 @@ export class Endpoint implements DeviceContext {
   readonly memory: GuestMemory;
   /** The device's queues; packed ones where the driver has chosen so. */
   readonly queues: VirtQueue[];
-  /** See {@linkcode DeviceContext.polled}. */
-  readonly polled: boolean;
   readonly #options: EndpointOptions;
   readonly #state: DeviceState;
   // Both kinds of each queue, as far as they were needed: the device uses the
@@ -77,7 +73,6 @@ export class Endpoint implements DeviceContext {
     this.#options = options;
     this.#state = options.state;
     this.memory = options.memory;
-    this.polled = options.polled ?? false;
     this.queues = device.queueSizes.map((_, index) => this.#queue(index));
     const { deviceId, queueSizes, config } = device;
     const features = this.#features(device.features);
@@ -273,7 +268,6 @@ export class Endpoint implements DeviceContext {
     if (existing !== undefined) return existing;
     const size = this.device.queueSizes[index]!;
     const queue = new Queue(index, size, this.memory);
-    queue.polled = this.polled;
     this.#made.push(queue);
     return queue;
   }

@@ -81,7 +81,7 @@ class EchoingGuest {
 }
 
 Deno.test("vsock: 64 streams at once, 1 MiB each way, every hash right", () => {
-  using driver = new VsockDriver({ polled: true, buffers: 100 });
+  using driver = new VsockDriver({ awake: true, buffers: 100 });
   using server = new HostServer(`${driver.path}_${PORT}`);
   const random = new Random(11);
   const guests = new Map<number, EchoingGuest>();

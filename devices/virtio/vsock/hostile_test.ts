@@ -152,11 +152,11 @@ Deno.test("vsock: answers that nobody takes are bounded", () => {
   assert.ok(answers >= 256 && answers < 600, `${answers}`);
 });
 
-for (const polled of [false, true]) {
-  Deno.test(`vsock (${polled ? "polled" : "not polled"}): random packets do no harm`, () => {
-    using driver = new VsockDriver({ polled });
+for (const awake of [false, true]) {
+  Deno.test(`vsock (${awake ? "polled" : "not polled"}): random packets do no harm`, () => {
+    using driver = new VsockDriver({ awake });
     using server = new HostServer(`${driver.path}_1`);
-    const random = new Random(polled ? 21 : 22);
+    const random = new Random(awake ? 21 : 22);
     const programs: HostProgram[] = [];
     const hostPorts = [1, 2];
     for (let i = 0; i < 20_000; i++) {

@@ -13,6 +13,7 @@ import { NO_PORT_YET } from "../../backends/vsock/host_stream.ts";
 import type { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
 import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
+import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
 import {
@@ -47,7 +48,8 @@ const BATCH = 64;
 const ANSWERS = 256;
 
 /** A virtio socket device. */
-export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
+export class Vsock
+  implements VirtioDevice, Watcher, ConnectionOwner, ChainServer {
   /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.VSOCK;
   /** See {@linkcode VirtioDevice.features}. */
@@ -74,6 +76,8 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   #rxChain!: DescriptorChain;
   #txChain!: DescriptorChain; // for events, too
   #payload!: ChainPart; // what #rxChain has room for behind the header
+  #fromGuest!: Drain;
+  #sinceLook = 0; // packets since #fromGuest's last look, see BATCH
   #context!: DeviceContext;
 
   /** The guest with context id `cid`, and the host's sockets. */
@@ -89,6 +93,7 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
     this.#rxChain = context.queues[VsockQueue.RECEIVE]!.chain();
     this.#txChain = context.queues[VsockQueue.TRANSMIT]!.chain();
     this.#payload = context.queues[VsockQueue.RECEIVE]!.chain().writable;
+    this.#fromGuest = new Drain(context, this, BUDGET);
     context.watch(this.#host.fd, this, Events.IN | Events.ET);
     this.#clientsWait = true; // perhaps: their edge is lost on a dead driver
   }
@@ -100,7 +105,7 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
 
   /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
-    if (queue.index === VsockQueue.TRANSMIT) this.#fromGuest(queue);
+    if (queue.index === VsockQueue.TRANSMIT) this.#fromGuest.run(queue);
     if (queue.index === VsockQueue.EVENT) this.#sendEvent();
     else this.#toGuest();
   }
@@ -186,20 +191,17 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
 
   // --- From the guest
 
-  #fromGuest(queue: VirtQueue): void {
-    let packets = 0;
-    do {
-      queue.disableNotification();
-      while (queue.pop(this.#txChain)) {
-        this.#receive(this.#txChain);
-        queue.push(this.#txChain.head, 0);
-        if (++packets % BATCH === 0) this.#context.publish(queue);
-        if (packets >= BUDGET && this.#context.polled) break;
-      }
-      this.#context.publish(queue);
-    } while (
-      queue.enableNotification() && !(packets >= BUDGET && this.#context.polled)
-    );
+  /** Every packet is done with at once. */
+  room(): DescriptorChain {
+    return this.#txChain;
+  }
+
+  /** A packet of the guest's. */
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain {
+    this.#receive(chain);
+    queue.push(chain.head, 0);
+    if (++this.#sinceLook % BATCH === 0) this.#context.publish(queue);
+    return chain;
   }
 
   /** One packet. What is wrong is answered by an RST, or not at all. */
@@ -249,9 +251,8 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   #toGuest(): number {
     const queue = this.#context.queues[VsockQueue.RECEIVE]!;
     if (!queue.live) return 0;
-    const budget = this.#context.polled ? BUDGET : Infinity;
     let packets = 0;
-    while (this.#hasPackets && packets < budget && this.#takeBuffer(queue)) {
+    while (this.#hasPackets && packets < BUDGET && this.#takeBuffer(queue)) {
       const { head, writable } = this.#rxChain;
       if (!this.#nextPacket()) continue;
       this.#packet.write(this.#context.memory, writable);
@@ -266,8 +267,10 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
   /** A receive buffer; false when the driver must post one first. */
   #takeBuffer(queue: VirtQueue): boolean {
     if (this.#rxHeld) return true;
-    if (!queue.hasAvailable && !queue.enableNotification()) return false;
-    if (!queue.pop(this.#rxChain)) return false;
+    if (!queue.pop(this.#rxChain)) {
+      queue.enableNotification();
+      return false;
+    }
     queue.disableNotification();
     if (this.#rxChain.writable.bytes <= VSOCK_HEADER_SIZE) {
       this.#context.needsReset("vsock: receive buffer without room");
@@ -311,9 +314,9 @@ export class Vsock implements VirtioDevice, Watcher, ConnectionOwner {
     const queue = this.#context.queues[VsockQueue.EVENT]!;
     // Not for ever: a driver may post buffers without room all the time.
     for (let left = queue.size; this.#resetWaits && queue.live; left--) {
-      if (left === 0) return void queue.enableNotification();
-      if (!queue.hasAvailable && !queue.enableNotification()) return;
-      if (!queue.pop(this.#txChain)) return;
+      if (left === 0 || !queue.pop(this.#txChain)) {
+        return queue.enableNotification();
+      }
       const { head, writable } = this.#txChain;
       const written = writable.poke(this.#context.memory, TRANSPORT_RESET);
       queue.push(head, written);
