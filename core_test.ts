@@ -1,6 +1,6 @@
 /** docs/core.md is true: what it lists is all there, whole, and no more. */
 import assert from "node:assert/strict";
-import { references, ROOT } from "./testing/module_graph.ts";
+import { references, ROOT } from "./vmm/testing/module_graph.ts";
 
 const MAX_LINES = 8000;
 const MAX_DOORS = 9;

@@ -1,6 +1,11 @@
 /** Imports point down: ffi, guest, devices, vmm, then cli, mod.ts and main.ts. */
 import assert from "node:assert/strict";
-import { closure, references, ROOT, UNKNOWN } from "./testing/module_graph.ts";
+import {
+  closure,
+  references,
+  ROOT,
+  UNKNOWN,
+} from "./vmm/testing/module_graph.ts";
 import type { Kind } from "./vmm/devices/kind.ts";
 import { KINDS } from "./vmm/devices/mod.ts";
 

@@ -19,7 +19,7 @@ export interface Reference {
 }
 
 /** The project's folder. */
-export const ROOT: URL = new URL("../", import.meta.url);
+export const ROOT: URL = new URL("../../", import.meta.url);
 
 /** What a URL made of a variable leads to. */
 export const UNKNOWN = "?";
