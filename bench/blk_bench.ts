@@ -40,7 +40,7 @@ class NullBackend implements BlockBackend {
   }
   resize(): void {}
   submit(): void {}
-  arm(): boolean {
+  enable(): boolean {
     return false;
   }
   next(): number {
@@ -84,8 +84,8 @@ class Reads {
     const queue = this.#queue;
     const end = (queue.usedIdx + count) & 0xffff;
     queue.availIdx = (queue.availIdx + count) & 0xffff;
-    this.#driver.endpoint.doorbell(0);
-    while (queue.usedIdx !== end) this.#driver.endpoint.poll();
+    this.#driver.activated.doorbell(0);
+    while (queue.usedIdx !== end) this.#driver.activated.poll();
   }
 }
 

@@ -61,7 +61,7 @@ class Frames {
   send(count: number): void {
     const { tx } = this.driver;
     tx.availIdx = (tx.availIdx + count) & 0xffff;
-    this.driver.endpoint.doorbell(NetQueue.TRANSMIT);
+    this.driver.activated.doorbell(NetQueue.TRANSMIT);
   }
 
   /** `count` frames for the guest, which posts as many `buffers`. */
@@ -69,7 +69,7 @@ class Frames {
     const { rx } = this.driver;
     rx.availIdx = (rx.availIdx + buffers) & 0xffff;
     this.net.frames = count;
-    this.driver.endpoint.doorbell(NetQueue.RECEIVE);
+    this.driver.activated.doorbell(NetQueue.RECEIVE);
   }
 }
 

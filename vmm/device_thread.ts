@@ -9,7 +9,7 @@ import { PollWindow } from "../devices/runtime/poll_window.ts";
 import type { VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
-import { Endpoint } from "../devices/virtio/transport/activated_device.ts";
+import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { Vm } from "../ffi/kvm/kvm.ts";
@@ -34,9 +34,9 @@ type Post = (message: WorkerMessage) => void;
 
 /** What is between a device and KVM. */
 interface Connection {
-  /** See {@linkcode EndpointOptions.raiseInterrupt}. */
+  /** Interrupts the guest; `source` is a queue's number, or the configuration's. */
   raise(source: number): void;
-  /** See {@linkcode EndpointOptions.transportChanged}. */
+  /** The driver has changed the transport's own registers. */
   changed(): void;
 }
 
@@ -44,7 +44,7 @@ interface Connection {
 interface DeviceParts {
   loop: EventLoop;
   paused: EventLoop;
-  endpoints: readonly Endpoint[];
+  activated: readonly ActivatedDevice[];
 }
 
 /** The devices of one machine, and their loop. */
@@ -52,7 +52,7 @@ export class DeviceThread implements Disposable {
   readonly #control: Control;
   readonly #controlFd: number;
   readonly #commands: DeviceCommands;
-  readonly #endpoints: readonly Endpoint[];
+  readonly #activated: readonly ActivatedDevice[];
   readonly #window: PollWindow;
   readonly #loop: EventLoop;
   // Watches only what may happen while the devices are paused.
@@ -72,7 +72,7 @@ export class DeviceThread implements Disposable {
     this.#window = new PollWindow(start.pollMicroseconds);
     this.#loop = parts.loop;
     this.#paused = parts.paused;
-    this.#endpoints = parts.endpoints;
+    this.#activated = parts.activated;
     this.#post = post;
     this.#parts = all;
   }
@@ -99,20 +99,20 @@ export class DeviceThread implements Disposable {
         inputRoom: () => post({ type: "input-room" }),
       },
     });
-    // A device is its endpoint's to close, once it has one.
+    // A device is its activated's to close, once it has one.
     const loose = new Set(devices);
     parts.defer(() => closeAll(loose));
     const connect = start.devices.some((spec) => spec.pci)
       ? await pciConnector(start.vmFd, log)
       : mmioConnector(start.vmFd);
     const eventFd = () => parts.use(new EventFd());
-    const endpoints = devices.map((device, index) => {
+    const activated = devices.map((device, index) => {
       const spec = start.devices[index]!;
-      // Before the endpoint: once it has described the device, a driver that
+      // Before the activated: once it has described the device, a driver that
       // is waiting for it may ring.
       const doorbells = device.queueSizes.map(eventFd);
       const connection = connect(spec, device, doorbells, eventFd);
-      const endpoint = new Endpoint(device, {
+      const activated = new ActivatedDevice(device, {
         state: new DeviceState(spec.state),
         memory,
         loop,
@@ -122,11 +122,11 @@ export class DeviceThread implements Disposable {
         log,
       });
       loose.delete(device);
-      parts.defer(() => endpoint.close());
-      doorbells.forEach(({ fd }, index) => endpoint.watchDoorbell(index, fd));
-      return endpoint;
+      parts.defer(() => activated.close());
+      doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
+      return activated;
     });
-    const made = { loop, paused, endpoints };
+    const made = { loop, paused, activated };
     const thread = new DeviceThread(start, post, made, parts.move());
     using undo = new DisposableStack();
     undo.use(thread);
@@ -159,7 +159,7 @@ export class DeviceThread implements Disposable {
     let hit = false;
     if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
     else this.#poll();
-    if (this.#arm()) return void this.#loop.turn(0); // others' turn, too
+    if (this.#enable()) return void this.#loop.turn(0); // others' turn, too
     if (this.#control.deviceCommand !== Command.RUN) return;
     const asleep = performance.now();
     this.#loop.turn(-1);
@@ -192,26 +192,26 @@ export class DeviceThread implements Disposable {
 
   #poll(): boolean {
     let worked = false;
-    for (let i = 0; i < this.#endpoints.length; i++) {
-      if (this.#endpoints[i]!.poll()) worked = true;
+    for (let i = 0; i < this.#activated.length; i++) {
+      if (this.#activated[i]!.poll()) worked = true;
     }
     return worked;
   }
 
-  #arm(): boolean {
+  #enable(): boolean {
     let work = false;
-    for (let i = 0; i < this.#endpoints.length; i++) {
-      if (this.#endpoints[i]!.arm()) work = true;
+    for (let i = 0; i < this.#activated.length; i++) {
+      if (this.#activated[i]!.enable()) work = true;
     }
     return work;
   }
 
   /** The control eventfd: run or pause, a transport's request, commands. */
-  ready(): void {
+  onReady(): void {
     drainEventFd(this.#controlFd);
-    for (const endpoint of this.#endpoints) endpoint.serve();
+    for (const activated of this.#activated) activated.serve();
     this.#commands.serve(
-      (device, command) => this.#endpoints[device]!.command(command),
+      (device, command) => this.#activated[device]!.command(command),
       (answer) => this.#post({ type: "answer", answer }),
     );
   }

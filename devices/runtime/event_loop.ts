@@ -9,7 +9,7 @@ import { Epoll, Events } from "../../ffi/epoll.ts";
 /** Something that waits for a file descriptor. */
 export interface Watcher {
   /** The descriptor is ready: `events` are `EPOLL*` bits. */
-  ready(events: number): void;
+  onReady(events: number): void;
 }
 
 /** Descriptors and who waits for them. A turn allocates nothing. */
@@ -50,7 +50,7 @@ export class EventLoop implements Disposable {
     const epoll = this.#epoll;
     const count = epoll.wait(timeout);
     for (let i = 0; i < count; i++) {
-      this.#watchers[epoll.token(i)]?.ready(epoll.events(i));
+      this.#watchers[epoll.token(i)]?.onReady(epoll.events(i));
     }
     while (this.#retired.length > 0) this.#free.push(this.#retired.pop()!);
     return count;

@@ -12,7 +12,7 @@ Deno.test("EventLoop: calls who is ready, with its events", () => {
   const loop = new EventLoop();
   const calls: [string, number][] = [];
   const watcher = (name: string) => ({
-    ready: (events: number) => calls.push([name, events]),
+    onReady: (events: number) => calls.push([name, events]),
   });
   loop.watch(event.fd, watcher("event"));
   loop.watch(pair.device, watcher("socket"), 0);
@@ -38,10 +38,10 @@ Deno.test("EventLoop: after unwatch nobody is called, and the place is used agai
   using second = new EventFd();
   const loop = new EventLoop();
   const calls: string[] = [];
-  loop.watch(first.fd, { ready: () => calls.push("first") });
+  loop.watch(first.fd, { onReady: () => calls.push("first") });
   loop.unwatch(first.fd);
   loop.unwatch(first.fd); // does nothing
-  loop.watch(second.fd, { ready: () => calls.push("second") });
+  loop.watch(second.fd, { onReady: () => calls.push("second") });
   first.signal();
   second.signal();
   assert.equal(loop.turn(0), 1);
@@ -56,11 +56,11 @@ Deno.test("EventLoop: an event of a watcher that is gone reaches nobody else", (
   const calls: string[] = [];
   // Whoever comes first replaces the other, whose event is still to come.
   const replace = (own: EventFd, other: EventFd) => ({
-    ready() {
+    onReady() {
       calls.push("one");
       own.drain();
       loop.unwatch(other.fd);
-      loop.watch(third!.fd, { ready: () => calls.push("third") });
+      loop.watch(third!.fd, { onReady: () => calls.push("third") });
     },
   });
   loop.watch(first!.fd, replace(first!, second!));

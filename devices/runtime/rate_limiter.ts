@@ -123,7 +123,7 @@ export class RateLimiter implements Watcher {
   }
 
   /** The timer has expired. */
-  ready(): void {
+  onReady(): void {
     this.#timer.drain();
     this.blocked = false;
     this.#resume();

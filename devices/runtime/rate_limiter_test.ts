@@ -12,7 +12,7 @@ function limiterAt(limits: RateLimits) {
     /** Goes on `milliseconds` later, as if the timer had expired. */
     later(milliseconds: number) {
       time.now += milliseconds;
-      limiter.ready();
+      limiter.onReady();
     },
     /** Takes operations of `bytes` until one is refused; how many went. */
     drain(bytes = 0): number {

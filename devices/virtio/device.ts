@@ -63,7 +63,7 @@ export interface VirtioDevice {
   /** Looks for work that isn't in a queue, such as completions. */
   poll?(): boolean;
   /** The thread is about to sleep. True when there is work after all. */
-  arm?(): boolean;
+  enable?(): boolean;
   /** The driver wrote to the configuration space. */
   writeConfig?(offset: number, size: number, value: number): void;
   /**

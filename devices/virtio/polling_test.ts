@@ -17,9 +17,9 @@ const EVENT_IDX = [[], [Feature.EVENT_IDX]];
 
 /** Completes what is in flight just when the device is about to sleep. */
 class LateDisk extends MemoryBackend {
-  override arm(): boolean {
+  override enable(): boolean {
     if (this.inFlight.length > 5) this.release(0);
-    return super.arm();
+    return super.enable();
   }
 }
 
@@ -37,10 +37,10 @@ Deno.test("polling: requests are found without a doorbell, and none is wanted", 
       assert.ok(head >= 0);
       const request = driver.read(i % 64);
       assert.equal(queue.doorbellWanted(), false);
-      assert.equal(driver.endpoint.poll(), true);
+      assert.equal(driver.activated.poll(), true);
       assert.equal(driver.statusOf(request), 0);
     }
-    assert.equal(driver.endpoint.poll(), false, "no work");
+    assert.equal(driver.activated.poll(), false, "no work");
   }
 });
 
@@ -55,16 +55,16 @@ Deno.test("polling: before the thread sleeps, doorbells are wanted again", () =>
     const queue = driver.queues[0]!;
     driver.read(0);
     driver.ring(0);
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.enable(), false);
     driver.read(1);
     assert.equal(driver.kick(0), true);
     assert.equal(queue.usedIdx, 2);
 
     driver.read(2);
-    assert.equal(driver.endpoint.arm(), true, "a chain came in meanwhile");
-    assert.equal(driver.endpoint.poll(), true);
+    assert.equal(driver.activated.enable(), true, "a chain came in meanwhile");
+    assert.equal(driver.activated.poll(), true);
     assert.equal(queue.usedIdx, 3);
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.enable(), false);
   }
 });
 
@@ -76,13 +76,13 @@ Deno.test("polling: completions are found, and before sleep not missed", () => {
   driver.read(0);
   driver.read(1);
   driver.ring(0);
-  assert.equal(driver.endpoint.poll(), false);
+  assert.equal(driver.activated.poll(), false);
   disk.release(1);
-  assert.equal(driver.endpoint.arm(), true);
-  assert.equal(driver.endpoint.poll(), true);
+  assert.equal(driver.activated.enable(), true);
+  assert.equal(driver.activated.poll(), true);
   assert.equal(driver.queues[0]!.usedIdx, 1);
   disk.release(0);
-  assert.equal(driver.endpoint.poll(), true);
+  assert.equal(driver.activated.poll(), true);
   assert.equal(driver.queues[0]!.usedIdx, 2);
 });
 
@@ -104,7 +104,7 @@ Deno.test("polling: frames go both ways without doorbells", () => {
       net.deliver(frame(60 + i, i));
       driver.queueFrame(frame(70 + i, i));
       assert.equal(driver.tx.doorbellWanted(), false);
-      driver.endpoint.poll();
+      driver.activated.poll();
       driver.loop.turn(0);
       assertFrames(driver.frames(), [received(frame(60 + i, i))]);
       assertFrames(net.sent.splice(0), [frame(70 + i, i)]);
@@ -119,9 +119,9 @@ Deno.test("polling: buffers that no frame can come to are no work", () => {
   using driver = new NetDriver(nets, { memory, awake: true });
   const buffersAreNoWork = (queue: number) => {
     driver.queues[queue]!.add([driver.room(1526)]);
-    driver.endpoint.poll();
-    assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
-    assert.equal(driver.endpoint.arm(), false);
+    driver.activated.poll();
+    assert.equal(driver.activated.poll(), false, "or the thread never sleeps");
+    assert.equal(driver.activated.enable(), false);
   };
   assert.equal(driver.control(4, 4, 0, 2, 0), 0);
   driver.ring(2); // it has no buffers, and wants to be told of some
@@ -141,9 +141,9 @@ Deno.test("polling: buffers without a link are no work", () => {
   pair.hangUp();
   driver.loop.turn(0);
   driver.queues[0]!.add([driver.room(1526)]);
-  driver.endpoint.poll();
-  assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
-  assert.equal(driver.endpoint.arm(), false);
+  driver.activated.poll();
+  assert.equal(driver.activated.poll(), false, "or the thread never sleeps");
+  assert.equal(driver.activated.enable(), false);
 });
 
 Deno.test("polling: a queue that breaks is reported, then left alone", () => {
@@ -158,10 +158,10 @@ Deno.test("polling: a queue that breaks is reported, then left alone", () => {
     using driver = device();
     driver.ring(0);
     driver.queues[0]!.offer(999);
-    driver.endpoint.poll();
+    driver.activated.poll();
     assert.equal(driver.status & Status.DEVICE_NEEDS_RESET, 64);
-    assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.poll(), false, "or the thread never sleeps");
+    assert.equal(driver.activated.enable(), false);
   }
 });
 
@@ -176,18 +176,22 @@ Deno.test("polling: chains that the device has no use for are no work", () => {
     for (let posted = 1; posted <= 3; posted++) {
       queue.enableNotification(); // it waits for a chain, once
       driver.rings[0]!.add([driver.room(16)]);
-      driver.endpoint.poll();
+      driver.activated.poll();
       assert.deepEqual(device.calls.splice(0), ["notify 0"]);
-      assert.equal(driver.endpoint.poll(), false, "it took none");
-      assert.equal(driver.endpoint.arm(), false, "or the thread never sleeps");
+      assert.equal(driver.activated.poll(), false, "it took none");
+      assert.equal(
+        driver.activated.enable(),
+        false,
+        "or the thread never sleeps",
+      );
     }
     assert.equal(queue.hasAvailable, true);
     // Between two polls, or by a doorbell: the same.
     queue.enableNotification();
     driver.ring(0);
     assert.deepEqual(device.calls.splice(0), ["notify 0"]);
-    assert.equal(driver.endpoint.poll(), false);
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.poll(), false);
+    assert.equal(driver.activated.enable(), false);
   }
 });
 

@@ -20,16 +20,14 @@ const BUDGET = 16;
 
 /** A virtio entropy device over a source of random bytes. */
 export class Rng implements VirtioDevice, ChainServer {
-  /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.ENTROPY;
-  /** See {@linkcode VirtioDevice.features}: the device has none of its own. */
+  /** The device has none of its own. */
   readonly features: FeatureWords = featureWords(
     Feature.INDIRECT_DESC,
     Feature.EVENT_IDX,
   );
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[] = [QUEUE_SIZE];
-  /** See {@linkcode VirtioDevice.config}: there is none (§5.4.4). */
+  /** There is none (§5.4.4). */
   readonly config: Uint8Array = new Uint8Array();
   readonly #source: EntropySource;
   readonly #limiter: RateLimiter | undefined;
@@ -43,7 +41,6 @@ export class Rng implements VirtioDevice, ChainServer {
     this.#limiter = limiter;
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#chain = context.queues[0]!.chain();
     this.#drain = new Drain(context, this, BUDGET);
@@ -52,7 +49,6 @@ export class Rng implements VirtioDevice, ChainServer {
     });
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {}
 
   /** Fills every available buffer. */
@@ -75,12 +71,10 @@ export class Rng implements VirtioDevice, ChainServer {
     return this.room();
   }
 
-  /** See {@linkcode VirtioDevice.reset}. */
   reset(): void {
     this.#waiting = false;
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.#limiter?.close();
   }

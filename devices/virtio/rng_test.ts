@@ -24,9 +24,9 @@ function counter(end = Infinity): EntropySource {
 
 Deno.test("rng: the device has an id, a queue, and nothing else (§5.4)", () => {
   using driver = new MockDriver(new Rng(counter()));
-  assert.equal(driver.endpoint.device.deviceId, DeviceId.ENTROPY);
-  assert.equal(driver.endpoint.device.config.length, 0);
-  assert.equal(driver.endpoint.queues.length, 1);
+  assert.equal(driver.activated.device.deviceId, DeviceId.ENTROPY);
+  assert.equal(driver.activated.device.config.length, 0);
+  assert.equal(driver.activated.queues.length, 1);
   const [low] = driver.offered;
   const expected = featureWords(Feature.INDIRECT_DESC, Feature.EVENT_IDX);
   assert.equal(low, expected[0]);
@@ -101,11 +101,11 @@ Deno.test("rng: beyond its rate a request waits, and then goes on in order", () 
   driver.ring(0); // a doorbell meanwhile changes nothing
   assert.equal(queue.poll(), -1);
   now = 500;
-  limiter.ready(); // as the loop does
+  limiter.onReady(); // as the loop does
   assert.equal(queue.poll(), heads[2]);
   assert.equal(queue.poll(), -1);
   now = 600;
-  limiter.ready();
+  limiter.onReady();
   assert.equal(queue.poll(), heads[3]);
   queue.add([driver.room(1)]);
   assert.equal(driver.kick(0), true, "doorbells are wanted again");
@@ -123,7 +123,7 @@ Deno.test("rng: a request that waits is forgotten by a reset", () => {
   driver.ring(0);
   driver.reset();
   now = 5000;
-  limiter.ready();
+  limiter.onReady();
   assert.deepEqual([...driver.bytes(room)], [0xee, 0xee, 0xee, 0xee]);
   driver.start();
   driver.queues[0]!.add([driver.room(4)]);

@@ -85,7 +85,7 @@ class Attack {
     driver.rings.length = 0;
     driver.queues.length = 0;
     const packed = driver.state.hasFeature(Feature.RING_PACKED);
-    for (const { index, maxSize } of driver.endpoint.queues) {
+    for (const { index, maxSize } of driver.activated.queues) {
       const size = random.of([1, 2, 8, 64, maxSize]);
       driver.rings.push(
         packed

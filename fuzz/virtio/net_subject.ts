@@ -32,8 +32,8 @@ export const net: MakeSubject = (memory, random): Subject => {
   const tx = limiter(random, () => now);
   const later = (milliseconds: number) => {
     now += milliseconds;
-    rx?.ready();
-    tx?.ready();
+    rx?.onReady();
+    tx?.onReady();
   };
   const hosts = Array.from({ length: 1 + random.below(2) }, () => {
     const host = new MemoryNet(memory);

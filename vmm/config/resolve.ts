@@ -46,7 +46,7 @@ export interface ResolvedConfig {
   packed: boolean;
   /** By ACPI or not; undefined: as the kernel has it. */
   acpi: boolean | undefined;
-  /** See {@linkcode MachineConfig.carry_syscalls}. */
+  /** Complete SYSCALLs that KVM leaves half done. */
   carrySyscalls: boolean;
   /** The main console is the virtio console. */
   virtioConsole: boolean;

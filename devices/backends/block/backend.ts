@@ -49,7 +49,7 @@ export interface BlockBackend {
   submit(): void;
   /**
    * The tag of a completed request, or -1. Completions are signalled through
-   * `completionFd` only after {@linkcode BlockBackend.arm}.
+   * `completionFd` only after {@linkcode BlockBackend.enable}.
    */
   next(): number;
   /** Blocks until a completion waits. Only with requests in flight. */
@@ -58,7 +58,7 @@ export interface BlockBackend {
    * Asks for a signal at the next completion, until the next `submit`. True
    * when completions wait already.
    */
-  arm(): boolean;
+  enable(): boolean;
   /** Sets the completion descriptor back to "nothing waits". */
   acknowledge(): void;
   /** Frees what the backend holds. Nothing may be in flight. */

@@ -168,13 +168,9 @@ const ZERO = Falloc.ZERO_RANGE | Falloc.KEEP_SIZE;
 
 /** What an image is, however it is read. */
 abstract class ImageBackend {
-  /** See {@linkcode BlockBackend.size}. */
   size: number;
-  /** See {@linkcode BlockBackend.readOnly}. */
   readonly readOnly: boolean;
-  /** See {@linkcode BlockBackend.blockSize}. */
   readonly blockSize: number;
-  /** See {@linkcode BlockBackend.physicalBlockSize}. */
   readonly physicalBlockSize: number;
   /** The image's descriptor. */
   protected readonly fd: number;
@@ -189,7 +185,6 @@ abstract class ImageBackend {
     this.physicalBlockSize = image.physicalBlockSize;
   }
 
-  /** See {@linkcode BlockBackend.resize}. */
   resize(): void {
     this.size = imageSize(this.fd, this.#path);
   }
@@ -197,7 +192,6 @@ abstract class ImageBackend {
 
 /** Asynchronous I/O through io_uring. */
 export class UringBackend extends ImageBackend implements BlockBackend {
-  /** See {@linkcode BlockBackend.completionFd}. */
   readonly completionFd: number;
   readonly #ring: IoUring;
 
@@ -211,18 +205,15 @@ export class UringBackend extends ImageBackend implements BlockBackend {
     undo.move();
   }
 
-  /** See {@linkcode BlockBackend.result}. */
   get result(): number {
     return this.#ring.result;
   }
 
-  /** See {@linkcode BlockBackend.readv}. */
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     this.#makeRoom();
     this.#ring.readv(tag, iovecs, count, offset);
   }
 
-  /** See {@linkcode BlockBackend.writev}. */
   writev(
     tag: number,
     iovecs: number,
@@ -234,47 +225,40 @@ export class UringBackend extends ImageBackend implements BlockBackend {
     this.#ring.writev(tag, iovecs, count, offset, durable ? RWF_DSYNC : 0);
   }
 
-  /** See {@linkcode BlockBackend.zero}. */
   zero(tag: number, offset: number, length: number, unmap: boolean): void {
     this.#makeRoom();
     this.#ring.fallocate(tag, unmap ? PUNCH : ZERO, offset, length);
   }
 
-  /** See {@linkcode BlockBackend.flush}. */
   flush(tag: number): void {
     this.#makeRoom();
     this.#ring.fdatasync(tag);
   }
 
-  /** See {@linkcode BlockBackend.submit}. */
   submit(): void {
     if (this.#ring.unsubmitted === 0) return;
     this.#ring.signalCompletions = false;
     this.#ring.submit();
   }
 
-  /** See {@linkcode BlockBackend.next}. */
   next(): number {
     return this.#ring.next();
   }
 
-  /** See {@linkcode BlockBackend.arm}. */
-  arm(): boolean {
+  enable(): boolean {
     this.#ring.signalCompletions = true;
     return this.#ring.hasCompletions || this.#ring.unsubmitted > 0;
   }
 
-  /** See {@linkcode BlockBackend.wait}. */
   wait(): void {
     this.#ring.wait();
   }
 
-  /** See {@linkcode BlockBackend.acknowledge}. */
   acknowledge(): void {
     drainEventFd(this.completionFd);
   }
 
-  /** See {@linkcode BlockBackend.close}. */
+  /** Completions never wait. */
   close(): void {
     this.#ring.close();
     closeFd(this.completionFd);
@@ -287,9 +271,7 @@ export class UringBackend extends ImageBackend implements BlockBackend {
 
 /** Blocking I/O, for hosts that forbid io_uring. Completes at submission. */
 export class SyncBackend extends ImageBackend implements BlockBackend {
-  /** See {@linkcode BlockBackend.completionFd}: completions never wait. */
   readonly completionFd: number = -1;
-  /** See {@linkcode BlockBackend.result}. */
   result = 0;
   readonly #tags: Uint32Array;
   readonly #results: Int32Array;
@@ -303,13 +285,11 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
     this.#results = new Int32Array(requests);
   }
 
-  /** See {@linkcode BlockBackend.readv}. */
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     const at = Deno.UnsafePointer.create(BigInt(iovecs));
     this.#done(tag, libc.preadv(this.fd, at, count, BigInt(offset)));
   }
 
-  /** See {@linkcode BlockBackend.writev}. */
   writev(
     tag: number,
     iovecs: number,
@@ -323,22 +303,18 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
     this.#done(tag, failed ? -1 : written);
   }
 
-  /** See {@linkcode BlockBackend.zero}. */
   zero(tag: number, offset: number, length: number, unmap: boolean): void {
     const [from, bytes] = [BigInt(offset), BigInt(length)];
     const mode = unmap ? PUNCH : ZERO;
     this.#done(tag, libc.fallocate(this.fd, mode, from, bytes));
   }
 
-  /** See {@linkcode BlockBackend.flush}. */
   flush(tag: number): void {
     this.#done(tag, libc.fdatasync(this.fd));
   }
 
-  /** See {@linkcode BlockBackend.submit}. */
   submit(): void {}
 
-  /** See {@linkcode BlockBackend.next}. */
   next(): number {
     if (this.#head === this.#tail) return -1;
     const slot = this.#head++ % this.#tags.length;
@@ -346,18 +322,14 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
     return this.#tags[slot]!;
   }
 
-  /** See {@linkcode BlockBackend.wait}. */
   wait(): void {}
 
-  /** See {@linkcode BlockBackend.arm}. */
-  arm(): boolean {
+  enable(): boolean {
     return this.#head !== this.#tail;
   }
 
-  /** See {@linkcode BlockBackend.acknowledge}. */
   acknowledge(): void {}
 
-  /** See {@linkcode BlockBackend.close}. */
   close(): void {}
 
   #done(tag: number, result: number): void {

@@ -108,11 +108,11 @@ export class GuestEnd implements ConsoleBackend {
 
   attach(loop: ConsoleLoop, changed: () => void): void {
     this.#loop = loop;
-    const ready = () => {
+    const onReady = () => {
       drainEventFd(this.#eventFd);
       changed();
     };
-    loop.watch(this.#eventFd, { ready });
+    loop.watch(this.#eventFd, { onReady });
   }
 
   write(bytes: Uint8Array, start: number, end: number): number {

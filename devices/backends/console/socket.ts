@@ -84,11 +84,11 @@ export class SocketBackend implements ConsoleBackend {
     const client = acceptUnix(this.#listener);
     if (client < 0) return;
     this.#client = client;
-    const ready = (events: number) => {
+    const onReady = (events: number) => {
       if (events & (Events.HUP | Events.ERR)) this.#checkEnd();
       this.#changed();
     };
-    this.#loop.watch(client, { ready }, Events.IN | Events.OUT | Events.ET);
+    this.#loop.watch(client, { onReady }, Events.IN | Events.OUT | Events.ET);
     this.#changed();
   }
 
@@ -108,8 +108,8 @@ export class SocketBackend implements ConsoleBackend {
 
   #watchListener(): void {
     // Edges: a second client waits until the first one has gone.
-    const ready = () => this.#accept();
-    this.#loop.watch(this.#listener, { ready }, Events.IN | Events.ET);
+    const onReady = () => this.#accept();
+    this.#loop.watch(this.#listener, { onReady }, Events.IN | Events.ET);
   }
 
   #dropClient(): void {

@@ -22,15 +22,10 @@ const TWO_32 = 0x1_0000_0000;
  * a TAP is never short of room unless its owner limits it (TUNSETSNDBUF).
  */
 export class TapBackend implements NetBackend {
-  /** See {@linkcode NetBackend.fd}. */
   readonly fd: number;
-  /** See {@linkcode NetBackend.mtu}. */
   readonly mtu: number;
-  /** See {@linkcode NetBackend.offloads}. */
   readonly offloads = true;
-  /** See {@linkcode NetBackend.batch}. */
   readonly batch: number = BATCH;
-  /** See {@linkcode NetBackend.results}. */
   readonly results: Int32Array = new Int32Array(BATCH);
   readonly #ring: IoUring | undefined;
 
@@ -45,7 +40,6 @@ export class TapBackend implements NetBackend {
     this.#ring = batched ? openRing(tap.fd) : undefined;
   }
 
-  /** See {@linkcode NetBackend.send}. */
   send(frames: readonly Frame[], count: number): void {
     if (this.#ring !== undefined && count > 1) {
       this.#sendBatch(this.#ring, frames, count);
@@ -63,23 +57,19 @@ export class TapBackend implements NetBackend {
     }
   }
 
-  /** See {@linkcode NetBackend.receive}. */
   receive(frame: Frame): number {
     const received = libc.readv(this.fd, frame.pointer, frame.count);
     return received < 0 ? -errno() : received;
   }
 
-  /** See {@linkcode NetBackend.setOffload}. */
   setOffload(offload: number): boolean {
     return accepted(() => setTapOffload(this.fd, offload));
   }
 
-  /** See {@linkcode NetBackend.setInUse}. */
   setInUse(on: boolean): boolean {
     return accepted(() => setTapQueue(this.fd, on));
   }
 
-  /** See {@linkcode NetBackend.close}. */
   close(): void {
     this.#ring?.close();
   }

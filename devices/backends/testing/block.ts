@@ -152,7 +152,7 @@ export class MemoryBackend implements BlockBackend {
     this.#complete(0);
   }
 
-  arm(): boolean {
+  enable(): boolean {
     return this.#done.length > 0;
   }
 

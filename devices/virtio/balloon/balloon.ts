@@ -96,13 +96,9 @@ const PAGES_PER_MIB = MiB / PAGE_SIZE;
 
 /** A virtio memory balloon. */
 export class Balloon implements VirtioDevice, Watcher, ChainServer {
-  /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.BALLOON;
-  /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords;
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[];
-  /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array = new Uint8Array(BalloonConfig.SIZE);
   readonly #word = new Uint32Array(1);
   readonly #wordBytes = new Uint8Array(this.#word.buffer);
@@ -144,7 +140,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
       .setUint32(BalloonConfig.num_pages, mib * PAGES_PER_MIB, true);
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#chain = context.queues[0]!.chain(); // all queues are of one size
@@ -155,7 +150,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     context.watch(this.#timer.fd, this);
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {
     const has = (bit: number) => this.#context.hasFeature(bit);
     const roles: BalloonQueue[] = ["inflate", "deflate"];
@@ -171,7 +165,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     if (this.#roles[queue.index] !== undefined) this.#drain.run(queue);
   }
@@ -211,7 +204,7 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
   }
 
   /** The timer: statistics are wanted. */
-  ready(): void {
+  onReady(): void {
     this.#timer.drain();
     const queue = this.#statsQueue;
     if (queue === undefined || !queue.live || this.#statsHead < 0) return;
@@ -219,7 +212,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     this.#context.publish(queue);
   }
 
-  /** See {@linkcode VirtioDevice.reset}. */
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue === this.#statsQueue) this.#statsHead = -1;
     if (queue !== undefined) return;
@@ -247,7 +239,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.command}. */
   command(command: unknown): unknown {
     const wanted = command as BalloonCommand;
     switch (wanted.type) {
@@ -264,7 +255,6 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.#context?.unwatch(this.#timer.fd);
     this.#timer.close();

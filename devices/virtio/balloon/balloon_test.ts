@@ -60,9 +60,9 @@ Deno.test("balloon: features and queues are as the options say (§5.5.2, §5.5.3
   ];
   for (const { options, bits, queues } of cases) {
     using driver = new BalloonDriver(options);
-    assert.equal(driver.endpoint.device.deviceId, DeviceId.BALLOON);
+    assert.equal(driver.activated.device.deviceId, DeviceId.BALLOON);
     assert.deepEqual(offered(driver), bits);
-    assert.equal(driver.endpoint.queues.length, queues);
+    assert.equal(driver.activated.queues.length, queues);
   }
 });
 
@@ -126,7 +126,7 @@ Deno.test("balloon: pages of a mapped file are holes in the file", () => {
 Deno.test("balloon: the target is shown with an interrupt, what the driver has done read back (§5.5.4)", () => {
   using driver = new BalloonDriver({ mib: 1 });
   assert.equal(driver.field("num_pages"), 256);
-  driver.endpoint.command({ type: "set-target", mib: 3 });
+  driver.activated.command({ type: "set-target", mib: 3 });
   assert.equal(driver.field("num_pages"), 768);
   assert.equal(driver.acknowledge(), Interrupt.CONFIG_CHANGE);
   driver.setField("actual", 511);
@@ -140,7 +140,7 @@ Deno.test("balloon: the target is shown with an interrupt, what the driver has d
   assert.equal(driver.field("free_page_hint_cmd_id"), 0);
   for (const mib of [-1, 5, 1.5, NaN]) {
     assert.throws(
-      () => driver.endpoint.command({ type: "set-target", mib }),
+      () => driver.activated.command({ type: "set-target", mib }),
       new RegExp(`balloon: ${mib} MiB is not 0 to 4`),
     );
   }
@@ -181,15 +181,15 @@ Deno.test("balloon: statistics that were there before DRIVER_OK are seen", () =>
 Deno.test("balloon: without statistics their interval can't be set", () => {
   using driver = new BalloonDriver();
   assert.throws(
-    () => driver.endpoint.command({ type: "set-stats-interval", seconds: 1 }),
+    () => driver.activated.command({ type: "set-stats-interval", seconds: 1 }),
     /must be on from the start/,
   );
   using other = new BalloonDriver({ statsInterval: 1000 });
   assert.throws(
-    () => other.endpoint.command({ type: "set-stats-interval", seconds: 0 }),
+    () => other.activated.command({ type: "set-stats-interval", seconds: 0 }),
     /no interval/,
   );
-  other.endpoint.command({ type: "set-stats-interval", seconds: 0.01 });
+  other.activated.command({ type: "set-stats-interval", seconds: 0.01 });
   other.send(2, other.buffer(statBytes([4, 1n])));
   other.until(() => other.queues[2]!.usedIdx === 1);
 });
@@ -241,7 +241,7 @@ Deno.test("balloon: hints count from the run's number to STOP (§5.5.6.5)", () =
   assert.deepEqual(driver.kept(1), [0], "nobody has asked");
 
   driver.acknowledge();
-  driver.endpoint.command({ type: "start-hinting" });
+  driver.activated.command({ type: "start-hinting" });
   assert.equal(driver.acknowledge(), Interrupt.CONFIG_CHANGE);
   const run = driver.field("free_page_hint_cmd_id");
   assert.equal(run, HintCommand.FIRST);
@@ -257,10 +257,10 @@ Deno.test("balloon: hints count from the run's number to STOP (§5.5.6.5)", () =
   driver.send(hints, page(4));
   assert.deepEqual(driver.kept(6), [0, 1, 4, 5], "the run is over");
 
-  driver.endpoint.command({ type: "start-hinting" });
+  driver.activated.command({ type: "start-hinting" });
   assert.equal(driver.field("free_page_hint_cmd_id"), run + 1);
   driver.send(hints, word(run + 1));
-  driver.endpoint.command({ type: "stop-hinting" });
+  driver.activated.command({ type: "stop-hinting" });
   driver.send(hints, page(5));
   assert.deepEqual(driver.kept(6), [0, 1, 4, 5], "stopped by the host");
 });
@@ -268,7 +268,7 @@ Deno.test("balloon: hints count from the run's number to STOP (§5.5.6.5)", () =
 Deno.test("balloon: hinting that was not agreed on can't be started", () => {
   using driver = new BalloonDriver({ hinting: true }, { features: [] });
   assert.throws(
-    () => driver.endpoint.command({ type: "start-hinting" }),
+    () => driver.activated.command({ type: "start-hinting" }),
     /gives no hints/,
   );
 });
@@ -308,7 +308,7 @@ Deno.test("balloon hostile: arrays of odd sizes and endless ones need a reset", 
 
 Deno.test("balloon hostile: statistics cut off, too many, twice; hints of nothing", () => {
   using driver = new BalloonDriver({ statsInterval: 1000, hinting: true });
-  driver.endpoint.command({ type: "start-hinting" });
+  driver.activated.command({ type: "start-hinting" });
   const many = Array.from({ length: 90 }, (): [number, bigint] => [4, 7n]);
   const first = driver.send(2, driver.buffer(statBytes(...many)));
   driver.send(2, driver.buffer(statBytes([5, 1n]).slice(0, 9)));

@@ -141,13 +141,13 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
     return this.#freeCount !== before;
   }
 
-  /** See {@linkcode VirtioDevice.arm}. */
-  arm(): boolean {
-    return this.#freeCount < QUEUE_SIZE && this.#backend.arm();
+  /** See {@linkcode VirtioDevice.enable}. */
+  enable(): boolean {
+    return this.#freeCount < QUEUE_SIZE && this.#backend.enable();
   }
 
   /** The backend has completions. */
-  ready(): void {
+  onReady(): void {
     this.#backend.acknowledge();
     const wasFull = this.#freeCount === 0;
     this.#complete();

@@ -196,20 +196,20 @@ Deno.test("blk: the image grows: the driver is interrupted and reads the new cap
   const capacity = () => driver.get(MmioRegister.Config + BlkConfig.capacity);
   const generation = () => driver.get(MmioRegister.ConfigGeneration);
   const before = generation();
-  assert.equal(driver.endpoint.command("resize"), MiB);
+  assert.equal(driver.activated.command("resize"), MiB);
   assert.equal(generation(), before, "nothing has changed");
   disk.newSize = 3 * MiB;
-  assert.equal(driver.endpoint.command("resize"), 3 * MiB);
+  assert.equal(driver.activated.command("resize"), 3 * MiB);
   assert.equal(capacity(), 3 * MiB / 512);
   assert.notEqual(generation(), before);
   assert.equal(driver.acknowledge() & Interrupt.CONFIG_CHANGE, 2);
   disk.newSize = MiB / 2;
-  driver.endpoint.command("resize");
+  driver.activated.command("resize");
   assert.equal(capacity(), MiB / 1024);
   const beyond = driver.read(MiB / 1024);
   driver.complete(beyond);
   assert.equal(driver.statusOf(beyond), BlkStatus.IOERR);
-  assert.throws(() => driver.endpoint.command("shrink"), /no such command/);
+  assert.throws(() => driver.activated.command("shrink"), /no such command/);
 });
 
 const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));

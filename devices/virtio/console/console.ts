@@ -70,17 +70,13 @@ export interface ConsoleCommand {
 
 /** A virtio console with ports. */
 export class Console implements VirtioDevice, ChainServer {
-  /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.CONSOLE;
-  /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords = featureWords(
     Feature.INDIRECT_DESC,
     Feature.EVENT_IDX,
     ...Object.values(ConsoleFeature),
   );
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[];
-  /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array = new Uint8Array(ConsoleConfig.SIZE);
   readonly #ports: readonly ConsolePort[];
   readonly #message = new Uint8Array(CONTROL_SIZE + PORT_NAME_MAX);
@@ -105,7 +101,6 @@ export class Console implements VirtioDevice, ChainServer {
       .setUint32(ConsoleConfig.max_nr_ports, ports.length, true);
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#chain = context.queues[ConsoleQueue.CONTROL_RECEIVE]!.chain();
@@ -115,7 +110,6 @@ export class Console implements VirtioDevice, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {
     this.#multiport = this.#context.hasFeature(ConsoleFeature.MULTIPORT);
     // §5.3.5: without MULTIPORT there is one port, and it is open.
@@ -125,7 +119,6 @@ export class Console implements VirtioDevice, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     switch (queue.index) {
       case ConsoleQueue.CONTROL_TRANSMIT:
@@ -140,7 +133,6 @@ export class Console implements VirtioDevice, ChainServer {
     }
   }
 
-  /** See {@linkcode VirtioDevice.poll}. */
   poll(): boolean {
     let worked = false;
     for (let i = 0; i < this.#ports.length; i++) {
@@ -152,15 +144,13 @@ export class Console implements VirtioDevice, ChainServer {
     return worked;
   }
 
-  /** See {@linkcode VirtioDevice.arm}. */
-  arm(): boolean {
+  enable(): boolean {
     for (let i = 0; i < this.#ports.length; i++) {
       if (this.#ports[i]!.unfinished) return true;
     }
     return false;
   }
 
-  /** See {@linkcode VirtioDevice.reset}. */
   reset(queue?: VirtQueue): void {
     for (const port of this.#ports) port.reset(queue);
   }
@@ -173,7 +163,6 @@ export class Console implements VirtioDevice, ChainServer {
     if (backend.connected) backend.write(this.#emergency, 0, 1);
   }
 
-  /** See {@linkcode VirtioDevice.command}. */
   command(command: unknown): void {
     const { columns, rows } = command as ConsoleCommand;
     for (const length of [columns, rows]) {
@@ -194,7 +183,6 @@ export class Console implements VirtioDevice, ChainServer {
     this.#tell();
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     for (const port of this.#ports) port.close();
   }

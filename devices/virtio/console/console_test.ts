@@ -26,8 +26,8 @@ const FEATURES = [
 
 Deno.test("console: two queues per port, the control queues after the first's (§5.3.2)", () => {
   using driver = new ConsoleDriver();
-  assert.equal(driver.endpoint.device.deviceId, DeviceId.CONSOLE);
-  assert.equal(driver.endpoint.queues.length, 6);
+  assert.equal(driver.activated.device.deviceId, DeviceId.CONSOLE);
+  assert.equal(driver.activated.queues.length, 6);
   assert.equal(driver.get(CONFIG + ConsoleConfig.max_nr_ports), 2);
   assert.equal(driver.offered[0] & 7, 7);
   const port = () => ({ name: "", backend: new MemoryConsole() });
@@ -86,7 +86,7 @@ Deno.test("console: messages wait for buffers, and the last state counts", () =>
 Deno.test("console: a size is in the configuration, in a message, and tells once it's known (§5.3.4)", () => {
   using driver = new ConsoleDriver();
   const resize = (columns: number, rows: number) =>
-    driver.endpoint.command({ type: "resize", columns, rows });
+    driver.activated.command({ type: "resize", columns, rows });
   resize(80, 25);
   assert.equal(driver.get(CONFIG + ConsoleConfig.cols, 2), 80);
   assert.equal(driver.get(CONFIG + ConsoleConfig.rows, 2), 25);

@@ -33,11 +33,11 @@ export const Due = { ADD: 1, CONSOLE: 2, NAME: 4, SIZE: 8, OPEN: 16 } as const;
 export class ConsolePort implements ChainServer {
   /** The port's number. */
   readonly id: number;
-  /** See {@linkcode PortOptions.name}. */
+  /** What the guest finds it by. */
   readonly name: string;
-  /** See {@linkcode PortOptions.console}. */
+  /** Linux may use it as its console. */
   readonly console: boolean;
-  /** See {@linkcode PortOptions.backend}. */
+  /** Where its bytes go. */
   readonly backend: ConsoleBackend;
   /** {@linkcode Due} bits. */
   due = 0;

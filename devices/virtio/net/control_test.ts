@@ -104,15 +104,15 @@ Deno.test("net control: the driver announces itself when it is asked to (§5.1.6
   const { driver } = setup;
   const status = () => driver.get(CONFIG + NetConfig.status, 2);
   assert.equal(status(), 1);
-  driver.endpoint.command("announce");
+  driver.activated.command("announce");
   assert.equal(status(), 3);
   assert.equal(driver.acknowledge(), Interrupt.CONFIG_CHANGE);
   assert.equal(driver.control(2, 3, 0), OK);
   assert.equal(status(), 1);
-  assert.throws(() => driver.endpoint.command("shout"), /"announce"/);
+  assert.throws(() => driver.activated.command("shout"), /"announce"/);
   driver.start({ features: [NetFeature.CTRL_VQ] });
   assert.throws(
-    () => driver.endpoint.command("announce"),
+    () => driver.activated.command("announce"),
     /driver does not announce/,
   );
 });

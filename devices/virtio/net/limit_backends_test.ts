@@ -35,10 +35,14 @@ Deno.test("net RX limit: frames that the backend has buffered are no work, eithe
     settle(driver);
     assert.equal(driver.frames().length, 10);
     assert.equal(backend.buffered, true);
-    assert.equal(driver.endpoint.arm(), false, "or the thread never sleeps");
+    assert.equal(
+      driver.activated.enable(),
+      false,
+      "or the thread never sleeps",
+    );
     assert.equal(settle(driver), 0);
     now += 100 * PER_FRAME;
-    rx.ready();
+    rx.onReady();
     assert.equal(driver.frames().length, 2);
   }
 });
@@ -58,7 +62,7 @@ Deno.test("net limits: a function's answers wait, and its network is not watched
   assert.equal(driver.frames().length, 10);
   assert.equal(settle(driver), 0);
   now += 100 * PER_FRAME;
-  rx.ready();
+  rx.onReady();
   assert.equal(driver.frames().length, 4);
   assert.equal(settle(driver), 0, "and none is left");
 });
@@ -79,8 +83,8 @@ Deno.test("net limits: when the link goes down, frames that wait are given back 
   settle(driver);
   assert.equal(driver.tx.usedIdx, 10);
   now += 2 * PER_FRAME;
-  limiters.rx.ready();
-  limiters.tx.ready();
+  limiters.rx.onReady();
+  limiters.tx.onReady();
   assert.equal(driver.tx.usedIdx, 12);
   assert.equal(settle(driver), 0);
 });

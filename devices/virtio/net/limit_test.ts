@@ -51,8 +51,8 @@ function setUp({ rx, tx, pairs = 1, ...options }: SetupOptions): Setup {
     driver,
     later(milliseconds) {
       now += milliseconds;
-      limiters.rx?.ready();
-      limiters.tx?.ready();
+      limiters.rx?.onReady();
+      limiters.tx?.onReady();
     },
     [Symbol.dispose]() {
       driver.close(); // and the nets
@@ -348,9 +348,9 @@ Deno.test("net limits: polling, posted buffers alone are no work", () => {
   assert.equal(nets[0]!.waiting.length, 1);
   driver.queues[2]!.add([driver.room(FULL)]);
   nets[1]!.deliver(frame(60));
-  assert.equal(driver.endpoint.poll(), true, "seen once");
-  assert.equal(driver.endpoint.poll(), false, "then left alone");
-  assert.equal(driver.endpoint.arm(), false);
+  assert.equal(driver.activated.poll(), true, "seen once");
+  assert.equal(driver.activated.poll(), false, "then left alone");
+  assert.equal(driver.activated.enable(), false);
   later(2 * PER_FRAME);
   assert.ok(driver.queues[2]!.poll() >= 0);
 });

@@ -28,13 +28,9 @@ import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
 
 /** A virtio network device over one backend per pair of queues. */
 export class Net implements VirtioDevice, NetControlled {
-  /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.NET;
-  /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords;
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[];
-  /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array;
   readonly #backends: readonly NetBackend[];
   readonly #limiters: NetLimiters;
@@ -82,7 +78,6 @@ export class Net implements VirtioDevice, NetControlled {
     config.setUint16(NetConfig.mtu, mtu, true);
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
     for (const pair of this.#pairs) pair.attach(context);
@@ -92,7 +87,6 @@ export class Net implements VirtioDevice, NetControlled {
     if (tx) this.#share(tx, (pair) => pair.transmit());
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {
     const has = (bit: number) => this.#context.hasFeature(bit);
     const offload = (has(NetFeature.GUEST_CSUM) ? TapOffload.CSUM : 0) |
@@ -113,7 +107,6 @@ export class Net implements VirtioDevice, NetControlled {
     }
   }
 
-  /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     if (queue.index === this.#controlQueue) {
       this.#control.run(queue);
@@ -122,7 +115,6 @@ export class Net implements VirtioDevice, NetControlled {
     }
   }
 
-  /** See {@linkcode VirtioDevice.reset}. */
   reset(queue?: VirtQueue): void {
     for (const pair of this.#pairs) pair.reset(queue);
     if (queue !== undefined) return;
@@ -130,7 +122,6 @@ export class Net implements VirtioDevice, NetControlled {
     this.setPairs(1);
   }
 
-  /** See {@linkcode VirtioDevice.poll}. */
   poll(): boolean {
     let worked = false;
     for (let i = 0; i < this.#pairs.length; i++) {
@@ -139,15 +130,13 @@ export class Net implements VirtioDevice, NetControlled {
     return worked;
   }
 
-  /** See {@linkcode VirtioDevice.arm}. */
-  arm(): boolean {
+  enable(): boolean {
     for (let i = 0; i < this.#pairs.length; i++) {
       if (this.#pairs[i]!.pending) return true;
     }
     return false;
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.#limiters.rx?.close();
     this.#limiters.tx?.close();
@@ -170,7 +159,7 @@ export class Net implements VirtioDevice, NetControlled {
     });
   }
 
-  /** See {@linkcode NetControlled.setPairs}. */
+  /** Those above `count` are not asked for frames any more. */
   setPairs(count: number): boolean {
     const most = this.#context.hasFeature(NetFeature.MQ)
       ? this.#pairs.length
@@ -180,12 +169,10 @@ export class Net implements VirtioDevice, NetControlled {
     return true;
   }
 
-  /** See {@linkcode NetControlled.setAddress}. */
   setAddress(mac: Uint8Array): void {
     this.#context.configChanged((config) => config.set(mac, NetConfig.mac));
   }
 
-  /** See {@linkcode NetControlled.announced}. */
   announced(): void {
     // Not told: it is the driver who changes it (§5.1.6.5.4.1).
     this.#context.config[NetConfig.status]! &= ~NetStatus.ANNOUNCE;

@@ -99,7 +99,7 @@ export class NetPair implements Watcher {
   }
 
   /** The backend has frames, or room again, or is gone. */
-  ready(events: number): void {
+  onReady(events: number): void {
     if (events & (Events.ERR | Events.HUP)) return this.#onLinkDown();
     if (events & Events.OUT) {
       this.#watch(this.#interest & ~Events.OUT);

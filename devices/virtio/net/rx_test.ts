@@ -116,9 +116,9 @@ Deno.test("net RX: mergeable: all buffers of a frame are shown at once (§5.1.6.
   using setup = setUp({ features: MERGEABLE_TSO });
   const { net, driver } = setup;
   driver.post(100, 700);
-  const publish = driver.endpoint.publish.bind(driver.endpoint);
+  const publish = driver.activated.publish.bind(driver.activated);
   const shown: number[] = [];
-  driver.endpoint.publish = (queue) => {
+  driver.activated.publish = (queue) => {
     publish(queue);
     shown.push(driver.rx.usedIdx);
   };

@@ -82,19 +82,17 @@ export class RxWindow implements Frame {
     return this.#iovecs.pointerTo(this.#firstIovec);
   }
 
-  /** See {@linkcode Frame.spill}. */
+  /** The device's room for the rest of a frame. */
   get spill(): Uint8Array {
     return this.#spilled;
   }
 
-  /** See {@linkcode Frame.guestAddressAt}. */
   guestAddressAt(index: number): number {
     return index < this.#iovecCount
       ? this.#guest[this.#firstIovec + index]!
       : -1;
   }
 
-  /** See {@linkcode Frame.lengthAt}. */
   lengthAt(index: number): number {
     return this.#iovecs.length(this.#firstIovec + index);
   }

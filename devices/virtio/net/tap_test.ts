@@ -169,7 +169,7 @@ Deno.test(needing([NETWORKS], {
     assert.equal(driver.loop.turn(100), 0, "no event, with frames in the TAP");
     for (let frames = 3; frames < 10; frames++) {
       now += 1_000_000;
-      rx.ready();
+      rx.onReady();
       assert.equal(driver.rx.usedIdx, frames);
     }
   },

@@ -34,7 +34,7 @@ export interface ChainServer {
  * While it runs, the driver is asked for no doorbell. A chain that it does not
  * see any more is seen by the thread, which looks into the ring when it polls,
  * and in any case between the request for a doorbell and its sleep
- * ({@linkcode VirtQueue.arm}).
+ * ({@linkcode VirtQueue.enable}).
  */
 export class Drain {
   readonly #context: DeviceContext;

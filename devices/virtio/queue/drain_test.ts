@@ -102,28 +102,28 @@ Deno.test("Drain: chains are served in order, in batches, up to its budget", () 
     const more = add(driver, 20);
     driver.ring(0);
     assert.deepEqual(used(driver), more.slice(0, BUDGET), "the others' turn");
-    assert.equal(driver.endpoint.poll(), true);
+    assert.equal(driver.activated.poll(), true);
     assert.deepEqual(used(driver), more.slice(BUDGET));
-    assert.equal(driver.endpoint.poll(), false);
+    assert.equal(driver.activated.poll(), false);
   }
 });
 
 Deno.test("Drain: without room a chain stays in the ring, and no doorbell is wanted", () => {
   for (const { driver, device } of setUps()) {
     driver.ring(0); // a first run, so that the driver is told
-    driver.endpoint.arm();
+    driver.activated.enable();
     device.full = true;
     const heads = add(driver, 2);
     assert.equal(driver.kick(0), true);
     heads.push(...add(driver));
     assert.equal(driver.rings[0]!.doorbellWanted(), false);
-    assert.equal(driver.endpoint.poll(), false, "or the thread never sleeps");
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.poll(), false, "or the thread never sleeps");
+    assert.equal(driver.activated.enable(), false);
     assert.deepEqual(device.served, []);
     device.full = false;
-    device.notify(driver.endpoint.queues[0]!); // who makes room runs it again
+    device.notify(driver.activated.queues[0]!); // who makes room runs it again
     assert.deepEqual(used(driver), heads);
-    assert.equal(driver.endpoint.arm(), false);
+    assert.equal(driver.activated.enable(), false);
     add(driver);
     assert.equal(driver.kick(0), true, "and a doorbell is wanted again");
   }
@@ -146,15 +146,15 @@ Deno.test("Drain: a chain that comes at any moment is served, or its doorbell is
           late = add(driver)[0]!;
           rings = ring!.doorbellWanted();
         });
-        driver.endpoint.doorbell(0);
-        while (driver.endpoint.arm()) driver.endpoint.poll();
+        driver.activated.doorbell(0);
+        while (driver.activated.enable()) driver.activated.poll();
       }
       moments = moment;
       const found = device.served.includes(late);
       const text = `after load ${moment}`;
       assert.ok(device.served.includes(first!), text);
       if (late >= 0) assert.ok(found || rings, `${text}: it sleeps for ever`);
-      if (rings) driver.endpoint.doorbell(0);
+      if (rings) driver.activated.doorbell(0);
       driver.sleep();
       used(driver);
     }

@@ -57,7 +57,7 @@ export class PackedQueue extends VirtQueue {
   /** Ring slots that buffer `id` took: so many come back with it. */
   readonly #slots = new Uint16Array(this.maxSize);
 
-  /** See {@linkcode VirtQueue.activate}: §2.8. */
+  /** §2.8. */
   override activate(state: QueueState): void {
     this.size = 0;
     this.broken = undefined;
@@ -91,7 +91,6 @@ export class PackedQueue extends VirtQueue {
     this.size = size;
   }
 
-  /** See {@linkcode VirtQueue.save}. */
   override save(): QueueState {
     return {
       ...this.#state,
@@ -100,12 +99,11 @@ export class PackedQueue extends VirtQueue {
     };
   }
 
-  /** See {@linkcode VirtQueue.hasAvailable}: §2.8.1. */
+  /** §2.8.1. */
   override get hasAvailable(): boolean {
     return this.live && this.#isAvailable(this.#nextIdAndFlags());
   }
 
-  /** See {@linkcode VirtQueue.pop}. */
   override pop(chain: DescriptorChain): boolean {
     if (!this.live) return false;
     // Read once: what says that the chain is there is also what is done.
@@ -135,7 +133,7 @@ export class PackedQueue extends VirtQueue {
     }
   }
 
-  /** See {@linkcode VirtQueue.push}: §2.8.8. */
+  /** §2.8.8. */
   override push(head: number, written: number): void {
     if (this.size === 0) return;
     const ring = this.#ring.u32;
@@ -159,7 +157,7 @@ export class PackedQueue extends VirtQueue {
     this.#usedWrap = !this.#usedWrap;
   }
 
-  /** See {@linkcode VirtQueue.publish}: §2.8.21.3. */
+  /** §2.8.21.3. */
   override publish(): boolean {
     const count = this.#unpublished;
     if (count === 0 || this.size === 0) return false;

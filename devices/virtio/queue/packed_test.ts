@@ -194,9 +194,9 @@ Deno.test("PackedQueue: a polling thread asks for the doorbell when it sleeps", 
   queue.enableNotification();
   driver.add(buffers(1));
   assert.equal(driver.doorbellWanted(), false);
-  assert.equal(queue.ready, true);
+  assert.equal(queue.due, true);
   pair.pop();
-  assert.equal(queue.arm(), false);
+  assert.equal(queue.enable(), false);
   driver.add(buffers(1));
   assert.equal(driver.doorbellWanted(), true);
 });

@@ -53,7 +53,7 @@ export abstract class VirtQueue {
   /** The guest's RAM. */
   protected readonly memory: GuestMemory;
   /** The device has asked to be told of the next chain. */
-  protected wanted = false;
+  protected interest = false;
   readonly #iovecs: Mapping[] = []; // of the chains that it has made
 
   /** Queue `index` of a device of the guest that has `memory`. */
@@ -80,7 +80,7 @@ export abstract class VirtQueue {
   /** Takes the queue out of use. */
   deactivate(): void {
     this.size = 0;
-    this.wanted = false;
+    this.interest = false;
     this.broken = undefined;
   }
 
@@ -129,31 +129,31 @@ export abstract class VirtQueue {
 
   /** Asks the driver not to ring the doorbell: a hint. */
   disableNotification(): void {
-    this.wanted = false;
+    this.interest = false;
     if (this.size > 0) this.suppressDoorbell();
   }
 
   /**
    * The device wants to be told of the next chain, once, also when it is there
    * already. The thread looks for it while it polls; the driver is asked for
-   * its doorbell by {@linkcode arm} only, because a doorbell that nobody waits
+   * its doorbell by {@linkcode enable} only, because a doorbell that nobody waits
    * for costs the guest an exit.
    */
   enableNotification(): void {
-    this.wanted = this.live;
+    this.interest = this.live;
   }
 
   /**
    * The device is told of a chain, so what it has asked for is done. The ring
    * does not change: doorbells stay on for a device that never turns them off.
    */
-  answer(): void {
-    this.wanted = false;
+  complete(): void {
+    this.interest = false;
   }
 
   /** A chain is there, and the device has asked for it. */
-  get ready(): boolean {
-    return this.wanted && this.live && this.hasAvailable;
+  get due(): boolean {
+    return this.interest && this.live && this.hasAvailable;
   }
 
   /**
@@ -161,11 +161,11 @@ export abstract class VirtQueue {
    * has asked for one. True when a chain came in meanwhile: the thread must
    * not sleep.
    */
-  arm(): boolean {
-    if (!this.wanted) return false;
+  enable(): boolean {
+    if (!this.interest) return false;
     if (this.live) this.requestDoorbell();
-    this.wanted = this.live && this.hasAvailable;
-    return this.wanted;
+    this.interest = this.live && this.hasAvailable;
+    return this.interest;
   }
 
   /** Writes to the live ring that the driver is not to ring. */

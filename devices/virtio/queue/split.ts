@@ -36,7 +36,7 @@ export class SplitQueue extends VirtQueue {
   #nextUsed = 0;
   #signalledUsed = 0; // nextUsed at the last decision about an interrupt
 
-  /** See {@linkcode VirtQueue.activate}: §2.7. */
+  /** §2.7. */
   override activate(state: QueueState): void {
     this.size = 0;
     this.broken = undefined;
@@ -70,7 +70,6 @@ export class SplitQueue extends VirtQueue {
     this.size = size;
   }
 
-  /** See {@linkcode VirtQueue.save}. */
   override save(): QueueState {
     return {
       ...this.#state,
@@ -79,7 +78,6 @@ export class SplitQueue extends VirtQueue {
     };
   }
 
-  /** See {@linkcode VirtQueue.hasAvailable}. */
   override get hasAvailable(): boolean {
     if (this.#availIdx !== this.#nextAvail) return true;
     if (!this.live) return false;
@@ -87,7 +85,6 @@ export class SplitQueue extends VirtQueue {
     return this.#availIdx !== this.#nextAvail;
   }
 
-  /** See {@linkcode VirtQueue.pop}. */
   override pop(chain: DescriptorChain): boolean {
     if (!this.live || !this.hasAvailable) return false;
     const pending = (this.#availIdx - this.#nextAvail) & 0xffff;
@@ -104,7 +101,6 @@ export class SplitQueue extends VirtQueue {
     return true;
   }
 
-  /** See {@linkcode VirtQueue.push}. */
   override push(head: number, written: number): void {
     if (this.size === 0) return;
     const slot = this.#nextUsed & (this.size - 1);
@@ -114,7 +110,7 @@ export class SplitQueue extends VirtQueue {
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
   }
 
-  /** See {@linkcode VirtQueue.publish}: §2.7.7, §2.7.8. */
+  /** §2.7.7, §2.7.8. */
   override publish(): boolean {
     const before = this.#signalledUsed;
     const now = this.#nextUsed;

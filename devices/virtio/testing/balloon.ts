@@ -71,7 +71,7 @@ export class BalloonDriver extends MockDriver {
 
   /** What the device answers its owner. */
   get stats(): BalloonStats {
-    return this.endpoint.command({ type: "stats" }) as BalloonStats;
+    return this.activated.command({ type: "stats" }) as BalloonStats;
   }
 
   /** RAM on both sides of the MMIO hole, as little as that takes. */

@@ -1,6 +1,6 @@
 /**
  * A driver for testing virtio devices without a guest: the transport's
- * registers, the device's endpoint and the event loop in one thread.
+ * registers, the device's activated and the event loop in one thread.
  *
  * ```ts
  * import { GuestMemory } from "../../../guest/memory.ts";
@@ -28,7 +28,7 @@ import { GuestMemory } from "../../../guest/memory.ts";
 import { EventLoop } from "../../runtime/event_loop.ts";
 import type { VirtioDevice } from "../device.ts";
 import { DeviceState } from "../transport/device_state.ts";
-import { Endpoint } from "../transport/activated_device.ts";
+import { ActivatedDevice } from "../transport/activated_device.ts";
 import type { TransportHooks } from "../transport/driver_registers.ts";
 import { MmioRegister, MmioTransport } from "../transport/mmio.ts";
 import { VirtioPciFunction } from "../transport/pci.ts";
@@ -103,7 +103,7 @@ export class MockDriver implements Disposable {
   /** The registers' shared page. */
   readonly state = new DeviceState();
   /** The device's side. */
-  readonly endpoint: Endpoint;
+  readonly activated: ActivatedDevice;
   /** The registers as a vCPU sees them. */
   readonly transport: Registers;
   /** The device's function, when it is on PCI. */
@@ -128,7 +128,7 @@ export class MockDriver implements Disposable {
     this.#ownsMemory = options.memory === undefined;
     this.memory = options.memory ??
       GuestMemory.allocate(4 * MiB, { hugePages: false });
-    this.endpoint = new Endpoint(device, {
+    this.activated = new ActivatedDevice(device, {
       state: this.state,
       memory: this.memory,
       loop: this.loop,
@@ -139,7 +139,7 @@ export class MockDriver implements Disposable {
     if (options.doorbellFds) this.#makeDoorbells(device.queueSizes.length);
     const hooks = {
       requestReady: () => {
-        this.endpoint.serve();
+        this.activated.serve();
         this.#worked();
       },
       notify: (index: number) => this.#notify(index),
@@ -210,7 +210,7 @@ export class MockDriver implements Disposable {
     );
     if (!agreed) throw new Error("the device refused the features");
     this.#forgetQueues();
-    for (const { index, maxSize } of this.endpoint.queues) {
+    for (const { index, maxSize } of this.activated.queues) {
       const size = queueSize ?? maxSize;
       if (this.state.hasFeature(Feature.RING_PACKED)) {
         this.rings.push(this.setUpPackedQueue(index, size));
@@ -284,7 +284,7 @@ export class MockDriver implements Disposable {
 
   /** What the thread does before it sleeps: looks until there is no work. */
   sleep(): void {
-    while (this.endpoint.poll() || this.endpoint.arm());
+    while (this.activated.poll() || this.activated.enable());
   }
 
   /** The thread goes to sleep, and looks for events once; their number. */
@@ -332,7 +332,7 @@ export class MockDriver implements Disposable {
 
   /** Resets and closes the device, and frees what the mock has made. */
   close(): void {
-    this.endpoint.close();
+    this.activated.close();
     this.loop.close();
     for (const doorbell of this.#doorbells) doorbell.close();
     if (this.#ownsMemory) this.memory.free();
@@ -371,14 +371,14 @@ export class MockDriver implements Disposable {
     for (let index = 0; index < count; index++) {
       const doorbell = new EventFd();
       this.#doorbells.push(doorbell);
-      this.endpoint.watchDoorbell(index, doorbell.fd);
+      this.activated.watchDoorbell(index, doorbell.fd);
     }
   }
 
   #notify(index: number): void {
     const doorbell = this.#doorbells[index];
     if (doorbell !== undefined) return doorbell.signal();
-    this.endpoint.doorbell(index);
+    this.activated.doorbell(index);
     this.#worked();
   }
 

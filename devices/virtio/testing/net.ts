@@ -60,8 +60,8 @@ export function assertFrames(
  * What {@linkcode MockDriver.turn} does; but fails when a polling thread would
  * find work for ever.
  */
-export function settle({ endpoint, loop }: MockDriver): number {
-  for (let round = 0; endpoint.poll() || endpoint.arm(); round++) {
+export function settle({ activated, loop }: MockDriver): number {
+  for (let round = 0; activated.poll() || activated.enable(); round++) {
     if (round > 1000) throw new Error("the device's thread never sleeps");
   }
   return loop.turn(0);

@@ -93,7 +93,7 @@ function usedOffset(size: number): number {
  */
 export function staysAwake(queue: VirtQueue): boolean {
   queue.enableNotification();
-  return queue.arm();
+  return queue.enable();
 }
 
 /** A split queue as its driver sees it. Adding and polling allocate nothing. */

@@ -25,7 +25,7 @@ const HEADER = 44;
 
 /** A packet, in either direction. What is left out has the usual value. */
 export interface Packet {
-  /** See {@linkcode VsockOp}. */
+  /** One of `VsockOp`. */
   op: number;
   /** Ports. */
   srcPort: number;
@@ -48,7 +48,7 @@ export interface Packet {
 
 /** How a {@linkcode VsockDriver} is set up. */
 export interface VsockDriverOptions extends StartOptions {
-  /** See {@linkcode MockDriverOptions.awake}. */
+  /** The test plays the thread's polling; default: it goes to sleep. */
   awake?: boolean;
   /** Receive buffers that are posted at the start; default 64. */
   buffers?: number;
@@ -170,7 +170,6 @@ export class VsockDriver extends MockDriver {
     return { program, hostPort: srcPort };
   }
 
-  /** See {@linkcode MockDriver.close}. */
   override close(): void {
     super.close();
     this.#ownMemory.free();

@@ -9,7 +9,12 @@ import { VireoError } from "../../../ffi/error.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../../runtime/event_loop.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
-import { type DeviceState, QueueWord, Request, Word } from "./device_state.ts";
+import {
+  type DeviceState,
+  DeviceWord,
+  QueueWord,
+  Request,
+} from "./device_state.ts";
 import { PackedQueue } from "../queue/packed.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import {
@@ -20,8 +25,8 @@ import {
 } from "../spec.ts";
 import { SplitQueue } from "../queue/split.ts";
 
-/** What an endpoint needs around it. */
-export interface EndpointOptions {
+/** What an activated needs around it. */
+export interface ActivatedDeviceOptions {
   /** The device's registers, shared with the vCPU threads. */
   state: DeviceState;
   /** The guest's RAM. */
@@ -50,14 +55,14 @@ const LOG_MAX = 20;
 export const CONFIG_SOURCE = -1;
 
 /** One device with its queues. */
-export class Endpoint implements DeviceContext {
-  /** The device behind this endpoint. */
+export class ActivatedDevice implements DeviceContext {
+  /** The device behind this activated. */
   readonly device: VirtioDevice;
   /** The guest's RAM. */
   readonly memory: GuestMemory;
   /** The device's queues; packed ones where the driver has chosen so. */
   readonly queues: VirtQueue[];
-  readonly #options: EndpointOptions;
+  readonly #options: ActivatedDeviceOptions;
   readonly #state: DeviceState;
   // Both kinds of each queue, as far as they were needed: the device uses the
   // chains of either for both.
@@ -68,7 +73,7 @@ export class Endpoint implements DeviceContext {
    * Describes the device in its registers and attaches it. From then on it is
    * this object's to close; if it can't be attached, it stays its maker's.
    */
-  constructor(device: VirtioDevice, options: EndpointOptions) {
+  constructor(device: VirtioDevice, options: ActivatedDeviceOptions) {
     this.device = device;
     this.#options = options;
     this.#state = options.state;
@@ -94,11 +99,11 @@ export class Endpoint implements DeviceContext {
   /** Carries out the transport's request, if there is one. */
   serve(): void {
     const { words } = this.#state;
-    const request = Atomics.load(words, Word.REQUEST);
+    const request = Atomics.load(words, DeviceWord.REQUEST);
     if (request === Request.NONE) return;
     this.#carryOut(request);
-    Atomics.store(words, Word.REQUEST, Request.NONE);
-    Atomics.notify(words, Word.REQUEST);
+    Atomics.store(words, DeviceWord.REQUEST, Request.NONE);
+    Atomics.notify(words, DeviceWord.REQUEST);
   }
 
   /** The driver rang the doorbell of queue `index`. */
@@ -114,7 +119,7 @@ export class Endpoint implements DeviceContext {
     let worked = false;
     for (let i = 0; i < this.queues.length; i++) {
       const queue = this.queues[i]!;
-      if (!queue.ready) continue;
+      if (!queue.due) continue;
       this.#notify(queue);
       worked = true;
     }
@@ -124,10 +129,10 @@ export class Endpoint implements DeviceContext {
   }
 
   /** Before the thread sleeps. True when it must not: there is work. */
-  arm(): boolean {
-    let work = this.device.arm?.() ?? false;
+  enable(): boolean {
+    let work = this.device.enable?.() ?? false;
     for (let i = 0; i < this.queues.length; i++) {
-      if (this.queues[i]!.arm()) work = true;
+      if (this.queues[i]!.enable()) work = true;
     }
     return work;
   }
@@ -162,34 +167,29 @@ export class Endpoint implements DeviceContext {
     all.defer(() => this.#reset());
   }
 
-  /** See {@linkcode DeviceContext.hasFeature}. */
   hasFeature(bit: number): boolean {
     return this.#state.hasFeature(bit);
   }
 
-  /** See {@linkcode DeviceContext.publish}. */
   publish(queue: VirtQueue): void {
     if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
   }
 
-  /** See {@linkcode DeviceContext.config}. */
   get config(): Uint8Array {
     return this.#state.config;
   }
 
-  /** See {@linkcode DeviceContext.configChanged}. */
   configChanged(change: (config: Uint8Array) => void): void {
     // The generation is odd while the fields change, so a driver that reads
     // in between sees a different one afterwards (§2.5.3).
-    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
+    Atomics.add(this.#state.words, DeviceWord.CONFIG_GENERATION, 1);
     change(this.#state.config);
-    Atomics.add(this.#state.words, Word.CONFIG_GENERATION, 1);
-    if (this.#state.words[Word.ACTIVE] === 1) {
+    Atomics.add(this.#state.words, DeviceWord.CONFIG_GENERATION, 1);
+    if (this.#state.words[DeviceWord.ACTIVE] === 1) {
       this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE);
     }
   }
 
-  /** See {@linkcode DeviceContext.needsReset}. */
   needsReset(reason: string): void {
     if (!this.#state.setNeedsReset()) return;
     if (this.#logged++ < LOG_MAX) {
@@ -198,21 +198,18 @@ export class Endpoint implements DeviceContext {
     this.#interrupt(Interrupt.CONFIG_CHANGE, CONFIG_SOURCE); // §2.1.2
   }
 
-  /** See {@linkcode DeviceContext.watch}. */
   watch(fd: number, watcher: Watcher, events?: number): void {
-    const ready = (events: number) => {
-      watcher.ready(events);
+    const onReady = (events: number) => {
+      watcher.onReady(events);
       this.checkQueues(); // the device may have looked at its queues
     };
-    this.#options.loop.watch(fd, { ready }, events);
+    this.#options.loop.watch(fd, { onReady }, events);
   }
 
-  /** See {@linkcode DeviceContext.modifyWatch}. */
   modifyWatch(fd: number, events: number): void {
     this.#options.loop.modify(fd, events);
   }
 
-  /** See {@linkcode DeviceContext.unwatch}. */
   unwatch(fd: number): void {
     this.#options.loop.unwatch(fd);
   }
@@ -223,7 +220,7 @@ export class Endpoint implements DeviceContext {
    * by every poll and before every sleep.
    */
   #notify(queue: VirtQueue): void {
-    queue.answer();
+    queue.complete();
     this.device.notify(queue);
   }
 
@@ -235,16 +232,16 @@ export class Endpoint implements DeviceContext {
       case Request.RESET:
         return this.#reset();
       case Request.QUEUE_STOP:
-        return this.#stopQueue(words[Word.REQUEST_VALUE]!);
+        return this.#stopQueue(words[DeviceWord.REQUEST_VALUE]!);
       case Request.QUEUE_START:
-        return this.#startQueue(words[Word.REQUEST_VALUE]!);
+        return this.#startQueue(words[DeviceWord.REQUEST_VALUE]!);
       case Request.TRANSPORT:
         return this.#options.transportChanged?.();
       case Request.CONFIG_WRITE:
         this.device.writeConfig?.(
-          words[Word.REQUEST_OFFSET]!,
-          words[Word.REQUEST_SIZE]!,
-          words[Word.REQUEST_VALUE]! >>> 0,
+          words[DeviceWord.REQUEST_OFFSET]!,
+          words[DeviceWord.REQUEST_SIZE]!,
+          words[DeviceWord.REQUEST_VALUE]! >>> 0,
         );
         return;
     }
@@ -323,22 +320,22 @@ export class Endpoint implements DeviceContext {
   }
 
   #interrupt(bit: number, source: number): void {
-    Atomics.or(this.#state.words, Word.INTERRUPT_STATUS, bit);
+    Atomics.or(this.#state.words, DeviceWord.INTERRUPT_STATUS, bit);
     this.#options.raiseInterrupt(source);
   }
 }
 
 /** A queue's ioeventfd. */
 class Doorbell implements Watcher {
-  readonly #endpoint: Endpoint;
+  readonly #activated: ActivatedDevice;
   readonly #index: number;
 
-  constructor(endpoint: Endpoint, index: number) {
-    this.#endpoint = endpoint;
+  constructor(activated: ActivatedDevice, index: number) {
+    this.#activated = activated;
     this.#index = index;
   }
 
-  ready(): void {
-    this.#endpoint.doorbell(this.#index);
+  onReady(): void {
+    this.#activated.doorbell(this.#index);
   }
 }

@@ -8,7 +8,7 @@
 import { Feature, type FeatureWords, Status } from "../spec.ts";
 
 /** Indexes of 32-bit words. */
-export const Word = {
+export const DeviceWord = {
   DEVICE_ID: 0,
   STATUS: 1,
   INTERRUPT_STATUS: 2,
@@ -95,17 +95,17 @@ export class DeviceState {
       throw new RangeError(`device ${deviceId}: too many queues or config`);
     }
     const { words } = this;
-    words[Word.DEVICE_FEATURES] = features[0];
-    words[Word.DEVICE_FEATURES + 1] = features[1] |
+    words[DeviceWord.DEVICE_FEATURES] = features[0];
+    words[DeviceWord.DEVICE_FEATURES + 1] = features[1] |
       (1 << (Feature.VERSION_1 - 32));
-    words[Word.QUEUE_COUNT] = queueSizes.length;
-    words[Word.CONFIG_SIZE] = config.length;
+    words[DeviceWord.QUEUE_COUNT] = queueSizes.length;
+    words[DeviceWord.CONFIG_SIZE] = config.length;
     queueSizes.forEach((size, index) => {
       words[queueWord(index, QueueWord.MAX_SIZE)] = size;
     });
     this.config.set(config);
-    Atomics.store(words, Word.DEVICE_ID, deviceId); // last: now it's there
-    Atomics.notify(words, Word.DEVICE_ID);
+    Atomics.store(words, DeviceWord.DEVICE_ID, deviceId); // last: now it's there
+    Atomics.notify(words, DeviceWord.DEVICE_ID);
   }
 
   /** Reads one word of a queue's registers. */
@@ -122,35 +122,35 @@ export class DeviceState {
 
   /** True when the driver has accepted feature bit `bit`. */
   hasFeature(bit: number): boolean {
-    const word = this.words[Word.DRIVER_FEATURES + (bit >> 5)]!;
+    const word = this.words[DeviceWord.DRIVER_FEATURES + (bit >> 5)]!;
     return ((word >>> (bit & 31)) & 1) === 1;
   }
 
   /** The device status field (§2.1). */
   get status(): number {
-    return Atomics.load(this.words, Word.STATUS);
+    return Atomics.load(this.words, DeviceWord.STATUS);
   }
 
   /** Sets `DEVICE_NEEDS_RESET` (§2.1.2); true when it was clear before. */
   setNeedsReset(): boolean {
     const bit = Status.DEVICE_NEEDS_RESET;
-    return (Atomics.or(this.words, Word.STATUS, bit) & bit) === 0;
+    return (Atomics.or(this.words, DeviceWord.STATUS, bit) & bit) === 0;
   }
 
   /** The registers as they are after a device reset (§4.2.2). */
   clear(): void {
     const { words } = this;
-    words[Word.DEVICE_FEATURES_SEL] = 0;
-    words[Word.DRIVER_FEATURES_SEL] = 0;
-    words[Word.DRIVER_FEATURES] = 0;
-    words[Word.DRIVER_FEATURES + 1] = 0;
-    words[Word.QUEUE_SEL] = 0;
-    words[Word.CONFIG_VECTOR] = 0;
-    const count = words[Word.QUEUE_COUNT]!;
+    words[DeviceWord.DEVICE_FEATURES_SEL] = 0;
+    words[DeviceWord.DRIVER_FEATURES_SEL] = 0;
+    words[DeviceWord.DRIVER_FEATURES] = 0;
+    words[DeviceWord.DRIVER_FEATURES + 1] = 0;
+    words[DeviceWord.QUEUE_SEL] = 0;
+    words[DeviceWord.CONFIG_VECTOR] = 0;
+    const count = words[DeviceWord.QUEUE_COUNT]!;
     for (let index = 0; index < count; index++) this.clearQueue(index);
-    Atomics.store(words, Word.INTERRUPT_STATUS, 0);
-    Atomics.store(words, Word.ACTIVE, 0);
-    Atomics.store(words, Word.STATUS, 0);
+    Atomics.store(words, DeviceWord.INTERRUPT_STATUS, 0);
+    Atomics.store(words, DeviceWord.ACTIVE, 0);
+    Atomics.store(words, DeviceWord.STATUS, 0);
   }
 
   /** One queue's registers as they are after its reset (§2.6.1). */

@@ -7,16 +7,16 @@
  */
 import {
   type DeviceState,
+  DeviceWord,
   QueueWord,
   queueWord,
   Request,
-  Word,
 } from "./device_state.ts";
 import { Feature, Status } from "../spec.ts";
 
 /** What a transport needs from the thread it runs on. */
 export interface TransportHooks {
-  /** Wakes the device worker: {@linkcode Word.REQUEST} is set. */
+  /** Wakes the device worker: {@linkcode DeviceWord.REQUEST} is set. */
   requestReady(): void;
   /** Queue `index`'s doorbell, where no ioeventfd takes the write. */
   notify(index: number): void;
@@ -39,14 +39,18 @@ export class DriverRegisters {
 
   /** One word of the offered features, by the driver's selector. */
   get deviceFeatures(): number {
-    const select = this.#words[Word.DEVICE_FEATURES_SEL]! >>> 0;
-    return select < 2 ? this.#words[Word.DEVICE_FEATURES + select]! >>> 0 : 0;
+    const select = this.#words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
+    return select < 2
+      ? this.#words[DeviceWord.DEVICE_FEATURES + select]! >>> 0
+      : 0;
   }
 
   /** One word of the accepted features, by the driver's selector. */
   get driverFeatures(): number {
-    const select = this.#words[Word.DRIVER_FEATURES_SEL]! >>> 0;
-    return select < 2 ? this.#words[Word.DRIVER_FEATURES + select]! >>> 0 : 0;
+    const select = this.#words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
+    return select < 2
+      ? this.#words[DeviceWord.DRIVER_FEATURES + select]! >>> 0
+      : 0;
   }
 
   /** Asks the device worker to look at what only the transport knows. */
@@ -60,15 +64,15 @@ export class DriverRegisters {
   writeStatus(value: number): void {
     if (!this.#lock()) return;
     const words = this.#words;
-    const current = Atomics.load(words, Word.STATUS);
+    const current = Atomics.load(words, DeviceWord.STATUS);
     if (value === 0) {
       this.#reset();
     } else if ((current & ~Status.DEVICE_NEEDS_RESET & ~value) === 0) {
       const refused = this.#refusedBits(current, value);
-      Atomics.or(words, Word.STATUS, value & ~refused & 0x8f);
-      const now = Atomics.load(words, Word.STATUS);
+      Atomics.or(words, DeviceWord.STATUS, value & ~refused & 0x8f);
+      const now = Atomics.load(words, DeviceWord.STATUS);
       if (now & ~current & Status.DRIVER_OK) {
-        words[Word.ACTIVE] = 1;
+        words[DeviceWord.ACTIVE] = 1;
         this.#request(Request.ACTIVATE);
       }
     } // else a bit would be cleared, which §2.1.1 forbids: ignored
@@ -90,9 +94,10 @@ export class DriverRegisters {
   /** Only offered bits, and VERSION_1 among them (§6.1, §6.2). */
   #featuresAcceptable(): boolean {
     const words = this.#words;
-    const low = words[Word.DRIVER_FEATURES]! & ~words[Word.DEVICE_FEATURES]!;
-    const high = words[Word.DRIVER_FEATURES + 1]! &
-      ~words[Word.DEVICE_FEATURES + 1]!;
+    const low = words[DeviceWord.DRIVER_FEATURES]! &
+      ~words[DeviceWord.DEVICE_FEATURES]!;
+    const high = words[DeviceWord.DRIVER_FEATURES + 1]! &
+      ~words[DeviceWord.DEVICE_FEATURES + 1]!;
     return low === 0 && high === 0 &&
       this.#state.hasFeature(Feature.VERSION_1);
   }
@@ -103,22 +108,24 @@ export class DriverRegisters {
     // Not while another vCPU has them checked.
     if (!this.#lock()) return;
     // §3.1.1: features are fixed once FEATURES_OK is set.
-    const fixed = Atomics.load(words, Word.STATUS) & Status.FEATURES_OK;
-    const select = words[Word.DRIVER_FEATURES_SEL]! >>> 0;
-    if (!fixed && select < 2) words[Word.DRIVER_FEATURES + select] = value;
+    const fixed = Atomics.load(words, DeviceWord.STATUS) & Status.FEATURES_OK;
+    const select = words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
+    if (!fixed && select < 2) {
+      words[DeviceWord.DRIVER_FEATURES + select] = value;
+    }
     this.#unlock();
   }
 
   /** Switches the selected queue on or off; off when it returns. */
   writeQueueReady(ready: number): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
+    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return;
     // Not while another vCPU has the device look at its queues.
     if (!this.#lock()) return;
     const at = queueWord(select, QueueWord.READY);
     if (ready === 0) {
       this.#stopQueue(select);
-    } else if (this.#words[Word.ACTIVE] === 0) {
+    } else if (this.#words[DeviceWord.ACTIVE] === 0) {
       this.#words[at] = ready;
     } else if (
       this.#words[at] === 0 && this.#state.hasFeature(Feature.RING_RESET)
@@ -131,8 +138,8 @@ export class DriverRegisters {
 
   /** §2.6.1.1: resets the selected queue; done when it returns. */
   writeQueueReset(): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
+    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return;
     if (!this.#lock()) return;
     if (this.#state.hasFeature(Feature.RING_RESET)) {
       this.#stopQueue(select);
@@ -143,30 +150,30 @@ export class DriverRegisters {
 
   #stopQueue(index: number): void {
     this.#words[queueWord(index, QueueWord.READY)] = 0;
-    if (this.#words[Word.ACTIVE] === 0) return;
+    if (this.#words[DeviceWord.ACTIVE] === 0) return;
     this.#requestForQueue(Request.QUEUE_STOP, index);
   }
 
   #requestForQueue(request: number, index: number): void {
-    this.#words[Word.REQUEST_VALUE] = index;
+    this.#words[DeviceWord.REQUEST_VALUE] = index;
     this.#request(request);
   }
 
   /** A doorbell that no ioeventfd took. */
   notify(index: number): void {
-    if (index < this.#words[Word.QUEUE_COUNT]!) this.#hooks.notify(index);
+    if (index < this.#words[DeviceWord.QUEUE_COUNT]!) this.#hooks.notify(index);
   }
 
   /** §2.4: the status reads 0 only after the device let go of the queues. */
   #reset(): void {
-    if (this.#words[Word.ACTIVE] === 1) this.#request(Request.RESET);
+    if (this.#words[DeviceWord.ACTIVE] === 1) this.#request(Request.RESET);
     this.#state.clear();
   }
 
   /** A word of the selected queue, one of {@linkcode QueueWord}. */
   queueRegister(word: number): number {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return 0;
+    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return 0;
     return this.#words[queueWord(select, word)]! >>> 0;
   }
 
@@ -175,15 +182,15 @@ export class DriverRegisters {
    * lock: the device reads each word once, when the queue is switched on.
    */
   setQueueRegister(word: number, value: number): void {
-    const select = this.#words[Word.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[Word.QUEUE_COUNT]!) return;
+    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return;
     this.#words[queueWord(select, word)] = value;
   }
 
   /** `size` bytes of the configuration space; zeros behind its end. */
   readConfig(offset: number, size: number): number {
     const { config } = this.#state;
-    const length = this.#words[Word.CONFIG_SIZE]!;
+    const length = this.#words[DeviceWord.CONFIG_SIZE]!;
     let value = 0;
     for (let i = 0; i < size && offset + i < length; i++) {
       value |= config[offset + i]! << (8 * i);
@@ -193,11 +200,11 @@ export class DriverRegisters {
 
   /** Passes a write to the configuration space on to the device. */
   writeConfig(offset: number, size: number, value: number): void {
-    if (offset + size > this.#words[Word.CONFIG_SIZE]!) return;
+    if (offset + size > this.#words[DeviceWord.CONFIG_SIZE]!) return;
     if (!this.#lock()) return;
-    this.#words[Word.REQUEST_OFFSET] = offset;
-    this.#words[Word.REQUEST_SIZE] = size;
-    this.#words[Word.REQUEST_VALUE] = value;
+    this.#words[DeviceWord.REQUEST_OFFSET] = offset;
+    this.#words[DeviceWord.REQUEST_SIZE] = size;
+    this.#words[DeviceWord.REQUEST_VALUE] = value;
     this.#request(Request.CONFIG_WRITE);
     this.#unlock();
   }
@@ -205,35 +212,35 @@ export class DriverRegisters {
   /** Waits for the device worker: the guest was quicker than its start. */
   awaitDevice(): void {
     const words = this.#words;
-    while (Atomics.load(words, Word.DEVICE_ID) === 0) {
+    while (Atomics.load(words, DeviceWord.DEVICE_ID) === 0) {
       if (this.#hooks.stopping()) return;
-      Atomics.wait(words, Word.DEVICE_ID, 0, 50);
+      Atomics.wait(words, DeviceWord.DEVICE_ID, 0, 50);
     }
   }
 
   /** Asks the device worker and waits until it has done so. */
   #request(request: number): void {
     const words = this.#words;
-    Atomics.store(words, Word.REQUEST, request);
+    Atomics.store(words, DeviceWord.REQUEST, request);
     this.#hooks.requestReady();
-    while (Atomics.load(words, Word.REQUEST) === request) {
+    while (Atomics.load(words, DeviceWord.REQUEST) === request) {
       if (this.#hooks.stopping()) return;
-      Atomics.wait(words, Word.REQUEST, request, 50);
+      Atomics.wait(words, DeviceWord.REQUEST, request, 50);
     }
   }
 
   /** One vCPU at a time; false when the machine ends meanwhile. */
   #lock(): boolean {
     const words = this.#words;
-    while (Atomics.compareExchange(words, Word.LOCK, 0, 1) !== 0) {
+    while (Atomics.compareExchange(words, DeviceWord.LOCK, 0, 1) !== 0) {
       if (this.#hooks.stopping()) return false;
-      Atomics.wait(words, Word.LOCK, 1, 50);
+      Atomics.wait(words, DeviceWord.LOCK, 1, 50);
     }
     return true;
   }
 
   #unlock(): void {
-    Atomics.store(this.#words, Word.LOCK, 0);
-    Atomics.notify(this.#words, Word.LOCK, 1);
+    Atomics.store(this.#words, DeviceWord.LOCK, 0);
+    Atomics.notify(this.#words, DeviceWord.LOCK, 1);
   }
 }

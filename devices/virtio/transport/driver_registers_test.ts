@@ -1,6 +1,6 @@
 /** Registers that two vCPUs use at once. */
 import assert from "node:assert/strict";
-import { DeviceState, QueueWord, Word } from "./device_state.ts";
+import { DeviceState, DeviceWord, QueueWord } from "./device_state.ts";
 import { DriverRegisters } from "./driver_registers.ts";
 import { Feature, Status } from "../spec.ts";
 import { MockDriver } from "../testing/mod.ts";
@@ -23,15 +23,15 @@ Deno.test("DriverRegisters: features that nobody has checked don't come in besid
   const { words } = state;
   const [one, other] = [registers(state), registers(state)];
   one.writeStatus(Status.ACKNOWLEDGE | Status.DRIVER);
-  words[Word.DRIVER_FEATURES_SEL] = 1;
+  words[DeviceWord.DRIVER_FEATURES_SEL] = 1;
   one.writeDriverFeatures(VERSION_1);
-  words[Word.DRIVER_FEATURES_SEL] = 0;
+  words[DeviceWord.DRIVER_FEATURES_SEL] = 0;
   const all = Status.ACKNOWLEDGE | Status.DRIVER | Status.FEATURES_OK;
   {
     using _race = behindLoads(() => other.writeStatus(all));
     one.writeDriverFeatures(0xffff_ffff); // more than was offered
   }
-  const accepted = words[Word.DRIVER_FEATURES]! >>> 0;
+  const accepted = words[DeviceWord.DRIVER_FEATURES]! >>> 0;
   if (state.status & Status.FEATURES_OK) assert.equal(accepted & ~0b100, 0);
   other.writeStatus(all);
   assert.equal(state.status & Status.FEATURES_OK, 0, "refused");
@@ -40,10 +40,10 @@ Deno.test("DriverRegisters: features that nobody has checked don't come in besid
 Deno.test("DriverRegisters: no queue is switched on while another vCPU sets the status", () => {
   const state = new DeviceState();
   state.describe(2, [0, 0], [64], new Uint8Array());
-  state.words[Word.LOCK] = 1;
+  state.words[DeviceWord.LOCK] = 1;
   registers(state).writeQueueReady(1);
   assert.equal(state.queue(0, QueueWord.READY), 0);
-  state.words[Word.LOCK] = 0;
+  state.words[DeviceWord.LOCK] = 0;
   registers(state).writeQueueReady(1);
   assert.equal(state.queue(0, QueueWord.READY), 1);
 });
@@ -53,16 +53,18 @@ Deno.test("DriverRegisters: a queue's reset ends before another vCPU sets it up 
   using driver = new MockDriver(device);
   driver.start({ features: [Feature.RING_RESET] });
   const one = new DriverRegisters(driver.state, {
-    requestReady: () => driver.endpoint.serve(),
+    requestReady: () => driver.activated.serve(),
     notify() {},
     stopping: () => false,
   });
-  driver.state.words[Word.QUEUE_SEL] = 0;
+  driver.state.words[DeviceWord.QUEUE_SEL] = 0;
   let setUp = 0;
   {
     using _race = behindNotifies(() => {
       const { words } = driver.state;
-      if (words[Word.LOCK] === 0 && setUp++ === 0) driver.setUpQueue(0, 8);
+      if (words[DeviceWord.LOCK] === 0 && setUp++ === 0) {
+        driver.setUpQueue(0, 8);
+      }
     });
     one.writeQueueReset();
   }

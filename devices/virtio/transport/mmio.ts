@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type DeviceState, QueueWord, Word } from "./device_state.ts";
+import { type DeviceState, DeviceWord, QueueWord } from "./device_state.ts";
 import { DriverRegisters, type TransportHooks } from "./driver_registers.ts";
 
 /** Register offsets (§4.2.2, table 4.1). */
@@ -58,7 +58,7 @@ export class MmioTransport {
 
   /** A guest read of `size` bytes at `offset` in the window. */
   read(offset: number, size: number): number {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
+    if (this.#words[DeviceWord.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset >= MmioRegister.Config) {
       return this.#registers.readConfig(offset - MmioRegister.Config, size);
     }
@@ -69,7 +69,7 @@ export class MmioTransport {
 
   /** A guest write. */
   write(offset: number, size: number, value: number): void {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
+    if (this.#words[DeviceWord.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset >= MmioRegister.Config) {
       this.#registers.writeConfig(offset - MmioRegister.Config, size, value);
     } else if (size === 4 && (offset & 3) === 0) {
@@ -81,15 +81,15 @@ export class MmioTransport {
     const words = this.#words;
     switch (offset) {
       case MmioRegister.InterruptStatus:
-        return Atomics.load(words, Word.INTERRUPT_STATUS);
+        return Atomics.load(words, DeviceWord.INTERRUPT_STATUS);
       case MmioRegister.Status:
-        return Atomics.load(words, Word.STATUS);
+        return Atomics.load(words, DeviceWord.STATUS);
       case MmioRegister.MagicValue:
         return MAGIC;
       case MmioRegister.Version:
         return VERSION;
       case MmioRegister.DeviceID:
-        return words[Word.DEVICE_ID]!;
+        return words[DeviceWord.DEVICE_ID]!;
       case MmioRegister.VendorID:
         return VENDOR;
       case MmioRegister.DeviceFeatures:
@@ -99,7 +99,7 @@ export class MmioTransport {
       case MmioRegister.QueueReady:
         return this.#registers.queueRegister(QueueWord.READY);
       case MmioRegister.ConfigGeneration:
-        return Atomics.load(words, Word.CONFIG_GENERATION) >>> 0;
+        return Atomics.load(words, DeviceWord.CONFIG_GENERATION) >>> 0;
       case MmioRegister.SHMLenLow:
       case MmioRegister.SHMLenHigh:
       case MmioRegister.SHMBaseLow:
@@ -114,7 +114,7 @@ export class MmioTransport {
     const words = this.#words;
     switch (offset) {
       case MmioRegister.InterruptACK:
-        Atomics.and(words, Word.INTERRUPT_STATUS, ~value);
+        Atomics.and(words, DeviceWord.INTERRUPT_STATUS, ~value);
         return;
       case MmioRegister.QueueNotify:
         this.#registers.notify(value >>> 0);
@@ -123,16 +123,16 @@ export class MmioTransport {
         this.#registers.writeStatus(value & 0xff);
         return;
       case MmioRegister.DeviceFeaturesSel:
-        words[Word.DEVICE_FEATURES_SEL] = value;
+        words[DeviceWord.DEVICE_FEATURES_SEL] = value;
         return;
       case MmioRegister.DriverFeaturesSel:
-        words[Word.DRIVER_FEATURES_SEL] = value;
+        words[DeviceWord.DRIVER_FEATURES_SEL] = value;
         return;
       case MmioRegister.DriverFeatures:
         this.#registers.writeDriverFeatures(value);
         return;
       case MmioRegister.QueueSel:
-        words[Word.QUEUE_SEL] = value;
+        words[DeviceWord.QUEUE_SEL] = value;
         return;
       case MmioRegister.QueueNum:
         this.#registers.setQueueRegister(QueueWord.SIZE, value);

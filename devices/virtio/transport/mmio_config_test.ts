@@ -89,8 +89,8 @@ Deno.test("DeviceState: a device with too many queues or config is refused", () 
   const most = { queueSizes: queueSizes.slice(1), config: config.subarray(1) };
   using driver = new MockDriver(new RecordingDevice(most));
   driver.start({ queueSize: 2 });
-  assert.equal(driver.endpoint.queues.length, MAX_QUEUES);
-  assert.equal(driver.endpoint.queues.every((queue) => queue.live), true);
+  assert.equal(driver.activated.queues.length, MAX_QUEUES);
+  assert.equal(driver.activated.queues.every((queue) => queue.live), true);
 });
 
 Deno.test("DeviceState: the configuration is no queue's registers", () => {
@@ -140,7 +140,7 @@ Deno.test("QueueReady: 0 stops a live queue, and reads 0 once it has stopped (§
   const { driver, device } = started();
   using _ = driver;
   let during = -1;
-  device.duringReset = () => during = driver.endpoint.queues[1]!.size;
+  device.duringReset = () => during = driver.activated.queues[1]!.size;
   driver.set(MmioRegister.QueueSel, 1);
   driver.set(MmioRegister.QueueReady, 0);
   assert.equal(during, 256, "the device lets go first");
@@ -150,7 +150,7 @@ Deno.test("QueueReady: 0 stops a live queue, and reads 0 once it has stopped (§
   assert.deepEqual(device.calls, ["reset 1", "notify 0"]);
 });
 
-Deno.test("Endpoint: a queue with a bad layout needs a reset, the others work (§2.1.2)", () => {
+Deno.test("ActivatedDevice: a queue with a bad layout needs a reset, the others work (§2.1.2)", () => {
   const device = new RecordingDevice();
   using driver = new MockDriver(device);
   driver.negotiate();
@@ -166,14 +166,14 @@ Deno.test("Endpoint: a queue with a bad layout needs a reset, the others work (�
   assert.equal(driver.status, 0xf, "and a reset heals it");
 });
 
-Deno.test("Endpoint: a queue that breaks outside of a doorbell needs a reset, too", () => {
+Deno.test("ActivatedDevice: a queue that breaks outside of a doorbell needs a reset, too", () => {
   const { driver, device } = started();
   using _ = driver;
   using backend = new EventFd();
   const { context } = device;
   const chain = context.queues[0]!.chain();
   context.watch(backend.fd, {
-    ready() {
+    onReady() {
       backend.drain();
       context.queues[0]!.pop(chain);
     },

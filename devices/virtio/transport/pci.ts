@@ -7,9 +7,9 @@
 import { type PciFunction, PciRegister } from "../../pci/function.ts";
 import {
   type DeviceState,
+  DeviceWord,
   QueueWord,
   queueWord,
-  Word,
 } from "./device_state.ts";
 import { DriverRegisters, type TransportHooks } from "./driver_registers.ts";
 import {
@@ -54,7 +54,6 @@ export interface PciHooks extends TransportHooks {
 
 /** One virtio function. Register accesses allocate nothing. */
 export class VirtioPciFunction implements PciFunction {
-  /** See {@linkcode PciFunction.memorySize}. */
   readonly memorySize: number = BarLayout.SIZE;
   readonly #words: Int32Array;
   readonly #pci: PciFunctionState;
@@ -69,14 +68,13 @@ export class VirtioPciFunction implements PciFunction {
     this.#registers = new DriverRegisters(state, hooks);
   }
 
-  /** See {@linkcode PciFunction.memoryBase}. */
+  /** As the BAR says; -1 while the driver has memory decoding off. */
   get memoryBase(): number {
     return this.#pci.memoryBase;
   }
 
-  /** See {@linkcode PciFunction.readConfig}. */
   readConfig(offset: number, size: number): number {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
+    if (this.#words[DeviceWord.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset === Capability.PCI_CFG_DATA) {
       const window = this.#window();
       return window < 0 ? 0 : this.read(window >> 3, window & 7);
@@ -84,9 +82,8 @@ export class VirtioPciFunction implements PciFunction {
     return this.#pci.config.get(offset, size);
   }
 
-  /** See {@linkcode PciFunction.writeConfig}. */
   writeConfig(offset: number, size: number, value: number): void {
-    if (this.#words[Word.DEVICE_ID] === 0) this.#registers.awaitDevice();
+    if (this.#words[DeviceWord.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset === Capability.PCI_CFG_DATA) {
       const window = this.#window();
       if (window >= 0) this.write(window >> 3, window & 7, value);
@@ -105,7 +102,6 @@ export class VirtioPciFunction implements PciFunction {
     }
   }
 
-  /** See {@linkcode PciFunction.read}. */
   read(offset: number, size: number): number {
     const within = offset & (PAGE - 1);
     switch (offset - within) {
@@ -124,7 +120,6 @@ export class VirtioPciFunction implements PciFunction {
     }
   }
 
-  /** See {@linkcode PciFunction.write}. */
   write(offset: number, size: number, value: number): void {
     const within = offset & (PAGE - 1);
     switch (offset - within) {
@@ -149,9 +144,13 @@ export class VirtioPciFunction implements PciFunction {
    * comes between the two raises it again.
    */
   #readIsr(): number {
-    const status = Atomics.exchange(this.#words, Word.INTERRUPT_STATUS, 0);
+    const status = Atomics.exchange(
+      this.#words,
+      DeviceWord.INTERRUPT_STATUS,
+      0,
+    );
     this.#hooks.interruptLine(false);
-    if (Atomics.load(this.#words, Word.INTERRUPT_STATUS) !== 0) {
+    if (Atomics.load(this.#words, DeviceWord.INTERRUPT_STATUS) !== 0) {
       this.#hooks.interruptLine(true);
     }
     return status;
@@ -163,23 +162,23 @@ export class VirtioPciFunction implements PciFunction {
     const registers = this.#registers;
     switch (offset + (size << 8)) {
       case CommonCfg.device_feature_select + 0x400:
-        return words[Word.DEVICE_FEATURES_SEL]! >>> 0;
+        return words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
       case CommonCfg.device_feature + 0x400:
         return registers.deviceFeatures;
       case CommonCfg.driver_feature_select + 0x400:
-        return words[Word.DRIVER_FEATURES_SEL]! >>> 0;
+        return words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
       case CommonCfg.driver_feature + 0x400:
         return registers.driverFeatures;
       case CommonCfg.config_msix_vector + 0x200:
-        return (words[Word.CONFIG_VECTOR]! - 1) & 0xffff;
+        return (words[DeviceWord.CONFIG_VECTOR]! - 1) & 0xffff;
       case CommonCfg.num_queues + 0x200:
-        return words[Word.QUEUE_COUNT]!;
+        return words[DeviceWord.QUEUE_COUNT]!;
       case CommonCfg.device_status + 0x100:
-        return Atomics.load(words, Word.STATUS);
+        return Atomics.load(words, DeviceWord.STATUS);
       case CommonCfg.config_generation + 0x100:
-        return Atomics.load(words, Word.CONFIG_GENERATION) & 0xff;
+        return Atomics.load(words, DeviceWord.CONFIG_GENERATION) & 0xff;
       case CommonCfg.queue_select + 0x200:
-        return words[Word.QUEUE_SEL]! & 0xffff;
+        return words[DeviceWord.QUEUE_SEL]! & 0xffff;
       case CommonCfg.queue_size + 0x200:
         return registers.queueRegister(QueueWord.SIZE) ||
           registers.queueRegister(QueueWord.MAX_SIZE);
@@ -188,7 +187,7 @@ export class VirtioPciFunction implements PciFunction {
       case CommonCfg.queue_enable + 0x200:
         return registers.queueRegister(QueueWord.READY);
       case CommonCfg.queue_notify_off + 0x200:
-        return words[Word.QUEUE_SEL]! & 0xffff;
+        return words[DeviceWord.QUEUE_SEL]! & 0xffff;
       case CommonCfg.queue_desc + 0x400:
       case CommonCfg.queue_desc + 4 + 0x400:
       case CommonCfg.queue_driver + 0x400:
@@ -206,20 +205,20 @@ export class VirtioPciFunction implements PciFunction {
     const registers = this.#registers;
     switch (offset + (size << 8)) {
       case CommonCfg.device_feature_select + 0x400:
-        words[Word.DEVICE_FEATURES_SEL] = value;
+        words[DeviceWord.DEVICE_FEATURES_SEL] = value;
         return;
       case CommonCfg.driver_feature_select + 0x400:
-        words[Word.DRIVER_FEATURES_SEL] = value;
+        words[DeviceWord.DRIVER_FEATURES_SEL] = value;
         return;
       case CommonCfg.driver_feature + 0x400:
         return registers.writeDriverFeatures(value);
       case CommonCfg.config_msix_vector + 0x200:
-        words[Word.CONFIG_VECTOR] = this.#vector(value);
+        words[DeviceWord.CONFIG_VECTOR] = this.#vector(value);
         return;
       case CommonCfg.device_status + 0x100:
         return registers.writeStatus(value);
       case CommonCfg.queue_select + 0x200:
-        words[Word.QUEUE_SEL] = value;
+        words[DeviceWord.QUEUE_SEL] = value;
         return;
       case CommonCfg.queue_size + 0x200:
         return registers.setQueueRegister(QueueWord.SIZE, value);
@@ -255,7 +254,7 @@ export class VirtioPciFunction implements PciFunction {
 
   /** §4.1.5.1.2: a vector that isn't there reads back as none. */
   #vector(value: number): number {
-    return value <= this.#words[Word.QUEUE_COUNT]! ? value + 1 : 0;
+    return value <= this.#words[DeviceWord.QUEUE_COUNT]! ? value + 1 : 0;
   }
 
   /**
@@ -283,7 +282,7 @@ function addressWord(offset: number): number {
 export function vectorOf(state: DeviceState, source: number): number {
   const { words } = state;
   const at = source < 0
-    ? Word.CONFIG_VECTOR
+    ? DeviceWord.CONFIG_VECTOR
     : queueWord(source, QueueWord.VECTOR);
   return words[at]! - 1;
 }

@@ -1,6 +1,6 @@
 /** Virtio over PCI: configuration space, capabilities, registers. */
 import assert from "node:assert/strict";
-import { DeviceState, Word } from "./device_state.ts";
+import { DeviceState, DeviceWord } from "./device_state.ts";
 import { CommonCfg, NO_VECTOR, vectorOf, VirtioPciFunction } from "./pci.ts";
 import { BarLayout, PciFunctionState } from "./pci_layout.ts";
 
@@ -19,8 +19,8 @@ function made(configSize = 4) {
   const levels: boolean[] = [];
   const device = new VirtioPciFunction(state, pci, {
     requestReady() {
-      requests.push(state.words[Word.REQUEST]!);
-      state.words[Word.REQUEST] = 0;
+      requests.push(state.words[DeviceWord.REQUEST]!);
+      state.words[DeviceWord.REQUEST] = 0;
     },
     notify: (index) => void rung.push(index),
     stopping: () => false,
@@ -176,7 +176,7 @@ Deno.test("virtio-pci: vectors read back, those that aren't there as none (§4.1
 
 Deno.test("virtio-pci: reading the ISR acknowledges and lowers the line (§4.1.4.5)", () => {
   const { device, state, levels } = made();
-  Atomics.or(state.words, Word.INTERRUPT_STATUS, 3);
+  Atomics.or(state.words, DeviceWord.INTERRUPT_STATUS, 3);
   assert.equal(device.read(BarLayout.ISR, 1), 3);
   assert.equal(device.read(BarLayout.ISR, 1), 0);
   assert.deepEqual(levels, [false, false]);

@@ -163,8 +163,8 @@ export class VsockConnection implements Watcher {
     return true;
   }
 
-  /** The stream is ready: {@linkcode Watcher.ready}. */
-  ready(events: number): void {
+  /** The stream is ready: {@linkcode Watcher.onReady}. */
+  onReady(events: number): void {
     if (events & (Events.IN | Events.HUP | Events.ERR)) this.#readable = true;
     if (events & Events.HUP) this.#programGone();
     if (events & (Events.OUT | Events.HUP)) this.#drain();

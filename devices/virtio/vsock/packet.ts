@@ -31,7 +31,7 @@ export const ShutdownFlag = { RECEIVE: 1, SEND: 2, BOTH: 3 } as const;
 export const HOST_CID = 2;
 
 // struct virtio_vsock_hdr as 32-bit words.
-const Word = {
+const PacketWord = {
   src_cid: 0,
   dst_cid: 2,
   src_port: 4,
@@ -64,12 +64,13 @@ export class VsockPacket {
     const to = this.#words;
     to.fill(0);
     for (let i = 0; i < 2; i++) {
-      to[Word.src_cid + i] = from[Word.dst_cid + i]!;
-      to[Word.dst_cid + i] = from[Word.src_cid + i]!;
+      to[PacketWord.src_cid + i] = from[PacketWord.dst_cid + i]!;
+      to[PacketWord.dst_cid + i] = from[PacketWord.src_cid + i]!;
     }
-    to[Word.src_port] = from[Word.dst_port]!;
-    to[Word.dst_port] = from[Word.src_port]!;
-    to[Word.type_op] = (from[Word.type_op]! & 0xffff) | (VsockOp.RST << 16);
+    to[PacketWord.src_port] = from[PacketWord.dst_port]!;
+    to[PacketWord.dst_port] = from[PacketWord.src_port]!;
+    to[PacketWord.type_op] = (from[PacketWord.type_op]! & 0xffff) |
+      (VsockOp.RST << 16);
   }
 
   /** The header of a packet from the host to the guest without a payload. */
@@ -81,15 +82,15 @@ export class VsockPacket {
     flags: number,
   ): void {
     const words = this.#words;
-    words[Word.src_cid] = HOST_CID;
-    words[Word.src_cid + 1] = 0;
-    words[Word.dst_cid] = guestCid;
-    words[Word.dst_cid + 1] = 0;
-    words[Word.src_port] = hostPort;
-    words[Word.dst_port] = guestPort;
-    words[Word.len] = 0;
-    words[Word.type_op] = VSOCK_TYPE_STREAM | (op << 16);
-    words[Word.flags] = flags;
+    words[PacketWord.src_cid] = HOST_CID;
+    words[PacketWord.src_cid + 1] = 0;
+    words[PacketWord.dst_cid] = guestCid;
+    words[PacketWord.dst_cid + 1] = 0;
+    words[PacketWord.src_port] = hostPort;
+    words[PacketWord.dst_port] = guestPort;
+    words[PacketWord.len] = 0;
+    words[PacketWord.type_op] = VSOCK_TYPE_STREAM | (op << 16);
+    words[PacketWord.flags] = flags;
   }
 
   /** Copies another header. */
@@ -100,62 +101,64 @@ export class VsockPacket {
   /** True when the packet is between this guest and the host. */
   isFrom(guestCid: number): boolean {
     const words = this.#words;
-    return words[Word.src_cid] === guestCid && words[Word.src_cid + 1] === 0;
+    return words[PacketWord.src_cid] === guestCid &&
+      words[PacketWord.src_cid + 1] === 0;
   }
 
   /** True when the packet is for the host. */
   get isForHost(): boolean {
     const words = this.#words;
-    return words[Word.dst_cid] === HOST_CID && words[Word.dst_cid + 1] === 0;
+    return words[PacketWord.dst_cid] === HOST_CID &&
+      words[PacketWord.dst_cid + 1] === 0;
   }
 
   /** The sender's port. */
   get srcPort(): number {
-    return this.#words[Word.src_port]!;
+    return this.#words[PacketWord.src_port]!;
   }
 
   /** The receiver's port. */
   get dstPort(): number {
-    return this.#words[Word.dst_port]!;
+    return this.#words[PacketWord.dst_port]!;
   }
 
   /** Bytes of payload. */
   get length(): number {
-    return this.#words[Word.len]!;
+    return this.#words[PacketWord.len]!;
   }
 
   set length(value: number) {
-    this.#words[Word.len] = value;
+    this.#words[PacketWord.len] = value;
   }
 
   /** Type of socket. */
   get type(): number {
-    return this.#words[Word.type_op]! & 0xffff;
+    return this.#words[PacketWord.type_op]! & 0xffff;
   }
 
   /** One of {@linkcode VsockOp}, or anything that a guest has written. */
   get op(): number {
-    return this.#words[Word.type_op]! >>> 16;
+    return this.#words[PacketWord.type_op]! >>> 16;
   }
 
   /** Flags; their meaning depends on the op. */
   get flags(): number {
-    return this.#words[Word.flags]!;
+    return this.#words[PacketWord.flags]!;
   }
 
   /** The sender's receive buffer in bytes (§5.10.6.3). */
   get bufAlloc(): number {
-    return this.#words[Word.buf_alloc]!;
+    return this.#words[PacketWord.buf_alloc]!;
   }
 
   /** Bytes that the sender's receiver has taken, modulo 2^32. */
   get fwdCnt(): number {
-    return this.#words[Word.fwd_cnt]!;
+    return this.#words[PacketWord.fwd_cnt]!;
   }
 
   /** Sets the credit that the sender grants. */
   grant(bufAlloc: number, fwdCnt: number): void {
-    this.#words[Word.buf_alloc] = bufAlloc;
-    this.#words[Word.fwd_cnt] = fwdCnt;
+    this.#words[PacketWord.buf_alloc] = bufAlloc;
+    this.#words[PacketWord.fwd_cnt] = fwdCnt;
   }
 }

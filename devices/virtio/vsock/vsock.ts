@@ -50,17 +50,13 @@ const ANSWERS = 256;
 /** A virtio socket device. */
 export class Vsock
   implements VirtioDevice, Watcher, ConnectionOwner, ChainServer {
-  /** See {@linkcode VirtioDevice.deviceId}. */
   readonly deviceId: number = DeviceId.VSOCK;
-  /** See {@linkcode VirtioDevice.features}. */
   readonly features: FeatureWords = featureWords(
     Feature.INDIRECT_DESC,
     Feature.EVENT_IDX,
     VsockFeature.STREAM,
   );
-  /** See {@linkcode VirtioDevice.queueSizes}. */
   readonly queueSizes: readonly number[] = [QUEUE_SIZE, QUEUE_SIZE, 16];
-  /** See {@linkcode VirtioDevice.config}. */
   readonly config: Uint8Array = new Uint8Array(CONFIG_SIZE);
   readonly #cid: number;
   readonly #host: UnixSockets;
@@ -87,7 +83,6 @@ export class Vsock
     new DataView(this.config.buffer).setUint32(0, cid, true);
   }
 
-  /** See {@linkcode VirtioDevice.attach}. */
   attach(context: DeviceContext): void {
     this.#context = context;
     this.#rxChain = context.queues[VsockQueue.RECEIVE]!.chain();
@@ -98,12 +93,10 @@ export class Vsock
     this.#clientsWait = true; // perhaps: their edge is lost on a dead driver
   }
 
-  /** See {@linkcode VirtioDevice.activate}. */
   activate(): void {
     this.#accept();
   }
 
-  /** See {@linkcode VirtioDevice.notify}. */
   notify(queue: VirtQueue): void {
     if (queue.index === VsockQueue.TRANSMIT) this.#fromGuest.run(queue);
     if (queue.index === VsockQueue.EVENT) this.#sendEvent();
@@ -111,24 +104,22 @@ export class Vsock
   }
 
   /** Host programs want to connect. */
-  ready(): void {
+  onReady(): void {
     this.#clientsWait = true;
     this.#accept();
   }
 
-  /** See {@linkcode VirtioDevice.poll}. */
   poll(): boolean {
     return this.#hasPackets && this.#toGuest() > 0;
   }
 
-  /** See {@linkcode VirtioDevice.arm}. */
-  arm(): boolean {
+  enable(): boolean {
     const queue = this.#context.queues[VsockQueue.RECEIVE]!;
     return queue.live && this.#hasPackets &&
       (this.#rxHeld || queue.hasAvailable);
   }
 
-  /** See {@linkcode VirtioDevice.reset}. Host programs see an end of file. */
+  /** Host programs see an end of file. */
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue.index === VsockQueue.RECEIVE) {
       this.#rxHeld = false;
@@ -151,7 +142,6 @@ export class Vsock
     this.#sendEvent();
   }
 
-  /** See {@linkcode VirtioDevice.close}. */
   close(): void {
     this.#context?.unwatch(this.#host.fd);
     this.#connections.closeAll();
