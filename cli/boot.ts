@@ -29,7 +29,7 @@ import {
   parseMemory,
   parseTransport,
 } from "./options.ts";
-import { addHostWords } from "./kernel_quirks.ts";
+import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
 import { Session } from "./session.ts";
 
@@ -81,7 +81,7 @@ export interface BootOptions extends Record<string, unknown> {
 export async function boot(options: BootOptions): Promise<number> {
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
-  const note = await addHostWords(config);
+  const note = await addHostCmdline(config);
   const session = new Session(nonce, {
     note,
     quiet: options.quiet,

@@ -6,7 +6,7 @@
 import { VireoError } from "../ffi/error.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
-import { stockKernelWords } from "./kernel_quirks.ts";
+import { stockCmdline } from "./kernel_quirks.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 
@@ -53,7 +53,7 @@ export async function useDistro(
   say(version);
   const args = new KernelCommandLine(source.boot_args ?? "");
   const host = await knownHost(cacheFolder());
-  const words = stockKernelWords(host, args).join(" ");
+  const words = stockCmdline(host, args).join(" ");
   if (words === "") return;
   say(`this host emulates guest kernel code: adding ${words}`);
   const machine = config["machine-config"] ??= {};

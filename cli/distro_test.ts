@@ -7,7 +7,7 @@ import { prepareDebian } from "../images/distro/debian.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { APT } from "../images/testing/distro.ts";
-import { stockKernelWords } from "./kernel_quirks.ts";
+import { stockCmdline } from "./kernel_quirks.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 import { TestMachine } from "../vmm/testing/mod.ts";
@@ -16,7 +16,7 @@ Deno.test(needing([KVM, APT, "xz"], {
   name: "Debian's own kernel starts",
   async fn() {
     const none = new KernelCommandLine("");
-    const words = stockKernelWords(await knownHost(cacheFolder()), none).join(
+    const words = stockCmdline(await knownHost(cacheFolder()), none).join(
       " ",
     );
     const { kernel, initrd } = await prepareDebian();

@@ -37,7 +37,7 @@ const FEATURES: Record<string, number> = {
  *
  * @param given the command line so far: what it says itself stays
  */
-export function kernelWords(
+export function hostCmdline(
   host: KnownHost,
   given: KernelCommandLine,
 ): string[] {
@@ -58,7 +58,7 @@ export function kernelWords(
  * takes minutes at a million instructions a second. They cost security and
  * tracing, which a kernel that never runs on the CPU can do without.
  */
-const STOCK_WORDS: readonly string[] = [
+const STOCK_CMDLINE: readonly string[] = [
   // Relocating the kernel; page tables in small pages; patching every return.
   "nokaslr",
   "rodata=off",
@@ -74,23 +74,23 @@ const STOCK_WORDS: readonly string[] = [
   "tracer_init_tracefs,init_kprobe_trace",
 ];
 
-/** {@linkcode kernelWords} and more, for the kernel of a distribution. */
-export function stockKernelWords(
+/** {@linkcode hostCmdline} and more, for the kernel of a distribution. */
+export function stockCmdline(
   host: KnownHost,
   given: KernelCommandLine,
 ): string[] {
   if (!host.emulatesKernel) return [];
-  return [...kernelWords(host, given), ...STOCK_WORDS];
+  return [...hostCmdline(host, given), ...STOCK_CMDLINE];
 }
 
 /**
- * Adds {@linkcode kernelWords} to the command line in `config`, unless its
+ * Adds {@linkcode hostCmdline} to the command line in `config`, unless its
  * kernel is a prepared one: that finds out itself.
  *
  * @returns a line for the user when there are any
  * @throws {VireoError} when there is no KVM
  */
-export async function addHostWords(
+export async function addHostCmdline(
   config: VmConfig,
 ): Promise<string | undefined> {
   const source = config["boot-source"];
@@ -99,7 +99,7 @@ export async function addHostWords(
   if (await isPrepared(kernel)) return undefined;
   const { knownHost } = await import("../probe/known_host.ts");
   const args = bootArgs(config);
-  const words = kernelWords(await knownHost(cacheFolder()), args);
+  const words = hostCmdline(await knownHost(cacheFolder()), args);
   if (words.length === 0) return undefined;
   source.boot_args = args.add(...words).toString();
   return "this host emulates guest kernel code: its command line also says " +

@@ -3,44 +3,44 @@ import assert from "node:assert/strict";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import {
-  addHostWords,
+  addHostCmdline,
+  hostCmdline,
   isPrepared,
-  kernelWords,
-  stockKernelWords,
+  stockCmdline,
 } from "./kernel_quirks.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { knownHost } from "../probe/known_host.ts";
 
 const cmdline = (text: string) => new KernelCommandLine(text);
 
-Deno.test("kernelWords: only for emulating hosts, and never against the user", () => {
+Deno.test("hostCmdline: only for emulating hosts, and never against the user", () => {
   const refused = ["XSAVE", "POPCNT", "CLAC", "STAC", "INT3", "CMPXCHG16B"];
   const host = { emulatesKernel: true, refused };
-  const words = (given: string) => kernelWords(host, cmdline(given)).join(" ");
+  const words = (given: string) => hostCmdline(host, cmdline(given)).join(" ");
   assert.equal(words("quiet"), "clearcpuid=137,141,151,297,308,580");
   assert.equal(words("clearcpuid=1"), "");
   const elsewhere = 'VIREO_EXEC="echo clearcpuid=1" -- clearcpuid=2';
   assert.equal(words(elsewhere), words("quiet"), "not the kernel's");
   assert.deepEqual(
-    kernelWords({ emulatesKernel: true, refused: [] }, cmdline("")),
+    hostCmdline({ emulatesKernel: true, refused: [] }, cmdline("")),
     ["clearcpuid=137,297,580"],
   );
   assert.deepEqual(
-    kernelWords({ emulatesKernel: false, refused }, cmdline("")),
+    hostCmdline({ emulatesKernel: false, refused }, cmdline("")),
     [],
   );
 });
 
-Deno.test("stockKernelWords: more of them, and only for emulating hosts", () => {
+Deno.test("stockCmdline: more of them, and only for emulating hosts", () => {
   const host = { emulatesKernel: true, refused: ["XSAVE"] };
-  const words = stockKernelWords(host, cmdline("quiet"));
+  const words = stockCmdline(host, cmdline("quiet"));
   assert.deepEqual(words.slice(0, 1), ["clearcpuid=137,297,580"]);
   assert.ok(words.includes("nokaslr"));
   const real = { emulatesKernel: false, refused: [] };
-  assert.deepEqual(stockKernelWords(real, cmdline("")), []);
+  assert.deepEqual(stockCmdline(real, cmdline("")), []);
 });
 
-Deno.test("addHostWords: a prepared kernel keeps its command line", async () => {
+Deno.test("addHostCmdline: a prepared kernel keeps its command line", async () => {
   const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
   const before = Deno.env.get("XDG_CACHE_HOME");
   Deno.env.set("XDG_CACHE_HOME", dir);
@@ -51,7 +51,7 @@ Deno.test("addHostWords: a prepared kernel keeps its command line", async () => 
     Deno.symlinkSync(kernel, `${dir}/link`);
     for (const kernel_image_path of [kernel, `${dir}/link`]) {
       const source = { kernel_image_path, boot_args: "quiet" };
-      assert.equal(await addHostWords({ "boot-source": source }), undefined);
+      assert.equal(await addHostCmdline({ "boot-source": source }), undefined);
       assert.equal(source.boot_args, "quiet");
     }
     Deno.mkdirSync(`${cacheFolder()}/debian`);
@@ -67,11 +67,11 @@ Deno.test("addHostWords: a prepared kernel keeps its command line", async () => 
 });
 
 Deno.test(needing([KVM], {
-  name: "addHostWords: another kernel gets what this host calls for",
+  name: "addHostCmdline: another kernel gets what this host calls for",
   async fn() {
     const source = { kernel_image_path: "vmlinux", boot_args: "quiet" };
-    const line = await addHostWords({ "boot-source": source });
-    const words = kernelWords(await knownHost(cacheFolder()), cmdline("quiet"));
+    const line = await addHostCmdline({ "boot-source": source });
+    const words = hostCmdline(await knownHost(cacheFolder()), cmdline("quiet"));
     assert.equal(source.boot_args, ["quiet", ...words].join(" "));
     if (words.length === 0) assert.equal(line, undefined);
     else assert.ok(line?.endsWith(words.join(" ")), line);

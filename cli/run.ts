@@ -6,7 +6,7 @@
 import { readConfigFile } from "../vmm/config/file.ts";
 import { resolve } from "../vmm/config/resolve.ts";
 import { makeNonce } from "./exec.ts";
-import { addHostWords } from "./kernel_quirks.ts";
+import { addHostCmdline } from "./kernel_quirks.ts";
 import { Session } from "./session.ts";
 
 /**
@@ -18,6 +18,6 @@ import { Session } from "./session.ts";
  */
 export async function run(path: string): Promise<number> {
   const config = await readConfigFile(path);
-  const note = await addHostWords(config);
+  const note = await addHostCmdline(config);
   return await new Session(makeNonce(), { note }).run(resolve(config));
 }

@@ -233,7 +233,7 @@ function loadGuest(
   const virtio = onPci ? [] : devices;
   const pci = onPci ? devices.map(({ gsi }) => gsi) : undefined;
   const bootState = setUpBoot(memory, image, kernel, {
-    commandLine: config.commandLine.add(...(acpi ? [] : mmioWords(virtio))),
+    commandLine: config.commandLine.add(...(acpi ? [] : mmioCmdline(virtio))),
     initrd: config.initrd,
     rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio, pci }) : undefined,
   });
@@ -242,7 +242,7 @@ function loadGuest(
 }
 
 /** Words for the kernel: where these devices are. */
-function mmioWords(devices: readonly DeviceSpec[]): string[] {
+function mmioCmdline(devices: readonly DeviceSpec[]): string[] {
   const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
   return devices.map(({ window, gsi }) =>
     `virtio_mmio.device=${size}@0x${window.toString(16)}:${gsi}`
