@@ -117,7 +117,7 @@ function resolveDevices(
   const kinds = devicesByKind(config).sort(([a], [b]) => a.order - b.order);
   for (const [kind, values] of kinds) {
     const filled = values.map((value) => kind.rule.fill(value));
-    words.push(...kind.hostCmdline?.(filled, given) ?? []);
+    words.push(...kind.cmdline?.(filled, given) ?? []);
     for (const config of kind.inOrder?.(filled) ?? filled) {
       const index = devices.length;
       const [window, gsi] = [virtioWindow(index), virtioGsi(index)];

@@ -123,7 +123,7 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
     ...drives.filter((drive) => !drive.is_root_device),
   ],
 
-  hostCmdline(drives, given) {
+  cmdline(drives, given) {
     const root = drives.find((drive) => drive.is_root_device);
     if (root === undefined || given.get("root") !== undefined) return [];
     const { partuuid, is_read_only } = root;

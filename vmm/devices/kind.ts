@@ -29,7 +29,7 @@ export interface Kind<T = unknown, R = T, Data = unknown> {
   /** The order that the guest sees them in; default: as they are given. */
   inOrder?(devices: readonly R[]): R[];
   /** Words for the kernel, which are not in the ones it is given. */
-  hostCmdline?(devices: readonly R[], given: KernelCommandLine): string[];
+  cmdline?(devices: readonly R[], given: KernelCommandLine): string[];
   /**
    * Opens what the device needs of the host; `stack` closes it, also when a
    * later step fails.
