@@ -40,13 +40,6 @@ interface Connection {
   changed(): void;
 }
 
-/** What a thread of devices is made of. */
-interface DeviceParts {
-  loop: EventLoop;
-  paused: EventLoop;
-  activated: readonly ActivatedDevice[];
-}
-
 /** The devices of one machine, and their loop. */
 export class DeviceThread implements Disposable {
   readonly #control: Control;
@@ -58,23 +51,23 @@ export class DeviceThread implements Disposable {
   // Watches only what may happen while the devices are paused.
   readonly #paused: EventLoop;
   readonly #post: Post;
-  readonly #parts: DisposableStack;
+  #parts = new DisposableStack();
 
   private constructor(
     start: DeviceWorkerStart,
     post: Post,
-    parts: DeviceParts,
-    all: DisposableStack,
+    loop: EventLoop,
+    paused: EventLoop,
+    activated: readonly ActivatedDevice[],
   ) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
     this.#commands = new DeviceCommands(start.commands, this.#control);
     this.#window = new PollWindow(start.pollMicroseconds);
-    this.#loop = parts.loop;
-    this.#paused = parts.paused;
-    this.#activated = parts.activated;
+    this.#loop = loop;
+    this.#paused = paused;
+    this.#activated = activated;
     this.#post = post;
-    this.#parts = all;
   }
 
   /**
@@ -126,13 +119,10 @@ export class DeviceThread implements Disposable {
       doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
       return activated;
     });
-    const made = { loop, paused, activated };
-    const thread = new DeviceThread(start, post, made, parts.move());
-    using undo = new DisposableStack();
-    undo.use(thread);
+    const thread = new DeviceThread(start, post, loop, paused, activated);
     loop.watch(start.controlFd, thread);
     paused.watch(start.controlFd, thread);
-    undo.move();
+    thread.#parts = parts.move();
     return thread;
   }
 

@@ -251,7 +251,7 @@ startTest("each worker", async (folder) => {
   }
   using workers = new FakeWorkers(1);
   await using machine = await Machine.create(folder.busy());
-  assert.throws(() => machine.start(), /no more threads/);
+  machine.start();
   const { reason, message } = await machine.wait();
   assert.deepEqual([reason, message], ["error", "Error: no more threads"]);
   assert.equal(workers.living, 0);

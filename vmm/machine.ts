@@ -59,8 +59,8 @@ export class Machine {
   /** The last pause or resume, while it waits or is under way. */
   #turn: Promise<void> | undefined;
   #teardown: Promise<void> | undefined;
-  /** The first line of the failure that the machine ended with. */
-  #failure: string | undefined;
+  /** The first line of the failure that the machine ended with, in brackets. */
+  #failure = "";
 
   private constructor(
     config: ResolvedConfig,
@@ -121,27 +121,19 @@ export class Machine {
    * @throws {VireoError} it was started already, or has ended
    */
   start(): void {
-    if (this.#life.over) {
-      const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
-      throw new VireoError(
-        `the machine has ended${why}; a machine starts only once`,
-      );
-    }
     if (this.#life.state !== "created") {
-      throw new VireoError("a machine starts only once");
+      const ended = `the machine has ended${this.#failure}; `;
+      const why = this.#life.over ? ended : "";
+      throw new VireoError(`${why}a machine starts only once`);
     }
     this.#life.to("starting");
     this.#startTime = performance.now();
     const { vcpus, control } = this.#parts;
     const ready = vcpus.map(({ worker }) => worker.next("ready"));
     for (const { worker, start } of vcpus) worker.post(start);
-    try {
-      // The guest runs already: it waits for its devices when it gets there.
-      this.#startDevices();
-    } catch (error) {
-      this.#finish({ reason: "error", message: String(error) });
-      throw error;
-    }
+    // The guest runs already: it waits for its devices when it gets there.
+    this.#startDevices();
+    if (this.#life.over) return;
     this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
       if (!this.#life.over) this.#parts.keepFiles();
       if (this.#life.state === "starting") this.#life.to("running");
@@ -159,11 +151,7 @@ export class Machine {
    * @returns resolves when the machine is paused, or ends
    */
   pause(): Promise<void> {
-    if (this.#life.state === "created") {
-      this.#parts.control.vcpuCommand = Command.PAUSE;
-      return Promise.resolve();
-    }
-    return this.#inTurn(() => this.#pause());
+    return this.#inTurn(Command.PAUSE, () => this.#pause());
   }
 
   /**
@@ -172,11 +160,7 @@ export class Machine {
    * @returns resolves when the machine runs, or ends
    */
   resume(): Promise<void> {
-    if (this.#life.state === "created") {
-      this.#parts.control.vcpuCommand = Command.RUN;
-      return Promise.resolve();
-    }
-    return this.#inTurn(() => this.#resume());
+    return this.#inTurn(Command.RUN, () => this.#resume());
   }
 
   /** Ends the machine, whatever the guest is doing. */
@@ -268,7 +252,12 @@ export class Machine {
     await this.stop();
   }
 
-  #inTurn(step: () => Promise<void>): Promise<void> {
+  /** Before the start, `command` is what the vCPUs will begin with. */
+  #inTurn(command: number, step: () => Promise<void>): Promise<void> {
+    if (this.#life.state === "created") {
+      this.#parts.control.vcpuCommand = command;
+      return Promise.resolve();
+    }
     const turn = this.#turn === undefined ? step() : this.#turn.then(step);
     const done = () => {
       if (this.#turn === turn) this.#turn = undefined;
@@ -323,22 +312,19 @@ export class Machine {
   #startDevices(): void {
     const { deviceStart } = this.#parts;
     if (this.#devices !== undefined || deviceStart === undefined) return;
-    this.#devices = new WorkerThread(
-      DEVICE_WORKER,
-      (message) => this.#message(message),
-    );
+    const onMessage = (message: WorkerMessage) => this.#message(message);
+    try {
+      this.#devices = new WorkerThread(DEVICE_WORKER, onMessage);
+    } catch (error) {
+      return this.#finish({ reason: "error", message: String(error) });
+    }
     this.#devicesReady = this.#devices.next("ready");
     this.#devices.post(deviceStart, [deviceStart.commands]);
   }
 
   /** Starts the devices before the guest, and throws what is wrong with them. */
   async #startDevicesNow(): Promise<void> {
-    try {
-      this.#startDevices();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
+    this.#startDevices();
     await this.#unlessOver(this.#devicesReady);
     if (!this.#life.over) return;
     const { reason, message = reason } = await this.wait();
@@ -352,23 +338,17 @@ export class Machine {
       case "input-room":
         return this.#parts.console.pushInput();
       case "booted":
-        this.#options.onBooted?.(performance.now() - this.#startTime);
-        return;
+        return this.#options.onBooted?.(performance.now() - this.#startTime);
       case "answer":
         return this.#parts.channel.answered(message.answer);
       case "log":
-        this.#options.onLog?.(message.message);
-        return;
+        return this.#options.onLog?.(message.message);
       case "end":
         return this.#finish(message.end);
       case "stopped":
-        return this.#countSteps(message.steppedPast ?? {});
-    }
-  }
-
-  #countSteps(counts: StepCounts): void {
-    for (const [name, count] of Object.entries(counts)) {
-      this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
+        for (const [name, count] of Object.entries(message.steppedPast ?? {})) {
+          this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;
+        }
     }
   }
 
@@ -381,7 +361,8 @@ export class Machine {
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
     this.#teardown = this.#tearDown(started);
-    if (end.reason === "error") this.#failure = end.message?.split("\n")[0];
+    const [line] = end.message?.split("\n") ?? [];
+    if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);
   }
 
