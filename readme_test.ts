@@ -54,3 +54,14 @@ Deno.test("README: the files that it names exist", async () => {
     }
   }
 });
+
+Deno.test("README: the change that it shows applies to the file that it names", async () => {
+  const url = (name: string) => new URL(name, import.meta.url);
+  const readme = await Deno.readTextFile(url("README.md"));
+  const [, path] = /in `([\w./]+)`:\n\n```diff\n/.exec(readme)!;
+  const before = codeBlock(readme, "diff").split("\n")
+    .filter((line) => !line.startsWith("+"))
+    .map((line) => line.slice(1)).join("\n");
+  const file = await Deno.readTextFile(url(path!));
+  assert.equal(file.split(before).length, 2, `${path} has:\n${before}`);
+});

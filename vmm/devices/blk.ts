@@ -8,7 +8,7 @@ import {
   openRawImage,
 } from "../../devices/backends/block/raw.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
-import { BLK_QUEUES } from "../../devices/virtio/blk/config.ts";
+import { BLK_QUEUES } from "../../devices/virtio/blk/spec.ts";
 import type { BlkData } from "../../devices/virtio/blk/make.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";

@@ -258,7 +258,6 @@ export class UringBackend extends ImageBackend implements BlockBackend {
     drainEventFd(this.completionFd);
   }
 
-  /** Completions never wait. */
   close(): void {
     this.#ring.close();
     closeFd(this.completionFd);
@@ -271,7 +270,7 @@ export class UringBackend extends ImageBackend implements BlockBackend {
 
 /** Blocking I/O, for hosts that forbid io_uring. Completes at submission. */
 export class SyncBackend extends ImageBackend implements BlockBackend {
-  readonly completionFd: number = -1;
+  readonly completionFd: number = -1; // completions never wait
   result = 0;
   readonly #tags: Uint32Array;
   readonly #results: Int32Array;

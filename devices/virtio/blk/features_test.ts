@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { MemoryBackend } from "../../backends/testing/block.ts";
-import type { BlkOptions } from "./config.ts";
+import type { BlkOptions } from "./spec.ts";
 import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./spec.ts";
 import { BlkDriver, type BlkRequest } from "../testing/blk.ts";
 import { MmioRegister } from "../transport/mmio.ts";

@@ -6,7 +6,7 @@
 import { rawBackend, type RawImage } from "../../backends/block/raw.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
-import type { BlkOptions } from "./config.ts";
+import type { BlkOptions } from "./spec.ts";
 
 /** Requests that one disk may have in flight. */
 const REQUESTS = 256;

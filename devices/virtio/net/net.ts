@@ -144,8 +144,8 @@ export class Net implements VirtioDevice, NetControlled {
   }
 
   /**
-   * See {@linkcode VirtioDevice.command}: `"announce"` asks the driver to tell
-   * its neighbours where it is, after it has moved (§5.1.6.5.4).
+   * `"announce"` asks the driver to tell its neighbours where it is, after it
+   * has moved (§5.1.6.5.4).
    */
   command(command: unknown): void {
     if (command !== "announce") {

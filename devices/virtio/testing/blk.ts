@@ -6,7 +6,7 @@
  */
 import type { BlockBackend } from "../../backends/block/backend.ts";
 import { Blk } from "../blk/blk.ts";
-import type { BlkOptions } from "../blk/config.ts";
+import type { BlkOptions } from "../blk/spec.ts";
 import { BlkType } from "../blk/spec.ts";
 import {
   MockDriver,
