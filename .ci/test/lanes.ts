@@ -137,7 +137,7 @@ async function runBatch(
       },
     ).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    const files = readResults(Deno.readTextFileSync(report));
+    const files = await readResults(Deno.readTextFileSync(report));
     return { success, output: text(stdout) + text(stderr), files };
   } finally {
     Deno.removeSync(report);

@@ -4,7 +4,9 @@
  *
  * @module
  */
-import { DOMParser, type Element } from "npm:@xmldom/xmldom@^0.9.8";
+
+/** The program that reads reports, and the configuration that it runs with. */
+const READER = new URL("junit/main.ts", import.meta.url).pathname;
 
 /** How a test ended. */
 export type Outcome = "passed" | "failed" | "ignored";
@@ -34,40 +36,17 @@ export interface FileResult {
  *
  * @param xml the report; nothing is in an empty one
  */
-export function readResults(xml: string): FileResult[] {
+export async function readResults(xml: string): Promise<FileResult[]> {
   if (xml.trim() === "") return [];
-  const report = new DOMParser().parseFromString(xml, "text/xml");
-  return [...report.getElementsByTagName("testsuite")].map((suite) => {
-    // What a filter has left out is in the report, but has no time.
-    const cases = [...suite.getElementsByTagName("testcase")]
-      .filter((one) => one.hasAttribute("time"));
-    const names = new Set(cases.map((one) => one.getAttribute("name")));
-    return {
-      path: (suite.getAttribute("name") ?? "").replace(/^\.\//, ""),
-      tests: cases.map((one) => {
-        const name = one.getAttribute("name") ?? "";
-        const outcome = outcomeOf(one);
-        const seconds = Number(one.getAttribute("time"));
-        return { name, outcome, seconds, isStep: isStepOf(names, name) };
-      }),
-    };
-  });
-}
-
-function outcomeOf(testcase: Element): Outcome {
-  const has = (tag: string) => testcase.getElementsByTagName(tag).length > 0;
-  if (has("failure")) return "failed";
-  return has("skipped") ? "ignored" : "passed";
-}
-
-/** A step is called by its test's name, ` > `, and its own. */
-function isStepOf(names: ReadonlySet<string | null>, name: string): boolean {
-  for (
-    let at = name.indexOf(" > ");
-    at >= 0;
-    at = name.indexOf(" > ", at + 1)
-  ) {
-    if (names.has(name.slice(0, at))) return true;
-  }
-  return false;
+  // A program of its own, because it has a package of its own.
+  await using reader = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--frozen", READER],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const [, files] = await Promise.all([
+    new Blob([xml]).stream().pipeTo(reader.stdin),
+    new Response(reader.stdout).json(),
+  ]);
+  return files;
 }

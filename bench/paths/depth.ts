@@ -6,13 +6,12 @@
 import type { Vmm } from "./guest.ts";
 import { measure, type Surroundings } from "./measure.ts";
 import { best, spread } from "./pairs.ts";
-import { plotDepths } from "./plot.ts";
 import { qemuDiskVariants } from "./qemu.ts";
 import type { Row } from "./rows.ts";
 import { vireo } from "./vireo.ts";
 
 /** The depths on the horizontal axis. */
-export const DEPTHS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
+const DEPTHS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
 const RUNS = 3;
 
 /** One line of the plot. */
@@ -27,6 +26,17 @@ export interface Series {
   /** Median latency in microseconds. */
   latency: number[];
 }
+
+/** What is plotted. */
+export interface Figures {
+  /** The queue depths on the horizontal axis. */
+  depths: readonly number[];
+  /** The lines. */
+  series: readonly Series[];
+}
+
+/** The program that plots, and the configuration that it runs with. */
+const PLOT = new URL("plot/main.ts", import.meta.url).pathname;
 
 /** Measures 4 KiB random reads at every depth and writes the plot to `file`. */
 export async function sweepDepths(
@@ -55,8 +65,22 @@ export async function sweepDepths(
     }
     all.push(...series);
   }
-  await Deno.writeTextFile(file, plotDepths(all));
+  await Deno.writeTextFile(file, await plot({ depths: DEPTHS, series: all }));
   return all;
+}
+
+/** Makes SVG of figures, in a program of its own: it has packages of its own. */
+async function plot(figures: Figures): Promise<string> {
+  await using plotter = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--frozen", "--allow-env", PLOT],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const [, svg] = await Promise.all([
+    new Blob([JSON.stringify(figures)]).stream().pipeTo(plotter.stdin),
+    new Response(plotter.stdout).text(),
+  ]);
+  return svg;
 }
 
 async function addDepth(

@@ -1,10 +1,11 @@
 /**
- * The plot over queue depth, as SVG.
+ * Reads figures over queue depth from standard input, as JSON, and prints the
+ * plot of them as SVG.
  *
  * @module
  */
-import * as echarts from "npm:echarts@^6.1.0";
-import { DEPTHS, type Series } from "./depth.ts";
+import * as echarts from "echarts";
+import type { Figures } from "../depth.ts";
 
 const WIDTH = 960;
 const HEIGHT = 720;
@@ -14,7 +15,7 @@ const GRID_WIDTH = (WIDTH - 2 * MARGIN.left - MARGIN.gap) / 2 + 30;
 const GRID_HEIGHT = (HEIGHT - MARGIN.top - 2 * MARGIN.gap) / 2 + 20;
 
 /** Four panels: page cache and O_DIRECT, IOPS and median latency. */
-export function plotDepths(all: readonly Series[]): string {
+function plot({ depths, series: all }: Figures): string {
   const chart = echarts.init(null, null, {
     renderer: "svg",
     ssr: true,
@@ -52,7 +53,7 @@ export function plotDepths(all: readonly Series[]): string {
     xAxis: panels.map((_, gridIndex) => ({
       gridIndex,
       type: "category",
-      data: DEPTHS.map(String),
+      data: depths.map(String),
       name: "queue depth",
       nameLocation: "middle",
       nameGap: 26,
@@ -73,4 +74,9 @@ export function plotDepths(all: readonly Series[]): string {
   const svg = chart.renderToSVGString();
   chart.dispose();
   return svg;
+}
+
+if (import.meta.main) {
+  const figures = await new Response(Deno.stdin.readable).json();
+  console.log(plot(figures));
 }
