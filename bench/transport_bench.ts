@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { Bus } from "../devices/bus.ts";
 import {
   MmioRegister,
   MmioTransport,
@@ -14,6 +15,7 @@ import { Interrupt } from "../devices/virtio/spec.ts";
 import { MockDriver } from "../devices/virtio/testing/mod.ts";
 import { RecordingDevice } from "../devices/virtio/testing/device.ts";
 import { EventFd } from "../ffi/eventfd.ts";
+import { Layout, virtioWindow } from "../guest/layout.ts";
 
 const driver = new MockDriver(new RecordingDevice());
 driver.start();
@@ -24,12 +26,28 @@ const transport = new MmioTransport(driver.state, {
   stopping: () => false,
 });
 
+const bus = new Bus();
+for (let i = 0; i < 20; i++) {
+  bus.add(virtioWindow(i), Layout.VIRTIO_MMIO_SIZE, transport);
+}
+const page = virtioWindow(7) / Layout.VIRTIO_MMIO_SIZE;
+
 Deno.bench(
   "InterruptStatus read, InterruptACK write",
   { group: "interrupt" },
   () => {
     transport.read(MmioRegister.InterruptStatus, 4);
     transport.write(MmioRegister.InterruptACK, 4, Interrupt.USED_BUFFER);
+  },
+);
+
+Deno.bench(
+  "the same through the bus, as one of twenty devices",
+  { group: "interrupt" },
+  () => {
+    const { InterruptStatus, InterruptACK } = MmioRegister;
+    bus.readInPage(page, InterruptStatus, 4);
+    bus.writeInPage(page, InterruptACK, 4, Interrupt.USED_BUFFER);
   },
 );
 

@@ -1,6 +1,7 @@
 /**
  * The guest's I/O space: which device answers at an address. One class serves
- * ports (PIO) and memory-mapped registers (MMIO).
+ * ports (PIO) and memory-mapped registers (MMIO), and every exit for a device
+ * goes through it.
  *
  * @module
  */
@@ -47,6 +48,9 @@ export abstract class ByteDevice implements BusDevice {
   }
 }
 
+/** Bytes of a page, which a virtio-mmio window is. */
+const PAGE = 0x1000;
+
 /**
  * An address space of devices. Where nothing is, reads give all ones and
  * writes vanish, as on a bus without a driver.
@@ -57,6 +61,9 @@ export class Bus {
   #ends = new Float64Array(0);
   readonly #devices: BusDevice[] = [];
   #last = 0;
+  // The longest run of devices of a page each, one behind the other.
+  #pages: readonly BusDevice[] = [];
+  #firstPage = 0;
 
   /**
    * Puts `device` at `base` to `base + length - 1`.
@@ -80,6 +87,7 @@ export class Bus {
     this.#starts = inserted(this.#starts, index, base);
     this.#ends = inserted(this.#ends, index, end);
     this.#devices.splice(index, 0, device);
+    this.#findPages();
   }
 
   /** Reads `size` bytes (1, 2 or 4) as an unsigned number. */
@@ -94,6 +102,38 @@ export class Bus {
     const index = this.#find(address, size);
     if (index < 0) return;
     this.#devices[index]!.write(address - this.#starts[index]!, size, value);
+  }
+
+  /**
+   * {@linkcode Bus.read} of the address whose page and offset these are. Most
+   * devices are found by arithmetic, and without a number for the address that
+   * is too large for anything but the heap.
+   */
+  readInPage(page: number, offset: number, size: number): number {
+    const index = page - this.#firstPage;
+    return index >= 0 && index < this.#pages.length && offset + size <= PAGE
+      ? this.#pages[index]!.read(offset, size)
+      : this.read(page * PAGE + offset, size);
+  }
+
+  /** {@linkcode Bus.write} in the same way. */
+  writeInPage(page: number, offset: number, size: number, value: number): void {
+    const index = page - this.#firstPage;
+    if (index >= 0 && index < this.#pages.length && offset + size <= PAGE) {
+      this.#pages[index]!.write(offset, size, value);
+    } else this.write(page * PAGE + offset, size, value);
+  }
+
+  #findPages(): void {
+    for (let i = 0, first = 0; i < this.#devices.length; i++) {
+      const start = this.#starts[i]!;
+      const isPage = start % PAGE === 0 && this.#ends[i] === start + PAGE;
+      if (!isPage) first = i + 1;
+      else if (i > first && start !== this.#ends[i - 1]) first = i;
+      if (i + 1 - first <= this.#pages.length) continue;
+      this.#pages = this.#devices.slice(first, i + 1);
+      this.#firstPage = this.#starts[first]! / PAGE;
+    }
   }
 
   /** The device that holds the whole access, or -1. */

@@ -58,6 +58,45 @@ Deno.test("Bus: an access that leaves a device's range finds nothing", () => {
   assert.deepEqual(device.writes, []);
 });
 
+Deno.test("Bus: page and offset find what the address finds", () => {
+  const PAGE = 0x1000;
+  const FIRST = 0xc_0000;
+  // A run of three pages, one of two, one alone; and others around them.
+  const pages = [10, 4, 12, 5, 11, 20];
+  for (const order of [pages, pages.toReversed(), pages.toSorted()]) {
+    const bus = new Bus();
+    const log: string[] = [];
+    const entry = (name: string, base: number, length: number) =>
+      bus.add(FIRST * PAGE + base, length, {
+        read: (offset, size) => {
+          log.push(`${name} read ${offset}/${size}`);
+          return offset;
+        },
+        write: (offset, size, value) =>
+          void log.push(`${name} ${offset}/${size}=${value}`),
+      });
+    for (const page of order) entry(`page ${page}`, page * PAGE, PAGE);
+    entry("two pages", 13 * PAGE, 2 * PAGE);
+    entry("part of one", 9 * PAGE + 8, PAGE - 8);
+    for (let page = 0; page < 22; page++) {
+      for (const offset of [0, 4, 8, 0xffc, 0xffe, 0xfff, 0x1000, 0x1ffc]) {
+        for (const size of [1, 2, 4]) {
+          const address = (FIRST + page) * PAGE + offset;
+          const expected = [bus.read(address, size), log.splice(0)];
+          const read = bus.readInPage(FIRST + page, offset, size);
+          assert.deepEqual([read, log.splice(0)], expected);
+          bus.write(address, size, 7);
+          const written = log.splice(0);
+          bus.writeInPage(FIRST + page, offset, size, 7);
+          assert.deepEqual(log.splice(0), written);
+        }
+      }
+    }
+    assert.equal(bus.readInPage(FIRST + 12, 0x20, 4), 0x20);
+    assert.deepEqual(log, ["page 12 read 32/4"]);
+  }
+});
+
 Deno.test("Bus: addresses above 4 GiB are not cut", () => {
   const bus = new Bus();
   bus.add(0x10_0000_0000, 4, new Recorder());

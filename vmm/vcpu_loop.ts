@@ -4,21 +4,17 @@
  * @module
  */
 import type { Bus } from "../devices/bus.ts";
-import type { MmioTransport } from "../devices/virtio/transport/mmio.ts";
 import { errnoName } from "../ffi/errno.ts";
 import { formatRegisters } from "../ffi/kvm/registers.ts";
 import { Exit, exitName, InternalError, type KvmRun } from "../ffi/kvm/run.ts";
 import { KvmRunOffset } from "../ffi/kvm/run.ts";
 import { drainKicks } from "../ffi/kvm/kick.ts";
 import { MpState, type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
-import { Layout } from "../guest/layout.ts";
 import { GuestAddressError } from "../guest/memory.ts";
 import { Command, type Control } from "./control.ts";
 import type { MachineEnd } from "./messages.ts";
 import { refusedInstruction, type RefusedInstructions } from "./refused.ts";
 
-const WINDOW_SHIFT = Math.log2(Layout.VIRTIO_MMIO_SIZE);
-const WINDOW_MASK = Layout.VIRTIO_MMIO_SIZE - 1;
 const MMIO_DATA = KvmRunOffset.mmio_data;
 /** The longest MMIO access that KVM reports, in bytes. */
 const MMIO_MAX = 8;
@@ -31,10 +27,8 @@ export interface VcpuEnvironment {
   control: Control;
   /** The ports. */
   ports: Bus;
-  /** Memory-mapped devices other than virtio windows. */
+  /** Memory-mapped devices. */
   mmio: Bus;
-  /** The virtio windows, in order. */
-  transports: readonly MmioTransport[];
   /** For what KVM refuses, on a host where it does. */
   emulation: RefusedInstructions | undefined;
   /** A device asked for the machine's end; asked after each PIO write. */
@@ -108,31 +102,27 @@ export class VcpuLoop {
   }
 
   #mmioExit(): void {
-    const run = this.#run;
-    const address = run.mmioAddress;
-    const size = run.mmioSize;
+    const size = this.#run.mmioSize;
     if (size === MMIO_MAX) {
       // No device has registers of 64 bits: two accesses of 32.
-      this.#mmioAccess(address, 4, MMIO_DATA);
-      this.#mmioAccess(address + 4, 4, MMIO_DATA + 4);
+      this.#mmioAccess(0, 4);
+      this.#mmioAccess(4, 4);
     } else {
-      this.#mmioAccess(address, size, MMIO_DATA);
+      this.#mmioAccess(0, size);
     }
   }
 
-  #mmioAccess(address: number, size: number, data: number): void {
-    const { transports, mmio } = this.#environment;
-    const inWindows = address - Layout.VIRTIO_MMIO;
-    const write = this.#run.mmioIsWrite;
-    if (inWindows >= 0 && inWindows < transports.length << WINDOW_SHIFT) {
-      const transport = transports[inWindows >> WINDOW_SHIFT]!;
-      const offset = inWindows & WINDOW_MASK;
-      if (write) transport.write(offset, size, this.#get(data, size));
-      else this.#set(data, size, transport.read(offset, size));
-    } else if (write) {
-      mmio.write(address, size, this.#get(data, size));
+  /** Byte `at` of the access, and those behind it. */
+  #mmioAccess(at: number, size: number): void {
+    const { mmio } = this.#environment;
+    const run = this.#run;
+    const page = run.mmioPage;
+    const offset = run.mmioOffset + at;
+    const data = MMIO_DATA + at;
+    if (run.mmioIsWrite) {
+      mmio.writeInPage(page, offset, size, this.#get(data, size));
     } else {
-      this.#set(data, size, mmio.read(address, size));
+      this.#set(data, size, mmio.readInPage(page, offset, size));
     }
   }
 

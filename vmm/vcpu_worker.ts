@@ -27,7 +27,7 @@ import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
-import { Layout, Port } from "../guest/layout.ts";
+import { Layout, Port, virtioWindow } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Control } from "./control.ts";
 import type {
@@ -112,7 +112,14 @@ function vcpuLoop(
   const reset = new ResetControl(power);
   const mmio = new Bus();
   if (pci) pci.addPci(start, hooks(start, control), { ports, mmio, reset });
-  else ports.add(Port.RESET, RESET_PORTS, reset);
+  else {
+    ports.add(Port.RESET, RESET_PORTS, reset);
+    start.devices.forEach((shared, index) => {
+      const state = new DeviceState(shared);
+      const transport = new MmioTransport(state, hooks(start, control));
+      mmio.add(virtioWindow(index), Layout.VIRTIO_MMIO_SIZE, transport);
+    });
+  }
   const timer = new BootTimer(start.bootTimer, {
     booted: () => post({ type: "booted" }),
   });
@@ -122,11 +129,6 @@ function vcpuLoop(
     control,
     ports,
     mmio,
-    transports: start.pci
-      ? []
-      : start.devices.map((state) =>
-        new MmioTransport(new DeviceState(state), hooks(start, control))
-      ),
     emulation,
     ended: () => end,
     paused: () => post({ type: "paused" }),

@@ -115,8 +115,18 @@ export class KvmRun implements Disposable {
 
   /** Exit MMIO: the guest physical address. */
   get mmioAddress(): number {
+    return this.mmioPage * 0x1000 + this.mmioOffset;
+  }
+
+  /** Its page of 4 KiB: a small integer, where the address is not. */
+  get mmioPage(): number {
     const index = KvmRunOffset.mmio_phys_addr >> 2;
-    return this.u32[index]! + this.u32[index + 1]! * 0x1_0000_0000;
+    return (this.u32[index]! >>> 12) + this.u32[index + 1]! * 0x10_0000;
+  }
+
+  /** Its offset within the page. */
+  get mmioOffset(): number {
+    return this.u32[KvmRunOffset.mmio_phys_addr >> 2]! & 0xfff;
   }
 
   /** Exit MMIO: bytes of the access, 1 to 8. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BusDevice } from "../../bus.ts";
 import { type DeviceState, DeviceWord, QueueWord } from "./device_state.ts";
 import { DriverRegisters, type TransportHooks } from "./driver_registers.ts";
 
@@ -46,7 +47,7 @@ const VENDOR = 0x6f657256; // "Vreo"
 const NO_SHARED_MEMORY = 0xffff_ffff;
 
 /** One virtio-mmio window. Hot path: it allocates nothing. */
-export class MmioTransport {
+export class MmioTransport implements BusDevice {
   readonly #words: Int32Array;
   readonly #registers: DriverRegisters;
 
