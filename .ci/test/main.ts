@@ -10,7 +10,7 @@ import { withSbin } from "../../images/linux/logged_command.ts";
 import { readArguments } from "./arguments.ts";
 import { choose } from "./choose.ts";
 import { type Batch, batches, type BatchResult, runLanes } from "./lanes.ts";
-import { provideKernels, providePackages } from "./provide.ts";
+import { provideKernels, provideModules, providePackages } from "./provide.ts";
 import { StatusLine } from "./status_line.ts";
 import { count, reasons, slowest, summary } from "./report.ts";
 import type { FileResult } from "./results.ts";
@@ -72,6 +72,7 @@ async function main(): Promise<number> {
   Deno.env.set("PATH", withSbin()); // mke2fs and ip, for ordinary users
   const chosen = await choose(args);
   if (chosen.length === 0) throw new VireoError("test: no test was chosen");
+  await provideModules();
   await providePackages(chosen);
   const paths = chosen.map(({ path }) => path);
   const times = readTimes();

@@ -4,6 +4,7 @@
  * @module
  */
 import { installCommand, packageOf, packagesFor } from "../../ffi/packages.ts";
+import { VireoError } from "../../ffi/error.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import { CommandLog } from "../../images/linux/logged_command.ts";
 import {
@@ -50,6 +51,22 @@ export async function providePackages(
   await Deno.mkdir(cacheFolder(), { recursive: true });
   using log = new CommandLog(`${cacheFolder()}/test-packages.log`);
   await installPackages(log, names);
+}
+
+/**
+ * Fetches the modules of the command line, so that the first test that runs it
+ * is not the one that downloads them, and says so.
+ *
+ * @throws {VireoError} when they can't be had
+ */
+export async function provideModules(): Promise<void> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["cache", "--no-check", "--quiet", MAIN],
+    stdin: "null",
+  }).spawn().status;
+  if (!success) {
+    throw new VireoError("test: npm packages are missing, see above");
+  }
 }
 
 /**
