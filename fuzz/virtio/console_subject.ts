@@ -5,13 +5,13 @@
  */
 import assert from "node:assert/strict";
 import { MemoryConsole } from "../../devices/backends/testing/console.ts";
+import { Console } from "../../devices/virtio/console/console.ts";
 import {
-  Console,
   ConsoleEvent,
   ConsoleFeature,
   ConsoleQueue,
   CONTROL_SIZE,
-} from "../../devices/virtio/console/console.ts";
+} from "../../devices/virtio/console/spec.ts";
 import { complete, type MakeSubject, type Part } from "./subject.ts";
 
 const EVENTS = [...Object.values(ConsoleEvent), 8, 0xffff];

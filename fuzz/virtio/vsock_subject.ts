@@ -14,8 +14,8 @@ import {
   openUnixSockets,
   UnixSockets,
 } from "../../devices/backends/vsock/unix_sockets.ts";
-import { Vsock, VsockQueue } from "../../devices/virtio/vsock/vsock.ts";
-import { VsockOp } from "../../devices/virtio/vsock/packet.ts";
+import { Vsock } from "../../devices/virtio/vsock/vsock.ts";
+import { VsockOp, VsockQueue } from "../../devices/virtio/vsock/spec.ts";
 import { complete, type MakeSubject, type Part } from "./subject.ts";
 
 const CID = 3, HOST = 2;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { BalloonOptions } from "../../devices/virtio/balloon/balloon.ts";
+import type { BalloonOptions } from "../../devices/virtio/balloon/spec.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { GiB, MiB } from "../../guest/layout.ts";
 import { conflict } from "../config/schema/conflict.ts";

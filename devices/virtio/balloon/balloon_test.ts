@@ -4,7 +4,7 @@ import { closeFd, Open, openFd } from "../../../ffi/file.ts";
 import { MapFlag, Mapping } from "../../../ffi/mmap.ts";
 import { GiB, MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
-import { BalloonFeature, HintCommand } from "./balloon.ts";
+import { BalloonFeature, HintCommand } from "./spec.ts";
 import { PageDiscarder } from "./pages.ts";
 import { BalloonDriver, FIRST_PAGE } from "../testing/balloon.ts";
 import { SplitQueue } from "../queue/split.ts";

@@ -4,7 +4,8 @@
  * @module
  */
 import type { Maker } from "../maker.ts";
-import { Balloon, type BalloonOptions } from "./balloon.ts";
+import { Balloon } from "./balloon.ts";
+import { type BalloonOptions } from "./spec.ts";
 
 /** The device. */
 export const make: Maker<BalloonOptions> = (options) => new Balloon(options);

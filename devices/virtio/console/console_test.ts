@@ -1,13 +1,13 @@
 /** The console device (virtio 1.2 §5.3). */
 import assert from "node:assert/strict";
 import { MemoryConsole } from "../../backends/testing/console.ts";
+import { Console } from "./console.ts";
 import {
-  Console,
   ConsoleConfig,
   ConsoleFeature,
   ConsoleQueue,
-} from "./console.ts";
-import { MAX_PORTS } from "./spec.ts";
+  MAX_PORTS,
+} from "./spec.ts";
 import { ConsoleDriver } from "../testing/console.ts";
 import { MmioRegister } from "../transport/mmio.ts";
 import { DeviceId, Feature, Interrupt, Status } from "../spec.ts";

@@ -1,7 +1,6 @@
 /**
- * The network device (virtio 1.2 §5.1): its features, its configuration
- * space, and what goes for all of its queues. Frames are
- * {@linkcode NetPair}'s, commands {@linkcode NetControl}'s.
+ * The network device (virtio 1.2 §5.1): what goes for all of its queues. Frames
+ * are {@linkcode NetPair}'s, commands {@linkcode NetControl}'s.
  *
  * @module
  */
@@ -18,13 +17,14 @@ import {
   NET_HEADER_SIZE,
   NET_QUEUE_SIZE,
   NetConfig,
+  netConfig,
   NetFeature,
+  netFeatures,
   NetStatus,
-  OFFLOAD_FEATURES,
   TSO_FRAME,
 } from "./spec.ts";
 import type { VirtQueue } from "../queue/queue.ts";
-import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
+import { DeviceId, type FeatureWords } from "../spec.ts";
 
 /** A virtio network device over one backend per pair of queues. */
 export class Net implements VirtioDevice, NetControlled {
@@ -57,25 +57,12 @@ export class Net implements VirtioDevice, NetControlled {
     this.#pairs = backends.map((backend, index) =>
       new NetPair(index, backend, linkDown, limiters)
     );
-    const own = Object.values(NetFeature).filter((bit) =>
-      (offloads || !OFFLOAD_FEATURES.includes(bit)) &&
-      (backends.length > 1 || bit !== NetFeature.MQ)
-    );
-    this.features = featureWords(
-      Feature.INDIRECT_DESC,
-      Feature.EVENT_IDX,
-      ...own,
-    );
+    this.features = netFeatures(offloads, backends.length);
     this.queueSizes = [
       ...backends.flatMap(() => [NET_QUEUE_SIZE, NET_QUEUE_SIZE]),
       CONTROL_QUEUE_SIZE,
     ];
-    const config = new DataView(new ArrayBuffer(NetConfig.SIZE));
-    this.config = new Uint8Array(config.buffer);
-    this.config.set(mac, NetConfig.mac);
-    config.setUint16(NetConfig.status, NetStatus.LINK_UP, true);
-    config.setUint16(NetConfig.max_virtqueue_pairs, backends.length, true);
-    config.setUint16(NetConfig.mtu, mtu, true);
+    this.config = netConfig(mac, mtu, backends.length);
   }
 
   attach(context: DeviceContext): void {

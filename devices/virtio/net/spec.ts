@@ -1,8 +1,10 @@
 /**
- * Constants of the network device (virtio 1.2 §5.1).
+ * Constants of the network device (virtio 1.2 §5.1), and what it says of itself
+ * with them: features and configuration space.
  *
  * @module
  */
+import { Feature, type FeatureWords, featureWords } from "../spec.ts";
 
 /** Feature bits (§5.1.3). */
 export const NetFeature = {
@@ -26,7 +28,7 @@ export const NetFeature = {
 } as const;
 
 /** Those that a backend without offloads can't carry out. */
-export const OFFLOAD_FEATURES: readonly number[] = [
+const OFFLOAD_FEATURES: readonly number[] = [
   NetFeature.CSUM,
   NetFeature.GUEST_CSUM,
   NetFeature.GUEST_TSO4,
@@ -80,3 +82,27 @@ export const ETHERNET_HEADER = 18;
 
 /** The largest frame with segmentation offload (§5.1.6.3.1). */
 export const TSO_FRAME = 65550;
+
+/** The features of a device with `pairs` of queues. */
+export function netFeatures(offloads: boolean, pairs: number): FeatureWords {
+  const own = Object.values(NetFeature).filter((bit) =>
+    (offloads || !OFFLOAD_FEATURES.includes(bit)) &&
+    (pairs > 1 || bit !== NetFeature.MQ)
+  );
+  return featureWords(Feature.INDIRECT_DESC, Feature.EVENT_IDX, ...own);
+}
+
+/** The configuration space at the start: the link is up. */
+export function netConfig(
+  mac: Uint8Array,
+  mtu: number,
+  pairs: number,
+): Uint8Array {
+  const bytes = new Uint8Array(NetConfig.SIZE);
+  const config = new DataView(bytes.buffer);
+  bytes.set(mac, NetConfig.mac);
+  config.setUint16(NetConfig.status, NetStatus.LINK_UP, true);
+  config.setUint16(NetConfig.max_virtqueue_pairs, pairs, true);
+  config.setUint16(NetConfig.mtu, mtu, true);
+  return bytes;
+}

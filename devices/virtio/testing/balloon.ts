@@ -5,12 +5,8 @@
  */
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
-import {
-  Balloon,
-  BalloonConfig,
-  type BalloonOptions,
-  type BalloonStats,
-} from "../balloon/balloon.ts";
+import { Balloon, type BalloonStats } from "../balloon/balloon.ts";
+import { BalloonConfig, type BalloonOptions } from "../balloon/spec.ts";
 import { MmioRegister } from "../transport/mmio.ts";
 import {
   MockDriver,

@@ -5,7 +5,8 @@
  * @module
  */
 import { MemoryConsole } from "../../backends/testing/console.ts";
-import { Console, ConsoleEvent, ConsoleQueue } from "../console/console.ts";
+import { Console } from "../console/console.ts";
+import { ConsoleEvent, ConsoleQueue } from "../console/spec.ts";
 import {
   MockDriver,
   type MockDriverOptions,

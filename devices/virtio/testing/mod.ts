@@ -25,7 +25,7 @@
 import { EventFd } from "../../../ffi/eventfd.ts";
 import { Layout, MiB, virtioGsi } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
-import { EventLoop } from "../../runtime/event_loop.ts";
+import type { EventLoop } from "../../runtime/event_loop.ts";
 import type { VirtioDevice } from "../device.ts";
 import { DeviceState } from "../transport/device_state.ts";
 import { ActivatedDevice } from "../transport/activated_device.ts";
@@ -42,6 +42,7 @@ import {
   type DriverRing,
   queueBytes,
 } from "./queue.ts";
+import { ThreadLoop } from "./thread_loop.ts";
 
 /** How the mock is set up. */
 export interface MockDriverOptions {
@@ -389,21 +390,5 @@ export class MockDriver implements Disposable {
   #setAddress(register: number, address: number): void {
     this.set(register, address >>> 0);
     this.set(register + 4, Math.floor(address / TWO_32) >>> 0);
-  }
-}
-
-/** A loop whose thread goes on after each turn. */
-class ThreadLoop extends EventLoop {
-  readonly #after: () => void;
-
-  constructor(after: () => void) {
-    super();
-    this.#after = after;
-  }
-
-  override turn(timeout: number): number {
-    const count = super.turn(timeout);
-    this.#after();
-    return count;
   }
 }

@@ -16,8 +16,8 @@ import {
 } from "../../backends/vsock/unix_sockets.ts";
 import { MockDriver, type StartOptions } from "./mod.ts";
 import type { DriverBuffer } from "./queue.ts";
-import { Vsock, VsockQueue } from "../vsock/vsock.ts";
-import { VsockOp } from "../vsock/packet.ts";
+import { Vsock } from "../vsock/vsock.ts";
+import { VsockOp, VsockQueue } from "../vsock/spec.ts";
 
 /** The guest's context id. */
 export const CID = 3;

@@ -15,7 +15,8 @@ import { SendBuffer } from "../../backends/vsock/send_buffer.ts";
 import type { ChainPart } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
 import { VSOCK_BUFFER, VsockCredit } from "./credit.ts";
-import { ShutdownFlag, VsockOp, type VsockPacket } from "./packet.ts";
+import { type VsockPacket } from "./packet.ts";
+import { ShutdownFlag, VsockOp } from "./spec.ts";
 
 /** Where a connection stands. */
 export const VsockState = {

@@ -5,7 +5,7 @@ import { MiB } from "../../../guest/layout.ts";
 import { Random } from "../../../guest/testing/random.ts";
 import { HostProgram, HostServer } from "../../backends/testing/vsock.ts";
 import { VSOCK_BUFFER } from "./credit.ts";
-import { ShutdownFlag, VsockOp } from "./packet.ts";
+import { ShutdownFlag, VsockOp } from "./spec.ts";
 import { type Packet, VsockDriver } from "../testing/vsock.ts";
 
 const { REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE } = VsockOp;

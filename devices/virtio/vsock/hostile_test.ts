@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { Random } from "../../../guest/testing/random.ts";
 import { HostProgram, HostServer } from "../../backends/testing/vsock.ts";
 import { behindLoads } from "../testing/race.ts";
-import { VsockQueue } from "./vsock.ts";
+import { VsockOp, VsockQueue } from "./spec.ts";
 import { VSOCK_CONNECTIONS } from "./connections.ts";
-import { VsockOp } from "./packet.ts";
 import { VsockDriver } from "../testing/vsock.ts";
 
 const { REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST } =

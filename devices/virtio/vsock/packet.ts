@@ -5,30 +5,12 @@
  */
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { ChainPart } from "../queue/chain.ts";
-
-/** `sizeof(struct virtio_vsock_hdr)`. */
-export const VSOCK_HEADER_SIZE = 44;
-
-/** `enum virtio_vsock_op` (§5.10.6). */
-export const VsockOp = {
-  INVALID: 0,
-  REQUEST: 1,
-  RESPONSE: 2,
-  RST: 3,
-  SHUTDOWN: 4,
-  RW: 5,
-  CREDIT_UPDATE: 6,
-  CREDIT_REQUEST: 7,
-} as const;
-
-/** `VIRTIO_VSOCK_TYPE_STREAM`; the other, SEQPACKET, is not offered. */
-export const VSOCK_TYPE_STREAM = 1;
-
-/** Flags of SHUTDOWN (§5.10.6.4): what its sender will not do any more. */
-export const ShutdownFlag = { RECEIVE: 1, SEND: 2, BOTH: 3 } as const;
-
-/** The host's context id (§5.10.4). */
-export const HOST_CID = 2;
+import {
+  HOST_CID,
+  VSOCK_HEADER_SIZE,
+  VSOCK_TYPE_STREAM,
+  VsockOp,
+} from "./spec.ts";
 
 // struct virtio_vsock_hdr as 32-bit words.
 const PacketWord = {

@@ -22,24 +22,20 @@ import {
   VsockState,
 } from "./connection.ts";
 import { VsockConnections } from "./connections.ts";
+import { VsockPacket } from "./packet.ts";
 import {
+  VSOCK_CONFIG_SIZE,
   VSOCK_HEADER_SIZE,
   VSOCK_TYPE_STREAM,
+  VsockFeature,
   VsockOp,
-  VsockPacket,
-} from "./packet.ts";
-
-/** Feature bits (§5.10.3). */
-export const VsockFeature = { STREAM: 0, SEQPACKET: 1 } as const;
-
-/** Queue numbers (§5.10.2). */
-export const VsockQueue = { RECEIVE: 0, TRANSMIT: 1, EVENT: 2 } as const;
+  VsockQueue,
+} from "./spec.ts";
 
 /** `VIRTIO_VSOCK_EVENT_TRANSPORT_RESET` (§5.10.6.7). */
 const TRANSPORT_RESET = new Uint8Array(4);
 
 const QUEUE_SIZE = 256;
-const CONFIG_SIZE = 8; // struct virtio_vsock_config: le64 guest_cid
 /** Packets per turn, so that one device doesn't starve the others. */
 const BUDGET = 256;
 /** Packets between two looks at whether the driver wants an interrupt. */
@@ -57,7 +53,7 @@ export class Vsock
     VsockFeature.STREAM,
   );
   readonly queueSizes: readonly number[] = [QUEUE_SIZE, QUEUE_SIZE, 16];
-  readonly config: Uint8Array = new Uint8Array(CONFIG_SIZE);
+  readonly config: Uint8Array = new Uint8Array(VSOCK_CONFIG_SIZE);
   readonly #cid: number;
   readonly #host: UnixSockets;
   readonly #connections: VsockConnections = new VsockConnections();

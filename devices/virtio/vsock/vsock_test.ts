@@ -3,10 +3,9 @@ import assert from "node:assert/strict";
 import { Random } from "../../../guest/testing/random.ts";
 import { HostProgram, HostServer } from "../../backends/testing/vsock.ts";
 import { MmioRegister } from "../transport/mmio.ts";
-import { VsockFeature, VsockQueue } from "./vsock.ts";
+import { ShutdownFlag, VsockFeature, VsockOp, VsockQueue } from "./spec.ts";
 import { VSOCK_BUFFER } from "./credit.ts";
 import { VSOCK_CONNECTIONS } from "./connections.ts";
-import { ShutdownFlag, VsockOp } from "./packet.ts";
 import { CID, VsockDriver } from "../testing/vsock.ts";
 
 const {
