@@ -9,6 +9,8 @@
 
 /** What a package is for. */
 export type Purpose =
+  /** Unpacking and patching the source of the prepared kernels. */
+  | "kernel source"
   /** Compiling the prepared kernels. */
   | "kernel build"
   /** Making the prepared root image. */
@@ -67,18 +69,21 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("iproute2", ["ip"], "networks", "tests"),
   entry("iputils-ping", ["ping"], "tests"),
   entry("libc6-dev", [C_LIBRARY], "kernel build", "root image", "tests"),
-  entry("libelf-dev", [], "kernel build"),
-  entry(KERNEL_SOURCE, [], "kernel build"),
+  entry(KERNEL_SOURCE, [], "kernel source", "kernel build"),
   entry("lz4", ["lz4"], "kernel build", "tests"),
   entry("lzop", ["lzop"], "kernel formats"),
   entry("make", ["make"], "kernel build"),
   entry("passt", ["passt"], "networks"),
-  entry("patch", ["patch"], "kernel build"),
+  entry("patch", ["patch"], "kernel source", "kernel build"),
   entry("qemu-system-x86", ["qemu-system-x86_64"], "peers"),
   entry("tcpdump", ["tcpdump"], "tests"),
   entry("tmux", ["tmux"], "tests"),
   entry("util-linux", ["setpriv", "unshare"], "tests"),
-  entry("xz-utils", ["xz", "lzma"], "kernel build", "kernel formats"),
+  entry(
+    "xz-utils",
+    ["xz", "lzma"],
+    ...["kernel source", "kernel build", "kernel formats"] as const,
+  ),
   entry("zstd", ["zstd"], "kernel build", "tests"),
 ];
 

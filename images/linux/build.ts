@@ -14,30 +14,30 @@ import {
   type Recipe,
   ROOTFS,
 } from "./cache.ts";
-import { BUSYBOX, KERNEL_SOURCE } from "../../ffi/packages.ts";
+import { BUSYBOX, KERNEL_SOURCE, packagesFor } from "../../ffi/packages.ts";
 import { KernelSource } from "./kernel.ts";
 import { CommandLog } from "./logged_command.ts";
 import {
-  ensurePackages,
   type Installed,
   installedPackages,
-  PREPARE_PACKAGES,
+  installPackages,
+  missingPackages,
 } from "./packages.ts";
 import type { ProgressOutput } from "./prepare.ts";
 import { Progress, standardError, type Step } from "./progress.ts";
 import { buildRootfs } from "./rootfs.ts";
 
 // Weights are seconds on a machine with two cores: only their ratios count.
-const PACKAGES_STEP: Step = { label: "installing packages", weight: 40 };
-const UNPACK_STEP: Step = { label: "unpacking Linux", weight: 12 };
+const PACKAGES_STEP: Step = { label: "installing packages", weight: 14 };
+const UNPACK_STEP: Step = { label: "unpacking Linux", weight: 8 };
 const ROOTFS_STEP: Step = { label: "root image", weight: 1 };
 const COMPILE_STEPS: Readonly<Record<KernelVariant, Step>> = {
-  small: { label: "compiling Linux", weight: 190 },
-  full: { label: "compiling full Linux", weight: 260 },
+  small: { label: "compiling Linux", weight: 110 },
+  full: { label: "compiling full Linux", weight: 160 },
 };
 
 function bzImageStep(compression: Compression): Step {
-  return { label: `${compression} bzImage`, weight: 20 };
+  return { label: `${compression} bzImage`, weight: 8 };
 }
 
 /** What a build is to make; the root image is always part of it. */
@@ -77,26 +77,24 @@ export async function build(
   const folder = cacheFolder();
   await Deno.mkdir(folder, { recursive: true });
   using _lock = await lock(folder, output);
-  const installed = await installedPackages();
-  const missing = await findMissing(wanted, folder, installed);
+  const missing = await findMissing(wanted, folder);
   const steps = stepsFor(missing);
   if (steps.length === 0) return;
-  if (PREPARE_PACKAGES.some((name) => !installed.has(name))) {
-    steps.unshift(PACKAGES_STEP);
-  }
+  const packages = await missingPackages(packagesOf(missing));
+  if (packages.length > 0) steps.unshift(PACKAGES_STEP);
   using log = new CommandLog(`${folder}/prepare.log`);
   await using work = await WorkFolder.make(`${folder}/build`);
   const progress = new Progress(steps, output);
   using stack = new DisposableStack();
   stack.defer(() => progress.end());
-  await new Build(work.path, log, progress).run(missing);
+  await new Build(work.path, log, progress).run(missing, packages);
 }
 
 async function findMissing(
   wanted: Wanted,
   folder: string,
-  installed: Installed,
 ): Promise<Missing> {
+  const installed = await installedSources();
   const missing: Missing = { kernels: new Map(), bzImages: new Map() };
   const find = async (recipe: Recipe, source: string) => {
     const path = await productPath(recipe, folder);
@@ -117,6 +115,20 @@ async function findMissing(
   return missing;
 }
 
+function installedSources(): Promise<Installed> {
+  return installedPackages([KERNEL_SOURCE, BUSYBOX]);
+}
+
+/** The packages that making what is missing needs. */
+function packagesOf(missing: Missing): string[] {
+  return [
+    ...new Set([
+      ...variantsFor(missing).length > 0 ? packagesFor("kernel build") : [],
+      ...missing.rootfs ? packagesFor("root image") : [],
+    ]),
+  ].toSorted();
+}
+
 /** The variants to compile: a bzImage is made of the full one. */
 function variantsFor({ kernels, bzImages }: Missing): KernelVariant[] {
   const variants: KernelVariant[] = kernels.has("small") ? ["small"] : [];
@@ -126,11 +138,11 @@ function variantsFor({ kernels, bzImages }: Missing): KernelVariant[] {
 
 function stepsFor(missing: Missing): Step[] {
   const variants = variantsFor(missing);
+  if (variants.length === 0) return missing.rootfs ? [ROOTFS_STEP] : [];
   return [
-    ...(variants.length > 0 ? [UNPACK_STEP] : []),
+    UNPACK_STEP,
     ...variants.map((variant) => COMPILE_STEPS[variant]),
     ...Array.from(missing.bzImages.keys(), bzImageStep),
-    ...(missing.rootfs ? [ROOTFS_STEP] : []),
   ];
 }
 
@@ -139,7 +151,6 @@ class Build {
   readonly #work: string;
   readonly #log: CommandLog;
   readonly #progress: Progress;
-  #installed: Installed = new Map();
 
   constructor(work: string, log: CommandLog, progress: Progress) {
     this.#work = work;
@@ -147,29 +158,27 @@ class Build {
     this.#progress = progress;
   }
 
-  async run(missing: Missing): Promise<void> {
-    this.#installed = await ensurePackages(
-      this.#log,
-      () => this.#progress.begin(PACKAGES_STEP.label),
-    );
-    if (variantsFor(missing).length > 0) await this.#kernels(missing);
-    if (missing.rootfs) {
+  async run(missing: Missing, packages: readonly string[]): Promise<void> {
+    const update = (part: number) => this.#progress.update(part);
+    if (variantsFor(missing).length > 0) {
+      await this.#kernels(missing, packages);
+    } else if (missing.rootfs) {
+      if (packages.length > 0) {
+        this.#progress.begin(PACKAGES_STEP.label);
+        await installPackages(this.#log, packages, update);
+      }
       this.#progress.begin(ROOTFS_STEP.label);
-      const image = await buildRootfs(this.#work, this.#log);
-      await this.#keep(image, missing.rootfs);
+      await this.#rootfs(missing.rootfs);
     }
   }
 
-  async #kernels(missing: Missing): Promise<void> {
+  async #kernels(missing: Missing, packages: readonly string[]): Promise<void> {
     const progress = this.#progress;
-    progress.begin(UNPACK_STEP.label);
-    const source = await KernelSource.unpack(this.#work, this.#log);
+    const update = (part: number) => progress.update(part);
+    const source = await this.#source(missing, packages);
     for (const variant of variantsFor(missing)) {
       progress.begin(COMPILE_STEPS[variant].label);
-      const kernel = await source.compile(
-        variant,
-        (part) => progress.update(part),
-      );
+      const kernel = await source.compile(variant, update);
       const product = missing.kernels.get(variant);
       if (product) await this.#keep(kernel, product);
     }
@@ -179,14 +188,68 @@ class Build {
     }
   }
 
+  /**
+   * Unpacks the source as soon as it is there: the compiler is installed and
+   * makes the root image meanwhile.
+   */
+  async #source(
+    missing: Missing,
+    packages: readonly string[],
+  ): Promise<KernelSource> {
+    const progress = this.#progress;
+    const early = packagesFor("kernel source");
+    const first = packages.filter((name) => early.includes(name));
+    const rest = packages.filter((name) => !early.includes(name));
+    if (packages.length > 0) progress.begin(PACKAGES_STEP.label);
+    if (first.length > 0) {
+      await installPackages(this.#log, first, (part) => progress.update(part));
+    }
+    progress.begin(UNPACK_STEP.label);
+    const parts = { unpacked: 0, installed: rest.length > 0 ? 0 : 1 };
+    const update = () =>
+      progress.update(Math.min(parts.unpacked, parts.installed));
+    const [source] = await bothSettled(
+      KernelSource.unpack(this.#work, this.#log, (part) => {
+        parts.unpacked = part;
+        update();
+      }),
+      (async () => {
+        if (rest.length > 0) {
+          await installPackages(this.#log, rest, (part) => {
+            parts.installed = part;
+            update();
+          });
+        }
+        if (missing.rootfs) await this.#rootfs(missing.rootfs);
+      })(),
+    );
+    return source;
+  }
+
+  async #rootfs(product: Product): Promise<void> {
+    await this.#keep(await buildRootfs(this.#work, this.#log), product);
+  }
+
   /** What is complete moves into place. */
   async #keep(file: string, { path, source }: Product): Promise<void> {
     // What machines share must not change under one that uses it.
     await Deno.chmod(file, 0o444);
     await Deno.rename(file, path);
-    const version = this.#installed.get(source) ?? "";
+    const version = (await installedSources()).get(source) ?? "";
     await Deno.writeTextFile(`${path}.version`, `${version}\n`);
   }
+}
+
+/**
+ * Waits for both, also when one fails: neither may go on in a folder that is
+ * removed.
+ */
+async function bothSettled<A, B>(
+  a: Promise<A>,
+  b: Promise<B>,
+): Promise<[A, B]> {
+  await Promise.allSettled([a, b]);
+  return await Promise.all([a, b]);
 }
 
 /** Waits until no other process is building. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { CONFIGS, PATCHES } from "./kernel_recipe.ts";
 
 /** What the key of a product is made of. */
 export interface Recipe {
@@ -32,8 +33,10 @@ export const COMPRESSIONS: readonly Compression[] = [
   "zstd",
 ];
 
-const SMALL_INPUTS = ["vireo.config", "vireo.patch", "kernel.ts"];
-const FULL_INPUTS = [...SMALL_INPUTS, "full.config"];
+// How a kernel is built is in its recipe, so that the code that follows the
+// recipe can change without a change of its product.
+const SMALL_INPUTS = [...CONFIGS.small, ...PATCHES, "kernel_recipe.ts"];
+const FULL_INPUTS = [...CONFIGS.full, ...PATCHES, "kernel_recipe.ts"];
 
 /** The kernels as ELF files without symbols. */
 export const KERNELS: Readonly<Record<KernelVariant, Recipe>> = {

@@ -89,3 +89,17 @@ Deno.test("cache: a folder is not a product", async () => {
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("cache: no kernel's recipe names code that only follows it", () => {
+  const recipes = [...Object.values(KERNELS), bzImageRecipe("xz")];
+  for (const { inputs } of recipes) {
+    assert(inputs.includes("kernel_recipe.ts"));
+    const code = inputs.filter((input) => input.endsWith(".ts"));
+    assert.deepEqual(code, ["kernel_recipe.ts"]);
+  }
+});
+
+Deno.test("cache: the kernels' recipe imports nothing that decides more", async () => {
+  const recipe = new URL("kernel_recipe.ts", import.meta.url);
+  assert(!/^import|^export .* from /m.test(await Deno.readTextFile(recipe)));
+});

@@ -1,45 +1,31 @@
 /**
- * Builds the guest's kernels from Debian's kernel source, our configuration
- * (`vireo.config`, `full.config`) and our change (`vireo.patch`).
+ * Builds the guest's kernels from Debian's kernel source, as `kernel_recipe.ts`
+ * says.
  *
  * @module
  */
+import { KERNEL_SOURCE } from "../../ffi/packages.ts";
 import type { Compression, KernelVariant } from "./cache.ts";
+import {
+  CONFIGS,
+  MAKE_ARGUMENTS,
+  MAKE_ENVIRONMENT,
+  PATCHES,
+  UNUSED,
+} from "./kernel_recipe.ts";
 import { type CommandLog, runLogged } from "./logged_command.ts";
-import { SOURCE_PACKAGE } from "./packages.ts";
 
-const SOURCE = `/usr/src/${SOURCE_PACKAGE}.tar.xz`;
+const SOURCE = `/usr/src/${KERNEL_SOURCE}.tar.xz`;
 
-/** What a variant is configured by: later files override earlier ones. */
-const CONFIGS: Readonly<Record<KernelVariant, readonly string[]>> = {
-  small: ["vireo.config"],
-  full: ["vireo.config", "full.config"],
-};
+/** tar's records of 10 KiB in the source, and after how many it says so. */
+const RECORDS = 133_000;
+const RECORDS_PER_LINE = 1000;
 
 /** Lines like `  CC      init/main.o` that a whole build prints. */
 const BUILD_LINES: Readonly<Record<KernelVariant, number>> = {
-  small: 1265,
-  full: 1596,
+  small: 993,
+  full: 1315,
 };
-
-/**
- * Parts of the source that are not read at all, and are two thirds of it. The
- * Kconfig files stay: all are read whatever they enable.
- */
-const UNUSED = [
-  "arch/*/boot/dts",
-  "arch/[!x]*/*.[chS]",
-  "drivers/gpu/*.[ch]",
-  "drivers/media/*.[ch]",
-  "drivers/net/ethernet/*.[ch]",
-  "drivers/net/wireless/*.[ch]",
-  "drivers/scsi/*.[ch]",
-  "drivers/staging/*.[ch]",
-  "Documentation/*/*",
-  "sound/*.[ch]",
-  "tools/perf",
-  "tools/testing",
-];
 
 /** A patched source tree, in which kernels are built. */
 export class KernelSource {
@@ -50,10 +36,8 @@ export class KernelSource {
   private constructor(work: string, log: CommandLog, date: Date) {
     this.#work = work;
     this.#log = log;
-    // The same source gives the same kernel, whoever builds it and when.
     this.#env = {
-      KBUILD_BUILD_USER: "vireo",
-      KBUILD_BUILD_HOST: "vireo",
+      ...MAKE_ENVIRONMENT,
       KBUILD_BUILD_TIMESTAMP: date.toUTCString(),
     };
   }
@@ -63,23 +47,40 @@ export class KernelSource {
    *
    * @param work an empty folder; needs 1 GiB
    * @param log where the output of programs goes
+   * @param onPart told the part of the source that is unpacked, 0 to 1
    * @throws {VireoError} if a program fails
    */
-  static async unpack(work: string, log: CommandLog): Promise<KernelSource> {
+  static async unpack(
+    work: string,
+    log: CommandLog,
+    onPart: (part: number) => void = () => {},
+  ): Promise<KernelSource> {
     const tree = `${work}/linux`;
     await Deno.mkdir(tree);
-    await runLogged(log, [
+    const unpack = [
       "tar",
+      // The archive is made of blocks that can be unpacked side by side.
+      "--use-compress-program=xz -T0",
+      `--checkpoint=${RECORDS_PER_LINE}`,
+      "--checkpoint-action=echo=%u",
       "-xf",
       SOURCE,
       "-C",
       tree,
       "--strip-components=1",
-      ...UNUSED.map((path) => `--exclude=${SOURCE_PACKAGE}/${path}`),
-    ]);
-    const patch = `${work}/vireo.patch`;
-    await Deno.copyFile(new URL("vireo.patch", import.meta.url), patch);
-    await runLogged(log, ["patch", "-p1", "-F0", "-i", patch], { cwd: tree });
+      ...UNUSED.map((path) => `--exclude=${KERNEL_SOURCE}/${path}`),
+    ] as const;
+    await runLogged(log, unpack, {
+      onLine: (line) => {
+        const records = /^tar: (\d+)$/.exec(line)?.[1];
+        if (records) onPart(Number(records) / RECORDS);
+      },
+    });
+    for (const name of PATCHES) {
+      const patch = `${work}/${name}`;
+      await Deno.copyFile(new URL(name, import.meta.url), patch);
+      await runLogged(log, ["patch", "-p1", "-F0", "-i", patch], { cwd: tree });
+    }
     const { mtime } = await Deno.stat(SOURCE);
     return new KernelSource(work, log, mtime ?? new Date(0));
   }
@@ -151,10 +152,12 @@ export class KernelSource {
     targets: string[],
     onLine?: (line: string) => void,
   ): Promise<void> {
-    const jobs = `-j${navigator.hardwareConcurrency}`;
+    // One more than there are CPUs: some wait for the disk.
+    const jobs = `-j${navigator.hardwareConcurrency + 1}`;
+    const folder = `O=${this.#folder(variant)}`;
     await runLogged(
       this.#log,
-      ["make", jobs, `O=${this.#folder(variant)}`, ...targets],
+      ["make", jobs, folder, ...MAKE_ARGUMENTS, ...targets],
       { cwd: `${this.#work}/linux`, env: this.#env, onLine },
     );
   }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { isBuildLine } from "./kernel.ts";
+import { PATCHES } from "./kernel_recipe.ts";
 
 Deno.test("kernel: a file that is made counts as progress", () => {
   assert(isBuildLine("  CC      init/main.o"));
@@ -13,14 +14,14 @@ Deno.test("kernel: other output is none", () => {
   assert(!isBuildLine("make[1]: Entering directory"));
 });
 
-Deno.test("kernel: the patch says its licence first and names no machine", async () => {
-  const patch = await Deno.readTextFile(
-    new URL("vireo.patch", import.meta.url),
-  );
-  assert(patch.startsWith("SPDX-License-Identifier: GPL-2.0\n"));
-  for (const line of patch.split("\n")) {
-    if (/^(---|\+\+\+) /.test(line)) {
-      assert.match(line, /^(--- a|\+\+\+ b)\/\S+$/);
+Deno.test("kernel: each patch says its licence first and names no machine", async () => {
+  for (const name of PATCHES) {
+    const patch = await Deno.readTextFile(new URL(name, import.meta.url));
+    assert(patch.startsWith("SPDX-License-Identifier: GPL-2.0\n"), name);
+    for (const line of patch.split("\n")) {
+      if (/^(---|\+\+\+) /.test(line)) {
+        assert.match(line, /^(--- a|\+\+\+ b)\/\S+$/, name);
+      }
     }
   }
 });

@@ -4,17 +4,8 @@
  * @module
  */
 import { VireoError } from "../../ffi/errno.ts";
-import { installCommand, packagesFor } from "../../ffi/packages.ts";
+import { installCommand } from "../../ffi/packages.ts";
 import { type CommandLog, runLogged } from "./logged_command.ts";
-
-// The recipe of the kernels has it by this name.
-export { KERNEL_SOURCE as SOURCE_PACKAGE } from "../../ffi/packages.ts";
-
-/** All packages that preparing needs. */
-export const PREPARE_PACKAGES: readonly string[] = packagesFor(
-  "kernel build",
-  "root image",
-);
 
 /** Installed packages: name to version. */
 export type Installed = ReadonlyMap<string, string>;
@@ -26,7 +17,7 @@ export type Installed = ReadonlyMap<string, string>;
  * @param packages names of packages
  */
 export async function installedPackages(
-  packages: readonly string[] = PREPARE_PACKAGES,
+  packages: readonly string[],
 ): Promise<Installed> {
   try {
     const { stdout } = await new Deno.Command("dpkg-query", {
@@ -70,27 +61,20 @@ export function missingPackagesMessage(missing: readonly string[]): string {
 }
 
 /**
- * Makes sure that all packages that preparing needs are there: installs the
- * missing ones.
+ * Which packages are missing, where this process may install them.
  *
- * @param log where apt-get's output goes
- * @param onInstall called before an installation
- * @param isRoot whether this process may install
- * @returns what is installed
- * @throws {VireoError} when some are missing and it may not or can't
+ * @param names names of packages
+ * @param isRoot whether it may
+ * @throws {VireoError} when some are missing and it may not
  */
-export async function ensurePackages(
-  log: CommandLog,
-  onInstall: () => void = () => {},
+export async function missingPackages(
+  names: readonly string[],
   isRoot: boolean = Deno.uid() === 0,
-): Promise<Installed> {
-  const before = await installedPackages();
-  const missing = PREPARE_PACKAGES.filter((name) => !before.has(name));
-  if (missing.length === 0) return before;
-  if (!isRoot) throw new VireoError(missingPackagesMessage(missing));
-  onInstall();
-  await installPackages(log, missing);
-  return await installedPackages();
+): Promise<string[]> {
+  const installed = await installedPackages(names);
+  const missing = names.filter((name) => !installed.has(name));
+  if (missing.length === 0 || isRoot) return missing;
+  throw new VireoError(missingPackagesMessage(missing));
 }
 
 /**
@@ -98,19 +82,41 @@ export async function ensurePackages(
  *
  * @param log where apt-get's output goes
  * @param missing names of packages
+ * @param onPart told the part of the work that is done, 0 to 1
  * @throws {VireoError} when apt-get fails
  */
 export async function installPackages(
   log: CommandLog,
   missing: readonly string[],
+  onPart: (part: number) => void = () => {},
 ): Promise<void> {
-  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const [apt, ...args] = installCommand(missing);
+  const install = [apt, "-o", "APT::Status-Fd=1", ...args] as const;
+  const options = {
+    env: { DEBIAN_FRONTEND: "noninteractive" },
+    onLine: (line: string) => {
+      const part = aptPart(line);
+      if (part !== undefined) onPart(part);
+    },
+  };
   try {
-    await runLogged(log, installCommand(missing), { env });
+    await runLogged(log, install, options);
   } catch (error) {
     if (!(error instanceof VireoError)) throw error;
     // The lists of packages may be old or, in a container, not there at all.
-    await runLogged(log, ["apt-get", "update"], { env });
-    await runLogged(log, installCommand(missing), { env });
+    await runLogged(log, ["apt-get", "update"], options);
+    await runLogged(log, install, options);
   }
+}
+
+/**
+ * How far an installation is, 0 to 1, by a line of apt-get's status: the first
+ * half of the work is fetching, the second unpacking and setting up.
+ *
+ * @param line such as `dlstatus:3:12.5:Retrieving file 3 of 56`
+ */
+export function aptPart(line: string): number | undefined {
+  const [, what, percent] = /^(dl|pm)status:.*?:([\d.]+):/.exec(line) ?? [];
+  if (percent === undefined) return undefined;
+  return (Number(percent) / 100 + (what === "dl" ? 0 : 1)) / 2;
 }

@@ -69,7 +69,7 @@ export async function prepared(
 }
 
 /**
- * Builds what is missing, with progress on standard error: about five minutes
+ * Builds what is missing, with progress on standard error: about three minutes
  * the first time. Builds again what came from an older Debian package than the
  * installed one.
  *
@@ -112,7 +112,7 @@ export async function prepareRootfs(output?: ProgressOutput): Promise<string> {
 
 /**
  * Builds everything that is missing: both kernels, the bzImages of the full one
- * and the root image. About twelve minutes the first time.
+ * and the root image. About eight minutes the first time.
  *
  * @param output where progress goes; default: standard error
  * @throws {VireoError} as {@linkcode prepare} does
