@@ -40,6 +40,8 @@ export interface DebianPackage {
 
 /** The kernel's source, which this package puts into `/usr/src`. */
 export const KERNEL_SOURCE = "linux-source-6.1";
+/** The file that it is. */
+export const KERNEL_SOURCE_FILE = `/usr/src/${KERNEL_SOURCE}.tar.xz`;
 /** The programs of the root image. */
 export const BUSYBOX = "busybox-static";
 /** Debian's kernel for virtual machines: whatever version is current. */
@@ -69,7 +71,11 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("iproute2", ["ip"], "networks", "tests"),
   entry("iputils-ping", ["ping"], "tests"),
   entry("libc6-dev", [C_LIBRARY], "kernel build", "root image", "tests"),
-  entry(KERNEL_SOURCE, [], "kernel source", "kernel build"),
+  entry(
+    KERNEL_SOURCE,
+    [KERNEL_SOURCE_FILE],
+    ...["kernel source", "kernel build"] as const,
+  ),
   entry("lz4", ["lz4"], "kernel build", "tests"),
   entry("lzop", ["lzop"], "kernel formats"),
   entry("make", ["make"], "kernel build"),

@@ -15,7 +15,9 @@ import {
   ROOTFS,
 } from "./cache.ts";
 import { BUSYBOX, KERNEL_SOURCE, packagesFor } from "../../ffi/packages.ts";
-import { KernelSource } from "./kernel.ts";
+import { ensureRoom, explainFailure } from "./failure.ts";
+import { KERNEL_ROOM, KernelSource } from "./kernel.ts";
+import { PrepareLock } from "./lock.ts";
 import { CommandLog } from "./logged_command.ts";
 import {
   type Installed,
@@ -26,6 +28,7 @@ import {
 import type { ProgressOutput } from "./prepare.ts";
 import { Progress, standardError, type Step } from "./progress.ts";
 import { buildRootfs } from "./rootfs.ts";
+import { WorkFolder } from "./work_folder.ts";
 
 // Weights are seconds on a machine with two cores: only their ratios count.
 const PACKAGES_STEP: Step = { label: "installing packages", weight: 14 };
@@ -39,6 +42,9 @@ const COMPILE_STEPS: Readonly<Record<KernelVariant, Step>> = {
 function bzImageStep(compression: Compression): Step {
   return { label: `${compression} bzImage`, weight: 8 };
 }
+
+/** Bytes of disk that making the root image takes, and some to spare. */
+const ROOTFS_ROOM = 32 * 1024 ** 2;
 
 /** What a build is to make; the root image is always part of it. */
 export interface Wanted {
@@ -75,19 +81,39 @@ export async function build(
   output: ProgressOutput = standardError,
 ): Promise<void> {
   const folder = cacheFolder();
-  await Deno.mkdir(folder, { recursive: true });
-  using _lock = await lock(folder, output);
-  const missing = await findMissing(wanted, folder);
-  const steps = stepsFor(missing);
-  if (steps.length === 0) return;
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+    using lock = await PrepareLock.take(folder, output);
+    const missing = await findMissing(wanted, folder);
+    if (stepsFor(missing).length > 0) {
+      await make(missing, folder, output, lock);
+    }
+  } catch (error) {
+    throw explainFailure(error, folder);
+  }
+}
+
+async function make(
+  missing: Missing,
+  folder: string,
+  output: ProgressOutput,
+  lock: PrepareLock,
+): Promise<void> {
   const packages = await missingPackages(packagesOf(missing));
-  if (packages.length > 0) steps.unshift(PACKAGES_STEP);
-  using log = new CommandLog(`${folder}/prepare.log`);
   await using work = await WorkFolder.make(`${folder}/build`);
-  const progress = new Progress(steps, output);
+  await ensureRoom(
+    folder,
+    variantsFor(missing).length > 0 ? KERNEL_ROOM : ROOTFS_ROOM,
+  );
+  using log = new CommandLog(`${folder}/prepare.log`);
+  const steps = stepsFor(missing);
+  if (packages.length > 0) steps.unshift(PACKAGES_STEP);
+  const progress = new Progress(steps, output, undefined, (line) => {
+    lock.say(line);
+  });
   using stack = new DisposableStack();
   stack.defer(() => progress.end());
-  await new Build(work.path, log, progress).run(missing, packages);
+  await new Build(work, log, progress).run(missing, packages);
 }
 
 async function findMissing(
@@ -148,11 +174,11 @@ function stepsFor(missing: Missing): Step[] {
 
 /** One run through the steps. */
 class Build {
-  readonly #work: string;
+  readonly #work: WorkFolder;
   readonly #log: CommandLog;
   readonly #progress: Progress;
 
-  constructor(work: string, log: CommandLog, progress: Progress) {
+  constructor(work: WorkFolder, log: CommandLog, progress: Progress) {
     this.#work = work;
     this.#log = log;
     this.#progress = progress;
@@ -227,7 +253,7 @@ class Build {
   }
 
   async #rootfs(product: Product): Promise<void> {
-    await this.#keep(await buildRootfs(this.#work, this.#log), product);
+    await this.#keep(await buildRootfs(this.#work.path, this.#log), product);
   }
 
   /** What is complete moves into place. */
@@ -252,24 +278,6 @@ async function bothSettled<A, B>(
   return await Promise.all([a, b]);
 }
 
-/** Waits until no other process is building. */
-async function lock(
-  folder: string,
-  output: ProgressOutput,
-): Promise<Deno.FsFile> {
-  const file = await Deno.open(`${folder}/lock`, { create: true, write: true });
-  const patience = setTimeout(
-    () => output.write("waiting for another prepare to end\n"),
-    1000,
-  );
-  try {
-    await file.lock(true);
-  } finally {
-    clearTimeout(patience);
-  }
-  return file;
-}
-
 /**
  * The version of the Debian package that a product was made of. It stands in a
  * file of its own because the check before every boot has no time to ask dpkg
@@ -281,30 +289,5 @@ async function builtFrom(path: string): Promise<string | undefined> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
-  }
-}
-
-/** A folder for the time of a build. */
-class WorkFolder implements AsyncDisposable {
-  readonly path: string;
-
-  private constructor(path: string) {
-    this.path = path;
-  }
-
-  /** Makes it, without what an interrupted build left: the lock is ours. */
-  static async make(path: string): Promise<WorkFolder> {
-    const folder = new WorkFolder(path);
-    await folder[Symbol.asyncDispose]();
-    await Deno.mkdir(path);
-    return folder;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await Deno.remove(this.path, { recursive: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
   }
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { KERNEL_SOURCE } from "../../ffi/packages.ts";
+import { KERNEL_SOURCE, KERNEL_SOURCE_FILE } from "../../ffi/packages.ts";
 import type { Compression, KernelVariant } from "./cache.ts";
 import {
   CONFIGS,
@@ -14,8 +14,7 @@ import {
   UNUSED,
 } from "./kernel_recipe.ts";
 import { type CommandLog, runLogged } from "./logged_command.ts";
-
-const SOURCE = `/usr/src/${KERNEL_SOURCE}.tar.xz`;
+import type { WorkFolder } from "./work_folder.ts";
 
 /** tar's records of 10 KiB in the source, and after how many it says so. */
 const RECORDS = 133_000;
@@ -27,16 +26,20 @@ const BUILD_LINES: Readonly<Record<KernelVariant, number>> = {
   full: 1315,
 };
 
+/** Bytes of disk that unpacking and compiling take, and some to spare. */
+export const KERNEL_ROOM = 640 * 1024 ** 2;
+
 /** A patched source tree, in which kernels are built. */
 export class KernelSource {
   readonly #work: string;
   readonly #log: CommandLog;
   readonly #env: Record<string, string>;
 
-  private constructor(work: string, log: CommandLog, date: Date) {
-    this.#work = work;
+  private constructor(work: WorkFolder, log: CommandLog, date: Date) {
+    this.#work = work.path;
     this.#log = log;
     this.#env = {
+      ...work.env,
       ...MAKE_ENVIRONMENT,
       KBUILD_BUILD_TIMESTAMP: date.toUTCString(),
     };
@@ -45,17 +48,17 @@ export class KernelSource {
   /**
    * Unpacks and patches.
    *
-   * @param work an empty folder; needs 1 GiB
+   * @param work an empty folder; {@linkcode KERNEL_ROOM} is enough
    * @param log where the output of programs goes
    * @param onPart told the part of the source that is unpacked, 0 to 1
    * @throws {VireoError} if a program fails
    */
   static async unpack(
-    work: string,
+    work: WorkFolder,
     log: CommandLog,
     onPart: (part: number) => void = () => {},
   ): Promise<KernelSource> {
-    const tree = `${work}/linux`;
+    const tree = `${work.path}/linux`;
     await Deno.mkdir(tree);
     const unpack = [
       "tar",
@@ -64,24 +67,25 @@ export class KernelSource {
       `--checkpoint=${RECORDS_PER_LINE}`,
       "--checkpoint-action=echo=%u",
       "-xf",
-      SOURCE,
+      KERNEL_SOURCE_FILE,
       "-C",
       tree,
       "--strip-components=1",
       ...UNUSED.map((path) => `--exclude=${KERNEL_SOURCE}/${path}`),
     ] as const;
     await runLogged(log, unpack, {
+      env: work.env,
       onLine: (line) => {
-        const records = /^tar: (\d+)$/.exec(line)?.[1];
-        if (records) onPart(Number(records) / RECORDS);
+        const records = recordsOf(line);
+        if (records !== undefined) onPart(records / RECORDS);
       },
     });
     for (const name of PATCHES) {
-      const patch = `${work}/${name}`;
+      const patch = `${work.path}/${name}`;
       await Deno.copyFile(new URL(name, import.meta.url), patch);
       await runLogged(log, ["patch", "-p1", "-F0", "-i", patch], { cwd: tree });
     }
-    const { mtime } = await Deno.stat(SOURCE);
+    const { mtime } = await Deno.stat(KERNEL_SOURCE_FILE);
     return new KernelSource(work, log, mtime ?? new Date(0));
   }
 
@@ -170,4 +174,14 @@ export class KernelSource {
  */
 export function isBuildLine(line: string): boolean {
   return /^ {2}[A-Z][A-Z0-9]* +\S/.test(line);
+}
+
+/**
+ * How many records tar has read, by a line that it prints at a checkpoint.
+ *
+ * @param line such as `tar: 2000`, or with the path of tar
+ */
+export function recordsOf(line: string): number | undefined {
+  const records = /^(?:\/\S*\/)?tar: (\d+)$/.exec(line)?.[1];
+  return records === undefined ? undefined : Number(records);
 }

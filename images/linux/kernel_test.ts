@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isBuildLine } from "./kernel.ts";
+import { isBuildLine, recordsOf } from "./kernel.ts";
 import { PATCHES } from "./kernel_recipe.ts";
 
 Deno.test("kernel: a file that is made counts as progress", () => {
@@ -12,6 +12,13 @@ Deno.test("kernel: other output is none", () => {
   assert(!isBuildLine("#"));
   assert(!isBuildLine("  note: in expansion of macro"));
   assert(!isBuildLine("make[1]: Entering directory"));
+});
+
+Deno.test("kernel: tar says how far it is, by whatever name it goes", () => {
+  assert.equal(recordsOf("tar: 2000"), 2000);
+  assert.equal(recordsOf("/usr/bin/tar: 133000"), 133000);
+  assert.equal(recordsOf("tar: a: Cannot open: 2000"), undefined);
+  assert.equal(recordsOf("patching file a"), undefined);
 });
 
 Deno.test("kernel: each patch says its licence first and names no machine", async () => {

@@ -7,6 +7,47 @@ import { VireoError } from "../../ffi/errno.ts";
 
 /** How many of the log's last lines an error shows. */
 const LAST_LINES = 8;
+/** How many of them it knows: the reason comes before what it has led to. */
+const KNOWN_LINES = 200;
+
+/** A program that failed: its message quotes the end of the output. */
+export class CommandError extends VireoError {
+  /** The class's name. */
+  override name = "CommandError";
+  /** The program. */
+  readonly program: string;
+  /** The path of the log with all of its output. */
+  readonly log: string;
+  readonly #lines: readonly string[];
+
+  /**
+   * Puts the message together.
+   *
+   * @param program the program
+   * @param log the path of the log
+   * @param lines the end of the output
+   */
+  constructor(program: string, log: string, lines: readonly string[]) {
+    super(
+      [
+        `${program} failed; all of its output is in ${log}`,
+        ...lines.slice(-LAST_LINES),
+      ].join("\n  "),
+    );
+    this.program = program;
+    this.log = log;
+    this.#lines = lines;
+  }
+
+  /**
+   * The first line of the output's end that matches.
+   *
+   * @param pattern what is looked for
+   */
+  has(pattern: RegExp): string | undefined {
+    return this.#lines.find((line) => pattern.test(line));
+  }
+}
 
 /** Options of {@linkcode runLogged}. */
 export interface LoggedOptions {
@@ -62,7 +103,7 @@ export class CommandLog {
  * @param log where the output goes
  * @param argv the program and its arguments
  * @param options where it runs, and who sees its lines
- * @throws {VireoError} naming the log and quoting its end, if the program fails
+ * @throws {CommandError} naming the log and quoting its end, if the program fails
  */
 export async function runLogged(
   log: CommandLog,
@@ -80,7 +121,7 @@ export async function runLogged(
     for await (const line of lines(text)) {
       log.write(line);
       last.push(line);
-      if (last.length > LAST_LINES) last.shift();
+      if (last.length > KNOWN_LINES) last.shift();
       options.onLine?.(line);
     }
   };
@@ -90,10 +131,7 @@ export async function runLogged(
     take(child.stderr),
   ]);
   if (status.success) return;
-  throw new VireoError(
-    [`${program} failed; all of its output is in ${log.path}`, ...last]
-      .join("\n  "),
-  );
+  throw new CommandError(program, log.path, last);
 }
 
 /** The PATH, with the folders of what is root's business most of the time. */

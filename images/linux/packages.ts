@@ -91,7 +91,13 @@ export async function installPackages(
   onPart: (part: number) => void = () => {},
 ): Promise<void> {
   const [apt, ...args] = installCommand(missing);
-  const install = [apt, "-o", "APT::Status-Fd=1", ...args] as const;
+  const install = [
+    apt,
+    ...["-o", "APT::Status-Fd=1"],
+    // Another apt-get may be at work, such as one whose prepare was killed.
+    ...["-o", "DPkg::Lock::Timeout=300"],
+    ...args,
+  ] as const;
   const options = {
     env: { DEBIAN_FRONTEND: "noninteractive" },
     onLine: (line: string) => {
@@ -103,7 +109,9 @@ export async function installPackages(
     await runLogged(log, install, options);
   } catch (error) {
     if (!(error instanceof VireoError)) throw error;
-    // The lists of packages may be old or, in a container, not there at all.
+    // An interrupted installation has to be ended before there is another; and
+    // the lists of packages may be old or, in a container, not there at all.
+    await runLogged(log, ["dpkg", "--configure", "-a"], options);
     await runLogged(log, ["apt-get", "update"], options);
     await runLogged(log, install, options);
   }

@@ -92,6 +92,7 @@ export class Progress {
   readonly #total: number;
   readonly #output: ProgressOutput;
   readonly #now: () => number;
+  readonly #onShow: (line: string) => void;
   readonly #start: number;
   #current = 0;
   #part = 0;
@@ -103,16 +104,19 @@ export class Progress {
    * @param steps all of the work, in order
    * @param output where it is shown
    * @param now a clock in milliseconds
+   * @param onShow told each line that is shown, as in plain output
    */
   constructor(
     steps: readonly Step[],
     output: ProgressOutput = standardError,
     now: () => number = () => performance.now(),
+    onShow: (line: string) => void = () => {},
   ) {
     this.#steps = steps;
     this.#total = steps.reduce((sum, step) => sum + step.weight, 0);
     this.#output = output;
     this.#now = now;
+    this.#onShow = onShow;
     this.#start = now();
   }
 
@@ -160,6 +164,7 @@ export class Progress {
     this.#shown = now;
     const label = this.#steps[this.#current]?.label ?? "";
     const left = timeLeft(now - this.#start, this.fraction);
+    this.#onShow(progressLine(label, this.fraction, left, undefined));
     const line = progressLine(label, this.fraction, left, columns);
     this.#output.write(
       columns === undefined ? `${line}\n` : `\r${line}\x1b[K`,
