@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { MiB } from "../../guest/layout.ts";
-import { FULL_LINUX, LINUX } from "../../images/testing/prepared.ts";
-import { boot } from "../testing/command.ts";
+import { LINUX } from "../../images/testing/prepared.ts";
 import { LinuxGuest, until } from "../testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
 
@@ -65,28 +64,5 @@ Deno.test(needing([KVM, LINUX], {
         assert.equal(new TextDecoder().decode(start), "durable");
       },
     );
-  },
-}));
-
-Deno.test(needing([KVM, FULL_LINUX], {
-  name: "Linux: of a disk with four queues, one per CPU is used",
-  async fn() {
-    using disk = new ScratchFile(4 * MiB);
-    Deno.writeFileSync(disk.path, new Uint8Array(4 * MiB).fill(0x55));
-    const write = [0, 1].map((cpu) =>
-      `taskset ${1 << cpu} dd if=/dev/zero of=/dev/vdb bs=4k count=16 ` +
-      `seek=${16 * cpu} oflag=direct 2>/dev/null &`
-    );
-    const { stdout, stderr } = await boot([
-      ...["--quiet", "--memory", "128M", "--cpus", "2"],
-      ...["--disk", `${disk.path},queues=4`, "--exec"],
-      `echo queues $(ls /sys/block/vdb/mq | wc -l)
-       ${write.join("\n")}
-       wait; sync`,
-    ]);
-    assert.match(stdout, /^queues 2$/m, stdout + stderr);
-    const bytes = Deno.readFileSync(disk.path);
-    assert.ok(bytes.subarray(0, 32 * 4096).every((byte) => byte === 0));
-    assert.ok(bytes.subarray(32 * 4096).every((byte) => byte === 0x55));
   },
 }));

@@ -3,6 +3,9 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
+import { advise } from "../../ffi/mmap.ts";
+import { mappingsOfProcess } from "../../ffi/testing/mmap.ts";
 import type { KernelVariant } from "../../images/linux/cache.ts";
 import { prepared } from "../../images/linux/prepare.ts";
 import type { VmConfig } from "../config/types.ts";
@@ -26,10 +29,12 @@ export class LinuxGuest implements AsyncDisposable {
    * CPUs, and PCI, take the full one.
    *
    * @param words more words for the kernel command line
+   * @param kernel another kernel than the one that suits the configuration
    */
   static async boot(
     config: Omit<VmConfig, "boot-source">,
     words = "console=ttyS0",
+    kernel?: string,
   ): Promise<LinuxGuest> {
     const guest = await prepared(needed(config));
     if (guest === undefined) throw new Error("no prepared guest");
@@ -42,7 +47,7 @@ export class LinuxGuest implements AsyncDisposable {
     const test = await TestMachine.create({
       ...config,
       "boot-source": {
-        kernel_image_path: guest.kernel,
+        kernel_image_path: kernel ?? guest.kernel,
         boot_args: `${words} reboot=k panic=-1 quiet VIREO_NONCE=t`,
       },
       drives: [root, ...config.drives ?? []],
@@ -50,7 +55,7 @@ export class LinuxGuest implements AsyncDisposable {
     test.machine.start();
     const linux = new LinuxGuest(test);
     await linux.printed("_vireo:t:ready");
-    await linux.run("stty -echo; PS1=");
+    await linux.run("stty -echo; PS1= PS2=");
     return linux;
   }
 
@@ -101,6 +106,26 @@ export async function until(
     if (Date.now() > end) throw new Error(`no ${what}: ${instead()}`);
     await new Promise((done) => setTimeout(done, 20));
   }
+}
+
+/** One number for each CPU from a line of /proc/interrupts. */
+export function interruptCounts(text: string, line: string): number[] {
+  const [, counts = ""] =
+    new RegExp(`^ *${line}: +([\\d ]+)`, "m").exec(text) ?? [];
+  return counts.trim().split(/ +/).map(Number);
+}
+
+/** From Linux 5.14 on: pages are made present, and keep what is in them. */
+const MADV_POPULATE_WRITE = 23;
+
+/**
+ * Makes all of the mapping of this process that is `size` bytes long resident,
+ * whatever the guest has touched of it.
+ */
+export function makeResident(size: number): void {
+  const mapping = mappingsOfProcess().find((mapping) => mapping.size === size);
+  assert.ok(mapping, `no mapping of ${size} bytes`);
+  assert.ok(advise(mapping.start, size, MADV_POPULATE_WRITE));
 }
 
 /**
