@@ -16,16 +16,21 @@ Deno.test(needing([KVM], {
   async fn() {
     const url = (name: string) => new URL(name, import.meta.url);
     const readme = await Deno.readTextFile(url("README.md"));
-    // Beside mod.ts, as the README says.
-    const path = await Deno.makeTempFile({
-      dir: decodeURIComponent(url(".").pathname),
-      prefix: "readme_example_",
-      suffix: ".ts",
-    });
+    // Beside a mod.ts, as the README says; not among the sources, which other
+    // tests walk at the same time.
+    const dir = await Deno.makeTempDir({ prefix: "vireo-test-" });
+    const path = `${dir}/example.ts`;
     try {
+      await Deno.writeTextFile(
+        `${dir}/mod.ts`,
+        `export * from "${url("mod.ts")}";`,
+      );
       await Deno.writeTextFile(path, codeBlock(readme, "ts"));
+      const config = `--config=${
+        decodeURIComponent(url("deno.json").pathname)
+      }`;
       const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--check", path],
+        args: ["run", "-A", "--check", config, path],
         env: { NO_COLOR: "1" },
         stdin: "null",
       }).output();
@@ -35,7 +40,7 @@ Deno.test(needing([KVM], {
       const promised = readme.split("It prints:\n\n```\n")[1]?.split("```")[0];
       assert.equal(output, promised);
     } finally {
-      await Deno.remove(path);
+      await Deno.remove(dir, { recursive: true });
     }
   },
 }));
