@@ -5,6 +5,7 @@
  * @module
  */
 import { join } from "node:path";
+import { payloadPath } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import type { Guest, Vmm } from "./guest.ts";
 
@@ -13,14 +14,7 @@ const PROGRAM = join(FOLDER, "vireo_guest.ts");
 const COMMAND_LINE = join(FOLDER, "..", "..", "main.ts");
 
 /** The payload's ELF file. */
-export const PAYLOAD: string = join(
-  FOLDER,
-  "..",
-  "..",
-  "guest",
-  "payload",
-  "payload.elf",
-);
+export const PAYLOAD: string = payloadPath.pathname;
 
 /** A part of `machine-config`: `{ poll_us: 0 }`. */
 export type Settings = NonNullable<VmConfig["machine-config"]>;
