@@ -26,7 +26,8 @@ async function deno(...args: string[]): Promise<Result> {
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-const vireo = (...args: string[]) => deno("run", "-A", MAIN, ...args);
+const vireo = (...args: string[]) =>
+  deno("run", "--quiet", "-A", MAIN, ...args);
 
 /** Exit status 1, nothing on stdout, one line on stderr that matches. */
 async function refuses(message: RegExp, ...args: string[]): Promise<void> {
