@@ -27,7 +27,11 @@ Deno.test(needing([KVM, LINUX, "gcc", C_LIBRARY], {
         ...["--quiet", "--disk", `${program},ro`, "--exec"],
         "cat /dev/vdb > /tmp/vectors; chmod +x /tmp/vectors; /tmp/vectors",
       ]);
-      assert.match(stdout, /^[XYZ]MM kept$/m, stdout + stderr);
+      assert.match(
+        stdout,
+        /^[XYZ]MM kept$/m,
+        `status ${code}: ${stdout}${stderr}`,
+      );
       assert.equal(code, 0);
     } finally {
       Deno.removeSync(dir, { recursive: true });
