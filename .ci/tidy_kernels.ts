@@ -4,26 +4,15 @@
  *
  * @module
  */
-import {
-  bzImageRecipe,
-  cacheFolder,
-  COMPRESSIONS,
-  KERNELS,
-  productPath,
-  ROOTFS,
-} from "../images/linux/cache.ts";
+import { products } from "../images/linux/bundle/manifest.ts";
+import { cacheFolder, RECIPES } from "../images/linux/cache.ts";
 
-const recipes = [
-  ...Object.values(KERNELS),
-  ...COMPRESSIONS.map(bzImageRecipe),
-  ROOTFS,
-];
-const wanted = new Set(
-  await Promise.all(recipes.map((one) => productPath(one))),
-);
-for (const { name, isFile } of Deno.readDirSync(cacheFolder())) {
-  const path = `${cacheFolder()}/${name}`;
-  const ours = recipes.some((one) => name.startsWith(`${one.name}-`));
-  const product = path.replace(/\.version$/, "");
-  if (isFile && ours && !wanted.has(product)) Deno.removeSync(path);
+const folder = cacheFolder();
+const wanted = await products(folder);
+for (const { name, isFile } of Deno.readDirSync(folder)) {
+  const ours = RECIPES.some((one) => name.startsWith(`${one.name}-`));
+  const product = name.replace(/\.version$/, "");
+  if (isFile && ours && !wanted.has(product)) {
+    Deno.removeSync(`${folder}/${name}`);
+  }
 }

@@ -10,9 +10,16 @@ import { withSbin } from "../../images/linux/logged_command.ts";
 import { readArguments } from "./arguments.ts";
 import { choose } from "./choose.ts";
 import { type Batch, batches, type BatchResult, runLanes } from "./lanes.ts";
-import { provideKernels, provideModules, providePackages } from "./provide.ts";
+import { provideKernels, providePackages } from "./provide.ts";
 import { StatusLine } from "./status_line.ts";
-import { count, reasons, slowest, summary } from "./report.ts";
+import {
+  count,
+  failures,
+  reasons,
+  secondsOf,
+  slowest,
+  summary,
+} from "./report.ts";
 import type { FileResult } from "./results.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -53,8 +60,7 @@ function tell(
 ): void {
   for (const { path, tests } of files) {
     const { tests: counts } = count([{ path, tests }]);
-    const seconds = tests.filter(({ isStep }) => !isStep)
-      .reduce((sum, test) => sum + test.seconds, 0);
+    const seconds = secondsOf(tests);
     const parts = Object.entries(counts).filter(([, many]) => many > 0)
       .map(([outcome, many]) => `${many} ${outcome}`);
     console.log(
@@ -65,6 +71,10 @@ function tell(
   console.log(`\n--- ${paths.join(" ")}\n${output}\n---`);
 }
 
+function section(title: string, lines: readonly string[]): void {
+  if (lines.length > 0) console.log(`\n${title}:\n${lines.join("\n")}`);
+}
+
 /** Runs what was asked for; returns the exit status. */
 async function main(): Promise<number> {
   const start = performance.now();
@@ -72,7 +82,6 @@ async function main(): Promise<number> {
   Deno.env.set("PATH", withSbin()); // mke2fs and ip, for ordinary users
   const chosen = await choose(args);
   if (chosen.length === 0) throw new VireoError("test: no test was chosen");
-  await provideModules();
   await providePackages(chosen);
   const paths = chosen.map(({ path }) => path);
   const times = readTimes();
@@ -97,8 +106,7 @@ async function main(): Promise<number> {
       ok &&= result.success;
       results.push(...result.files);
       for (const { path, tests } of result.files) {
-        const took = tests.filter(({ isStep }) => !isStep);
-        times.set(path, took.reduce((sum, { seconds }) => sum + seconds, 0));
+        times.set(path, secondsOf(tests));
       }
       tell(batch, result, `[${files}/${paths.length}]`);
     },
@@ -106,15 +114,9 @@ async function main(): Promise<number> {
   ok = await types && ok;
   if (args.filter === undefined) keepTimes(times);
 
-  const slow = slowest(results);
-  if (slow.length > 0) console.log(`\nslowest:\n${slow.join("\n")}`);
-  const ignored = reasons(results);
-  if (ignored.length > 0) console.log(`\nignored:\n${ignored.join("\n")}`);
-  const failed = results.flatMap(({ path, tests }) =>
-    tests.filter(({ outcome }) => outcome === "failed")
-      .map(({ name }) => `${path}: ${name}`)
-  );
-  if (failed.length > 0) console.log(`\nfailed:\n${failed.join("\n")}`);
+  section("slowest", slowest(results));
+  section("ignored", reasons(results));
+  section("failed", failures(results));
   if (!args.peers) {
     console.log(
       "\nTests with QEMU and other heavy peers have a task of their own: " +

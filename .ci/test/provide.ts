@@ -4,12 +4,11 @@
  * @module
  */
 import { installCommand, packageOf, packagesFor } from "../../ffi/packages.ts";
-import { VireoError } from "../../ffi/error.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import { CommandLog } from "../../images/linux/logged_command.ts";
 import {
-  installedPackages,
   installPackages,
+  missingPackages,
 } from "../../images/linux/packages.ts";
 import { prepared, preparedAll } from "../../images/linux/prepare.ts";
 import type { ChosenFile } from "./choose.ts";
@@ -27,46 +26,27 @@ const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 export async function providePackages(
   files: readonly ChosenFile[],
 ): Promise<void> {
-  const wanted = new Map<string, string[]>();
-  for (const program of files.flatMap(({ programs }) => programs)) {
-    wanted.set(packageOf(program), [program]);
-  }
-  if (await lacksKernels(files)) {
-    for (const name of packagesFor("kernel build", "root image")) {
-      wanted.set(name, ["prepare"]);
-    }
-  }
-  const installed = await installedPackages([...wanted.keys()]);
-  const missing = [...wanted.keys()].filter((name) => !installed.has(name));
+  const wanted = new Set(
+    files.flatMap(({ programs }) => programs.map(packageOf)),
+  );
+  const kernels = await lacksKernels(files)
+    ? packagesFor("kernel build", "root image")
+    : [];
+  const names = [...wanted.union(new Set(kernels))].toSorted();
+  // Who may not install them goes on without.
+  const missing = await missingPackages(names, true);
   if (missing.length === 0) return;
-  const names = missing.toSorted();
   if (Deno.uid() !== 0) {
     console.error(
       "test: packages are missing, and tests that need them are ignored; " +
-        `for these: sudo ${installCommand(names).join(" ")}`,
+        `for these: sudo ${installCommand(missing).join(" ")}`,
     );
     return;
   }
-  console.error(`test: installing what tests need: ${names.join(" ")}`);
+  console.error(`test: installing what tests need: ${missing.join(" ")}`);
   await Deno.mkdir(cacheFolder(), { recursive: true });
   using log = new CommandLog(`${cacheFolder()}/test-packages.log`);
-  await installPackages(log, names);
-}
-
-/**
- * Fetches the modules of the command line, so that the first test that runs it
- * is not the one that downloads them, and says so.
- *
- * @throws {VireoError} when they can't be had
- */
-export async function provideModules(): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["cache", "--no-check", "--quiet", MAIN],
-    stdin: "null",
-  }).spawn().status;
-  if (!success) {
-    throw new VireoError("test: npm packages are missing, see above");
-  }
+  await installPackages(log, missing);
 }
 
 /**

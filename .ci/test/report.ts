@@ -5,7 +5,7 @@
  * @module
  */
 import { ignoredBecause } from "../../ffi/testing/needs.ts";
-import type { FileResult, Outcome } from "./results.ts";
+import type { FileResult, Outcome, TestResult } from "./results.ts";
 
 /** So many of the slowest tests are told. */
 const SLOWEST = 20;
@@ -32,6 +32,16 @@ export function count(files: readonly FileResult[]): Counts {
     counts[isStep ? "steps" : "tests"][outcome]++;
   }
   return counts;
+}
+
+/**
+ * How long tests took, in seconds; steps are in their tests.
+ *
+ * @param tests the tests of a file
+ */
+export function secondsOf(tests: readonly TestResult[]): number {
+  return tests.filter(({ isStep }) => !isStep)
+    .reduce((sum, { seconds }) => sum + seconds, 0);
 }
 
 /**
@@ -74,6 +84,18 @@ export function slowest(files: readonly FileResult[]): string[] {
     .map(({ path, name, seconds }) =>
       `${seconds.toFixed(1).padStart(6)} s  ${path}: ${name}`
     );
+}
+
+/**
+ * The tests that failed, and their steps, a line each.
+ *
+ * @param files all results
+ */
+export function failures(files: readonly FileResult[]): string[] {
+  return files.flatMap(({ path, tests }) =>
+    tests.filter(({ outcome }) => outcome === "failed")
+      .map(({ name }) => `${path}: ${name}`)
+  );
 }
 
 /**

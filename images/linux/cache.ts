@@ -67,6 +67,13 @@ export const ROOTFS: Recipe = {
   ],
 };
 
+/** The recipes of all that can be prepared, a first boot's before the others. */
+export const RECIPES: readonly Recipe[] = [
+  ...Object.values(KERNELS),
+  ROOTFS,
+  ...COMPRESSIONS.map(bzImageRecipe),
+];
+
 /**
  * The folder of everything that Vireo keeps: `~/.cache/vireo`, or in
  * `XDG_CACHE_HOME`.

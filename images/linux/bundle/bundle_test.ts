@@ -218,3 +218,14 @@ Deno.test("bundle: an export overwrites nothing, and wants something to export",
     /export ".*no\/x": No such file/,
   );
 });
+
+Deno.test("bundle: a cache that can't be written is named, in one line", async () => {
+  await using caches = await Caches.make();
+  await exportBundle(caches.bundle, caches.full);
+  await assert.rejects(
+    takeBundle(caches.bundle, QUIET, `${caches.bundle}/vireo`),
+    (error: Error) =>
+      error.name === "VireoError" &&
+      /^\/.*\/vireo: [^\n]+$/.test(error.message),
+  );
+});

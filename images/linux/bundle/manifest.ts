@@ -4,13 +4,7 @@
  *
  * @module
  */
-import {
-  bzImageRecipe,
-  COMPRESSIONS,
-  KERNELS,
-  productPath,
-  ROOTFS,
-} from "../cache.ts";
+import { productPath, RECIPES } from "../cache.ts";
 
 /** The name of the manifest's file, the first in the archive. */
 export const MANIFEST = "manifest.json";
@@ -41,13 +35,8 @@ export interface Manifest {
 
 /** The recipes' products: paths in the cache by their files' names. */
 export async function products(folder: string): Promise<Map<string, string>> {
-  const recipes = [
-    ...Object.values(KERNELS),
-    ROOTFS,
-    ...COMPRESSIONS.map(bzImageRecipe),
-  ];
   const paths = await Promise.all(
-    recipes.map((recipe) => productPath(recipe, folder)),
+    RECIPES.map((recipe) => productPath(recipe, folder)),
   );
   return new Map(paths.map((path) => [path.slice(folder.length + 1), path]));
 }

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { VireoError } from "../../../ffi/error.ts";
 import { cacheFolder } from "../cache.ts";
+import { explainFailure } from "../failure.ts";
 import { Progress, standardError } from "../progress.ts";
 import type { ProgressOutput } from "../prepare.ts";
 import {
@@ -41,12 +42,15 @@ export async function takeBundle(
 ): Promise<string[]> {
   const fail = (reason: string) =>
     new VireoError(`prepare --from "${from}": ${reason}`);
+  let work: string;
   try {
     await Deno.mkdir(folder, { recursive: true });
+    work = await Deno.makeTempDir({ dir: folder, prefix: "from-" });
   } catch (error) {
+    const explained = explainFailure(error, folder);
+    if (explained instanceof VireoError) throw explained;
     throw new VireoError(`${folder}: ${reasonOf(error)}`);
   }
-  const work = await Deno.makeTempDir({ dir: folder, prefix: "from-" });
   try {
     const path = /^https?:/.test(from)
       ? await download(from, `${work}/bundle`, output)
