@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { VireoError } from "../../ffi/error.ts";
 import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
@@ -22,6 +24,7 @@ interface Options {
   pairs: number;
   seconds: number;
   peer: string[];
+  against?: string;
   disk: number;
   json?: string;
   svg?: string;
@@ -40,6 +43,14 @@ function positive(text: string): number {
   return value;
 }
 
+function checkout(text: string): string {
+  const folder = resolve(text);
+  if (!existsSync(join(folder, "bench", "paths", "vireo_guest.ts"))) {
+    throw new InvalidArgumentError("no checkout of Vireo with bench/paths");
+  }
+  return folder;
+}
+
 function list(text: string, previous: string[]): string[] {
   return [...previous, ...text.split(",").filter(Boolean)];
 }
@@ -54,6 +65,11 @@ function parse(args: string[]): Options {
     .option("--pairs <n>", "runs of each side", positive, 5)
     .option("--seconds <s>", "length of a run", positive, 1)
     .option("--peer <name>", "c or qemu; repeatable; default: both", list, [])
+    .option(
+      "--against <folder>",
+      "the peer is Vireo as that checkout has it",
+      checkout,
+    )
     .option("--disk <MiB>", "size of the scratch image", positive, 512)
     .option("--json <file>", "write every sample there")
     .option("--svg <file>", "plot IOPS and latency over queue depth there")
@@ -97,7 +113,9 @@ async function findPeers(folder: string, wanted: string[]): Promise<Peers> {
 }
 
 /** The peer's candidates for this row, or why there are none. */
-function candidates(row: Row, peers: Peers, wanted: string[]): Vmm[] | string {
+function candidates(row: Row, peers: Peers, options: Options): Vmm[] | string {
+  const { against, peer: wanted } = options;
+  if (against !== undefined) return [vireoFor(row, against)];
   if (row.peer === "c") {
     if (wanted.length > 0 && !wanted.includes("c")) return "not asked for";
     if (typeof peers.c === "string") return peers.c;
@@ -121,11 +139,19 @@ function obstacle({ measure }: Row, peers: Peers): string | undefined {
   if (frames && typeof peers.c === "string") return peers.c;
 }
 
-function vireoFor(row: Row): Vmm {
+function vireoFor(row: Row, checkout?: string): Vmm {
   const { measure, settings } = row;
   return measure.kind === "start" && measure.program === "command-line"
-    ? vireoCommandLine()
-    : vireo({ ...pollingOf(row), ...settings });
+    ? vireoCommandLine(checkout)
+    : vireo({ ...pollingOf(row), ...settings }, checkout);
+}
+
+/** No row may be worse than another checkout's by more than this. */
+const TOLERANCE = 0.03;
+
+function against({ goal, ...row }: Row): Row {
+  const ratio = goal.atMost ? 1 + TOLERANCE : 1 - TOLERANCE;
+  return { ...row, goal: { ...goal, ratio } };
 }
 
 function pollingOf({ measure }: Row): Settings {
@@ -140,7 +166,7 @@ async function runRow(
   surroundings: Surroundings,
 ): Promise<Outcome> {
   const run = (vmm: Vmm) => measure(row, vmm, surroundings);
-  const found = candidates(row, peers, options.peer);
+  const found = candidates(row, peers, options);
   const missing = typeof found === "string" ? found : undefined;
   const peer = typeof found === "string"
     ? undefined
@@ -159,10 +185,12 @@ async function main(options: Options): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "vireo-bench-" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
-  const rows = selectRows(options.only);
+  const selected = selectRows(options.only);
+  const rows = options.against ? selected.map(against) : selected;
   progress(`preparing a disk of ${options.disk} MiB, and the peers`);
   const disk = await makeDisk(folder, options.disk);
-  const peers = await findPeers(folder, options.peer);
+  const wanted = options.against ? ["vireo"] : options.peer;
+  const peers = await findPeers(folder, wanted);
   const frames = typeof peers.c === "string" ? undefined : peers.c.frames;
   const surroundings = { disk, frames, seconds: options.seconds };
   const outcomes: Outcome[] = [];

@@ -9,9 +9,8 @@ import { payloadPath } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import type { Guest, Vmm } from "./guest.ts";
 
-const FOLDER = import.meta.dirname!;
-const PROGRAM = join(FOLDER, "vireo_guest.ts");
-const COMMAND_LINE = join(FOLDER, "..", "..", "main.ts");
+/** The checkout that this program belongs to. */
+export const CHECKOUT: string = join(import.meta.dirname!, "..", "..");
 
 /** The payload's ELF file. */
 export const PAYLOAD: string = payloadPath.pathname;
@@ -19,35 +18,41 @@ export const PAYLOAD: string = payloadPath.pathname;
 /** A part of `machine-config`: `{ poll_us: 0 }`. */
 export type Settings = NonNullable<VmConfig["machine-config"]>;
 
-/** Vireo through its library. */
-export function vireo(settings: Settings = {}): Vmm {
+/** Vireo through its library, as it stands in `checkout`. */
+export function vireo(settings: Settings = {}, checkout = CHECKOUT): Vmm {
   const words = Object.entries(settings).map(([key, value]) =>
     `${key}=${value}`
   );
   return {
     name: "vireo",
-    settings: words.join(" ") || "defaults",
+    settings: named(words.join(" ") || "defaults", checkout),
     command: (guest) => [
       Deno.execPath(),
       "run",
       "-A",
       "--cached-only",
-      PROGRAM,
+      join(checkout, "bench", "paths", "vireo_guest.ts"),
       JSON.stringify(configOf(guest, settings)),
     ],
   };
 }
 
-/** Vireo as `vireo boot`, without devices. */
-export function vireoCommandLine(): Vmm {
+/** Vireo as `vireo boot`, without devices, as it stands in `checkout`. */
+export function vireoCommandLine(checkout = CHECKOUT): Vmm {
+  const program = join(checkout, "main.ts");
   return {
     name: "vireo",
-    settings: "vireo boot",
+    settings: named("vireo boot", checkout),
     command: ({ words, memory }) =>
-      [Deno.execPath(), "run", "-A", "--cached-only", COMMAND_LINE, "boot"]
+      [Deno.execPath(), "run", "-A", "--cached-only", program, "boot"]
         .concat(PAYLOAD, "--root", "none", "--memory", `${memory}M`)
         .concat("--cmdline", words),
   };
+}
+
+/** Another checkout's folder is part of a side's settings. */
+function named(settings: string, checkout: string): string {
+  return checkout === CHECKOUT ? settings : `${settings}, ${checkout}`;
 }
 
 function configOf(guest: Guest, settings: Settings): VmConfig {
