@@ -9,6 +9,7 @@ import { prepared } from "../images/linux/prepare.ts";
 import { LINUX } from "../images/testing/prepared.ts";
 import { boot, MAIN, vireo } from "../vmm/testing/command.ts";
 import { command, ScratchFile, TestNetwork } from "../vmm/testing/mod.ts";
+import { until } from "../ffi/testing/until.ts";
 
 const RNG = new URL("../examples/rng.ts", import.meta.url).pathname;
 const PORT = 8000;
@@ -282,12 +283,10 @@ Deno.test(needing([KVM, LINUX, "tmux"], {
     const tmux = (...args: string[]) => command("tmux", "-S", socket, ...args);
     const screen = () => tmux("capture-pane", "-p", "-t", "vireo");
     const shows = async (pattern: RegExp) => {
-      for (let i = 0; i < 300; i++) {
-        const text = await screen();
-        if (pattern.test(text)) return text;
-        await new Promise((done) => setTimeout(done, 200));
-      }
-      assert.fail(`never showed ${pattern}:\n${await screen()}`);
+      let text = "";
+      const shown = async () => pattern.test(text = await screen());
+      await until(shown, `${pattern}`, () => text);
+      return text;
     };
     const size = ["-x", "100", "-y", "30"];
     await tmux("new-session", "-d", "-s", "vireo", ...size, "sh");

@@ -52,7 +52,7 @@ const EMULATED = 20;
 type Run = "runKernel" | "runUser";
 
 /** An instruction to try. */
-export interface Instruction {
+export interface TriedInstruction {
   /** Its name. */
   readonly name: string;
   /** Its bytes. */
@@ -62,7 +62,7 @@ export interface Instruction {
 }
 
 /** Instructions of kernels, with RDI at aligned memory, EAX = 1, ECX = 0. */
-export const INSTRUCTIONS: readonly Instruction[] = [
+export const INSTRUCTIONS: readonly TriedInstruction[] = [
   { name: "INT3", code: [0xcc], vector: 3 },
   { name: "FWAIT", code: [0x9b] },
   { name: "CLAC", code: [0x0f, 0x01, 0xca] },
@@ -92,7 +92,7 @@ export function probeGuest(kvm: Kvm): GuestReport {
 /** Tries each at CPL0, and what KVM refuses once more with Vireo's help. */
 export function tryInstructions(
   kvm: Kvm,
-  instructions: readonly Instruction[],
+  instructions: readonly TriedInstruction[],
 ): InstructionReport[] {
   using guest = new TinyGuest(kvm);
   return instructions.map(({ name, code, vector }) => {

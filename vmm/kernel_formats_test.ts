@@ -1,6 +1,6 @@
 /** Every format of kernel, with the payload in it, up to its last word. */
 import assert from "node:assert/strict";
-import type { Compression } from "../guest/kernel/compression.ts";
+import type { CompressionFormat } from "../guest/kernel/compression.ts";
 import type { KernelEntry } from "../guest/kernel/entry.ts";
 import { readPayload } from "../images/payload/payload.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
@@ -48,7 +48,7 @@ kvmTest(
   },
 );
 
-const COMPRESSIONS: Compression[] = [
+const COMPRESSIONS: CompressionFormat[] = [
   "gzip",
   "xz",
   "lz4",

@@ -5,6 +5,7 @@ import { KVM, needing } from "../ffi/testing/needs.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import type { Drive } from "./devices/mod.ts";
 import { runMachine, ScratchFile, TestMachine } from "./testing/mod.ts";
+import { until } from "../ffi/testing/until.ts";
 
 const payload = await readPayload();
 
@@ -110,9 +111,11 @@ class Counters implements Disposable {
   /** Waits until every vCPU has counted on. */
   async moved(): Promise<void> {
     const before = this.read();
-    while (!this.read().every((count, i) => count > before[i]!)) {
-      await pause(10);
-    }
+    await until(
+      () => this.read().every((count, i) => count > before[i]!),
+      `count of each vCPU beyond ${before}`,
+      () => this.read(),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { until } from "../../ffi/testing/until.ts";
 import { ByteRing } from "../runtime/byte_ring.ts";
 import { Reg } from "./serial_registers.ts";
-import { RING_CAPACITY } from "./serial_state.ts";
+import { RING_CAPACITY, SerialState } from "./serial_state.ts";
 import { Control, type Task, TestPort } from "./testing/serial.ts";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 600_000;
 
 /** vCPU threads on one port; the test is the main isolate. */
 class Threads implements Disposable {
@@ -44,6 +45,13 @@ class Threads implements Disposable {
     if (await wait.value === "timed-out") throw new Error("nobody called");
   }
 
+  /** Waits until the output ring is full, and a little longer. */
+  async full(): Promise<void> {
+    const { output } = new SerialState(this.port.shared);
+    await until(() => output.free === 0, "full ring", () => output.length);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   /** Drains until `count` bytes are there; sleeps whenever there are none. */
   async drain(count: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(count);
@@ -77,9 +85,7 @@ Deno.test("Serial: a thread that fills the output ring waits, and no byte is los
   using threads = new Threads();
   const count = 4 * RING_CAPACITY;
   const { done } = threads.start("transmit", count);
-  // The reader sleeps long enough for the ring to be full.
-  await threads.changed(Control.SIGNALS, 0);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await threads.full();
   assert.equal(Atomics.load(threads.control, Control.FINISHED), 0);
   const bytes = await threads.drain(count);
   await done;
@@ -118,8 +124,7 @@ Deno.test("Serial: output that comes while the reader drains calls it again", ()
 Deno.test("Serial: a machine that stops frees a thread that waits for room", async () => {
   using threads = new Threads();
   const { done } = threads.start("transmit", 2 * RING_CAPACITY);
-  await threads.changed(Control.SIGNALS, 0);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await threads.full();
   assert.equal(Atomics.load(threads.control, Control.FINISHED), 0);
   Atomics.store(threads.control, Control.STOP, 1);
   await done;

@@ -28,7 +28,7 @@ export interface LoadedKernel {
 }
 
 /** What goes into the guest beside the kernel. */
-export interface BootOptions {
+export interface LoadOptions {
   /** The kernel command line. */
   commandLine: KernelCommandLine;
   /** The initial RAM disk. */
@@ -69,7 +69,7 @@ export function setUpBoot(
   memory: GuestMemory,
   { entry, bzImage }: KernelImage,
   kernel: LoadedKernel,
-  options: BootOptions,
+  options: LoadOptions,
 ): BootState {
   const more = { ...options, kernelEnd: kernel.end };
   if (entry === "pvh") {

@@ -17,11 +17,14 @@ const MAGIC = {
 } as const;
 
 /** A compressed format. `lz4` is its legacy frame, the one that Linux uses. */
-export type Compression = keyof typeof MAGIC;
+export type CompressionFormat = keyof typeof MAGIC;
 
 /** The format of a file that begins with `head`, or undefined. */
-export function compressionOf(head: Uint8Array): Compression | undefined {
-  const formats = Object.entries(MAGIC) as [Compression, readonly number[]][];
+export function compressionOf(head: Uint8Array): CompressionFormat | undefined {
+  const formats = Object.entries(MAGIC) as [
+    CompressionFormat,
+    readonly number[],
+  ][];
   return formats.find(([, magic]) =>
     magic.every((byte, index) => head[index] === byte)
   )?.[0];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type { Compression } from "./compression.ts";
+import type { CompressionFormat } from "./compression.ts";
 import { inspectKernel } from "./inspect.ts";
 import { KernelError } from "./error.ts";
 import { openKernel } from "./image.ts";
@@ -145,7 +145,7 @@ Deno.test("loadKernel: mutated bzImage headers, with a payload and without", asy
 });
 
 /** Those that need a program are started for each run. */
-const COMPRESSED: [Compression, runs: number][] = [
+const COMPRESSED: [CompressionFormat, runs: number][] = [
   ["gzip", RUNS],
   ["zstd", RUNS],
   ["lz4", RUNS],

@@ -12,7 +12,7 @@ import {
   SETUP_HEADER_END,
   Xlf,
 } from "./bzimage.ts";
-import { type Compression, compressionOf } from "./compression.ts";
+import { type CompressionFormat, compressionOf } from "./compression.ts";
 import { ELF_HEADER_MAX, type ElfKernel, isElf, parseElf } from "./elf.ts";
 import { findPvhEntry } from "./elf_loader.ts";
 import type { KernelEntry } from "./entry.ts";
@@ -26,7 +26,7 @@ export interface KernelImage extends Disposable {
   /** The bytes to load: the file, or what was unpacked from it. */
   readonly source: OpenBootFile;
   /** What was unpacked to get there, outermost first. */
-  readonly unpacked: readonly Compression[];
+  readonly unpacked: readonly CompressionFormat[];
   /** The file is or was a bzImage. */
   readonly bzImage?: BzImage;
   /** The ELF file in `source`; with the entry `bzimage` there is none. */
@@ -61,7 +61,7 @@ export async function openKernel(
 ): Promise<KernelImage> {
   using stack = new DisposableStack();
   let source = stack.use(new OpenBootFile(file, "kernel"));
-  const unpacked: Compression[] = [];
+  const unpacked: CompressionFormat[] = [];
   for (let layer = 0; layer < LAYERS_MAX; layer++) {
     const head = source.head(ELF_HEADER_MAX);
     const view = new DataView(head.buffer);
@@ -103,7 +103,7 @@ type Opened = Omit<KernelImage, typeof Symbol.dispose>;
 
 function openElf(
   source: OpenBootFile,
-  unpacked: readonly Compression[],
+  unpacked: readonly CompressionFormat[],
   { entry }: Pick<OpenKernelOptions, "entry">,
   bzImage?: BzImage,
 ): Opened {
@@ -132,7 +132,7 @@ function openElf(
 
 async function openBzImage(
   source: OpenBootFile,
-  unpacked: readonly Compression[],
+  unpacked: readonly CompressionFormat[],
   options: OpenKernelOptions,
 ): Promise<Opened> {
   const refuse = (reason: string) => new KernelError(source.label, reason);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { packageOf } from "../../ffi/packages.ts";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import type { Compression } from "./compression.ts";
+import type { CompressionFormat } from "./compression.ts";
 import type { KernelEntry } from "./entry.ts";
 import { KernelError } from "./error.ts";
 import { openKernel } from "./image.ts";
@@ -156,7 +156,7 @@ Deno.test(needing(["xz"], {
   },
 }));
 
-const COMPRESSIONS: Compression[] = [
+const COMPRESSIONS: CompressionFormat[] = [
   "gzip",
   "xz",
   "lz4",

@@ -13,7 +13,7 @@ import {
   versionText,
   Xlf,
 } from "./bzimage.ts";
-import type { Compression } from "./compression.ts";
+import type { CompressionFormat } from "./compression.ts";
 import {
   bannerOf,
   configBeside,
@@ -36,7 +36,7 @@ export interface KernelReport {
   /** Bytes of the file. */
   size: number;
   /** What was unpacked, outermost first. */
-  unpacked: readonly Compression[];
+  unpacked: readonly CompressionFormat[];
   /** Release, who built it, when; "" when it doesn't say. */
   version: string;
   /** Where Vireo enters it; undefined when it can't. */

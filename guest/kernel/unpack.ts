@@ -7,7 +7,7 @@
 import { zstdDecompressSync } from "node:zlib";
 import { packageOf } from "../../ffi/packages.ts";
 import type { OpenBootFile } from "./file.ts";
-import type { Compression } from "./compression.ts";
+import type { CompressionFormat } from "./compression.ts";
 import { KernelError } from "./error.ts";
 import { MiB } from "../layout.ts";
 import {
@@ -21,7 +21,7 @@ import {
 /** The compressed bytes of a file. */
 export interface Packed {
   /** How. */
-  compression: Compression;
+  compression: CompressionFormat;
   /** Offset in the file. */
   offset: number;
   /** Bytes in the file. */
@@ -45,14 +45,14 @@ export class DecoderMissing extends KernelError {
 }
 
 type Chunks = AsyncIterable<Uint8Array>;
-type Progress = (count: number) => void;
+type OnRead = (count: number) => void;
 
 // Linux's own choice is a dictionary of at most 128 MiB; a header may ask xz
 // for 4 GiB.
 const XZ_MEMORY = "--memlimit-decompress=512MiB";
 
 /** Programs that unpack standard input. */
-const PROGRAMS: Partial<Record<Compression, [string, ...string[]]>> = {
+const PROGRAMS: Partial<Record<CompressionFormat, [string, ...string[]]>> = {
   xz: ["xz", "-dc", XZ_MEMORY, "--format=xz"],
   lzma: ["xz", "-dc", XZ_MEMORY, "--format=lzma"],
   bzip2: ["bzip2", "-dc"],
@@ -111,7 +111,7 @@ function tooLarge({ label }: OpenBootFile, limit: number): KernelError {
 
 function liesAboutSize(
   source: OpenBootFile,
-  compression: Compression,
+  compression: CompressionFormat,
 ): KernelError {
   const reason = "what comes out does not have the size that the file says";
   return broken(source, compression, reason);
@@ -141,7 +141,7 @@ function hasCode(error: unknown, code: string): boolean {
 
 function broken(
   { label }: OpenBootFile,
-  compression: Compression,
+  compression: CompressionFormat,
   reason: string,
 ): KernelError {
   const line = reason.trim().split("\n")[0]!;
@@ -151,11 +151,11 @@ function broken(
 type Decoder = (
   source: OpenBootFile,
   packed: Packed,
-  onRead: Progress,
+  onRead: OnRead,
   limit: number,
 ) => Chunks;
 
-function decoderOf(compression: Compression): Decoder {
+function decoderOf(compression: CompressionFormat): Decoder {
   switch (compression) {
     case "gzip":
       return gunzip;
@@ -171,7 +171,7 @@ function decoderOf(compression: Compression): Decoder {
 function gunzip(
   source: OpenBootFile,
   { offset, size }: Packed,
-  onRead: Progress,
+  onRead: OnRead,
 ): Chunks {
   return source.stream(offset, size, onRead)
     .pipeThrough(new DecompressionStream("gzip"));
@@ -184,7 +184,7 @@ function gunzip(
 async function* unzstd(
   source: OpenBootFile,
   { offset, size }: Packed,
-  _onRead: Progress,
+  _onRead: OnRead,
   limit: number,
 ): Chunks {
   if (size > limit) throw new Error("it is larger than the guest's memory");
@@ -195,7 +195,7 @@ async function* unzstd(
 async function* unlz4(
   source: OpenBootFile,
   { offset, size }: Packed,
-  onRead: Progress,
+  onRead: OnRead,
 ): Chunks {
   const end = offset + size;
   // A byte of LZ4 stands for 255 at most.
@@ -219,7 +219,7 @@ async function* unlz4(
 async function* runProgram(
   source: OpenBootFile,
   { compression, offset, size }: Packed,
-  onRead: Progress,
+  onRead: OnRead,
 ): Chunks {
   const [program, ...args] = PROGRAMS[compression]!;
   const command = new Deno.Command(program, {

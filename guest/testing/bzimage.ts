@@ -5,7 +5,7 @@
  * @module
  */
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import type { Compression } from "../kernel/compression.ts";
+import type { CompressionFormat } from "../kernel/compression.ts";
 
 /** What to build; the defaults give a kernel that unpacks itself. */
 export interface TestBzImage {
@@ -65,7 +65,7 @@ export function buildBzImage(image: TestBzImage = {}): Uint8Array<ArrayBuffer> {
 /** What Linux's build appends to all that is packed but gzip: its size. */
 export function withSize(
   packed: Uint8Array,
-  compression: Compression,
+  compression: CompressionFormat,
   size: number,
 ): Uint8Array<ArrayBuffer> {
   if (compression === "gzip") return packed.slice();
@@ -85,14 +85,14 @@ const COMMANDS: Record<string, string[]> = {
 };
 
 /** The program that {@linkcode pack} calls; its package unpacks, too. */
-export function packersOf(compression: Compression): string[] {
+export function packersOf(compression: CompressionFormat): string[] {
   return COMMANDS[compression]?.slice(0, 1) ?? [];
 }
 
 /** Compresses `bytes`, by a program where the runtime can't. */
 export async function pack(
   bytes: Uint8Array,
-  compression: Compression,
+  compression: CompressionFormat,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (compression === "gzip") return new Uint8Array(gzipSync(bytes));
   if (compression === "zstd") return new Uint8Array(zstdCompressSync(bytes));

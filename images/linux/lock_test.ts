@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { until } from "../../ffi/testing/until.ts";
 import { PrepareLock } from "./lock.ts";
 
 /** Output that is kept, of some width. */
@@ -22,7 +23,8 @@ Deno.test("prepare lock: who waits is told how far the other is", async () => {
   const terminal = keep(40);
   const second = PrepareLock.take(folder, plain);
   const third = PrepareLock.take(folder, terminal);
-  await new Promise((done) => setTimeout(done, 1300));
+  const told = () => plain.written.length > 0 && terminal.written.length > 0;
+  await until(told, "word from who waits");
   first[Symbol.dispose]();
   // Either may be first.
   const [one, other] = [second, third].map(async (lock) => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { needing, root } from "../../ffi/testing/needs.ts";
 import { KERNEL_SOURCE_FILE } from "../../ffi/packages.ts";
+import { until } from "../../ffi/testing/until.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -87,12 +88,12 @@ async function refuses(
 }
 
 async function untilLogged(at: Surroundings, text: string): Promise<void> {
-  for (;;) {
-    const log = await Deno.readTextFile(`${at.cache}/prepare.log`)
-      .catch(() => "");
-    if (log.includes(text)) return;
-    await new Promise((done) => setTimeout(done, 20));
-  }
+  let log = "";
+  const logged = async () => {
+    log = await Deno.readTextFile(`${at.cache}/prepare.log`).catch(() => "");
+    return log.includes(text);
+  };
+  await until(logged, `"${text}" in the log`, () => log);
 }
 
 Deno.test(needing([root("installs packages")], {

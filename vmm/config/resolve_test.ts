@@ -152,7 +152,7 @@ Deno.test("resolve: huge pages as Firecracker names them, or a file", () => {
 Deno.test("resolve: devices are in order of their kinds, each at its window", () => {
   const { devices } = resolved({
     devices: [{ module: import.meta.url }],
-    console: {},
+    console: { main: true },
     balloon: { amount_mib: 0, deflate_on_oom: false },
     entropy: {},
     vsock: { guest_cid: 3, uds_path: "/s" },
@@ -241,6 +241,12 @@ Deno.test("resolve: console ports have names, each its own, and there is room", 
   refuses(ports(...many), "console.ports: 14 ports; at most 13 fit");
   const console = { ...ports(...many).console, main: false };
   assert.deepEqual(configs({ console }), [console]);
+});
+
+Deno.test("resolve: a console has something to do", () => {
+  const nothing = "console: neither main nor a port: it has nothing to do";
+  refuses({ console: {} }, nothing);
+  refuses({ console: { main: false, ports: [] } }, nothing);
 });
 
 Deno.test("macAddress: six bytes in hex", () => {

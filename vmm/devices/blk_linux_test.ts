@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { MiB } from "../../guest/layout.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
-import { LinuxGuest, until } from "../testing/linux.ts";
+import { LinuxGuest } from "../testing/linux.ts";
+import { until } from "../../ffi/testing/until.ts";
 import { ScratchFile } from "../testing/mod.ts";
 
 /** A disk for the guest. */

@@ -98,7 +98,9 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
     const { main = false, ports = [] } = console!;
     const most = main ? MAX_PORTS - 1 : MAX_PORTS;
     const tooMany = `${ports.length} ports; at most ${most} fit`;
+    const nothing = "neither main nor a port: it has nothing to do";
     return [
+      ...!main && ports.length === 0 ? [conflict("console", nothing)] : [],
       ...ports.length > most ? [conflict("console.ports", tooMany)] : [],
       ...twice("console.ports", "name", ports.map(({ name }) => name)),
     ];

@@ -14,14 +14,10 @@ import {
 import { MiB } from "../../guest/layout.ts";
 import { preparedAll } from "../../images/linux/prepare.ts";
 import { ALL_KERNELS, LINUX } from "../../images/testing/prepared.ts";
-import {
-  LinuxGuest,
-  makeResident,
-  residentBytes,
-  until,
-} from "../testing/linux.ts";
+import { LinuxGuest, makeResident, residentBytes } from "../testing/linux.ts";
 import { TestNetwork } from "../testing/mod.ts";
 import { assertRebinds } from "../testing/rebind.ts";
+import { until } from "../../ffi/testing/until.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 
 /** An unusual size, by which the RAM's mapping is found. */

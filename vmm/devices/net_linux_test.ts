@@ -15,7 +15,7 @@ const PASST_SCRIPT = `
   server=$!
   "$DENO" run -A "$MAIN" boot --quiet --memory 64M --net passt \\
     --cmdline 'ip=10.119.0.2::10.119.0.1:255.255.255.0::eth0:off' \\
-    --exec 'for i in 1 2 3 4 5; do
+    --exec 'for i in $(seq 120); do
       wget -q -O - http://10.119.0.1:8000/ && break; sleep 1; done; echo; id -u'
   status=$?
   kill $server

@@ -76,8 +76,9 @@ Deno.test(needing([KVM], {
     const message = `${counts} of ${allowed}`;
     for (const count of counts) {
       assert.ok(count <= allowed * 1.05, message);
-      // A crowded host may be slower than the limit, but not by this much.
-      assert.ok(count >= allowed * 0.5, message);
+      // A crowded host may be slower than the limit; but the bucket, which is
+      // a hundredth of that at its start, is filled again and again.
+      assert.ok(count >= allowed * 0.2, message);
     }
   },
 }));

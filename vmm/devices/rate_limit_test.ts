@@ -46,8 +46,9 @@ for (
       // The bucket is full at the start: a second's worth on top.
       const allowed = perSecond * (SECONDS + 1);
       assert.ok(operations <= allowed * 1.05, `${operations} of ${allowed}`);
-      // A crowded host may be slower than the limit, but not by this much.
-      assert.ok(operations >= allowed * 0.5, `${operations} of ${allowed}`);
+      // A crowded host may be slower than the limit; but the bucket, which is
+      // a tenth of that at its start, is filled again.
+      assert.ok(operations >= allowed * 0.2, `${operations} of ${allowed}`);
     },
   }));
 }

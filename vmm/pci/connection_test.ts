@@ -14,6 +14,7 @@ import { IOAPIC_PINS, IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
 import { Kvm, type Vm } from "../../ffi/kvm/kvm.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { Gsi, Layout } from "../../guest/layout.ts";
+import { until } from "../../ffi/testing/until.ts";
 import { PciConnection } from "./connection.ts";
 
 const ENABLE = 1 << 15, FUNCTION_MASK = 1 << 14;
@@ -87,15 +88,23 @@ class Setup implements Disposable {
     this.device.write(at, 4, masked ? 1 : 0);
   }
 
-  /** True when interrupt `irq` has come to the local APIC. */
-  async requested(irq: number): Promise<boolean> {
-    const at = APIC_IRR + 0x10 * (irq >> 5);
+  /** Waits for interrupt `irq` to come to the local APIC. */
+  async comes(irq: number): Promise<void> {
     // irqfd injects from a work queue when it can't at once.
+    await until(() => this.#requested(irq), `interrupt ${irq}`);
+  }
+
+  /** Interrupt `irq` has not come to the local APIC, nor does it soon. */
+  async staysAway(irq: number): Promise<void> {
     for (let tries = 0; tries < 50; tries++) {
-      if (this.#lapic().getUint32(at, true) & (1 << (irq & 31))) return true;
+      assert.ok(!this.#requested(irq), `interrupt ${irq}`);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    return false;
+  }
+
+  #requested(irq: number): boolean {
+    const at = APIC_IRR + 0x10 * (irq >> 5);
+    return (this.#lapic().getUint32(at, true) & (1 << (irq & 31))) !== 0;
   }
 
   [Symbol.dispose](): void {
@@ -123,12 +132,12 @@ test("PCI: each queue and the configuration have a message of their own", async 
   }
   device.write(CommonCfg.config_msix_vector, 2, 2);
   connection.raise(1);
-  assert.equal(await setup.requested(0x52), true);
-  assert.equal(await setup.requested(0x51), false);
+  await setup.comes(0x52);
+  await setup.staysAway(0x51);
   connection.raise(0);
-  assert.equal(await setup.requested(0x51), true);
+  await setup.comes(0x51);
   connection.raise(-1);
-  assert.equal(await setup.requested(0x93), true);
+  await setup.comes(0x93);
   assert.deepEqual(setup.messages, []);
 });
 
@@ -139,25 +148,25 @@ test("PCI: masked vectors keep their interrupts pending", async (setup) => {
   setup.control = ENABLE;
   setup.mask(0, true);
   connection.raise(0);
-  assert.equal(await setup.requested(0x61), false);
+  await setup.staysAway(0x61);
   assert.equal(device.read(BarLayout.MSIX_PENDING, 4), 1);
   setup.mask(0, false);
-  assert.equal(await setup.requested(0x61), true);
+  await setup.comes(0x61);
   assert.equal(device.read(BarLayout.MSIX_PENDING, 4), 0);
 
   setup.control = ENABLE | FUNCTION_MASK;
   setup.aim(0, 0x62);
   connection.raise(0);
-  assert.equal(await setup.requested(0x62), false);
+  await setup.staysAway(0x62);
   setup.control = ENABLE;
-  assert.equal(await setup.requested(0x62), true);
+  await setup.comes(0x62);
 });
 
 test("PCI: a queue without a vector interrupts nobody", async (setup) => {
   setup.control = ENABLE;
   setup.aim(0, 0x71);
   setup.connection.raise(0);
-  assert.equal(await setup.requested(0x71), false);
+  await setup.staysAway(0x71);
   assert.equal(setup.device.read(BarLayout.MSIX_PENDING, 4), 0);
 });
 

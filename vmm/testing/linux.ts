@@ -10,9 +10,7 @@ import type { KernelVariant } from "../../images/linux/cache.ts";
 import { prepared } from "../../images/linux/prepare.ts";
 import type { VmConfig } from "../config/types.ts";
 import { TestMachine } from "./mod.ts";
-
-/** How long a command may take: the host may be slow, and crowded. */
-const PATIENCE_MS = 600_000;
+import { until } from "../../ffi/testing/until.ts";
 
 /** A machine with the prepared Linux; its shell is on the main console. */
 export class LinuxGuest implements AsyncDisposable {
@@ -93,19 +91,6 @@ export class LinuxGuest implements AsyncDisposable {
 function needed(config: Omit<VmConfig, "boot-source">): KernelVariant {
   const { vcpu_count = 1, transport } = config["machine-config"] ?? {};
   return vcpu_count > 1 || transport === "pci" ? "full" : "small";
-}
-
-/** Waits for `condition`; says what there was instead when it never comes. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  instead: () => unknown = () => "",
-): Promise<void> {
-  const end = Date.now() + PATIENCE_MS;
-  while (!await condition()) {
-    if (Date.now() > end) throw new Error(`no ${what}: ${instead()}`);
-    await new Promise((done) => setTimeout(done, 20));
-  }
 }
 
 /** One number for each CPU from a line of /proc/interrupts. */

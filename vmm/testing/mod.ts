@@ -8,6 +8,7 @@ import { TestNamespace } from "../../ffi/testing/tap.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import type { MachineEnd } from "../messages.ts";
+import { until } from "../../ffi/testing/until.ts";
 
 /** A finished run. */
 export interface FinishedRun {
@@ -61,16 +62,12 @@ export class TestMachine implements AsyncDisposable {
 
   /** Waits until the guest has printed `text`, or has ended. */
   async printed(text: string): Promise<void> {
-    const ended = this.machine.wait().then(() => true);
-    while (!this.output.includes(text)) {
-      const pause = new Promise<boolean>((done) =>
-        setTimeout(() => done(false), 20)
-      );
-      if (await Promise.race([ended, pause])) {
-        if (this.output.includes(text)) return;
-        throw new Error(`ended before it printed "${text}":\n${this.output}`);
-      }
-    }
+    let ended = false;
+    this.machine.wait().finally(() => ended = true);
+    const printed = () => this.output.includes(text);
+    await until(() => printed() || ended, `"${text}"`, () => this.output);
+    if (printed()) return;
+    throw new Error(`ended before it printed "${text}":\n${this.output}`);
   }
 
   /** Ends the machine. */

@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { until } from "../../ffi/testing/until.ts";
 
 /** A stream to `port` of the guest, once somebody listens there. */
 export async function connect(
@@ -11,18 +12,22 @@ export async function connect(
   port: number,
 ): Promise<Deno.UnixConn> {
   const line = new Uint8Array(32);
-  for (;; await new Promise((done) => setTimeout(done, 200))) {
+  let accepted: Deno.UnixConn | undefined;
+  await until(async () => {
     const connection = await open(path);
-    if (connection === undefined) continue;
+    if (connection === undefined) return false;
     await connection.write(new TextEncoder().encode(`CONNECT ${port}\n`));
     const count = await connection.read(line);
-    if (count !== null) {
-      const text = new TextDecoder().decode(line.subarray(0, count));
-      assert.match(text, /^OK \d+\n$/);
-      return connection;
+    if (count === null) {
+      connection.close();
+      return false;
     }
-    connection.close();
-  }
+    const text = new TextDecoder().decode(line.subarray(0, count));
+    assert.match(text, /^OK \d+\n$/);
+    accepted = connection;
+    return true;
+  }, `listener at port ${port} of the guest`);
+  return accepted!;
 }
 
 async function open(path: string): Promise<Deno.UnixConn | undefined> {

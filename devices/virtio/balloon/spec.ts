@@ -6,7 +6,6 @@
 
 /** Feature bits (§5.5.3). */
 export const BalloonFeature = {
-  MUST_TELL_HOST: 0,
   STATS_VQ: 1,
   DEFLATE_ON_OOM: 2,
   FREE_PAGE_HINT: 3,

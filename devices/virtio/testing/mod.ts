@@ -85,7 +85,7 @@ export interface QueueAddresses {
 const FIRST_ADDRESS = 0x1_0000;
 const TWO_32 = 0x1_0000_0000;
 /** How long {@linkcode MockDriver.until} waits. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 60_000;
 
 /** A transport's registers, at virtio-mmio's places. */
 export interface Registers {

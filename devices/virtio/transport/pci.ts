@@ -37,7 +37,6 @@ export const CommonCfg = {
   queue_desc: 0x20,
   queue_driver: 0x28,
   queue_device: 0x30,
-  queue_notify_data: 0x38,
   queue_reset: 0x3a,
 } as const;
 
