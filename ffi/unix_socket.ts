@@ -6,6 +6,7 @@
 import { check, Errno, errno, SystemError, VireoError } from "./errno.ts";
 import { closeFd, cString } from "./file.ts";
 import { libc } from "./libc.ts";
+import { OwnName } from "./own_name.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -20,38 +21,51 @@ export const UNIX_PATH_MAX = 107;
 /** How to shut a socket down: `SHUT_*`. */
 export const Shut = { READ: 0, WRITE: 1 } as const;
 
-/**
- * Makes a socket at `path` that clients can connect to. Whoever closes it
- * removes the file.
- *
- * @param what names the object in errors: `vsock`, ...
- * @throws {VireoError} the path exists, is too long, or its folder is not there
- */
-export function listenUnix(path: string, what: string): number {
-  const address = socketAddress(path);
-  if (address === undefined) {
-    throw new VireoError(
-      `${what} "${path}": a socket's path has 1 to ${UNIX_PATH_MAX} bytes`,
-    );
-  }
-  const fd = unixSocket();
-  if (libc.bind(fd, address, address.length) < 0) {
-    const code = errno();
-    closeFd(fd);
-    if (code === Errno.EADDRINUSE) {
+/** A socket with a name, which clients can connect to. */
+export class UnixListener implements Disposable {
+  /** The descriptor. */
+  readonly fd: number;
+  /** Its name, absolute. */
+  readonly path: string;
+  readonly #made: DisposableStack;
+
+  /**
+   * Makes the socket.
+   *
+   * @param what names the object in errors: `vsock`, ...
+   * @throws {VireoError} the path exists, is too long, or its folder is not
+   *   there
+   */
+  constructor(path: string, what: string) {
+    const address = socketAddress(path);
+    if (address === undefined) {
       throw new VireoError(
-        `${what} "${path}": exists already; remove it if no machine uses it`,
+        `${what} "${path}": a socket's path has 1 to ${UNIX_PATH_MAX} bytes`,
       );
     }
-    throw new SystemError(`${what}: make socket "${path}"`, code);
+    using undo = new DisposableStack(); // unless clients can connect
+    this.fd = undo.adopt(unixSocket(), closeFd);
+    if (libc.bind(this.fd, address, address.length) < 0) {
+      const code = errno();
+      if (code === Errno.EADDRINUSE) {
+        throw new VireoError(
+          `${what} "${path}": exists already; remove it if no machine uses it`,
+        );
+      }
+      throw new SystemError(`${what}: make socket "${path}"`, code);
+    }
+    this.path = undo.use(new OwnName(path)).path;
+    check(
+      libc.listen(this.fd, BACKLOG),
+      () => `${what}: listen on "${path}"`,
+    );
+    this.#made = undo.move();
   }
-  if (libc.listen(fd, BACKLOG) < 0) {
-    const code = errno();
-    closeFd(fd);
-    Deno.removeSync(path);
-    throw new SystemError(`${what}: listen on "${path}"`, code);
+
+  /** Removes the name, and closes the socket. */
+  [Symbol.dispose](): void {
+    this.#made.dispose();
   }
-  return fd;
 }
 
 /** The next client of a listening socket, or -errno. */

@@ -9,11 +9,8 @@ import {
   HostProgram,
   HostServer,
 } from "../../devices/backends/testing/vsock.ts";
-import {
-  closeUnixSockets,
-  openUnixSockets,
-  UnixSockets,
-} from "../../devices/backends/vsock/unix_sockets.ts";
+import { UnixSockets } from "../../devices/backends/vsock/unix_sockets.ts";
+import { UnixListener } from "../../ffi/unix_socket.ts";
 import { Vsock } from "../../devices/virtio/vsock/vsock.ts";
 import { VsockOp, VsockQueue } from "../../devices/virtio/vsock/spec.ts";
 import { complete, type MakeSubject, type Part } from "./subject.ts";
@@ -47,10 +44,10 @@ function packet(
 /** Sockets, programs on both sides, and their leftovers. */
 export const vsock: MakeSubject = () => {
   const folder = Deno.makeTempDirSync({ prefix: "vireo-fuzz-" });
-  const sockets = openUnixSockets(`${folder}/v`);
+  const listener = new UnixListener(`${folder}/v`, "vsock");
   const server = new HostServer(`${folder}/v_${SERVED}`);
   const programs: HostProgram[] = [];
-  const device = new Vsock(CID, new UnixSockets(sockets));
+  const device = new Vsock(CID, new UnixSockets(listener));
   const keep = (program: HostProgram | undefined) => {
     if (program) programs.push(program);
     if (programs.length > 8) programs.shift()!.close();
@@ -74,7 +71,7 @@ export const vsock: MakeSubject = () => {
       const program = programs.length > 0 ? random.of(programs) : undefined;
       switch (random.below(5)) {
         case 0: {
-          const made = HostProgram.connect(sockets.path);
+          const made = HostProgram.connect(listener.path);
           const words = [`CONNECT ${random.of(PORTS)}\n`, "CONNECT x\n", "\n"];
           made.write(random.of(words));
           return keep(made);
@@ -106,7 +103,7 @@ export const vsock: MakeSubject = () => {
     [Symbol.dispose]() {
       for (const program of programs) program.close();
       server[Symbol.dispose]();
-      closeUnixSockets(sockets);
+      listener[Symbol.dispose]();
       Deno.removeSync(folder, { recursive: true });
     },
   };

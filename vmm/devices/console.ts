@@ -12,8 +12,7 @@ import {
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
 import { MAX_PORTS, PORT_NAME_MAX } from "../../devices/virtio/console/spec.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
-import { closeFd } from "../../ffi/file.ts";
-import { listenUnix } from "../../ffi/unix_socket.ts";
+import { UnixListener } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
@@ -109,12 +108,8 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   open({ main, ports }, stack) {
     const channel = main ? openChannel(stack) : undefined;
     const listening = ports.map(({ name, path }) => {
-      const listener = listenUnix(path, `port ${name}`);
-      stack.defer(() => {
-        closeFd(listener);
-        removeIfThere(path);
-      });
-      return { name, listener };
+      const { fd } = stack.use(new UnixListener(path, `port ${name}`));
+      return { name, listener: fd };
     });
     return {
       name: "console",
@@ -155,14 +150,6 @@ function openChannel(stack: DisposableStack): ConsoleChannel {
     shared: createConsoleChannel(),
     eventFd: stack.use(new EventFd()).fd,
   };
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /**

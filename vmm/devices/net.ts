@@ -11,6 +11,7 @@ import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
 import { check, Errno, errnoName, SystemError } from "../../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
+import { OwnName } from "../../ffi/own_name.ts";
 import { openTap, type Tap } from "../../ffi/tap.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
@@ -240,7 +241,7 @@ function makePcap(path: string, undo: DisposableStack): number | undefined {
   try {
     const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
     const fd = openFd(path, flags, CAPTURE, 0o644);
-    undo.defer(() => Deno.removeSync(path));
+    undo.use(new OwnName(path));
     return fd;
   } catch (error) {
     const there = error instanceof SystemError && error.errno === Errno.EEXIST;

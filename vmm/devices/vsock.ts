@@ -3,12 +3,9 @@
  *
  * @module
  */
-import {
-  closeUnixSockets,
-  openUnixSockets,
-} from "../../devices/backends/vsock/unix_sockets.ts";
 import type { VsockData } from "../../devices/virtio/vsock/make.ts";
 import { VireoError } from "../../ffi/error.ts";
+import { UNIX_PATH_MAX, UnixListener } from "../../ffi/unix_socket.ts";
 import { findingText } from "../config/schema/report.ts";
 import {
   integer,
@@ -44,6 +41,9 @@ const VSOCK_KEYS: Keys<Vsock> = {
   ),
 };
 
+/** Bytes that a port adds to a path, at most. */
+const PORT_MAX = byteLength("_4294967295");
+
 /** At most one. */
 export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   list: false,
@@ -54,8 +54,10 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   make: new URL("../../devices/virtio/vsock/make.ts", import.meta.url),
 
   open({ guest_cid: cid, uds_path }, stack) {
-    const sockets = openUnixSockets(uds_path);
-    stack.defer(() => closeUnixSockets(sockets));
+    const { fd, path } = stack.use(new UnixListener(uds_path, "vsock"));
+    // Absolute, so that a chdir makes no difference, if that is not too long.
+    const fits = byteLength(path) + PORT_MAX <= UNIX_PATH_MAX;
+    const sockets = { fd, path: fits ? path : uds_path };
     return { name: "vsock", data: { cid, sockets } };
   },
 
@@ -71,6 +73,10 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
     },
   },
 };
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
 
 /**
  * Sockets from `cid=N,uds=PATH`.

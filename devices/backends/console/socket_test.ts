@@ -2,15 +2,15 @@
 import assert from "node:assert/strict";
 import { closeFd } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
-import { connectUnix, listenUnix } from "../../../ffi/unix_socket.ts";
+import { connectUnix, UnixListener } from "../../../ffi/unix_socket.ts";
 import { EventLoop } from "../../runtime/event_loop.ts";
 import { SocketBackend } from "./socket.ts";
 
 function setUp() {
   const dir = Deno.makeTempDirSync();
   const path = `${dir}/port`;
-  const listener = listenUnix(path, "port");
-  const backend = new SocketBackend(listener);
+  const listener = new UnixListener(path, "port");
+  const backend = new SocketBackend(listener.fd);
   const loop = new EventLoop();
   const test = { changes: 0 };
   backend.attach(loop, () => void test.changes++);
@@ -34,7 +34,7 @@ function setUp() {
     [Symbol.dispose]() {
       backend.close();
       loop.close();
-      closeFd(listener);
+      listener[Symbol.dispose]();
       Deno.removeSync(dir, { recursive: true });
     },
   };

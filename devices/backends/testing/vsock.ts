@@ -9,9 +9,9 @@ import { libc } from "../../../ffi/libc.ts";
 import {
   acceptUnix,
   connectUnix,
-  listenUnix,
   Shut,
   shutdownSocket,
+  UnixListener,
 } from "../../../ffi/unix_socket.ts";
 
 /** What {@linkcode HostProgram.read} says besides bytes. */
@@ -91,23 +91,20 @@ export class HostProgram implements Disposable {
 
 /** A program that listens on a socket. */
 export class HostServer implements Disposable {
-  readonly #fd: number;
-  readonly #path: string;
+  readonly #listener: UnixListener;
 
   /** Makes the socket. */
   constructor(path: string) {
-    this.#path = path;
-    this.#fd = listenUnix(path, "test");
+    this.#listener = new UnixListener(path, "test");
   }
 
   /** The next client, or undefined. */
   accept(): HostProgram | undefined {
-    return HostProgram.accept(this.#fd);
+    return HostProgram.accept(this.#listener.fd);
   }
 
   /** Closes the socket and removes it. */
   [Symbol.dispose](): void {
-    closeFd(this.#fd);
-    Deno.removeSync(this.#path);
+    this.#listener[Symbol.dispose]();
   }
 }

@@ -5,43 +5,16 @@
  *
  * @module
  */
-import { Errno, VireoError } from "../../../ffi/errno.ts";
-import { closeFd } from "../../../ffi/file.ts";
-import {
-  acceptUnix,
-  connectUnix,
-  listenUnix,
-} from "../../../ffi/unix_socket.ts";
+import { Errno } from "../../../ffi/errno.ts";
+import { acceptUnix, connectUnix } from "../../../ffi/unix_socket.ts";
 import { HostStream } from "./host_stream.ts";
 
 /** A listening socket as plain data, to hand to the device worker. */
 export interface UnixSocketsHandle {
   /** The listening descriptor; its owner closes it and removes the file. */
   fd: number;
-  /** Its path. */
+  /** Its path; those where programs listen begin with it. */
   path: string;
-}
-
-/**
- * Makes the socket that host programs connect to.
- *
- * @throws {VireoError} the path exists, is too long, or its folder is missing
- */
-export function openUnixSockets(path: string): UnixSocketsHandle {
-  return { fd: listenUnix(path, "vsock"), path };
-}
-
-/** Closes the socket and removes its file. */
-export function closeUnixSockets({ fd, path }: UnixSocketsHandle): void {
-  closeFd(fd);
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    // Somebody else has removed it, perhaps with its folder.
-    if (!(error instanceof Deno.errors.NotFound)) {
-      throw new VireoError(`vsock "${path}": can't be removed: ${error}`);
-    }
-  }
 }
 
 /** Host programs that want something of the guest, and the other way round. */

@@ -5,15 +5,11 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { UnixListener } from "../../../ffi/unix_socket.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { HostProgram } from "../../backends/testing/vsock.ts";
-import {
-  closeUnixSockets,
-  openUnixSockets,
-  UnixSockets,
-  type UnixSocketsHandle,
-} from "../../backends/vsock/unix_sockets.ts";
+import { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
 import { MockDriver, type StartOptions } from "./mod.ts";
 import type { DriverBuffer } from "./queue.ts";
 import { Vsock } from "../vsock/vsock.ts";
@@ -65,7 +61,7 @@ export class VsockDriver extends MockDriver {
   /** Packets that came and were not looked at. */
   readonly received: Required<Packet>[] = [];
   readonly #dir: string;
-  readonly #sockets: UnixSocketsHandle;
+  readonly #listener: UnixListener;
   readonly #ownMemory: GuestMemory;
   readonly #options: VsockDriverOptions;
   readonly #posted = new Map<number, DriverBuffer[]>();
@@ -75,14 +71,14 @@ export class VsockDriver extends MockDriver {
   /** A device and its sockets, started. */
   constructor(options: VsockDriverOptions = {}) {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-vsock-" });
-    const sockets = openUnixSockets(`${dir}/v.sock`);
-    const vsock = new Vsock(CID, new UnixSockets(sockets));
+    const listener = new UnixListener(`${dir}/v.sock`, "vsock");
+    const vsock = new Vsock(CID, new UnixSockets(listener));
     const memory = GuestMemory.allocate(32 * MiB, { hugePages: false });
     super(vsock, { memory, awake: options.awake });
-    this.path = sockets.path;
+    this.path = listener.path;
     this.vsock = vsock;
     this.#dir = dir;
-    this.#sockets = sockets;
+    this.#listener = listener;
     this.#ownMemory = memory;
     this.#options = options;
     this.restart();
@@ -173,7 +169,7 @@ export class VsockDriver extends MockDriver {
   override close(): void {
     super.close();
     this.#ownMemory.free();
-    closeUnixSockets(this.#sockets);
+    this.#listener[Symbol.dispose]();
     Deno.removeSync(this.#dir, { recursive: true });
   }
 
