@@ -6,7 +6,7 @@
 import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
-import { parseEntry } from "../guest/kernel/entry.ts";
+import { ENTRIES } from "../guest/kernel/entry.ts";
 import {
   type KernelVariant,
   prepare,
@@ -18,17 +18,12 @@ import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
 import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
 import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
-import { parseCount } from "../vmm/devices/words.ts";
+import { parseChoice, parseCount } from "../vmm/devices/words.ts";
+import { ACPI_CHOICES, TRANSPORTS } from "./boot_options.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import { devicesOf } from "./device_options.ts";
-import {
-  BUSYBOX,
-  NO_ROOT,
-  parseAcpi,
-  parseMemory,
-  parseTransport,
-} from "./options.ts";
+import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
 import { Session } from "./session.ts";
@@ -64,6 +59,8 @@ export interface BootOptions extends Record<string, unknown> {
   transport: string;
   /** Longest polling time in microseconds: `100`. */
   pollUs?: string;
+  /** Seconds until the machine is ended: `60`. */
+  timeout?: string;
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
@@ -79,6 +76,7 @@ export interface BootOptions extends Record<string, unknown> {
  * @throws {VireoError} when the machine can't be made
  */
 export async function boot(options: BootOptions): Promise<number> {
+  const timeout = parseTimeout(options.timeout);
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
   const note = await addHostCmdline(config);
@@ -87,6 +85,7 @@ export async function boot(options: BootOptions): Promise<number> {
     quiet: options.quiet,
     verbose: options.verbose,
     exec: options.exec !== undefined,
+    timeout,
   });
   return await session.run(
     resolve(config, (findings) => optionReport(findings, 0)),
@@ -104,7 +103,7 @@ async function machineConfig(
       kernel_image_path: options.kernel ?? NOT_YET,
       entry: options.entry === undefined
         ? undefined
-        : parseEntry("--entry", options.entry),
+        : parseChoice("--entry", options.entry, ENTRIES),
       initrd_path: options.initrd,
     },
     "machine-config": {
@@ -112,8 +111,10 @@ async function machineConfig(
       mem_size_mib: parseMemory(options.memory),
       huge_pages: options.hugepages ? "2M" : undefined,
       memory_file: options.memoryFile,
-      transport: parseTransport(options.transport),
-      acpi: options.acpi === undefined ? undefined : parseAcpi(options.acpi),
+      transport: parseChoice("--transport", options.transport, TRANSPORTS),
+      acpi: options.acpi === undefined
+        ? undefined
+        : parseChoice("--acpi", options.acpi, ACPI_CHOICES),
       poll_us: options.pollUs === undefined
         ? undefined
         : parseCount("--poll-us", options.pollUs),

@@ -6,7 +6,9 @@
 import { VireoError } from "../ffi/error.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
+import { didYouMean } from "../vmm/devices/words.ts";
 import { stockCmdline } from "./kernel_quirks.ts";
+import { DISTROS } from "./options.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 
@@ -27,7 +29,10 @@ export interface KernelChoice {
  */
 export function checkDistro({ kernel, initrd, distro }: KernelChoice): void {
   if (distro !== "debian") {
-    throw new VireoError(`--distro ${distro}: only "debian" is known`);
+    throw new VireoError(
+      `--distro ${distro}: only "debian" is known` +
+        didYouMean(`${distro}`, DISTROS),
+    );
   }
   if (kernel !== undefined || initrd !== undefined) {
     const other = kernel === undefined ? "--initrd" : "a kernel";

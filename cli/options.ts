@@ -5,11 +5,20 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
+import type { OptionRow } from "../vmm/devices/kind.ts";
 
 /** `--root`: the prepared image. */
 export const BUSYBOX = "busybox";
 /** `--root`: no root disk. */
 export const NO_ROOT = "none";
+/** `--distro`: whose kernels are known. */
+export const DISTROS = ["debian"] as const;
+
+/** `--timeout`, of whatever runs a machine. */
+export const TIMEOUT: OptionRow = {
+  flags: "--timeout <seconds>",
+  about: "end the machine after so long, with exit status 124",
+};
 
 const UNITS: Record<string, number> = {
   "": 1,
@@ -37,22 +46,20 @@ export function parseMemory(text: string): number {
   return mebibytes;
 }
 
-/**
- * How virtio devices are attached: {@linkcode MachineConfig.transport}.
- *
- * @throws {VireoError} when it is no transport
- */
-export function parseTransport(text: string): "mmio" | "pci" {
-  if (text === "mmio" || text === "pci") return text;
-  throw new VireoError(`--transport ${text}: not one of mmio, pci`);
-}
+/** The most that a timer takes, in whole seconds: 2^31 - 1 ms. */
+const LONGEST_TIMEOUT = 2_147_483;
 
 /**
- * How the guest finds its devices: {@linkcode MachineConfig.acpi}.
+ * Seconds from `60` or `0.5`; undefined without a text.
  *
- * @throws {VireoError} when it is none of its values
+ * @throws {VireoError} when they are none, or a timer can't wait for so long
  */
-export function parseAcpi(text: string): "auto" | "on" | "off" {
-  if (text === "auto" || text === "on" || text === "off") return text;
-  throw new VireoError(`--acpi ${text}: not one of auto, on, off`);
+export function parseTimeout(text?: string): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+  if (seconds > 0 && seconds <= LONGEST_TIMEOUT) return seconds;
+  throw new VireoError(
+    `--timeout ${text}: not a number of seconds, above 0 and at most ` +
+      `${LONGEST_TIMEOUT}`,
+  );
 }

@@ -3,21 +3,34 @@
  *
  * @module
  */
+import { VireoError } from "../ffi/error.ts";
 import { readConfigFile } from "../vmm/config/file.ts";
 import { resolve } from "../vmm/config/resolve.ts";
 import { makeNonce } from "./exec.ts";
+import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { Session } from "./session.ts";
+
+/** The command line of `vireo run`, as words. */
+export interface RunOptions {
+  /** The file's path; it has to be there. */
+  config?: string;
+  /** Seconds until the machine is ended: `60`. */
+  timeout?: string;
+}
 
 /**
  * Runs the machine of a file, with its console on standard input and output.
  *
- * @param path the file's
  * @returns the exit status
  * @throws {VireoError} when the file is wrong, or the machine can't be made
  */
-export async function run(path: string): Promise<number> {
-  const config = await readConfigFile(path);
+export async function run(options: RunOptions): Promise<number> {
+  const timeout = parseTimeout(options.timeout);
+  if (options.config === undefined) {
+    throw new VireoError("required option '--config <file>' not specified");
+  }
+  const config = await readConfigFile(options.config);
   const note = await addHostCmdline(config);
-  return await new Session(makeNonce(), { note }).run(resolve(config));
+  return await new Session(makeNonce(), { note, timeout }).run(resolve(config));
 }

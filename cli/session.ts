@@ -5,7 +5,9 @@
  */
 import { VireoError } from "../ffi/errno.ts";
 import type { ResolvedConfig } from "../vmm/config/resolve.ts";
+import { ConsoleTail } from "./console_tail.ts";
 import { ExecStream } from "./exec.ts";
+import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
@@ -14,7 +16,10 @@ import { Terminal } from "./terminal.ts";
 /** Signals that end the machine, and the exit status they give. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** What a session shows. */
+/** The exit status after `--timeout`, as of timeout(1). */
+const TIMED_OUT = 124;
+
+/** What a session shows, and how long it lasts. */
 export interface SessionOptions {
   /** Nothing but what the shell and its commands print. */
   quiet?: boolean;
@@ -24,6 +29,8 @@ export interface SessionOptions {
   note?: string;
   /** Commands are run: their output and status are the session's. */
   exec?: boolean;
+  /** Seconds from the start after which it ends; default: none. */
+  timeout?: number;
 }
 
 /** One machine on this process's standard streams. */
@@ -33,6 +40,12 @@ export class Session {
   readonly #verbose: boolean;
   readonly #note: string | undefined;
   readonly #stream: ExecStream;
+  readonly #tail = new ConsoleTail();
+  readonly #timeout: number | undefined;
+  #watch: ExecWatch | undefined;
+  #timedOut = false;
+  /** What the guest did instead of ever running the commands. */
+  #givenUp: string | undefined;
 
   /** A session for one boot; `nonce` as on the kernel command line. */
   constructor(nonce: string, options: SessionOptions = {}) {
@@ -40,6 +53,7 @@ export class Session {
     this.#exec = options.exec ?? false;
     this.#verbose = options.verbose ?? false;
     this.#note = options.note;
+    this.#timeout = options.timeout;
     const log = (bytes: Uint8Array) => {
       if (!this.#quiet) writeAll(Deno.stderr, bytes);
     };
@@ -54,7 +68,7 @@ export class Session {
    */
   async run(config: ResolvedConfig): Promise<number> {
     await using machine = await Machine.fromResolved(config, {
-      onOutput: (bytes) => this.#stream.push(bytes),
+      onOutput: (bytes) => this.#heard(bytes),
       onLog: (message) => console.error(`vireo: ${message}`),
     });
     if (this.#note && !this.#quiet) console.error(`vireo: ${this.#note}`);
@@ -77,6 +91,7 @@ export class Session {
         say: (text) => console.error(`\r\nvireo: ${text}\r`),
       });
     }
+    this.#limit(machine, config, stack);
     machine.start();
     const end = await machine.wait();
     stack.dispose();
@@ -85,20 +100,68 @@ export class Session {
     return signalled ?? this.#exitStatus(end);
   }
 
+  #heard(bytes: Uint8Array): void {
+    this.#tail.push(bytes);
+    this.#stream.push(bytes);
+    this.#watch?.heard();
+    // From here on, silence is the commands' own.
+    if (this.#stream.began) this.#watch?.[Symbol.dispose]();
+  }
+
+  /** Ends the machine when its time is over, or all hope for its commands. */
+  #limit(
+    machine: Machine,
+    { memory }: ResolvedConfig,
+    stack: DisposableStack,
+  ): void {
+    if (this.#timeout !== undefined) {
+      const timer = setTimeout(() => {
+        this.#timedOut = true;
+        machine.stop();
+      }, this.#timeout * 1000);
+      stack.defer(() => clearTimeout(timer));
+    }
+    if (!this.#exec) return;
+    this.#watch = stack.use(
+      new ExecWatch({
+        tail: this.#tail,
+        memory,
+        giveUp: (why) => {
+          this.#givenUp = why;
+          machine.stop();
+        },
+        say: (line) => console.error(`vireo: ${line}`),
+      }),
+    );
+  }
+
+  /** With what the guest last said, where standard error has not had it. */
+  #withTail(message: string): string {
+    const shown = this.#exec && !this.#quiet && !this.#stream.began;
+    if (shown) return message;
+    const said = this.#tail.below(`${message}; it last said:`);
+    const nothing = this.#quiet && this.#tail.lines().length === 0;
+    return nothing ? `${said}; without --quiet there is its log` : said;
+  }
+
   #exitStatus(end: MachineEnd): number {
+    if (this.#timedOut) {
+      const message = `--timeout: the guest has had its ${this.#timeout} s`;
+      console.error(`vireo: ${this.#withTail(message)}`);
+      return TIMED_OUT;
+    }
     if (end.reason === "error" || end.reason === "triple-fault") {
-      console.error(`vireo: ${end.message}`);
+      const { message = end.reason } = end;
+      console.error(`vireo: ${this.#exec ? this.#withTail(message) : message}`);
       return this.#stream.status || 1;
     }
     if (!this.#exec) return 0;
     if (this.#stream.status !== undefined) return this.#stream.status;
-    throw new VireoError(
-      this.#stream.began
-        ? `--exec: the guest ended (${end.reason}) before the commands did`
-        : `--exec: the guest ended (${end.reason}) before the commands ran; ` +
-          "they need the prepared root image" +
-          (this.#quiet ? "; without --quiet its log is shown" : ""),
-    );
+    const did = this.#givenUp ?? `ended (${end.reason})`;
+    const ended = `--exec: the guest ${did} before the commands`;
+    if (this.#stream.began) throw new VireoError(`${ended} did`);
+    const why = `${ended} ran; they need the prepared root image`;
+    throw new VireoError(this.#withTail(why));
   }
 }
 

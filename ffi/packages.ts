@@ -55,8 +55,10 @@ export const C_LIBRARY = "/usr/include/stdio.h";
 /** All of them, in the order of their names. */
 export const PACKAGES: readonly DebianPackage[] = [
   entry("acpica-tools", ["iasl"], "tests"),
+  entry("bash", ["bash"], "tests"),
   entry("bc", ["bc"], "kernel build"),
   entry("bison", ["bison"], "kernel build"),
+  entry("bsdutils", ["script"], "tests"),
   entry(BUSYBOX, ["busybox"], "root image"),
   entry("bzip2", ["bzip2"], "kernel formats"),
   entry("cpio", ["cpio"], "tests"),
@@ -90,6 +92,7 @@ export const PACKAGES: readonly DebianPackage[] = [
     ["xz", "lzma"],
     ...["kernel source", "kernel build", "kernel formats"] as const,
   ),
+  entry("zsh", ["zsh"], "tests"),
   entry("zstd", ["zstd"], "kernel build", "tests"),
 ];
 

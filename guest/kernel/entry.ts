@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/error.ts";
 
 /**
  * Where a kernel is entered. `vmlinux`: the ELF file's 64-bit entry. `pvh`:
@@ -15,15 +14,3 @@ export type KernelEntry = "vmlinux" | "pvh" | "bzimage";
 
 /** Every {@linkcode KernelEntry}. */
 export const ENTRIES: readonly KernelEntry[] = ["vmlinux", "pvh", "bzimage"];
-
-/**
- * The entry that `text` names.
- *
- * @param option where it stands, for the message: `--entry`
- * @throws {VireoError} when there is none of this name
- */
-export function parseEntry(option: string, text: string): KernelEntry {
-  const entry = ENTRIES.find((name) => name === text);
-  if (entry !== undefined) return entry;
-  throw new VireoError(`${option} ${text}: not one of ${ENTRIES.join(", ")}`);
-}

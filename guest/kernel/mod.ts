@@ -5,7 +5,7 @@
  */
 export { type BzImage, loadBzImage } from "./bzimage.ts";
 export { loadElf } from "./elf_loader.ts";
-export { type KernelEntry, parseEntry } from "./entry.ts";
+export { ENTRIES, type KernelEntry } from "./entry.ts";
 export { KernelError } from "./error.ts";
 export { type BootFile, OpenBootFile } from "./file.ts";
 export { type KernelImage, openKernel } from "./image.ts";

@@ -18,7 +18,7 @@ import {
   required,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
-import { parseCount } from "./words.ts";
+import { didYouMean, parseCount } from "./words.ts";
 
 /** A virtio memory balloon: takes memory back from the guest. */
 export interface MemoryBalloon {
@@ -67,6 +67,8 @@ const BALLOON_KEYS: Keys<MemoryBalloon, Defaults> = {
   ),
 };
 
+const BALLOON_WORDS = ["oom", "stats=SECONDS", "reporting", "hinting"];
+
 /** At most one. */
 export const BALLOON: Kind<MemoryBalloon, FilledBalloon, BalloonOptions> & {
   list: false;
@@ -111,6 +113,7 @@ export const BALLOON: Kind<MemoryBalloon, FilledBalloon, BalloonOptions> & {
       flags: "--balloon <size>",
       about: "take memory back: " +
         "MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
+      words: BALLOON_WORDS,
     }],
     read: ({ balloon }: { balloon?: string }) =>
       balloon ? parseBalloon(balloon) : undefined,
@@ -142,7 +145,8 @@ export function parseBalloon(text: string): MemoryBalloon {
     else if (seconds) balloon.stats_polling_interval_s = Number(seconds);
     else {
       throw new VireoError(
-        `--balloon ${text}: unknown word "${word}"; ` +
+        `--balloon ${text}: unknown word "${word}"` +
+          `${didYouMean(word, BALLOON_WORDS)}; ` +
           "MIB[,oom][,stats=SECONDS][,reporting][,hinting]",
       );
     }

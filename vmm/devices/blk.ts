@@ -29,6 +29,7 @@ import {
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
+import { didYouMean } from "./words.ts";
 
 /** A virtio block device on a raw image. */
 export interface Drive {
@@ -103,6 +104,9 @@ const DRIVE: Keys<Drive, Defaults> = {
   queues: own(integer(1, BLK_QUEUES), "Request queues.", 1),
 };
 
+/** What may follow a disk's file. */
+export const DISK_WORDS: readonly string[] = ["ro", "direct", "queues=N"];
+
 /** The first disk is `/dev/vda`, and so on. */
 export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
   list: true,
@@ -150,6 +154,7 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
       flags: "--disk <file>",
       about: "disk: FILE[,ro][,direct][,queues=N]; repeatable",
       repeatable: true,
+      words: DISK_WORDS,
     }],
     read: ({ disk }: { disk: string[] }) =>
       disk.map((text, index) => parseDisk(text, index + 1)),
@@ -193,8 +198,8 @@ export function parseDisk(text: string, index: number): Drive {
     if (queues) drive.queues = Number(queues);
     else if (word !== "ro" && word !== "direct") {
       throw new VireoError(
-        `--disk ${text}: unknown word "${word}"; ` +
-          "FILE[,ro][,direct][,queues=N]",
+        `--disk ${text}: unknown word "${word}"` +
+          `${didYouMean(word, DISK_WORDS)}; FILE[,ro][,direct][,queues=N]`,
       );
     }
   }

@@ -28,6 +28,7 @@ import {
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
+import { parseChoice } from "./words.ts";
 
 /** A virtio console: the main console, ports with names, or both. */
 export interface VirtioConsole {
@@ -82,6 +83,8 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
   ),
 };
 
+const MAIN_CONSOLES = ["serial", "virtio"] as const;
+
 /** At most one. */
 export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   list: false;
@@ -124,6 +127,7 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
         flags: "--console <which>",
         about: "the main console: serial or virtio",
         default: "serial",
+        values: MAIN_CONSOLES,
       },
       {
         flags: "--port <port>",
@@ -162,10 +166,7 @@ export function parseConsole(
   console = "serial",
   ports: readonly string[] = [],
 ): VirtioConsole | undefined {
-  if (console !== "serial" && console !== "virtio") {
-    throw new VireoError(`--console ${console}: not one of serial, virtio`);
-  }
-  const main = console === "virtio";
+  const main = parseChoice("--console", console, MAIN_CONSOLES) === "virtio";
   if (!main && ports.length === 0) return undefined;
   return { main, ports: ports.map(parsePort) };
 }

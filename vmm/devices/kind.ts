@@ -92,4 +92,8 @@ export interface OptionRow {
   readonly repeatable?: boolean;
   /** Its value when it isn't there. */
   readonly default?: string;
+  /** What its value is, or begins with: `tap=NAME`; beside a file, if any. */
+  readonly values?: readonly string[];
+  /** What may follow after commas: `ro`, `queues=N`. */
+  readonly words?: readonly string[];
 }

@@ -35,7 +35,7 @@ import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { isUnicast, macAddress, UNICAST } from "./mac.ts";
 import { startPasst } from "./passt.ts";
-import { moduleUrl, parseCount } from "./words.ts";
+import { didYouMean, moduleUrl, parseCount } from "./words.ts";
 
 /**
  * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`
@@ -119,6 +119,11 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
   pcap: own(text, "A file that gets all frames, for tcpdump."),
 };
 
+/** Where frames go. */
+const NET_TARGETS = ["tap=NAME", "passt", "passt=SOCKET", "handler=MODULE"];
+/** What may follow. */
+const NET_WORDS = ["netns=NS", "queues=N", "mac=M", "pcap=FILE"];
+
 /** The first network is `eth0`, and so on. */
 export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
   list: true;
@@ -158,6 +163,8 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
         about: "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET] or " +
           "handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
         repeatable: true,
+        values: NET_TARGETS,
+        words: NET_WORDS,
       },
       {
         flags: "--pcap <file>",
@@ -276,9 +283,10 @@ export function parseNet(text: string, index: number): NetworkInterface {
     const [key = "", value] = word.split(/=(.*)/s);
     if (word === "passt") network.passt = true;
     else if (!Object.hasOwn(NET_KEYS, key) || !value) {
+      const words = [...NET_TARGETS, ...NET_WORDS];
       throw new VireoError(
-        `--net ${text}: "${word}" is not one of tap=NAME, passt, ` +
-          "passt=SOCKET, handler=MODULE, netns=NS, queues=N, mac=M, pcap=FILE",
+        `--net ${text}: "${word}" is not one of ${words.join(", ")}` +
+          didYouMean(word, words),
       );
     } else if (key === "queues") {
       network.queues = parseCount(`--net ${text}: queues`, value);

@@ -16,6 +16,7 @@ import {
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
+import { didYouMean } from "./words.ts";
 
 /** Sockets between the guest and host programs. */
 export interface Vsock {
@@ -44,6 +45,8 @@ const VSOCK_KEYS: Keys<Vsock> = {
 /** Bytes that a port adds to a path, at most. */
 const PORT_MAX = byteLength("_4294967295");
 
+const VSOCK_WORDS = ["cid=N", "uds=PATH"];
+
 /** At most one. */
 export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   list: false,
@@ -65,6 +68,8 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
     rows: [{
       flags: "--vsock <socket>",
       about: "sockets: cid=3,uds=PATH",
+      values: VSOCK_WORDS,
+      words: VSOCK_WORDS,
     }],
     read: ({ vsock }: { vsock?: string }) =>
       vsock === undefined ? undefined : parseVsock(vsock),
@@ -86,7 +91,11 @@ function byteLength(text: string): number {
 function parseVsock(text: string): Vsock {
   const match = /^(?:cid=(\d+),)?uds=(.+)$/s.exec(text);
   if (!match) {
-    throw new VireoError(`--vsock ${text}: not of the form cid=3,uds=PATH`);
+    const wrong = text.split(",").find((word) => !/^(cid|uds)=/.test(word));
+    throw new VireoError(
+      `--vsock ${text}: not of the form cid=3,uds=PATH` +
+        didYouMean(wrong ?? "", VSOCK_WORDS),
+    );
   }
   return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
 }

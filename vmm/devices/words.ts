@@ -5,6 +5,7 @@
  */
 import { pathToFileURL } from "node:url";
 import { VireoError } from "../../ffi/error.ts";
+import { nearest } from "../config/schema/nearest.ts";
 
 /**
  * A whole number.
@@ -16,6 +17,35 @@ export function parseCount(option: string, text: string): number {
     throw new VireoError(`${option} ${text}: not a whole number`);
   }
   return Number(text);
+}
+
+/**
+ * One of a few words.
+ *
+ * @throws {VireoError} when it is none of them; it names the nearest
+ */
+export function parseChoice<T extends string>(
+  option: string,
+  text: string,
+  choices: readonly T[],
+): T {
+  const choice = choices.find((word) => word === text);
+  if (choice !== undefined) return choice;
+  throw new VireoError(
+    `${option} ${text}: not one of ${choices.join(", ")}` +
+      didYouMean(text, choices),
+  );
+}
+
+/**
+ * The end of a message: the word that was likely meant, or nothing. Of words
+ * with a value, such as `queues=N`, what is before it counts.
+ */
+export function didYouMean(typed: string, words: readonly string[]): string {
+  const key = (word: string) => word.replace(/=.*/s, "");
+  const meant = nearest(key(typed), words.map(key));
+  const word = words.find((word) => key(word) === meant);
+  return word === undefined ? "" : `; did you mean "${word}"?`;
 }
 
 /**

@@ -1,0 +1,99 @@
+/**
+ * The options of `vireo boot`, in the order of its help.
+ *
+ * @module
+ */
+import { ENTRIES } from "../guest/kernel/entry.ts";
+import { DISK_WORDS } from "../vmm/devices/blk.ts";
+import type { OptionRow } from "../vmm/devices/kind.ts";
+import { deviceOptions } from "./device_options.ts";
+import { BUSYBOX, DISTROS, NO_ROOT, TIMEOUT } from "./options.ts";
+
+/** How virtio devices are attached. */
+export const TRANSPORTS = ["mmio", "pci"] as const;
+/** How the guest finds its devices. */
+export const ACPI_CHOICES = ["auto", "on", "off"] as const;
+
+const KERNEL: OptionRow[] = [
+  {
+    flags: "--entry <where>",
+    about: "vmlinux, pvh or bzimage; default: what suits",
+    values: ENTRIES,
+  },
+  {
+    flags: "--distro <name>",
+    about: 'the kernel of a distribution: "debian"',
+    values: DISTROS,
+  },
+  { flags: "--initrd <file>", about: "initial RAM disk" },
+  {
+    flags: "--cmdline <words>",
+    about: "more words for the kernel command line",
+  },
+];
+
+const MACHINE: OptionRow[] = [
+  {
+    flags: "--memory <size>",
+    about: "RAM, such as 64M or 2G, to 64G",
+    default: "128M",
+  },
+  { flags: "--hugepages", about: "RAM from the host's pool of 2 MiB pages" },
+  {
+    flags: "--memory-file <file>",
+    about: "share the RAM through a file, kept",
+  },
+  { flags: "--cpus <count>", about: "virtual CPUs, 1 to 32", default: "1" },
+  {
+    flags: "--root <file>",
+    about:
+      `root disk: FILE[,ro][,direct][,queues=N], "${BUSYBOX}" or "${NO_ROOT}"`,
+    values: [BUSYBOX, NO_ROOT],
+    words: DISK_WORDS,
+  },
+];
+
+const ATTACHING: OptionRow[] = [
+  {
+    flags: "--transport <name>",
+    about: "attach virtio devices by mmio or pci",
+    default: "mmio",
+    values: TRANSPORTS,
+  },
+  {
+    flags: "--acpi <choice>",
+    about: "on, off, or auto: as the kernel has it",
+    values: ACPI_CHOICES,
+  },
+];
+
+const SESSION: OptionRow[] = [
+  {
+    flags: "--exec <commands>",
+    about: "run them in the guest's shell, and end",
+  },
+  TIMEOUT,
+  {
+    flags: "--poll-us <time>",
+    about: "longest time to look for I/O before sleeping",
+  },
+  { flags: "--quiet", about: "no kernel log" },
+  {
+    flags: "--verbose",
+    about: "say what KVM's emulator left to Vireo, at the end",
+  },
+];
+
+/** Where devices' are in the help; an option that isn't here comes after. */
+const DEVICE_ORDER = "disk net pcap vsock device transport acpi console port " +
+  "rng balloon";
+
+/** All of them; those of devices come from the table of kinds. */
+export function bootOptions(): OptionRow[] {
+  const names = DEVICE_ORDER.split(" ").map((name) => `--${name}`);
+  const place = ({ flags }: OptionRow) =>
+    (names.indexOf(flags.split(" ")[0]!) + 1) || Infinity;
+  const devices = [...deviceOptions(), ...ATTACHING]
+    .sort((a, b) => place(a) - place(b));
+  return [...KERNEL, ...MACHINE, ...devices, ...SESSION];
+}

@@ -1,0 +1,154 @@
+/**
+ * What help says beside the lists of commands and options. No line is longer
+ * than 80 columns, and the first two are examples.
+ *
+ * @module
+ */
+import { CLOUD_KERNEL, KERNEL_SOURCE } from "../ffi/packages.ts";
+import { BUSYBOX } from "./options.ts";
+
+/** Columns of a terminal. */
+export const HELP_WIDTH = 80;
+
+/** What stands before a help's "Usage", and at its end. */
+export interface HelpText {
+  /** Two command lines, each with what it does. */
+  readonly examples: string;
+  /** What the lists don't say. */
+  readonly details?: string;
+}
+
+/** The help without a command. */
+export const VIREO_HELP: HelpText = {
+  examples: `
+  vireo boot                          Linux, with a shell; Ctrl-A x ends it
+  vireo boot --exec 'uname -a'        a command in it; its output and status`,
+};
+
+/** The commands' help. */
+export const HELP = {
+  boot: {
+    examples: `
+  vireo boot --quiet --exec 'cat /proc/meminfo'
+  vireo boot --disk data.ext4,ro --net passt --cpus 4 --memory 1G`,
+    details: `
+Without KERNEL, boots the prepared kernel (built on first use) with a busybox
+root image on /dev/vda. KERNEL is a vmlinux (64-bit ELF), a bzImage, a kernel
+with a PVH entry, or one of these compressed: "vireo inspect KERNEL" says what
+it is. With KERNEL, there is no root disk unless --root says so; "--root
+${BUSYBOX}" is the prepared image.
+
+With --distro debian, boots Debian's ${CLOUD_KERNEL}, fetched by apt-get
+without installing it, with an initial RAM disk that loads its virtio modules:
+a busybox shell, or with --root the system on that disk.
+
+The serial console is standard input and output. On a terminal, Ctrl-A x ends
+the machine. Input from a pipe is typed into the guest's shell, and the guest
+powers off after its end:
+  echo 'uname -a' | vireo boot
+
+With --exec, standard output is the output of the commands, and the exit status
+is theirs; the kernel's log goes to standard error. A guest that can't come to
+them ends, with the last lines that it said: after a panic, after half a minute
+of idle silence, or after ten minutes of busy silence.
+
+--timeout counts from the guest's start. When it is over, the last lines of the
+console go to standard error, and the exit status is 124.
+
+On a host whose KVM emulates kernel code (see "vireo probe"), a KERNEL gets
+words on its command line that help there, and a line on standard error says so.
+
+Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
+opened for writing; ",direct" bypasses the host's page cache; ",queues=4" gives
+up to four vCPUs a request queue of their own.
+
+A network needs a TAP, made by root once, or passt:
+  ip tuntap add tap0 mode tap
+  ip addr add 10.0.0.1/24 dev tap0
+  ip link set tap0 up
+  vireo boot --net tap=tap0 --cmdline 'ip=10.0.0.2::10.0.0.1:255.255.255.0'
+
+A kernel with ACPI finds its devices in ACPI tables, any other one by words on
+its command line. --acpi on and --acpi off choose for it.
+
+With --vsock, host programs reach port 52 of the guest by writing "CONNECT 52"
+and a newline to the Unix socket PATH; the guest's programs reach port 52 of the
+host (CID 2) if somebody listens on the Unix socket PATH_52.
+
+A bzImage is unpacked on the host. --entry bzimage lets the guest do it, and
+--entry pvh enters a kernel as its PVH note says.
+
+With --console virtio the guest's console is hvc0, and costs the guest far less
+than the serial port. A --port is /dev/vport1p0 or so in the guest; programs on
+the host connect to its socket, one at a time.
+
+With --balloon the guest gives up MIB of its memory to the host; with
+"reporting" also what it frees, as it goes.
+
+Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
+commands; 1 after an error or a triple fault; 124 after --timeout; 130 and 143
+after SIGINT, SIGTERM.`,
+  },
+  run: {
+    examples: `
+  vireo run --config examples/vm.json
+  vireo run --config vm.json --timeout 60`,
+    details: `
+FILE is JSON in the format of Firecracker's --config-file; docs/configuration.md
+has all keys, and those that Vireo adds. Relative paths in it are relative to
+the working directory. examples/vm.json is one to begin with.
+Console and exit status are as with "boot".`,
+  },
+  probe: {
+    examples: `
+  vireo probe                         a table, and what it means
+  vireo probe --json                  the same for programs`,
+    details: `
+Measures in guests of a few bytes, for about a second, and needs no kernel.
+Exit status: 1 when Vireo can't run here.`,
+  },
+  demo: {
+    examples: `
+  vireo demo                          a disk
+  sudo vireo demo                     and a network`,
+    details: `
+Boots Vireo's own small guest, whose drivers write, flush, read and verify a
+scratch disk and, when this may make a network namespace with a TAP, ping the
+host. No kernel is needed.`,
+  },
+  inspect: {
+    examples: `
+  vireo inspect /boot/vmlinuz-6.1.0-56-amd64
+  vireo inspect --json vmlinux`,
+    details: `
+Tells formats by content: vmlinux (ELF), bzImage, and either compressed with
+gzip, xz, lz4, zstd, lzma, bzip2 or lzo. What drivers are in a kernel is known
+when it has its configuration inside (CONFIG_IKCONFIG), or in a file beside it
+like /boot/config-VERSION. Needs no /dev/kvm.`,
+  },
+  prepare: {
+    examples: `
+  vireo prepare --all --export guest.tar.gz    here
+  vireo prepare --from guest.tar.gz            there; or a URL, or a folder`,
+    details: `
+Builds the guest kernel from Debian's ${KERNEL_SOURCE} and a busybox root image,
+and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs
+when it runs as root, else prints the command that does. "boot" does this by
+itself. The small kernel boots the quickest and has one CPU; the full one has
+several, ACPI and PCI. With --all, both are built, and bzImages of the full one.
+
+--export puts them into an archive for a machine without a network, or without
+the time; there --from takes what these sources need out of it, and checks each
+file's SHA-256.`,
+  },
+  completion: {
+    examples: `
+  source <(vireo completion bash)     in ~/.bashrc
+  source <(vireo completion zsh)      in ~/.zshrc, after compinit`,
+  },
+  help: {
+    examples: `
+  vireo help boot                     the same as "vireo boot --help"
+  vireo help                          all commands`,
+  },
+} as const satisfies Record<string, HelpText>;

@@ -1,0 +1,25 @@
+/**
+ * An option of the command line, made of its row.
+ *
+ * @module
+ */
+import { Option } from "commander";
+import type { OptionRow } from "../vmm/devices/kind.ts";
+
+/** It keeps its row, for who wants to know what its value can be. */
+export class RowOption extends Option {
+  /** What it was made of. */
+  readonly row: OptionRow;
+
+  /** An option as its row says. */
+  constructor(row: OptionRow) {
+    super(row.flags, row.about);
+    this.row = row;
+    this.default(row.default);
+    if (row.repeatable) this.default([]).argParser(collect);
+  }
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
