@@ -1,0 +1,181 @@
+/** `bin/vireo`: how it finds Deno, and itself. */
+import assert from "node:assert/strict";
+
+const ROOT = new URL("../", import.meta.url).pathname;
+const VERSION = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)).version;
+const VERSIONS = new RegExp(
+  `^vireo ${VERSION.replaceAll(".", "\\.")}\\n` +
+    `deno ${Deno.version.deno.replaceAll(".", "\\.")} \\(V8 \\S+\\)\\n` +
+    "linux \\S+ \\(x86_64\\)\\n$",
+);
+
+/** A folder with a PATH of its own: what a shell has, and nothing more. */
+class Host implements Disposable {
+  readonly dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  readonly bin = `${this.dir}/bin`;
+
+  constructor() {
+    Deno.mkdirSync(this.bin);
+    for (const name of ["readlink", "dirname", "head", "mkdir", "ln", "sh"]) {
+      const { stdout } = new Deno.Command("sh", {
+        args: ["-c", `command -v ${name}`],
+      }).outputSync();
+      const path = new TextDecoder().decode(stdout).trim();
+      Deno.symlinkSync(path, `${this.bin}/${name}`);
+    }
+  }
+
+  /** Puts a program there. */
+  has(name: string, script: string): void {
+    const path = `${this.bin}/${name}`;
+    Deno.writeTextFileSync(path, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+
+  /** A npx that has the wanted Deno, and keeps a list of its calls. */
+  hasNpx(): void {
+    const deno = Deno.execPath();
+    this.has("npx", `echo "$*" >>${this.dir}/npx; shift 2; exec ${deno} "$@"`);
+  }
+
+  /** How often npx has been called, each time for the right Deno. */
+  get npxCalls(): number {
+    const calls = Deno.readTextFileSync(`${this.dir}/npx`).trim().split("\n");
+    for (const call of calls) assert.match(call, /^-y deno@2\.9\.6 eval /);
+    return calls.length;
+  }
+
+  async run(
+    command = `${ROOT}bin/vireo`,
+    args = ["--version"],
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    const { code, stdout, stderr } = await new Deno.Command(command, {
+      args,
+      cwd: this.dir,
+      clearEnv: true,
+      env: {
+        PATH: this.bin,
+        HOME: this.dir,
+        XDG_CACHE_HOME: `${this.dir}/cache`,
+        DENO_DIR: denoDir(),
+      },
+      stdin: "null",
+    }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    return { code, stdout: text(stdout), stderr: text(stderr) };
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.dir, { recursive: true });
+  }
+}
+
+let cached: string | undefined;
+/** Where this Deno has its packages: the test downloads nothing. */
+function denoDir(): string {
+  if (cached !== undefined) return cached;
+  const { stdout } = new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json"],
+  }).outputSync();
+  return cached = JSON.parse(new TextDecoder().decode(stdout)).denoDir;
+}
+
+Deno.test("bin/vireo: with Deno on PATH, from any folder and through links", async () => {
+  using host = new Host();
+  Deno.symlinkSync(Deno.execPath(), `${host.bin}/deno`);
+  host.has("npx", "exit 9");
+  // The folder's own files are not for Vireo.
+  Deno.writeTextFileSync(`${host.dir}/deno.json`, "not JSON");
+  Deno.writeTextFileSync(`${host.dir}/package.json`, "not JSON");
+  Deno.mkdirSync(`${host.dir}/a b`);
+  Deno.symlinkSync(`${ROOT}bin/vireo`, `${host.dir}/a b/first`);
+  Deno.symlinkSync("../a b/first", `${host.bin}/second`);
+  for (
+    const command of [
+      `${ROOT}bin/vireo`,
+      `${host.dir}/a b/first`,
+      `${host.bin}/second`,
+      "./bin/second",
+    ]
+  ) {
+    const { code, stdout, stderr } = await host.run(command);
+    assert.equal(stderr, "", command);
+    assert.match(stdout, VERSIONS);
+    assert.equal(code, 0);
+  }
+  const refused = await host.run(undefined, ["boot", "--cpus", "a b"]);
+  assert.equal(refused.stderr, "vireo: --cpus a b: not a whole number\n");
+  assert.equal(refused.code, 1);
+});
+
+Deno.test("bin/vireo: another Deno on PATH, or none: npx is asked once", async () => {
+  for (const version of ["1.46.3", "2.8.9", "2.10.0", "2.90.1", undefined]) {
+    using host = new Host();
+    if (version) host.has("deno", `echo "deno ${version} (stable)"`);
+    host.hasNpx();
+    for (const _ of ["the first time", "the next"]) {
+      const { stdout, stderr } = await host.run();
+      assert.match(stdout, VERSIONS, stderr);
+      assert.equal(stderr, "");
+      assert.equal(host.npxCalls, 1, version);
+    }
+    // npm has cleaned up.
+    const [kept] = Deno.readDirSync(`${host.dir}/cache/vireo`).toArray();
+    const link = `${host.dir}/cache/vireo/${kept!.name}`;
+    assert.ok(kept!.isSymlink);
+    Deno.removeSync(link);
+    Deno.symlinkSync("/nowhere/deno", link);
+    assert.match((await host.run()).stdout, VERSIONS);
+    assert.equal(host.npxCalls, 2, version);
+  }
+});
+
+Deno.test("bin/vireo: npm's script of a Deno is not run, but its program", async () => {
+  using host = new Host();
+  // As npm's: the program is a child that a signal doesn't reach.
+  host.has("deno", `${Deno.execPath()} "$@"`);
+  const child = new Deno.Command(`${ROOT}bin/vireo`, {
+    args: ["completion", "bash"],
+    clearEnv: true,
+    env: { PATH: host.bin, HOME: host.dir, DENO_DIR: denoDir() },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  const proc = `/proc/${child.pid}`;
+  // The process that was started becomes the one that runs main.ts.
+  const cmdline = () => Deno.readTextFileSync(`${proc}/cmdline`);
+  while (!/\/main\.ts/.test(cmdline()));
+  const exe = Deno.readLinkSync(`${proc}/exe`);
+  assert.ok((await child.output()).success);
+  assert.equal(exe, Deno.realPathSync(Deno.execPath()));
+});
+
+Deno.test("bin/vireo: without Deno and npx, or a network for it, it says so", async () => {
+  using host = new Host();
+  const without = await host.run();
+  assert.equal(
+    without.stderr,
+    "vireo: Deno 2.9 is not on PATH, nor is npx, which would bring it: " +
+      "install Deno or Node\n",
+  );
+  assert.deepEqual([without.code, without.stdout], [1, ""]);
+  host.has("npx", "echo npm error network >&2; exit 1");
+  const offline = await host.run();
+  assert.equal(
+    offline.stderr,
+    "npm error network\n" +
+      "vireo: Deno 2.9 is not on PATH, npx could not bring deno@2.9.6\n",
+  );
+  assert.equal(offline.code, 1);
+});
+
+Deno.test("bin/vireo: where its Deno can't be remembered, npx is asked again", async () => {
+  using host = new Host();
+  host.hasNpx();
+  Deno.writeTextFileSync(`${host.dir}/cache`, "a file");
+  for (const calls of [1, 2]) {
+    const { stdout, stderr } = await host.run();
+    assert.match(stdout, VERSIONS, stderr);
+    assert.equal(stderr, "");
+    assert.equal(host.npxCalls, calls);
+  }
+});
