@@ -197,14 +197,16 @@ export function buildMachine(
 function setUpVm(vm: Vm, memory: GuestMemory): void {
   vm.setTssAddr(Layout.TSS);
   vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
+  // Before the interrupt chips: afterwards each slot waits for a grace period
+  // of KVM's readers, some 7 ms.
+  memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
+    vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
+  );
   vm.createIrqchip();
   vm.createPit2();
   if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
     vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
   }
-  memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
-    vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
-  );
 }
 
 function pciBus(

@@ -117,11 +117,8 @@ function disk(
   goal: number,
   metric: Metric = KILO_OPS,
 ): Row {
-  const bench = name.includes("seq")
-    ? "blk-seqread"
-    : name.includes("write")
-    ? "blk-randwrite"
-    : "blk-randread";
+  const order = name.startsWith("seq") ? "seq" : "rand";
+  const bench = `blk-${order}${name.includes("write") ? "write" : "read"}`;
   return {
     name,
     title,
@@ -203,6 +200,20 @@ const PEER_ROWS: readonly Row[] = [
     "cached",
     1.2,
   ),
+  disk(
+    "write-qd1",
+    `${RANDOM} write, page cache, QD1`,
+    "qd=1",
+    "cached",
+    4,
+  ),
+  disk(
+    "write-qd32",
+    `${RANDOM} write, page cache, QD32`,
+    "qd=32",
+    "cached",
+    1.6,
+  ),
   disk("read-direct", `${RANDOM} read, O_DIRECT, QD32`, "qd=32", "direct", 1),
   disk(
     "write-direct",
@@ -225,6 +236,14 @@ const PEER_ROWS: readonly Row[] = [
     "bs=128K qd=8 segments=32",
     "direct",
     1,
+    MEGABYTES,
+  ),
+  disk(
+    "seq-write",
+    "blk 128 KiB sequential write, page cache, QD8",
+    "bs=128K qd=8 segments=32",
+    "cached",
+    1.4,
     MEGABYTES,
   ),
   network("net-tx", "net 64 B frames out", "qd=256", atLeast(1.2), KILO_OPS),

@@ -102,7 +102,7 @@ const MALFORMED: [Json, string][] = [
   ],
   [
     oneDrive({ io_engine: "epoll" }),
-    'drives[0].io_engine: "epoll" is not "Async" or "Sync"',
+    'drives[0].io_engine: "epoll" is not "Auto" or "Async" or "Sync"',
   ],
   [oneDrive({ socket: "/run/x" }), "drives[0].socket: not supported yet"],
   [

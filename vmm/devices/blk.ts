@@ -52,10 +52,11 @@ export interface Drive {
    */
   cache_type?: "Unsafe" | "Writeback";
   /**
-   * `Async`, the default: io_uring where the host has it. `Sync`: each request
-   * is one blocking call.
+   * `Auto`, the default: io_uring where the host has it, but writes to its page
+   * cache in the device's thread while they are quick. `Async`: io_uring for
+   * all. `Sync`: each request is one blocking call.
    */
-  io_engine?: "Sync" | "Async";
+  io_engine?: "Auto" | "Async" | "Sync";
   /** Limits of what the guest may transfer; default none. */
   rate_limiter?: RateLimits;
   /** Bypass the host's page cache (`O_DIRECT`). */
@@ -90,9 +91,9 @@ const DRIVE: Keys<Drive, Defaults> = {
     ", where Firecracker's is `Unsafe`",
   ),
   io_engine: optional(
-    oneOf(["Async", "Sync"]),
-    "io_uring, or a blocking call per request.",
-    "Async",
+    oneOf(["Auto", "Async", "Sync"]),
+    "io_uring (but for quick writes), for all, or a blocking call per request.",
+    "Auto",
     ", where Firecracker's is `Sync`",
   ),
   rate_limiter: optional(
@@ -143,9 +144,9 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
     });
     stack.defer(() => closeRawImage(image));
     const { drive_id: id, queues, rate_limiter: limits } = drive;
-    const sync = drive.io_engine === "Sync";
+    const { io_engine: engine } = drive;
     const flush = drive.cache_type !== "Unsafe";
-    const data = { image, id, sync, options: { flush, queues, limits } };
+    const data = { image, id, engine, options: { flush, queues, limits } };
     return { name: id, data };
   },
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { errno, SystemError, VireoError } from "../../../ffi/errno.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import {
   closeFd,
   endOfFile,
@@ -46,6 +46,8 @@ export interface RawImage {
   size: number;
   /** Opened for reading only. */
   readOnly: boolean;
+  /** The page cache is bypassed. */
+  direct: boolean;
   /** The smallest unit of I/O in bytes. */
   blockSize: number;
   /** The file system's or device's own unit, in bytes. */
@@ -77,7 +79,10 @@ export function openRawImage(options: RawImageOptions): RawImage {
     }
     const blockSize = direct ? directUnit(fd) : SECTOR;
     const physicalBlockSize = physicalUnit(info, blockSize);
-    return { fd, path, size, readOnly, blockSize, physicalBlockSize };
+    return {
+      ...{ fd, path, size, readOnly, direct },
+      ...{ blockSize, physicalBlockSize },
+    };
   } catch (error) {
     closeFd(fd);
     throw error;
@@ -144,30 +149,12 @@ function directUnit(fd: number): number {
   return libc.preadv(fd, iovecs.pointerTo(0), 1, 0n) < 0 ? 4096 : SECTOR;
 }
 
-/**
- * Storage on an open image: io_uring, or plain calls where it's refused or
- * `sync` asks for them.
- */
-export function rawBackend(
-  image: RawImage,
-  requests: number,
-  sync = false,
-): BlockBackend {
-  if (sync) return new SyncBackend(image, requests);
-  try {
-    return new UringBackend(image, requests);
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    return new SyncBackend(image, requests);
-  }
-}
-
-/** `fallocate` modes of {@linkcode BlockBackend.zero}. */
-const PUNCH = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE;
-const ZERO = Falloc.ZERO_RANGE | Falloc.KEEP_SIZE;
+/** `fallocate` modes of {@linkcode BlockBackend.zero}: with `unmap`, without. */
+export const PUNCH = Falloc.PUNCH_HOLE | Falloc.KEEP_SIZE;
+export const ZERO = Falloc.ZERO_RANGE | Falloc.KEEP_SIZE;
 
 /** What an image is, however it is read. */
-abstract class ImageBackend {
+export abstract class ImageBackend {
   size: number;
   readonly readOnly: boolean;
   readonly blockSize: number;
@@ -265,75 +252,5 @@ export class UringBackend extends ImageBackend implements BlockBackend {
 
   #makeRoom(): void {
     if (this.#ring.room === 0) this.#ring.submit();
-  }
-}
-
-/** Blocking I/O, for hosts that forbid io_uring. Completes at submission. */
-export class SyncBackend extends ImageBackend implements BlockBackend {
-  readonly completionFd: number = -1; // completions never wait
-  result = 0;
-  readonly #tags: Uint32Array;
-  readonly #results: Int32Array;
-  #head = 0;
-  #tail = 0;
-
-  /** Storage on `image`; `requests` is the most requests in flight, a power of two */
-  constructor(image: RawImage, requests: number) {
-    super(image);
-    this.#tags = new Uint32Array(requests);
-    this.#results = new Int32Array(requests);
-  }
-
-  readv(tag: number, iovecs: number, count: number, offset: number): void {
-    const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    this.#done(tag, libc.preadv(this.fd, at, count, BigInt(offset)));
-  }
-
-  writev(
-    tag: number,
-    iovecs: number,
-    count: number,
-    offset: number,
-    durable: boolean,
-  ): void {
-    const at = Deno.UnsafePointer.create(BigInt(iovecs));
-    const written = libc.pwritev(this.fd, at, count, BigInt(offset));
-    const failed = written > 0 && durable && libc.fdatasync(this.fd) < 0;
-    this.#done(tag, failed ? -1 : written);
-  }
-
-  zero(tag: number, offset: number, length: number, unmap: boolean): void {
-    const [from, bytes] = [BigInt(offset), BigInt(length)];
-    const mode = unmap ? PUNCH : ZERO;
-    this.#done(tag, libc.fallocate(this.fd, mode, from, bytes));
-  }
-
-  flush(tag: number): void {
-    this.#done(tag, libc.fdatasync(this.fd));
-  }
-
-  submit(): void {}
-
-  next(): number {
-    if (this.#head === this.#tail) return -1;
-    const slot = this.#head++ % this.#tags.length;
-    this.result = this.#results[slot]!;
-    return this.#tags[slot]!;
-  }
-
-  wait(): void {}
-
-  enable(): boolean {
-    return this.#head !== this.#tail;
-  }
-
-  acknowledge(): void {}
-
-  close(): void {}
-
-  #done(tag: number, result: number): void {
-    const slot = this.#tail++ % this.#tags.length;
-    this.#tags[slot] = tag;
-    this.#results[slot] = result < 0 ? -errno() : result;
   }
 }

@@ -5,15 +5,16 @@ import { closeFd, Open, openFd, tryLock } from "../../../ffi/file.ts";
 import { Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
+import { AutoBackend } from "./auto.ts";
 import type { BlockBackend } from "./backend.ts";
+import { rawBackend } from "./engine.ts";
 import {
   closeRawImage,
   openRawImage,
-  rawBackend,
   type RawImage,
-  SyncBackend,
   UringBackend,
 } from "./raw.ts";
+import { SyncBackend } from "./sync.ts";
 
 /** A directory that ends with the test. */
 class Files implements Disposable {
@@ -118,13 +119,21 @@ Deno.test("closeRawImage: the lock ends even while an io_uring holds the file", 
   backend.close();
 });
 
-Deno.test("rawBackend: with sync, requests are blocking calls", () => {
+Deno.test("rawBackend: Sync makes blocking calls, O_DIRECT goes to the ring", () => {
   using files = new Files();
   const image = openRawImage({ path: files.file("disk", 4096) });
-  const backend = rawBackend(image, 8, true);
+  const backend = rawBackend(image, 8, "Sync");
   assert.ok(backend instanceof SyncBackend);
   backend.close();
   closeRawImage(image);
+  for (const [direct, engine] of [[true, "Auto"], [false, "Async"]] as const) {
+    const path = files.file("other", 4096);
+    const image = openRawImage({ path, direct });
+    const ring = rawBackend(image, 8, engine);
+    assert.ok(ring instanceof UringBackend && !(ring instanceof AutoBackend));
+    ring.close();
+    closeRawImage(image);
+  }
 });
 
 /** Reads and writes over iovecs at fixed places. */
@@ -176,6 +185,45 @@ function exercise(make: (image: RawImage) => BlockBackend): void {
 
 Deno.test("UringBackend: reads, writes, flushes, errors", () => {
   exercise((image) => new UringBackend(image, 8));
+});
+
+Deno.test("AutoBackend: reads, writes, flushes, errors", () => {
+  exercise((image) => new AutoBackend(image, 8));
+});
+
+Deno.test("AutoBackend: after a write that waited, the ring has them for a while", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 4096) });
+  let now = 1000;
+  let took = 0;
+  const backend = new AutoBackend(image, 8, () => now += took);
+  using memory = new Mapping(4096);
+  const iovecs = new Iovecs(memory, 0, 1);
+  iovecs.set(0, memory.address + 1024, 512);
+  /** True when the write is done before anything is submitted. */
+  const isInline = (durable = false) => {
+    backend.writev(1, memory.address, 1, 0, durable);
+    const inline = backend.next() === 1;
+    backend.submit();
+    for (let tag = inline ? 1 : -1; tag < 0; tag = backend.next()) {
+      backend.wait();
+    }
+    assert.equal(backend.result, 512);
+    return inline;
+  };
+  took = 1; // with two looks at the clock, a write takes that long
+  assert.ok(isInline());
+  assert.ok(!isInline(true), "which waits for the disk in any case");
+  took = 10;
+  assert.ok(isInline());
+  took = 0;
+  assert.ok(!isInline());
+  now += 150;
+  assert.ok(!isInline(), "twenty times as long as it took");
+  now += 60;
+  assert.ok(isInline());
+  backend.close();
+  closeRawImage(image);
 });
 
 Deno.test("SyncBackend: reads, writes, flushes, errors", () => {

@@ -1,13 +1,14 @@
 /** The block device on a real file, through both real backends. */
 import assert from "node:assert/strict";
 import { Random } from "../../../guest/testing/random.ts";
+import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
   type RawImage,
-  SyncBackend,
   UringBackend,
 } from "../../backends/block/raw.ts";
+import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./spec.ts";
 import { BlkDriver, UNWRITTEN } from "../testing/blk.ts";
 import { MmioRegister } from "../transport/mmio.ts";
@@ -50,10 +51,11 @@ class FileDisk implements Disposable {
 
 const BACKENDS: [string, (image: RawImage) => UringBackend | SyncBackend][] = [
   ["io_uring", (image) => new UringBackend(image, 256)],
+  ["io_uring, but for writes", (image) => new AutoBackend(image, 256)],
   ["preadv", (image) => new SyncBackend(image, 256)],
 ];
 
-/** One test per backend. */
+/** One test per engine. */
 function testBoth(name: string, body: (disk: FileDisk) => void): void {
   for (const [backend, make] of BACKENDS) {
     Deno.test(`blk (${backend}): ${name}`, () => {

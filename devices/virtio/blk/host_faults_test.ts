@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { needing, root } from "../../../ffi/testing/needs.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
+import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
   type RawImage,
-  SyncBackend,
   UringBackend,
 } from "../../backends/block/raw.ts";
+import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkStatus } from "./spec.ts";
 import { BlkDriver } from "../testing/blk.ts";
 
@@ -85,7 +86,7 @@ class Disk implements Disposable {
   }
 }
 
-const BACKENDS = [UringBackend, SyncBackend];
+const BACKENDS = [UringBackend, AutoBackend, SyncBackend];
 
 for (const Backend of BACKENDS) {
   const name = Backend.name;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { rawBackend, type RawImage } from "../../backends/block/raw.ts";
+import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
+import type { RawImage } from "../../backends/block/raw.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";
@@ -17,16 +18,16 @@ export interface BlkData {
   image: RawImage;
   /** What GET_ID answers. */
   id: string;
-  /** Each request is one blocking call, also where there is io_uring. */
-  sync: boolean;
+  /** How the image is read and written. */
+  engine: IoEngine;
   /** What the device offers. */
   options: BlkOptions;
 }
 
 /** The device. */
-export const make: Maker<BlkData> = ({ image, id, sync, options }) => {
+export const make: Maker<BlkData> = ({ image, id, engine, options }) => {
   using undo = new DisposableStack(); // unless the device is there
-  const backend = rawBackend(image, REQUESTS, sync);
+  const backend = rawBackend(image, REQUESTS, engine);
   undo.defer(() => backend.close());
   const device = new Blk(backend, id, options);
   undo.move();

@@ -4,12 +4,13 @@ import { Errno } from "../../../ffi/errno.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { MemoryBackend } from "../../backends/testing/block.ts";
+import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
-  SyncBackend,
   UringBackend,
 } from "../../backends/block/raw.ts";
+import { SyncBackend } from "../../backends/block/sync.ts";
 import {
   BlkConfig,
   BlkFeature,
@@ -169,7 +170,7 @@ Deno.test("blk: a read-only disk offers neither, and refuses both", () => {
   for (const request of requests) assert.equal(driver.statusOf(request), IOERR);
 });
 
-for (const Backend of [UringBackend, SyncBackend]) {
+for (const Backend of [UringBackend, AutoBackend, SyncBackend]) {
   Deno.test(`blk (${Backend.name}): what is discarded is a hole in the file`, () => {
     const path = Deno.makeTempFileSync({ prefix: "vireo-blk-" });
     Deno.writeFileSync(path, new Uint8Array(MiB).fill(1));

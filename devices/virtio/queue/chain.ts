@@ -8,6 +8,9 @@ import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import type { Mapping } from "../../../ffi/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 
+/** Bytes of a range: its iovec, and its guest address. */
+const PART_SIZE = IOVEC_SIZE + 8;
+
 /** The device-readable or the device-writable part of a chain. */
 export class ChainPart {
   /** Number of iovecs that are left. */
@@ -18,10 +21,12 @@ export class ChainPart {
   readonly #guest: Float64Array;
   #first = 0;
 
-  /** A part that fills these iovecs. */
-  constructor(iovecs: Iovecs) {
-    this.#iovecs = iovecs;
-    this.#guest = new Float64Array(iovecs.capacity);
+  /** A part of at most `capacity` ranges, over {@linkcode PART_SIZE} each. */
+  constructor(mapping: Mapping, offset: number, capacity: number) {
+    this.#iovecs = new Iovecs(mapping, offset, capacity);
+    // In the mapping, too: what no chain has used costs no memory.
+    const guest = offset + capacity * IOVEC_SIZE;
+    this.#guest = new Float64Array(mapping.buffer, guest, capacity);
   }
 
   /** Host address of the first iovec that is left. */
@@ -179,18 +184,20 @@ export class DescriptorChain {
   /** Where the device writes for the driver. */
   readonly writable: ChainPart;
 
-  /** Bytes of iovecs that a chain of `capacity` descriptors takes. */
+  /** Bytes of mapped memory that a chain of `capacity` descriptors takes. */
   static bytes(capacity: number): number {
-    return 2 * capacity * IOVEC_SIZE;
+    return 2 * capacity * PART_SIZE;
   }
 
   /** A chain over {@linkcode DescriptorChain.bytes} at `offset`. */
   constructor(mapping: Mapping, offset: number, capacity: number) {
-    const part = (at: number) =>
-      new ChainPart(new Iovecs(mapping, at, capacity));
     this.capacity = capacity;
-    this.readable = part(offset);
-    this.writable = part(offset + capacity * IOVEC_SIZE);
+    this.readable = new ChainPart(mapping, offset, capacity);
+    this.writable = new ChainPart(
+      mapping,
+      offset + capacity * PART_SIZE,
+      capacity,
+    );
   }
 
   /** Empties both parts. */
