@@ -4,12 +4,15 @@
  *
  * @module
  */
+import { libc } from "../../../ffi/libc.ts";
 import { type RawImage, UringBackend } from "./raw.ts";
 import { SyncBackend } from "./sync.ts";
 
-/** A write that takes longer, in ms, had to wait for the disk. */
+/** A write that takes longer, in ms, may have waited for the disk. */
 const SLOW = 2;
-/** As many times what a slow write took, the ring gets all writes. */
+/** How long afterwards, in ms, it is looked at why a write takes long. */
+const WATCH = 1000;
+/** As many times what a write waited, the ring gets all writes. */
 const REST = 20;
 
 /**
@@ -19,14 +22,16 @@ const REST = 20;
  * Here it is a plain call, until one of them waits: for a page that has to be
  * read first, or because the host has too many dirty ones. Then the ring gets
  * all writes for a while, so that other requests and devices wait for at most
- * a twentieth of the time.
+ * a twentieth of the time. A thread that lost its core to another one has not
+ * waited; on a crowded host that is frequent, and the ring's threads would have
+ * to wait for a core, too.
  */
 export class AutoBackend extends UringBackend {
   readonly #inline: SyncBackend;
-  readonly #now: () => number;
-  // In ms: when the last write ended, and until when the ring gets them.
-  // An array, since a field would allocate for each value.
-  readonly #time = new Float64Array(2);
+  readonly #clock: WriteClock;
+  // In ms: when the last write ended, until when the ring gets them, and
+  // until when they are watched. A field would allocate for each value.
+  readonly #time = new Float64Array(3);
   #batch = false; // a write of this batch has said what time it is
   #inlineResult = true;
 
@@ -34,15 +39,15 @@ export class AutoBackend extends UringBackend {
    * Storage on `image`.
    *
    * @param requests the most requests in flight, a power of two
-   * @param now a clock in milliseconds
+   * @param clock what tells how long a write took, and whether it waited
    */
   constructor(
     image: RawImage,
     requests: number,
-    now: () => number = () => performance.now(),
+    clock: WriteClock = new ThreadClock(),
   ) {
     super(image, requests);
-    this.#now = now;
+    this.#clock = clock;
     this.#inline = new SyncBackend(image, requests);
   }
 
@@ -58,16 +63,23 @@ export class AutoBackend extends UringBackend {
     durable: boolean,
   ): void {
     const time = this.#time;
-    if (!this.#batch) time[END] = this.#now();
+    if (!this.#batch) time[END] = this.#clock.now();
     this.#batch = true;
     const begun = time[END]!;
     if (durable || begun < time[RESTS]!) {
       return super.writev(tag, iovecs, count, offset, durable);
     }
+    const clock = this.#clock;
+    const watched = begun < time[WATCHED]!;
+    const waits = watched ? clock.waits() : 0;
     this.#inline.writev(tag, iovecs, count, offset, false);
-    const end = this.#now();
-    if (end - begun > SLOW) time[RESTS] = end + REST * (end - begun);
+    const end = clock.now();
     time[END] = end;
+    if (end - begun <= SLOW) return;
+    time[WATCHED] = end + WATCH;
+    if (watched && clock.waits() !== waits) {
+      time[RESTS] = end + REST * (end - begun);
+    }
   }
 
   override submit(): void {
@@ -86,4 +98,31 @@ export class AutoBackend extends UringBackend {
   }
 }
 
-const END = 0, RESTS = 1;
+const END = 0, RESTS = 1, WATCHED = 2;
+
+/** How long a thread takes for something, and whether it waited for it. */
+export interface WriteClock {
+  /** Milliseconds since some time. */
+  now(): number;
+  /** How often the thread has gone to sleep by itself. */
+  waits(): number;
+}
+
+/** The calling thread's. */
+class ThreadClock implements WriteClock {
+  // struct rusage (getrusage(2)), 144 bytes.
+  readonly #usage = new Uint32Array(36);
+
+  now(): number {
+    return performance.now();
+  }
+
+  waits(): number {
+    libc.getrusage(RUSAGE_THREAD, this.#usage);
+    return this.#usage[RU_NVCSW]!;
+  }
+}
+
+const RUSAGE_THREAD = 1;
+/** Offset of ru_nvcsw, in 32-bit words. */
+const RU_NVCSW = 32;
