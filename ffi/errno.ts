@@ -46,6 +46,7 @@ export const Errno = {
   ENOENT: 2,
   EINTR: 4,
   EIO: 5,
+  ENXIO: 6,
   EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
@@ -57,6 +58,7 @@ export const Errno = {
   EISDIR: 21,
   EINVAL: 22,
   ENOTTY: 25,
+  EFBIG: 27,
   ENOSPC: 28,
   EROFS: 30,
   EPIPE: 32,
@@ -67,6 +69,7 @@ export const Errno = {
   ECONNABORTED: 103,
   ECONNRESET: 104,
   ECONNREFUSED: 111,
+  EDQUOT: 122,
 } as const;
 
 // The location is per thread, and so is an isolate: one view is enough. It is

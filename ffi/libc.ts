@@ -46,6 +46,7 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   fdatasync: { parameters: ["i32"], result: "i32" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
@@ -85,6 +86,12 @@ export const LIBC_SYMBOLS = {
   timerfd_settime: {
     parameters: ["i32", "i32", "buffer", "pointer"],
     result: "i32",
+  },
+  // In a thread of Deno's: it may wait for ever, and nobody waits for it.
+  poll: {
+    parameters: ["buffer", "u32", "i32"],
+    result: "i32",
+    nonblocking: true,
   },
   epoll_create1: { parameters: ["i32"], result: "i32" },
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
@@ -131,6 +138,8 @@ export const LIBC_SYMBOLS = {
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  getpgrp: { parameters: [], result: "i32" },
+  sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   pthread_sigmask: {
     parameters: ["i32", "buffer", "pointer"],
     result: "i32",

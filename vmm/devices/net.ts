@@ -4,7 +4,10 @@
  *
  * @module
  */
-import { pcapHeader } from "../../devices/backends/net/pcap.ts";
+import {
+  type Capture,
+  pcapHeader,
+} from "../../devices/backends/net/pcap_file.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { NetData, NetTarget } from "../../devices/virtio/net/make.ts";
 import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
@@ -230,29 +233,42 @@ function connect(path: string): number {
   );
 }
 
+/** Never one that can block: the device worker waits for nobody. */
 function openPcap(
   path: string,
   stack: DisposableStack,
   undo: DisposableStack,
-): number {
-  const fd = makePcap(path, undo) ??
-    openFd(path, Open.WRONLY | Open.CREAT | Open.TRUNC, CAPTURE, 0o644);
+): Capture {
+  const fd = makePcap(path, undo) ?? openExisting(path);
   stack.defer(() => closeFd(fd));
   const header = pcapHeader();
   check(libc.write_u32(fd, header, header.length), `write "${path}"`);
-  return fd;
+  return { path, fd };
 }
 
 /** Undefined when it is there already. */
 function makePcap(path: string, undo: DisposableStack): number | undefined {
+  const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
+  const fd = unless(Errno.EEXIST, () => openFd(path, flags, CAPTURE, 0o644));
+  if (fd !== undefined) undo.use(new OwnName(path));
+  return fd;
+}
+
+function openExisting(path: string): number {
+  const flags = Open.WRONLY | Open.CREAT | Open.TRUNC | Open.NONBLOCK;
+  const fd = unless(Errno.ENXIO, () => openFd(path, flags, CAPTURE, 0o644));
+  if (fd !== undefined) return fd;
+  throw new VireoError(
+    `${CAPTURE} "${path}": nobody reads this FIFO; start its reader first`,
+  );
+}
+
+/** Undefined when `open` fails with `code`. */
+function unless(code: number, open: () => number): number | undefined {
   try {
-    const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
-    const fd = openFd(path, flags, CAPTURE, 0o644);
-    undo.use(new OwnName(path));
-    return fd;
+    return open();
   } catch (error) {
-    const there = error instanceof SystemError && error.errno === Errno.EEXIST;
-    if (!there) throw error;
+    if (!(error instanceof SystemError && error.errno === code)) throw error;
   }
 }
 

@@ -1,11 +1,18 @@
 /** Captures. */
 import assert from "node:assert/strict";
+import { needing, root } from "../../../ffi/testing/needs.ts";
 import { closeFd, Open, openFd } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { HandlerBackend } from "./handler.ts";
-import { PcapBackend, pcapHeader } from "./pcap.ts";
+import { PcapBackend } from "./pcap.ts";
+import { PcapFile, pcapHeader } from "./pcap_file.ts";
 import { frameAt } from "../testing/net.ts";
+
+async function command(name: string, ...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(name, { args }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+}
 
 const HEADER = 12;
 
@@ -15,14 +22,17 @@ class Capture implements Disposable {
   readonly path = Deno.makeTempFileSync({ prefix: "vireo-pcap-" });
   readonly file: number;
   readonly backend: PcapBackend;
+  readonly log: string[] = [];
 
   constructor(path = this.path) {
-    this.file = openFd(path, Open.WRONLY, "capture");
+    this.file = openFd(path, Open.WRONLY | Open.NONBLOCK, "capture");
     const header = pcapHeader();
     libc.write_u32(this.file, header, header.length);
     const { memory } = this;
     const echo = new HandlerBackend((f) => f, memory, HEADER, () => {});
-    this.backend = new PcapBackend(echo, this.file, memory, HEADER);
+    const log = (message: string) => this.log.push(message);
+    const file = new PcapFile({ path, fd: this.file }, log);
+    this.backend = new PcapBackend(echo, file, memory, HEADER);
   }
 
   send(...lengths: number[]): void {
@@ -99,10 +109,93 @@ Deno.test("PcapBackend: more than its buffer holds is written, too", () => {
   assert.deepEqual(found, [...lengths, ...lengths]);
 });
 
-Deno.test("PcapBackend: a full disk ends the capture, and nothing else", () => {
+Deno.test("PcapBackend: a full disk costs frames of the capture, is told once, and nothing else", () => {
   using capture = new Capture("/dev/full");
   for (let i = 0; i < 3; i++) {
     capture.send(60);
     assert.equal(capture.receive(), HEADER + 60);
   }
+  for (let i = 0; i < 6; i++) {
+    capture.send(60_000);
+    assert.equal(capture.receive(), HEADER + 60_000);
+  }
+  capture.backend.close();
+  assert.deepEqual(capture.log, [
+    'capture "/dev/full": ENOSPC (No space left on device); frames are left ' +
+    "out until there is room",
+    'capture "/dev/full": frames left out: 18',
+  ]);
+});
+
+Deno.test(needing([root("mounts a file system")], {
+  name:
+    "PcapBackend: a full file system has whole records, and goes on with room",
+  async fn() {
+    const folder = Deno.makeTempDirSync({ prefix: "vireo-pcap-" });
+    await command("mount", "-t", "tmpfs", "-o", "size=64k", "vireo", folder);
+    try {
+      const path = `${folder}/capture`;
+      const filler = `${folder}/filler`;
+      Deno.writeFileSync(filler, new Uint8Array(32 * 1024));
+      Deno.writeFileSync(path, new Uint8Array());
+      using capture = new Capture(path);
+      for (let i = 0; i < 100; i++) capture.send(1000);
+      Deno.removeSync(filler);
+      for (let i = 0; i < 100; i++) assert.ok(capture.receive() > 0);
+      assert.ok(capture.receive() < 0);
+      capture.backend.close();
+      const found = records(path);
+      assert.ok(found.length > 40, `${found.length} records`);
+      assert.ok(found.every(({ bytes }) => bytes.length === 1000));
+      assert.equal(capture.log.length, 2, capture.log.join("\n"));
+      assert.match(capture.log[1]!, /frames left out: \d+$/);
+    } finally {
+      await command("umount", folder);
+      Deno.removeSync(folder);
+    }
+  },
+}));
+
+Deno.test("PcapBackend: a FIFO's slow reader costs whole records; one that goes, the rest", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vireo-pcap-" });
+  const path = `${folder}/fifo`;
+  await command("mkfifo", path);
+  const reader = openFd(path, Open.RDONLY | Open.NONBLOCK, "reader");
+  const received: Uint8Array[] = [];
+  const read = () => {
+    for (;;) {
+      const bytes = new Uint8Array(65536);
+      const count = libc.read_u32(reader, bytes, bytes.length);
+      if (count <= 0) return;
+      received.push(bytes.subarray(0, count));
+    }
+  };
+  {
+    using capture = new Capture(path);
+    const { backend, log } = capture;
+    // What a pipe and the buffer hold, and more.
+    for (let i = 0; i < 40; i++) {
+      capture.send(10_000);
+      assert.equal(capture.receive(), HEADER + 10_000);
+    }
+    for (let i = 0; i < 10; i++) {
+      capture.receive();
+      read();
+    }
+    assert.deepEqual(log, [], "a slow reader is nothing to speak of");
+    closeFd(reader);
+    for (let i = 0; i < 3; i++) capture.send(60);
+    backend.close();
+    assert.match(log[0]!, /EPIPE \(Broken pipe\); the capture ends$/);
+    assert.match(log[1]!, /frames left out: \d+$/);
+    assert.equal(log.length, 2);
+  }
+  const all = `${folder}/all`;
+  for (const bytes of received) {
+    Deno.writeFileSync(all, bytes, { append: true });
+  }
+  const found = records(all);
+  assert.ok(found.length > 20 && found.length < 80, `${found.length} records`);
+  assert.ok(found.every(({ bytes }) => bytes.length === 10_000));
+  Deno.removeSync(folder, { recursive: true });
 });

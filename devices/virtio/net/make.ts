@@ -6,6 +6,7 @@
  */
 import type { NetBackend } from "../../backends/net/backend.ts";
 import type { FrameHandler } from "../../backends/net/handler.ts";
+import type { Capture } from "../../backends/net/pcap_file.ts";
 import { TapBackend } from "../../backends/net/tap.ts";
 import type { RateLimits } from "../../runtime/rate_limiter.ts";
 import { VireoError } from "../../../ffi/error.ts";
@@ -32,8 +33,8 @@ export interface NetData {
   mac: Uint8Array;
   /** Limits of what the guest receives, and of what it sends. */
   limits: { rx: RateLimits | undefined; tx: RateLimits | undefined };
-  /** A file that gets all frames. */
-  pcap: number | undefined;
+  /** What gets all frames. */
+  pcap: Capture | undefined;
 }
 
 /** The device; a handler's module without a function is a VireoError. */
@@ -79,13 +80,15 @@ async function loadHandler(url: string): Promise<FrameHandler> {
 
 async function capture(
   backends: NetBackend[],
-  pcap: number | undefined,
-  { memory }: MakerContext,
+  pcap: Capture | undefined,
+  { memory, log }: MakerContext,
 ): Promise<NetBackend[]> {
   if (pcap === undefined) return backends;
   const { PcapBackend } = await import("../../backends/net/pcap.ts");
+  const { PcapFile } = await import("../../backends/net/pcap_file.ts");
+  const file = new PcapFile(pcap, log);
   return backends.map((inner) =>
-    new PcapBackend(inner, pcap, memory, NET_HEADER_SIZE)
+    new PcapBackend(inner, file, memory, NET_HEADER_SIZE)
   );
 }
 
