@@ -118,9 +118,10 @@ Deno.test(needing([root("becomes another user"), "setpriv"], {
     inScratch(async (dir) => {
       Deno.writeFileSync(`${dir}/secret`, new Uint8Array(512), { mode: 0o600 });
       Deno.chmodSync(dir, 0o755);
-      const raw = new URL("./devices/backends/block/raw.ts", import.meta.url);
+      const open = "./devices/backends/block/open_image.ts";
+      const module = new URL(open, import.meta.url);
       const { code, stderr } = await denoAsNobody(
-        `const { openRawImage } = await import("${raw}");` +
+        `const { openRawImage } = await import("${module}");` +
           `try { openRawImage({ path: "${dir}/secret" }) } catch (e) {` +
           "console.error(e.message) }",
         dir,

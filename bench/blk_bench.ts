@@ -7,7 +7,8 @@
  * @module
  */
 import type { BlockBackend } from "../devices/backends/block/backend.ts";
-import { openRawImage, UringBackend } from "../devices/backends/block/raw.ts";
+import { openRawImage } from "../devices/backends/block/open_image.ts";
+import { UringBackend } from "../devices/backends/block/raw.ts";
 import { BlkType } from "../devices/virtio/blk/spec.ts";
 import { BlkDriver } from "../devices/virtio/testing/blk.ts";
 import type { DriverQueue } from "../devices/virtio/testing/queue.ts";
@@ -19,7 +20,6 @@ const DISK = 64 * MiB;
 class NullBackend implements BlockBackend {
   readonly size = DISK;
   readonly readOnly = false;
-  readonly blockSize = 512;
   readonly physicalBlockSize = 512;
   readonly completionFd = -1;
   result = 0x7fff_0000;

@@ -3,7 +3,10 @@
  *
  * @module
  */
-import { closeRawImage, openRawImage } from "../devices/backends/block/raw.ts";
+import {
+  closeRawImage,
+  openRawImage,
+} from "../devices/backends/block/open_image.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { ENTRIES } from "../guest/kernel/entry.ts";

@@ -63,7 +63,7 @@ Deno.test("vireo boot: each option beyond its limits gets a line in its own word
       "console: 14 ports; at most 13 fit",
     ],
     [
-      { disk: Array(20).fill(HERE) },
+      { disk: Array(20).fill(`${HERE},ro`) },
       "20 devices: at most 19 fit on the interrupts",
     ],
   ];

@@ -30,6 +30,12 @@ export const Lock = {
 /** `FALLOC_FL_*` bits of fallocate(2). */
 export const Falloc = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
 
+const F_GETFL = 3, F_SETFL = 4, F_ADD_SEALS = 1033;
+const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
+const F_SEAL_GROW = 4;
+/** Whether a block device is read-only (linux/fs.h). */
+const BLKROGET = 0x125e;
+
 const encoder = new TextEncoder();
 
 /** The bytes of `text` with the terminating zero that C wants. */
@@ -55,9 +61,34 @@ export function openFd(
   );
 }
 
+/** True when a block device's driver refuses writes, whoever may open it. */
+export function isReadOnlyDevice(fd: number): boolean {
+  const answer = new Int32Array(1);
+  return libc.ioctl_buffer(fd, BLKROGET, answer) === 0 && answer[0] !== 0;
+}
+
 /** Closes a descriptor. */
 export function closeFd(fd: number): void {
   libc.close(fd);
+}
+
+/** Turns `O_DIRECT` on or off. */
+export function setDirect(fd: number, on: boolean): void {
+  const flags = check(libc.fcntl(fd, F_GETFL, 0), "fcntl");
+  const other = on ? flags | Open.DIRECT : flags & ~Open.DIRECT;
+  check(libc.fcntl(fd, F_SETFL, other), "fcntl");
+}
+
+/** A file without a name, of `size` zeros; nothing makes it longer. */
+export function createMemoryFile(name: string, size: number): number {
+  const flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  const fd = check(libc.memfd_create(cString(name), flags), "memfd_create");
+  using undo = new DisposableStack(); // unless all goes well
+  undo.defer(() => closeFd(fd));
+  check(libc.ftruncate(fd, BigInt(size)), "ftruncate");
+  check(libc.fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), "seal");
+  undo.move();
+  return fd;
 }
 
 /** The offset of the end of a file or block device, in bytes. */

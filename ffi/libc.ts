@@ -81,6 +81,7 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },
   timerfd_settime: {

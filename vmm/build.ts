@@ -117,7 +117,8 @@ export function buildMachine(
   // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
   const filesMade = parts.use(new DisposableStack());
-  const { devices, port } = openDevices(config, pci, parts, filesMade);
+  const warn = (message: string) => onMessage({ type: "log", message });
+  const { devices, port } = openDevices(config, pci, parts, filesMade, warn);
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
@@ -293,10 +294,12 @@ function openDevices(
   pci: PciState | undefined,
   stack: DisposableStack,
   undo: DisposableStack,
+  warn: (message: string) => void,
 ): { devices: DeviceSpec[]; port: HostEnd | undefined } {
   let port: HostEnd | undefined;
   const specs = devices.map(({ kind, config, window, gsi }) => {
-    const { console, ...opened } = kind.open(config, stack, undo);
+    const { console, warning, ...opened } = kind.open(config, stack, undo);
+    if (warning) warn(warning);
     port ??= console;
     return {
       ...opened,

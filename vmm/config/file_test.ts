@@ -10,6 +10,7 @@ import { ScratchFile } from "../testing/mod.ts";
 
 /** A file that is there, to stand for kernel and images. */
 const HERE = new URL(import.meta.url).pathname;
+const OTHER = new URL("file.ts", import.meta.url).pathname;
 
 type Json = Record<string, unknown>;
 
@@ -110,7 +111,7 @@ const MALFORMED: [Json, string][] = [
     "drives[0].rate_limiter.ops.refill_time: is missing",
   ],
   [
-    { drives: [drive, { ...drive, path_on_host: HERE }] },
+    { drives: [drive, { ...drive, path_on_host: OTHER }] },
     'drives[1].drive_id: "d" is that of drives[0] already',
   ],
   [
@@ -119,7 +120,7 @@ const MALFORMED: [Json, string][] = [
         { ...drive, is_root_device: true },
         drive,
         { ...drive, is_root_device: true },
-      ].map((drive, i) => ({ ...drive, drive_id: `${i}` })),
+      ].map((drive, i) => ({ ...drive, drive_id: `${i}`, is_read_only: true })),
     },
     "drives[2].is_root_device: drives[0] is the root device already",
   ],

@@ -20,6 +20,17 @@ function resolved(parts: Partial<VmConfig> = {}): ResolvedConfig {
   return resolve({ "boot-source": { kernel_image_path: HERE }, ...parts });
 }
 
+const files = new Map<string, string>();
+
+/** A file that is there, another one for each name. */
+function fileOf(name: string): string {
+  const folder = new URL("../", import.meta.url);
+  const sources = [...Deno.readDirSync(folder)].filter(({ isFile }) => isFile);
+  const next = new URL(sources[files.size]!.name, folder).pathname;
+  files.set(name, files.get(name) ?? next);
+  return files.get(name)!;
+}
+
 /** What is resolved of each device, in the order of windows. */
 function configs(parts: Partial<VmConfig>): unknown[] {
   return resolved(parts).devices.map(({ config }) => config);
@@ -85,8 +96,9 @@ Deno.test("resolve: smt takes an even number of CPUs, or one", () => {
   });
 });
 
+/** A drive with a file of its own. */
 function drive(id: string, parts: Partial<Drive> = {}): Drive {
-  const path_on_host = HERE;
+  const path_on_host = fileOf(id);
   return { drive_id: id, path_on_host, is_root_device: false, ...parts };
 }
 
@@ -99,7 +111,7 @@ Deno.test("resolve: the root device is first, wherever it stands", () => {
   assert.deepEqual(order(a, b), ["a", "b"]);
   assert.deepEqual(order(a, root, b), ["root", "a", "b"]);
   refuses(
-    { drives: [root, a, { ...root, drive_id: "other" }] },
+    { drives: [root, a, drive("other", { is_root_device: true })] },
     "drives[2].is_root_device: drives[0] is the root device already",
   );
 });
@@ -324,4 +336,40 @@ Deno.test("resolve: polls as long as told, or where there is a core for it", () 
   const spare = navigator.hardwareConcurrency > 1;
   assert.equal(machine().pollMicroseconds, spare ? 50 : 0);
   assert.equal(machine({ vcpu_count: 32 }).pollMicroseconds, 0);
+});
+
+Deno.test("resolve: one image is not two disks, by whatever path, unless both are read-only", () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  try {
+    const path = `${folder}/a`;
+    Deno.writeFileSync(path, new Uint8Array(512));
+    Deno.symlinkSync(path, `${folder}/link`);
+    Deno.linkSync(path, `${folder}/hard`);
+    for (
+      const other of [
+        "a",
+        "link",
+        "hard",
+        "../" + folder.split("/").at(-1) + "/a",
+      ]
+    ) {
+      const disks = (...readOnly: boolean[]): VmConfig => ({
+        "boot-source": { kernel_image_path: new Uint8Array() },
+        drives: [path, `${folder}/${other}`].map((path_on_host, index) => ({
+          drive_id: `${index}`,
+          path_on_host,
+          is_root_device: false,
+          is_read_only: readOnly[index],
+        })),
+      });
+      const twice =
+        /^drives\[1\]\.path_on_host: "\/.*": is the storage of another disk, "\/.*a"; add ,ro to both to share it$/;
+      for (const [a, b] of [[false, false], [true, false], [false, true]]) {
+        assert.throws(() => resolve(disks(a!, b!)), { message: twice });
+      }
+      assert.equal(resolve(disks(true, true)).devices.length, 2);
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
 });

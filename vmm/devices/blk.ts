@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { storageOf } from "../../devices/backends/block/host_usage.ts";
 import {
   closeRawImage,
   openRawImage,
-} from "../../devices/backends/block/raw.ts";
+} from "../../devices/backends/block/open_image.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { BLK_QUEUES } from "../../devices/virtio/blk/spec.ts";
 import type { BlkData } from "../../devices/virtio/blk/make.ts";
@@ -119,7 +120,11 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
 
   conflicts(drives) {
     const ids = drives.map(({ drive_id }) => drive_id);
-    return [...twice("drives", "drive_id", ids), ...secondRoot(drives)];
+    return [
+      ...twice("drives", "drive_id", ids),
+      ...secondRoot(drives),
+      ...shared(drives),
+    ];
   },
 
   /** The root device is `vda`, wherever it stands. */
@@ -137,7 +142,7 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
   },
 
   open(drive, stack) {
-    const image = openRawImage({
+    const { warning, ...image } = openRawImage({
       path: drive.path_on_host,
       readOnly: drive.is_read_only,
       direct: drive.direct,
@@ -147,7 +152,7 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
     const { io_engine: engine } = drive;
     const flush = drive.cache_type !== "Unsafe";
     const data = { image, id, engine, options: { flush, queues, limits } };
-    return { name: id, data };
+    return { name: id, data, warning };
   },
 
   options: {
@@ -162,6 +167,7 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
     texts: {
       "queues": ({ value, expected }, index) =>
         `disk "${diskId(index)}": ${value} queues is not ${expected}`,
+      "path_on_host": ({ expected }) => `disk ${expected}`,
     },
   },
 };
@@ -172,6 +178,22 @@ function secondRoot(drives: readonly Drive[]): Finding[] {
   if (first === second) return [];
   const path = `drives[${second}].is_root_device`;
   return [conflict(path, `drives[${first}] is the root device already`)];
+}
+
+/** Disks that would be changed behind each other's back. */
+function shared(drives: readonly Drive[]): Finding[] {
+  const storage = drives.map(({ path_on_host }) => storageOf(path_on_host));
+  return drives.flatMap((drive, index): Finding[] => {
+    const other = drives.slice(0, index).find((other, first) =>
+      (!drive.is_read_only || !other.is_read_only) &&
+      (storage[first]!.includes(storage[index]![0]!) ||
+        storage[index]!.includes(storage[first]![0]!))
+    );
+    if (other === undefined) return [];
+    const text = `"${drive.path_on_host}": is the storage of another disk, ` +
+      `"${other.path_on_host}"; add ,ro to both to share it`;
+    return [conflict(`drives[${index}].path_on_host`, text)];
+  });
 }
 
 function diskId(index: number): string {

@@ -56,6 +56,8 @@ export interface Opened<Data> {
   name: string;
   /** For the maker: plain data. */
   data: Data;
+  /** It can be used, but the machine's owner should know this: one line. */
+  warning?: string;
   /** The main isolate's end of it, when the device is the main console. */
   console?: HostEnd;
 }

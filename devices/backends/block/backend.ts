@@ -13,9 +13,7 @@ export interface BlockBackend {
   readonly size: number;
   /** Writes are refused. */
   readonly readOnly: boolean;
-  /** The smallest unit of I/O in bytes: 512 or 4096. */
-  readonly blockSize: number;
-  /** What is best aligned to in bytes: a power of two, `blockSize` or more. */
+  /** What is best aligned to in bytes: a power of two, 512 or more. */
   readonly physicalBlockSize: number;
   /** Becomes readable when completions wait, or -1. */
   readonly completionFd: number;

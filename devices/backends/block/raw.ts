@@ -4,37 +4,13 @@
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
-import {
-  closeFd,
-  endOfFile,
-  Falloc,
-  Open,
-  openFd,
-  tryLock,
-  unlock,
-} from "../../../ffi/file.ts";
+import { closeFd, endOfFile, Falloc } from "../../../ffi/file.ts";
 import { createEventFd, drainEventFd } from "../../../ffi/eventfd.ts";
 import { IoUring, RWF_DSYNC } from "../../../ffi/io_uring.ts";
-import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
-import { libc } from "../../../ffi/libc.ts";
 import type { BlockBackend } from "./backend.ts";
 
 /** Bytes per sector of virtio-blk. */
 export const SECTOR = 512;
-
-/** Milliseconds that a lock is waited for, and between two tries. */
-const LOCK_WAIT = 300, LOCK_STEP = 20;
-
-/** How to open an image. */
-export interface RawImageOptions {
-  /** Path of the image or block device. */
-  path: string;
-  /** Open for reading only; the file is never opened for writing. */
-  readOnly?: boolean;
-  /** Bypass the page cache (`O_DIRECT`). */
-  direct?: boolean;
-}
 
 /** An open image as plain data, to hand to the device worker. */
 export interface RawImage {
@@ -48,48 +24,20 @@ export interface RawImage {
   readOnly: boolean;
   /** The page cache is bypassed. */
   direct: boolean;
-  /** The smallest unit of I/O in bytes. */
+  /** The smallest unit of I/O that the descriptor takes, in bytes. */
   blockSize: number;
   /** The file system's or device's own unit, in bytes. */
   physicalBlockSize: number;
+  /** For a loop device: a descriptor of its file, which is locked, too. */
+  backing?: number;
 }
 
 /**
- * Opens an image. Never creates, truncates or extends it. It is locked, so
- * that no two machines write to it.
+ * The size of an open image in bytes.
  *
- * @throws {VireoError} missing, unreadable, a directory, odd size, in use
+ * @throws {VireoError} it is 0, or no multiple of a sector
  */
-export function openRawImage(options: RawImageOptions): RawImage {
-  const { path, readOnly = false, direct = false } = options;
-  const info = statImage(path);
-  if (info.isDirectory) throw new VireoError(`disk "${path}": is a directory`);
-  if (!info.isFile && !info.isBlockDevice) {
-    throw new VireoError(`disk "${path}": is not a file or block device`);
-  }
-  const mode = readOnly ? Open.RDONLY : Open.RDWR;
-  const fd = openFd(path, mode | (direct ? Open.DIRECT : 0), "disk");
-  try {
-    const size = imageSize(fd, path);
-    if (!lockSoon(fd, !readOnly)) {
-      throw new VireoError(
-        `disk "${path}": another machine uses it` +
-          (readOnly ? " for writing" : "; add ,ro to both to share it"),
-      );
-    }
-    const blockSize = direct ? directUnit(fd) : SECTOR;
-    const physicalBlockSize = physicalUnit(info, blockSize);
-    return {
-      ...{ fd, path, size, readOnly, direct },
-      ...{ blockSize, physicalBlockSize },
-    };
-  } catch (error) {
-    closeFd(fd);
-    throw error;
-  }
-}
-
-function imageSize(fd: number, path: string): number {
+export function imageSize(fd: number, path: string): number {
   const size = endOfFile(fd);
   if (size === 0) throw new VireoError(`disk "${path}": is empty`);
   if (size % SECTOR === 0) return size;
@@ -97,56 +45,6 @@ function imageSize(fd: number, path: string): number {
     `disk "${path}": its size, ${size} bytes, is not a multiple of ` +
       `${SECTOR}; extend it with: truncate -s %${SECTOR} "${path}"`,
   );
-}
-
-/** A file system's block; of a larger one, a page is what matters. */
-function physicalUnit({ blksize }: Deno.FileInfo, least: number): number {
-  const size = Math.min(blksize ?? least, 4096);
-  return size > least && Number.isInteger(Math.log2(size)) ? size : least;
-}
-
-/**
- * Locks the image. A machine whose process was just killed holds its images
- * until the kernel has torn its io_uring down: wait a moment for that.
- */
-function lockSoon(fd: number, exclusive: boolean): boolean {
-  const word = new Int32Array(new SharedArrayBuffer(4));
-  for (let left = LOCK_WAIT; left > 0; left -= LOCK_STEP) {
-    if (tryLock(fd, exclusive)) return true;
-    Atomics.wait(word, 0, 0, LOCK_STEP);
-  }
-  return tryLock(fd, exclusive);
-}
-
-/** Unlocks and closes an image. */
-export function closeRawImage(image: RawImage): void {
-  // Closing is not enough: the kernel tears an io_uring down later, and it
-  // holds the file, with its lock, until then.
-  unlock(image.fd);
-  closeFd(image.fd);
-}
-
-function statImage(path: string): Deno.FileInfo {
-  try {
-    return Deno.statSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new VireoError(`disk "${path}": no such file`);
-    }
-    // Permission denied, not a directory, name too long, ...
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new VireoError(`disk "${path}": ${reason}`);
-  }
-}
-
-/** The unit that O_DIRECT wants on this file system: 512 or 4096. */
-function directUnit(fd: number): number {
-  using page = new Mapping(4096, { name: "probe" });
-  using vector = new Mapping(IOVEC_SIZE, { name: "probe" });
-  const iovecs = new Iovecs(vector, 0, 1);
-  iovecs.set(0, page.address, SECTOR);
-  return libc.preadv(fd, iovecs.pointerTo(0), 1, 0n) < 0 ? 4096 : SECTOR;
 }
 
 /** `fallocate` modes of {@linkcode BlockBackend.zero}: with `unmap`, without. */
@@ -157,7 +55,6 @@ export const ZERO = Falloc.ZERO_RANGE | Falloc.KEEP_SIZE;
 export abstract class ImageBackend {
   size: number;
   readonly readOnly: boolean;
-  readonly blockSize: number;
   readonly physicalBlockSize: number;
   /** The image's descriptor. */
   protected readonly fd: number;
@@ -168,7 +65,6 @@ export abstract class ImageBackend {
     this.#path = image.path;
     this.size = image.size;
     this.readOnly = image.readOnly;
-    this.blockSize = image.blockSize;
     this.physicalBlockSize = image.physicalBlockSize;
   }
 

@@ -8,12 +8,8 @@ import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
 import { AutoBackend } from "./auto.ts";
 import type { BlockBackend } from "./backend.ts";
 import { rawBackend } from "./engine.ts";
-import {
-  closeRawImage,
-  openRawImage,
-  type RawImage,
-  UringBackend,
-} from "./raw.ts";
+import { closeRawImage, openRawImage } from "./open_image.ts";
+import { type RawImage, UringBackend } from "./raw.ts";
 import { SyncBackend } from "./sync.ts";
 
 /** A directory that ends with the test. */

@@ -48,7 +48,6 @@ export interface MemoryBackendOptions {
 export class MemoryBackend implements BlockBackend {
   size: number;
   readonly readOnly: boolean;
-  readonly blockSize = 512;
   readonly physicalBlockSize = 4096;
   /** What {@linkcode BlockBackend.resize} finds. */
   newSize: number;

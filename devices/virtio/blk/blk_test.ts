@@ -5,9 +5,8 @@ import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
-  type RawImage,
-  UringBackend,
-} from "../../backends/block/raw.ts";
+} from "../../backends/block/open_image.ts";
+import { type RawImage, UringBackend } from "../../backends/block/raw.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./spec.ts";
 import { BlkDriver, UNWRITTEN } from "../testing/blk.ts";

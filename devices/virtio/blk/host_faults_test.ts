@@ -7,9 +7,8 @@ import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
-  type RawImage,
-  UringBackend,
-} from "../../backends/block/raw.ts";
+} from "../../backends/block/open_image.ts";
+import { type RawImage, UringBackend } from "../../backends/block/raw.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkStatus } from "./spec.ts";
 import { BlkDriver } from "../testing/blk.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
-import type { RawImage } from "../../backends/block/raw.ts";
+import { type RawImage, SECTOR } from "../../backends/block/raw.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";
@@ -25,10 +25,15 @@ export interface BlkData {
 }
 
 /** The device. */
-export const make: Maker<BlkData> = ({ image, id, engine, options }) => {
+export const make: Maker<BlkData> = async ({ image, id, engine, options }) => {
   using undo = new DisposableStack(); // unless the device is there
-  const backend = rawBackend(image, REQUESTS, engine);
+  let backend = rawBackend(image, REQUESTS, engine);
   undo.defer(() => backend.close());
+  // Guests count in sectors, whatever the block of a direct disk is.
+  if (image.blockSize > SECTOR) {
+    const { BounceBackend } = await import("../../backends/block/bounce.ts");
+    backend = new BounceBackend(backend, image, REQUESTS);
+  }
   const device = new Blk(backend, id, options);
   undo.move();
   return device;

@@ -328,7 +328,7 @@ export class BlkRequests {
 /** The status of a request whose operation failed with `result`, -errno. */
 function failure(type: number, result: number): number {
   const zeros = type === BlkType.DISCARD || type === BlkType.WRITE_ZEROES;
-  return zeros && result === -Errno.EOPNOTSUPP
-    ? BlkStatus.UNSUPP
-    : BlkStatus.IOERR;
+  // EINVAL: a device with larger blocks than the request. Drivers then write.
+  const cannot = result === -Errno.EOPNOTSUPP || result === -Errno.EINVAL;
+  return zeros && cannot ? BlkStatus.UNSUPP : BlkStatus.IOERR;
 }

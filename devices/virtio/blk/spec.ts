@@ -115,11 +115,11 @@ export function blkConfig(
   const config = new DataView(new ArrayBuffer(BlkConfig.SIZE));
   const u32 = (offset: number, value: number) =>
     config.setUint32(offset, value, true);
-  const { blockSize, physicalBlockSize } = backend;
+  const { physicalBlockSize } = backend;
   setCapacity(config, backend.size);
   u32(BlkConfig.seg_max, queueSize - 2); // all but header and status
-  u32(BlkConfig.blk_size, blockSize);
-  const exponent = Math.log2(physicalBlockSize / blockSize);
+  u32(BlkConfig.blk_size, SECTOR_SIZE);
+  const exponent = Math.log2(physicalBlockSize / SECTOR_SIZE);
   config.setUint8(BlkConfig.physical_block_exp, exponent);
   config.setUint8(BlkConfig.writeback, 1);
   config.setUint16(BlkConfig.num_queues, queues, true);

@@ -8,8 +8,8 @@ import { AutoBackend } from "../../backends/block/auto.ts";
 import {
   closeRawImage,
   openRawImage,
-  UringBackend,
-} from "../../backends/block/raw.ts";
+} from "../../backends/block/open_image.ts";
+import { UringBackend } from "../../backends/block/raw.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import {
   BlkConfig,
