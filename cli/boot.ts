@@ -197,7 +197,7 @@ function checkHost({ drives = [] }: VmConfig): void {
 
 function rootDisk(root: string, rootfs?: string): Drive | undefined {
   if (root === NO_ROOT) return undefined;
-  const disk = root === BUSYBOX ? `${rootfs},ro` : root;
+  const disk = root === BUSYBOX ? `${rootfs?.replaceAll(",", ",,")},ro` : root;
   return { ...parseDisk(disk, 0), is_root_device: true };
 }
 

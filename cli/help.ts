@@ -60,7 +60,8 @@ words on its command line that help there, and a line on standard error says so.
 
 Disks after the root disk are /dev/vdb, /dev/vdc, ... A disk with ",ro" is never
 opened for writing; ",direct" bypasses the host's page cache; ",queues=4" gives
-up to four vCPUs a request queue of their own.
+up to four vCPUs a request queue of their own. A comma in a path is written
+twice, here and in all options that commas part.
 
 A network needs a TAP, made by root once, or passt:
   ip tuntap add tap0 mode tap

@@ -1,6 +1,7 @@
 /** Words of the command line. */
 import assert from "node:assert/strict";
 import { VireoError } from "../ffi/error.ts";
+import { devicesOf } from "./device_options.ts";
 import { parseBalloon } from "../vmm/devices/balloon.ts";
 import { parseConsole } from "../vmm/devices/console.ts";
 import { parseNet, withPcap } from "../vmm/devices/net.ts";
@@ -80,4 +81,30 @@ Deno.test("--pcap: is that of the only network", () => {
     const message = /add pcap=FILE to the --net/;
     assert.throws(() => withPcap(networks, "f"), { message });
   }
+});
+
+Deno.test("options: a comma in a path is written twice, wherever commas part words", () => {
+  const of = (words: Record<string, unknown>) =>
+    devicesOf({ disk: [], net: [], device: [], ...words });
+  const paths = (disk: string) => {
+    const [drive] = of({ disk: [disk] }).drives!;
+    return [drive!.path_on_host, drive!.is_read_only];
+  };
+  assert.deepEqual(paths("/a,,b,ro"), ["/a,b", true]);
+  assert.deepEqual(paths("/a,,,ro"), ["/a,", true]);
+  assert.deepEqual(paths(",,,,ro"), [",,ro", false]);
+  assert.throws(() => paths("/a,b"), /unknown word "b"/);
+  assert.deepEqual(
+    of({ net: ["passt=/a,,b,pcap=/c,,d=e"] })["network-interfaces"],
+    [{ iface_id: "eth0", socket: "/a,b", pcap: "/c,d=e" }],
+  );
+  const vsock = (text: string) => of({ vsock: text }).vsock;
+  const expected = { guest_cid: 5, uds_path: "/a,b" };
+  assert.deepEqual(vsock("cid=5,uds=/a,,b"), expected);
+  assert.deepEqual(vsock("uds=/a,,b,cid=5"), expected);
+  assert.throws(() => vsock("uds=/a,b"), /not of the form cid=3,uds=PATH/);
+  // Nothing is parted here.
+  assert.deepEqual(of({ port: ["p=/a,b"], console: "serial" }).console?.ports, [
+    { name: "p", path: "/a,b" },
+  ]);
 });

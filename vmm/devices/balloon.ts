@@ -18,7 +18,7 @@ import {
   required,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
-import { didYouMean, parseCount } from "./words.ts";
+import { didYouMean, parseCount, splitWords } from "./words.ts";
 
 /** A virtio memory balloon: takes memory back from the guest. */
 export interface MemoryBalloon {
@@ -132,7 +132,7 @@ export const BALLOON: Kind<MemoryBalloon, FilledBalloon, BalloonOptions> & {
  * @throws {VireoError} when the size is missing, or a word unknown
  */
 export function parseBalloon(text: string): MemoryBalloon {
-  const [size = "", ...words] = text.split(",");
+  const [size = "", ...words] = splitWords(text);
   const balloon: MemoryBalloon = {
     amount_mib: parseCount("--balloon", size),
     deflate_on_oom: false,

@@ -30,7 +30,7 @@ import {
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
-import { didYouMean } from "./words.ts";
+import { didYouMean, splitWords } from "./words.ts";
 
 /** A virtio block device on a raw image. */
 export interface Drive {
@@ -207,7 +207,7 @@ function diskId(index: number): string {
  * @throws {VireoError} when a word after the file is unknown
  */
 export function parseDisk(text: string, index: number): Drive {
-  const [path = "", ...words] = text.split(",");
+  const [path = "", ...words] = splitWords(text);
   if (path === "") throw new VireoError(`--disk ${text}: no file is named`);
   const drive: Drive = {
     drive_id: diskId(index),

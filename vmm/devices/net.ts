@@ -38,7 +38,7 @@ import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { isUnicast, macAddress, UNICAST } from "./mac.ts";
 import { startPasst } from "./passt.ts";
-import { didYouMean, moduleUrl, parseCount } from "./words.ts";
+import { didYouMean, moduleUrl, parseCount, splitWords } from "./words.ts";
 
 /**
  * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`
@@ -295,7 +295,7 @@ const NET_KEYS: Record<string, keyof NetworkInterface | undefined> = {
  */
 export function parseNet(text: string, index: number): NetworkInterface {
   const network: NetworkInterface = { iface_id: interfaceId(index) };
-  for (const word of text.split(",")) {
+  for (const word of splitWords(text)) {
     const [key = "", value] = word.split(/=(.*)/s);
     if (word === "passt") network.passt = true;
     else if (!Object.hasOwn(NET_KEYS, key) || !value) {

@@ -16,7 +16,7 @@ import {
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
-import { didYouMean } from "./words.ts";
+import { didYouMean, splitWords } from "./words.ts";
 
 /** Sockets between the guest and host programs. */
 export interface Vsock {
@@ -89,13 +89,16 @@ function byteLength(text: string): number {
  * @throws {VireoError} when one of them is missing, or a key unknown
  */
 function parseVsock(text: string): Vsock {
-  const match = /^(?:cid=(\d+),)?uds=(.+)$/s.exec(text);
-  if (!match) {
-    const wrong = text.split(",").find((word) => !/^(cid|uds)=/.test(word));
-    throw new VireoError(
-      `--vsock ${text}: not of the form cid=3,uds=PATH` +
-        didYouMean(wrong ?? "", VSOCK_WORDS),
-    );
+  const words = splitWords(text);
+  const wrong = words.find((word) => !/^(cid=\d+|uds=.+)$/s.test(word));
+  const value = (key: string) =>
+    words.find((word) => word.startsWith(key))?.slice(key.length);
+  const uds_path = value("uds=");
+  if (wrong === undefined && uds_path !== undefined) {
+    return { guest_cid: Number(value("cid=") ?? 3), uds_path };
   }
-  return { guest_cid: Number(match[1] ?? 3), uds_path: match[2]! };
+  throw new VireoError(
+    `--vsock ${text}: not of the form cid=3,uds=PATH` +
+      didYouMean(wrong ?? "", VSOCK_WORDS),
+  );
 }

@@ -20,6 +20,15 @@ export function parseCount(option: string, text: string): number {
 }
 
 /**
+ * The words of an option, which commas part. A comma in one is written twice:
+ * `a,,b.raw,ro` is `a,b.raw` and `ro`.
+ */
+export function splitWords(text: string): string[] {
+  return text.replaceAll(",,", "\0").split(",")
+    .map((word) => word.replaceAll("\0", ","));
+}
+
+/**
  * One of a few words.
  *
  * @throws {VireoError} when it is none of them; it names the nearest
