@@ -104,8 +104,9 @@ export type {
   SpeedReport,
 } from "./probe/report.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
-export { Cap, type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm/kvm.ts";
-export { MpState, Vcpu } from "./ffi/kvm/vcpu.ts";
+export { Cap } from "./ffi/kvm/capabilities.ts";
+export { type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm/kvm.ts";
+export { MpState, type MsrValue, Vcpu } from "./ffi/kvm/vcpu.ts";
 export { DebugUser, GuestDebug } from "./ffi/kvm/guest_debug.ts";
 export { Exit, InternalError, KvmRun } from "./ffi/kvm/run.ts";
 export {

@@ -60,9 +60,9 @@ export class SyscallCompletion {
     const { run } = this.#vcpu;
     this.#lstar = run.msrData;
     // KVM refuses an address that isn't canonical, as the CPU does.
-    const done = this.#vcpu.setMsrs([[Msr.LSTAR, this.#lstar]]);
-    run.msrError = done !== 1;
-    if (done !== 1) return;
+    const done = this.#vcpu.trySetMsr(Msr.LSTAR, this.#lstar);
+    run.msrError = !done;
+    if (!done) return;
     const handler = this.#pageFaultHandler();
     if (handler !== undefined) this.#arm(handler);
   }
@@ -86,7 +86,7 @@ export class SyscallCompletion {
    */
   restore({ handler, stepping }: SyscallCompletionState): void {
     if (handler === undefined) return;
-    [this.#lstar] = this.#vcpu.getMsrs([Msr.LSTAR]) as [bigint];
+    this.#lstar = this.#vcpu.getMsr(Msr.LSTAR)!;
     this.#arm(handler);
     if (stepping) this.#debug!.step();
   }
@@ -123,7 +123,7 @@ export class SyscallCompletion {
     const frame = new BigUint64Array(bytes.buffer);
     const fromUser = (frame[Frame.CS]! & PRIVILEGE) === PRIVILEGE;
     if (!fromUser || frame[Frame.RIP] !== this.#lstar) return false;
-    const [mask] = this.#vcpu.getMsrs([Msr.SYSCALL_MASK]);
+    const mask = this.#vcpu.getMsr(Msr.SYSCALL_MASK)!;
     // CS and the privilege level are the handler's already, and SS is null,
     // which 64-bit mode takes for any. A jump to LSTAR looks like a SYSCALL, so
     // R11, the flags to return with, may hold only what a program could set.

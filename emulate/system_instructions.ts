@@ -82,7 +82,7 @@ function random(cpu: StoppedCpu): void {
 }
 
 function rdpid(cpu: StoppedCpu): void {
-  const [aux] = cpu.vcpu.getMsrs([MSR_TSC_AUX]);
+  const aux = cpu.vcpu.getMsr(MSR_TSC_AUX);
   if (aux === undefined) throw invalidOpcode();
   cpu.setRegister(cpu.operands.rm, aux & 0xffff_ffffn, 64);
 }
@@ -117,7 +117,7 @@ function writeBase(msr: number): (cpu: StoppedCpu) => void {
     requireFsGsBase(cpu);
     // KVM refuses an address that isn't canonical, as the CPU does.
     const base = cpu.register(cpu.operands.rm);
-    if (cpu.vcpu.setMsrs([[msr, base]]) !== 1) throw generalProtection();
+    if (!cpu.vcpu.trySetMsr(msr, base)) throw generalProtection();
   };
 }
 

@@ -153,7 +153,7 @@ class State {
 
   /** With supervisor state, whose bits are in IA32_XSS. */
   get enabledWithSupervisor(): bigint {
-    return this.xcr0 | (this.#cpu.vcpu.getMsrs([MSR_XSS])[0] ?? 0n);
+    return this.xcr0 | (this.#cpu.vcpu.getMsr(MSR_XSS) ?? 0n);
   }
 
   slice(from: number, to: number): Uint8Array {

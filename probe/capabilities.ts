@@ -3,49 +3,37 @@
  *
  * @module
  */
-import { Cap, Kvm } from "../ffi/kvm/kvm.ts";
+import { Cap, type CapName, REQUIRED } from "../ffi/kvm/capabilities.ts";
+import { Kvm } from "../ffi/kvm/kvm.ts";
 import type { Capability, KvmReport, Need } from "./report.ts";
 
-const { IRQCHIP, USER_MEMORY, IRQFD, PIT2, IOEVENTFD } = Cap;
-const { TSC_DEADLINE_TIMER, EXIT_ON_EMULATION_FAILURE, MAX_VCPUS } = Cap;
+/** What a machine does without, each with what for. */
+const OPTIONAL: readonly (readonly [name: CapName, purpose: string])[] = [
+  ["TSC_DEADLINE_TIMER", "timer"],
+  ["REINJECT_CONTROL", "no burst of late ticks"],
+  ["GET_TSC_KHZ", "the guest is told its TSC's frequency"],
+  ["PMU_CAPABILITY", "performance counters hidden, or given"],
+  ["EXIT_ON_EMULATION_FAILURE", "instructions that KVM refuses"],
+];
 
-/** `KVM_CAP_*`, by number; those of {@linkcode Cap}, and more. */
-const USED: readonly (readonly [
-  name: string,
-  number: number,
-  need: Need,
-  purpose: string,
-])[] = [
-  ["USER_MEMORY", USER_MEMORY, "needed", "guest RAM"],
-  ["IRQCHIP", IRQCHIP, "needed", "PIC, I/O APIC, local APIC"],
-  ["PIT2", PIT2, "needed", "timer"],
-  ["IOEVENTFD", IOEVENTFD, "needed", "doorbells without an exit"],
-  ["IRQFD", IRQFD, "needed", "interrupts from a device's thread"],
-  ["SET_TSS_ADDR", 4, "needed", "real mode on Intel"],
-  ["SET_IDENTITY_MAP_ADDR", 37, "needed", "real mode on Intel"],
-  ["EXT_CPUID", 7, "needed", "CPUID"],
-  ["MP_STATE", 14, "needed", "halted vCPUs"],
-  ["VCPU_EVENTS", 41, "needed", "exceptions"],
-  ["TSC_DEADLINE_TIMER", TSC_DEADLINE_TIMER, "used if there", "timer"],
-  [
-    "EXIT_ON_EMULATION_FAILURE",
-    EXIT_ON_EMULATION_FAILURE,
-    "used if there",
-    "instructions that KVM refuses",
-  ],
+const USED: readonly (readonly [CapName, string, Need])[] = [
+  ...[...REQUIRED].map((row) => [...row, "needed"] as const),
+  ...OPTIONAL.map((row) => [...row, "used if there"] as const),
 ];
 
 /** Asks KVM. */
 export function probeKvm(kvm: Kvm): KvmReport {
-  const capabilities = USED.map((
-    [name, number, need, purpose],
-  ): Capability => ({
+  const capabilities = USED.map(([name, purpose, need]): Capability => ({
     name,
     need,
     purpose,
-    value: kvm.checkExtension(number),
+    value: kvm.checkExtension(Cap[name]),
   }));
   // The constructor refuses any other version.
   const apiVersion = Kvm.API_VERSION;
-  return { apiVersion, capabilities, maxVcpus: kvm.checkExtension(MAX_VCPUS) };
+  return {
+    apiVersion,
+    capabilities,
+    maxVcpus: kvm.checkExtension(Cap.MAX_VCPUS),
+  };
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { KickTimer } from "../ffi/kvm/kick_timer.ts";
-import { Cap, type Kvm, type Vm } from "../ffi/kvm/kvm.ts";
+import type { Kvm, Vm } from "../ffi/kvm/kvm.ts";
 import { Exit, exitName } from "../ffi/kvm/run.ts";
 import type { Registers, SpecialRegisters } from "../ffi/kvm/registers.ts";
 import { Mapping } from "../ffi/mmap.ts";
@@ -112,9 +112,7 @@ export class TinyGuest implements Disposable {
     this.vm = undo.use(kvm.createVm());
     this.vm.setTssAddr(Layout.TSS);
     this.vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-    if (this.vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
-      this.vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
-    }
+    this.vm.exitOnEmulationFailure();
     const { size, address: hostAddress } = this.#ram;
     this.vm.setUserMemoryRegion(0, 0, size, hostAddress);
     this.#vcpu = undo.use(this.vm.createVcpu(0));

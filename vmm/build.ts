@@ -10,13 +10,13 @@ import { SerialState } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
-import { Cap, Kvm, type Vm } from "../ffi/kvm/kvm.ts";
+import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { kernelHasAcpi, writeAcpiTables } from "../guest/acpi/mod.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
 import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
-  BOOT_MSRS,
+  bootMsrs,
   type BootState,
   loadKernel,
   Msr,
@@ -96,7 +96,7 @@ export function buildMachine(
   { onMessage, onOutput }: BuildHooks,
   pci: PciState | undefined,
 ): MachineParts {
-  const { cpus, threads } = config;
+  const { cpus } = config;
   using parts = new DisposableStack(); // unless all of them are there
 
   // How the threads are told what to do.
@@ -126,8 +126,10 @@ export function buildMachine(
   // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   const vm = parts.use(kvm.createVm());
   setUpVm(vm, memory);
+  if (emulation) vm.exitOnEmulationFailure(); // elsewhere programs get #UD
   // The CPU does SYSCALL itself where it runs kernel code.
   if (config.carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
+  if (!config.pmu) vm.disablePmu();
 
   // What the guest finds in its memory: kernel, command line, tables.
   const { bootState, acpi } = loadGuest(config, devices, memory, kernel);
@@ -139,7 +141,7 @@ export function buildMachine(
   if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
 
   // The vCPUs, and what their threads and the devices' need to begin.
-  const vcpuFds = createVcpus(kvm, vm, { cpus, threads }, bootState, parts);
+  const vcpuFds = createVcpus(kvm, vm, config, bootState, parts);
   const serial = SerialState.create();
   const shared = {
     control: control.shared,
@@ -205,9 +207,6 @@ function setUpVm(vm: Vm, memory: GuestMemory): void {
   );
   vm.createIrqchip();
   vm.createPit2();
-  if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
-    vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
-  }
 }
 
 function pciBus(
@@ -256,19 +255,19 @@ function mmioCmdline(devices: readonly DeviceSpec[]): string[] {
 function createVcpus(
   kvm: Kvm,
   vm: Vm,
-  { cpus, threads }: { cpus: number; threads: number },
+  { cpus, threads, nested, pmu }: ResolvedConfig,
   bootState: BootState,
   stack: DisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
-  const tscDeadlineTimer = kvm.checkExtension(Cap.TSC_DEADLINE_TIMER) > 0;
+  const { hasTscDeadlineTimer: tscDeadlineTimer } = kvm;
+  const ofAll = { cpus, threads, nested, pmu, tscDeadlineTimer };
   return Array.from({ length: cpus }, (_, cpu) => {
     const vcpu = vm.createVcpu(cpu);
     stack.defer(() => closeFd(vcpu.fd));
     using _view = vcpu.run; // the vCPU's thread maps its own
-    vcpu.setCpuid2(
-      vcpuCpuid(supported, { cpu, cpus, threads, tscDeadlineTimer }),
-    );
+    const tscKhz = vcpu.getTscKhz();
+    vcpu.setCpuid2(vcpuCpuid(supported, { cpu, tscKhz, ...ofAll }));
     // Registers only for the boot vCPU: KVM starts the others by SIPI.
     setUpVcpu(vcpu, cpu === 0 ? bootState : undefined);
     return vcpu.fd;
@@ -276,7 +275,7 @@ function createVcpus(
 }
 
 function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
-  vcpu.setMsrs(BOOT_MSRS);
+  vcpu.setMsrs(bootMsrs(vcpu.getMsr(Msr.MISC_ENABLE) ?? 0n));
   const lapic = vcpu.getLapic();
   setLocalInterrupts(lapic);
   vcpu.setLapic(lapic);

@@ -1,10 +1,12 @@
 /**
  * Notices a guest that sleeps for ever: one without ACPI ends in HLT with
- * interrupts off, and KVM doesn't say so.
+ * interrupts off, and KVM doesn't say so. One with ACPI has its own way to
+ * switch itself off; halted, it stays as it is, like any such PC.
  *
  * @module
  */
 import { kickThread } from "../ffi/kvm/kick.ts";
+import type { MachineParts } from "./build.ts";
 import { Command, type Control } from "./control.ts";
 
 /** Milliseconds between two looks. */
@@ -15,13 +17,14 @@ export class HaltWatch implements Disposable {
   readonly #control: Control;
   readonly #cpus: number;
   readonly #halted: () => void;
-  readonly #timer: ReturnType<typeof setInterval>;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Calls `halted` when none of the `cpus` vCPUs can ever wake up again. */
-  constructor(control: Control, cpus: number, halted: () => void) {
-    this.#control = control;
-    this.#cpus = cpus;
+  /** Calls `halted` when none of the vCPUs can ever wake up again. */
+  constructor(parts: MachineParts, halted: () => void) {
+    this.#control = parts.control;
+    this.#cpus = parts.vcpus.length;
     this.#halted = halted;
+    if (parts.powerButton !== undefined) return; // by ACPI
     this.#timer = setInterval(() => this.#look(), INTERVAL);
   }
 

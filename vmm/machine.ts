@@ -139,7 +139,7 @@ export class Machine {
       if (this.#life.state === "starting") this.#life.to("running");
     });
     const halted = () => this.#finish({ reason: "halt" });
-    this.#haltWatch = new HaltWatch(control, vcpus.length, halted);
+    this.#haltWatch = new HaltWatch(this.#parts, halted);
     if (control.vcpuCommand === Command.PAUSE) void this.pause();
   }
 

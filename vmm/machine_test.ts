@@ -282,6 +282,47 @@ kvmTest(
 );
 
 kvmTest(
+  "Machine: a guest with kvm-clock is told that it was paused",
+  async () => {
+    const FLAGS = 0x1f_001d; // of the structure at 0x1f_0000
+    const guest = [
+      // MSR_KVM_SYSTEM_TIME_NEW = 0x1f_0000, enabled
+      ...[0xb9, 0x01, 0x4d, 0x56, 0x4b, 0xb8, 0x01, 0x00, 0x1f, 0x00],
+      ...[0x31, 0xd2, 0x0f, 0x30],
+      ...print("k"),
+      // again: test byte [FLAGS], PVCLOCK_GUEST_STOPPED; jz again
+      ...[0xf6, 0x04, 0x25, FLAGS & 0xff, 0x00, 0x1f, 0x00, 2, 0x74, 0xf6],
+      ...print("p"),
+      ...resetByKeyboard,
+    ];
+    await using test = await TestMachine.create(code(...guest));
+    test.machine.start();
+    await test.printed("k");
+    await new Promise((done) => setTimeout(done, 50));
+    assert.equal(test.output, "k", "it was not paused yet");
+    await test.machine.pause();
+    await test.machine.resume();
+    await test.printed("p");
+    assert.deepEqual(await test.machine.wait(), { reason: "reset" });
+  },
+);
+
+kvmTest(
+  "Machine: a guest with ACPI that halts stays, until it is stopped",
+  async () => {
+    const halting = code(...print("h"), ...haltForEver);
+    halting["machine-config"]!.acpi = "on";
+    await using test = await TestMachine.create(halting);
+    test.machine.start();
+    await test.printed("h");
+    // Without ACPI it has ended by then.
+    await new Promise((done) => setTimeout(done, 3500));
+    assert.equal(test.machine.state, "running");
+    assert.deepEqual(await test.machine.stop(), { reason: "stopped" });
+  },
+);
+
+kvmTest(
   "Machine: input reaches a guest that polls the serial port",
   async () => {
     // wait: in al, LSR; test al, 1; jz wait; in al, RBR; out THR, al; jmp wait

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { requireCapabilities } from "../ffi/kvm/capabilities.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import type { GuestMemory } from "../guest/memory.ts";
@@ -48,13 +49,15 @@ let found: { module: string | undefined } | undefined;
 
 /**
  * The module that vCPUs need on this host, an {@linkcode Emulation}; undefined
- * where the CPU itself runs the guest's kernel mode. The host is asked once.
+ * where the CPU itself runs the guest's kernel mode. The host is asked once,
+ * also for what every machine needs of it.
  *
- * @throws {SystemError} there is no KVM
+ * @throws {VireoError} there is no KVM, or it has not all of that
  */
 export function emulationOfHost(): string | undefined {
   if (found === undefined) {
     using kvm = new Kvm();
+    requireCapabilities(kvm);
     found = { module: emulationFor(kvm) };
   }
   return found.module;
@@ -65,15 +68,4 @@ export function emulationFor(
   kvm: Pick<Kvm, "isHardwareAssisted">,
 ): string | undefined {
   return kvm.isHardwareAssisted ? undefined : EMULATION.href;
-}
-
-/** The instruction in front of which KVM gave up, as a line for its user. */
-export function refusedInstruction(vcpu: Vcpu): string {
-  const bytes = Array.from(
-    vcpu.run.instructionBytes,
-    (byte) => byte.toString(16).padStart(2, "0"),
-  ).join(" ");
-  const { rip } = vcpu.getRegs();
-  return `KVM can't emulate the instruction ${bytes || "(no bytes)"} ` +
-    `at RIP 0x${rip.toString(16)}`;
 }

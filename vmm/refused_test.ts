@@ -1,16 +1,10 @@
 /** Where instructions that KVM refuses are answered, and what is loaded for it. */
 import assert from "node:assert/strict";
-import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
-import {
-  emulationFor,
-  emulationOfHost,
-  refusedInstruction,
-  type StepCounts,
-} from "./refused.ts";
+import { emulationFor, emulationOfHost, type StepCounts } from "./refused.ts";
 
 const PROGRAM = new URL("./testing/one_vcpu.ts", import.meta.url).pathname;
 const EMULATE = new URL("../emulate/", import.meta.url);
@@ -82,20 +76,3 @@ Deno.test(needing([KVM], {
     assert.deepEqual(counts, emulationOfHost() ? { FWAIT: 1 } : {});
   },
 }));
-
-Deno.test("a refused instruction is named with its bytes and its address", () => {
-  const stopped = (...bytes: number[]) =>
-    ({
-      run: { instructionBytes: Uint8Array.from(bytes) },
-      getRegs: () => ({ rip: 0x1000n }),
-    }) as unknown as Vcpu;
-  assert.equal(
-    refusedInstruction(stopped(0x0f, 0x38, 0x82, 0x06)),
-    "KVM can't emulate the instruction 0f 38 82 06 at RIP 0x1000",
-  );
-  assert.match(
-    refusedInstruction(stopped(0xf3, 0x0f, 0xb8, 0xc1)),
-    /f3 0f b8 c1/,
-  );
-  assert.match(refusedInstruction(stopped()), /\(no bytes\)/);
-});

@@ -4,16 +4,15 @@
  * @module
  */
 import type { Bus } from "../devices/bus.ts";
-import { errnoName } from "../ffi/errno.ts";
-import { formatRegisters } from "../ffi/kvm/registers.ts";
-import { Exit, exitName, InternalError, type KvmRun } from "../ffi/kvm/run.ts";
+import { vcpuFailure } from "../ffi/kvm/failure.ts";
+import { Exit, InternalError, type KvmRun } from "../ffi/kvm/run.ts";
 import { KvmRunOffset } from "../ffi/kvm/run.ts";
 import { drainKicks } from "../ffi/kvm/kick.ts";
 import { MpState, type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { GuestAddressError } from "../guest/memory.ts";
 import { Command, type Control } from "./control.ts";
 import type { MachineEnd } from "./messages.ts";
-import { refusedInstruction, type RefusedInstructions } from "./refused.ts";
+import type { RefusedInstructions } from "./refused.ts";
 
 const MMIO_DATA = KvmRunOffset.mmio_data;
 /** The longest MMIO access that KVM reports, in bytes. */
@@ -65,7 +64,7 @@ export class VcpuLoop {
       const code = this.#vcpu.enter();
       if (code !== 0) {
         if (!wasKicked(code) && this.#run.exitReason !== Exit.INTR) {
-          return this.#failure(errnoName(code));
+          return this.#failure(code);
         }
         this.#kicked();
         continue;
@@ -97,7 +96,7 @@ export class VcpuLoop {
         this.#environment.emulation?.stopped();
         return undefined;
       default:
-        return this.#failure(exitName(this.#run.exitReason));
+        return this.#failure();
     }
   }
 
@@ -180,25 +179,23 @@ export class VcpuLoop {
   }
 
   #internalError(): MachineEnd | undefined {
-    if (this.#run.internalSuberror !== InternalError.EMULATION) {
-      return this.#failure(
-        `KVM_EXIT_INTERNAL_ERROR ${this.#run.internalSuberror}`,
-      );
-    }
     const { emulation } = this.#environment;
     let because = "";
     try {
-      if (emulation?.refused() === "handled") return undefined;
+      if (
+        this.#run.internalSuberror === InternalError.EMULATION &&
+        emulation?.refused() === "handled"
+      ) return undefined;
     } catch (error) {
       if (!(error instanceof GuestAddressError)) throw error;
-      because = `: ${error.message}`;
+      because = error.message;
     }
-    return this.#failure(refusedInstruction(this.#vcpu) + because);
+    return this.#failure(0, because);
   }
 
-  #failure(what: string): MachineEnd {
-    const registers = formatRegisters(this.#vcpu.getRegs());
-    const message = `vCPU ${this.#environment.id}: ${what}\n${registers}`;
+  #failure(errno = 0, because = ""): MachineEnd {
+    const why = vcpuFailure(this.#vcpu, errno, because);
+    const message = `vCPU ${this.#environment.id}: ${why}`;
     return { reason: "error", message };
   }
 }

@@ -131,7 +131,10 @@ function vcpuLoop(
     mmio,
     emulation,
     ended: () => end,
-    paused: () => post({ type: "paused" }),
+    paused() {
+      vcpu.kvmclockCtrl();
+      post({ type: "paused" });
+    },
   });
 }
 

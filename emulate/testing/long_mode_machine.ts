@@ -87,10 +87,7 @@ export class LongModeMachine implements Disposable {
   /** Makes it. */
   constructor() {
     this.vm = this.#kvm.createVm();
-    const EXIT_ON_EMULATION_FAILURE = 204;
-    if (this.vm.checkExtension(EXIT_ON_EMULATION_FAILURE)) {
-      this.vm.enableCap(EXIT_ON_EMULATION_FAILURE, 1n);
-    }
+    this.vm.exitOnEmulationFailure();
     this.memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
       this.vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
     );

@@ -9,6 +9,7 @@ import { Errno, errno, SystemError, VireoError } from "../errno.ts";
 import { closeFd, cString, Open } from "../file.ts";
 import { _IO, _IOW, _IOWR, ioctlBuffer, ioctlValue } from "../ioctl.ts";
 import { KVMIO } from "./api.ts";
+import { Cap, capName } from "./capabilities.ts";
 import { Mapping } from "../mmap.ts";
 import { libc } from "../libc.ts";
 import { Vcpu } from "./vcpu.ts";
@@ -28,24 +29,11 @@ const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
 const KVM_CREATE_IRQCHIP = _IO(KVMIO, 0x60);
 const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
 const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
+const KVM_REINJECT_CONTROL = _IO(KVMIO, 0x71);
 const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, MSR_FILTER_SIZE);
 const KVM_ENABLE_CAP = _IOW(KVMIO, 0xa3, 104);
-
-/** `KVM_CAP_*` numbers that Vireo asks for (§4.4). */
-export const Cap = {
-  IRQCHIP: 0,
-  USER_MEMORY: 3,
-  IRQFD: 32,
-  PIT2: 33,
-  IOEVENTFD: 36,
-  MAX_VCPUS: 66,
-  TSC_DEADLINE_TIMER: 72,
-  NESTED_STATE: 157,
-  X86_USER_SPACE_MSR: 188,
-  EXIT_ON_EMULATION_FAILURE: 204,
-} as const;
 
 function adviceOnOpen(code: number): string {
   return code === Errno.EACCES || code === Errno.EPERM
@@ -93,6 +81,14 @@ export class Kvm {
    */
   get isHardwareAssisted(): boolean {
     return this.checkExtension(Cap.NESTED_STATE) > 0;
+  }
+
+  /**
+   * The local APIC has a TSC deadline timer; `KVM_GET_SUPPORTED_CPUID` leaves
+   * it to us to say so (§4.46).
+   */
+  get hasTscDeadlineTimer(): boolean {
+    return this.checkExtension(Cap.TSC_DEADLINE_TIMER) > 0;
   }
 
   /** §4.5: bytes to map for `struct kvm_run`. */
@@ -208,12 +204,30 @@ export class Vm {
     ioctlValue(this.fd, KVM_CREATE_IRQCHIP, 0, "KVM_CREATE_IRQCHIP");
   }
 
-  /** §4.71: the i8254 timer, with port 0x61 as a dummy speaker. */
+  /**
+   * §4.71: the i8254 timer, with port 0x61 as a dummy speaker. Ticks that the
+   * guest was too slow for, or paused, don't come later, all at once.
+   */
   createPit2(): void {
     const KVM_PIT_SPEAKER_DUMMY = 1;
     const config = new Uint8Array(64);
     config[0] = KVM_PIT_SPEAKER_DUMMY;
     ioctlBuffer(this.fd, KVM_CREATE_PIT2, config, "KVM_CREATE_PIT2");
+    if (this.checkExtension(Cap.REINJECT_CONTROL) === 0) return;
+    const off = new Uint8Array(32);
+    ioctlBuffer(this.fd, KVM_REINJECT_CONTROL, off, "KVM_REINJECT_CONTROL");
+  }
+
+  /**
+   * Takes the performance counters from the vCPUs that are made afterwards,
+   * where KVM can (Linux 5.18, `KVM_CAP_PMU_CAPABILITY`): CPUID can't hide
+   * those that every AMD CPU has.
+   */
+  disablePmu(): void {
+    const KVM_PMU_CAP_DISABLE = 1;
+    if (this.checkExtension(Cap.PMU_CAPABILITY) & KVM_PMU_CAP_DISABLE) {
+      this.enableCap(Cap.PMU_CAPABILITY, BigInt(KVM_PMU_CAP_DISABLE));
+    }
   }
 
   /** §4.25: sets the level of an interrupt line. */
@@ -246,7 +260,17 @@ export class Vm {
     const enable = new DataView(new ArrayBuffer(104));
     enable.setUint32(0, cap, true);
     enable.setBigUint64(8, argument, true);
-    ioctlBuffer(this.fd, KVM_ENABLE_CAP, enable, `KVM_ENABLE_CAP ${cap}`);
+    const operation = `KVM_ENABLE_CAP ${capName(cap)}`;
+    ioctlBuffer(this.fd, KVM_ENABLE_CAP, enable, operation);
+  }
+
+  /**
+   * §8.37: what KVM's emulator refuses exits, with the instruction's bytes,
+   * from Linux 5.15 on. Else a program at CPL3 gets #UD for it.
+   */
+  exitOnEmulationFailure(): void {
+    if (this.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE) === 0) return;
+    this.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
   }
 
   /**

@@ -1,7 +1,8 @@
 /** KVM: machines of a few instructions. */
 import assert from "node:assert/strict";
 import { EventFd } from "../eventfd.ts";
-import { Cap, Kvm, type Vm } from "./kvm.ts";
+import { Cap } from "./capabilities.ts";
+import { Kvm, type Vm } from "./kvm.ts";
 import { Exit, exitName } from "./run.ts";
 import { Mapping } from "../mmap.ts";
 import { descriptorsOfProcess } from "../testing/mmap.ts";

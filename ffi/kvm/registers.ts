@@ -72,18 +72,6 @@ export function encodeRegisters(
   });
 }
 
-/** The registers as lines of text, for messages. */
-export function formatRegisters(registers: Registers): string {
-  const cells = REGISTER_NAMES.map((name) =>
-    `${name.padEnd(6)} ${registers[name].toString(16).padStart(16, "0")}`
-  );
-  const lines: string[] = [];
-  for (let i = 0; i < cells.length; i += 3) {
-    lines.push(cells.slice(i, i + 3).join("  "));
-  }
-  return lines.join("\n");
-}
-
 /** A segment register as KVM sees it: `struct kvm_segment`. */
 export interface Segment {
   /** Base address. */

@@ -9,7 +9,9 @@ import { Mapping } from "../mmap.ts";
 /** `KVM_EXIT_*` reasons. */
 export const Exit = {
   UNKNOWN: 0,
+  EXCEPTION: 1,
   IO: 2,
+  HYPERCALL: 3,
   DEBUG: 4,
   HLT: 5,
   MMIO: 6,
@@ -17,19 +19,46 @@ export const Exit = {
   SHUTDOWN: 8,
   FAIL_ENTRY: 9,
   INTR: 10,
+  SET_TPR: 11,
+  TPR_ACCESS: 12,
+  NMI: 16,
   INTERNAL_ERROR: 17,
   SYSTEM_EVENT: 24,
+  IOAPIC_EOI: 26,
+  X86_RDMSR: 29,
   X86_WRMSR: 30,
+  DIRTY_RING_FULL: 31,
+  X86_BUS_LOCK: 33,
+  NOTIFY: 37,
+  MEMORY_FAULT: 39,
 } as const;
 
 /** `KVM_INTERNAL_ERROR_*` suberrors. */
-export const InternalError = { EMULATION: 1 } as const;
+export const InternalError = {
+  EMULATION: 1,
+  SIMUL_EX: 2,
+  DELIVERY_EV: 3,
+  UNEXPECTED_EXIT_REASON: 4,
+} as const;
 
 /** Byte offsets in `struct kvm_run`. */
 export const KvmRunOffset = {
   exit_reason: 8,
   if_flag: 13,
   // union
+  union: 32,
+  hardware_exit_reason: 32,
+  hardware_entry_failure_reason: 32,
+  fail_entry_cpu: 40,
+  exception: 32,
+  exception_error_code: 36,
+  notify_flags: 32,
+  memory_fault_flags: 32,
+  memory_fault_gpa: 40,
+  memory_fault_size: 48,
+  system_event_type: 32,
+  system_event_ndata: 36,
+  system_event_data: 40,
   io_direction: 32,
   io_size: 33,
   io_port: 34,
@@ -43,6 +72,7 @@ export const KvmRunOffset = {
   msr_data: 48,
   internal_suberror: 32,
   internal_ndata: 36,
+  internal_data: 40,
   // the layout for suberror EMULATION with EXIT_ON_EMULATION_FAILURE
   emulation_flags: 40,
   emulation_insn_size: 48,

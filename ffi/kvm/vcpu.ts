@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Errno, errno } from "../errno.ts";
+import { Errno, errno, VireoError } from "../errno.ts";
 import { closeFd } from "../file.ts";
 import { _IO, _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
 import { KVMIO } from "./api.ts";
@@ -41,6 +41,8 @@ const KVM_SET_LAPIC = _IOW(KVMIO, 0x8f, LAPIC_SIZE);
 const KVM_SET_CPUID2 = _IOW(KVMIO, 0x90, 8);
 const KVM_GET_CPUID2 = _IOWR(KVMIO, 0x91, 8);
 const KVM_GET_MP_STATE = _IOR(KVMIO, 0x98, 4);
+const KVM_GET_TSC_KHZ = _IO(KVMIO, 0xa3);
+const KVM_KVMCLOCK_CTRL = _IO(KVMIO, 0xad);
 const KVM_GET_VCPU_EVENTS = _IOR(KVMIO, 0x9f, EVENTS_SIZE);
 const KVM_SET_VCPU_EVENTS = _IOW(KVMIO, 0xa0, EVENTS_SIZE);
 const KVM_GET_XSAVE = _IOR(KVMIO, 0xa4, XSAVE_SIZE);
@@ -49,6 +51,9 @@ const KVM_GET_XCRS = _IOR(KVMIO, 0xa6, XCRS_SIZE);
 
 /** `KVM_MP_STATE_*` (§4.38). */
 export const MpState = { RUNNABLE: 0, UNINITIALIZED: 1, HALTED: 3 } as const;
+
+/** A model-specific register's number and value. */
+export type MsrValue = readonly [index: number, value: bigint];
 
 /** A virtual CPU. It belongs to the thread that runs it. */
 export class Vcpu {
@@ -106,12 +111,27 @@ export class Vcpu {
   }
 
   /**
-   * §4.19: model-specific registers. Returns how many were set: fewer than
-   * given when KVM refuses one.
+   * §4.19: model-specific registers.
+   *
+   * @throws {VireoError} KVM refuses one, which is named; those before it are
+   * set
    */
-  setMsrs(
-    values: ReadonlyArray<readonly [index: number, value: bigint]>,
-  ): number {
+  setMsrs(values: readonly MsrValue[]): void {
+    const refused = values[this.#setMsrs(values)];
+    if (refused === undefined) return;
+    const [index, value] = refused.map((number) => number.toString(16));
+    throw new VireoError(
+      `KVM_SET_MSRS: KVM refuses the value 0x${value} for MSR 0x${index}`,
+    );
+  }
+
+  /** §4.19: the same for one; false when KVM refuses it. */
+  trySetMsr(index: number, value: bigint): boolean {
+    return this.#setMsrs([[index, value]]) === 1;
+  }
+
+  /** How many were set: KVM stops at the first that it refuses. */
+  #setMsrs(values: readonly MsrValue[]): number {
     const msrs = new DataView(new ArrayBuffer(8 + values.length * 16));
     msrs.setUint32(0, values.length, true);
     values.forEach(([index, value], i) => {
@@ -121,17 +141,26 @@ export class Vcpu {
     return ioctlBuffer(this.fd, KVM_SET_MSRS, msrs, "KVM_SET_MSRS");
   }
 
-  /**
-   * §4.18: model-specific registers; fewer than asked for when KVM refuses one.
-   */
-  getMsrs(indices: readonly number[]): bigint[] {
-    const msrs = new DataView(new ArrayBuffer(8 + indices.length * 16));
-    msrs.setUint32(0, indices.length, true);
-    indices.forEach((index, i) => msrs.setUint32(8 + i * 16, index, true));
+  /** §4.18: a model-specific register; undefined when KVM refuses it. */
+  getMsr(index: number): bigint | undefined {
+    const msrs = new DataView(new ArrayBuffer(8 + 16));
+    msrs.setUint32(0, 1, true);
+    msrs.setUint32(8, index, true);
     const count = ioctlBuffer(this.fd, KVM_GET_MSRS, msrs, "KVM_GET_MSRS");
-    return indices.slice(0, count).map((_, i) =>
-      msrs.getBigUint64(16 + i * 16, true)
-    );
+    return count === 1 ? msrs.getBigUint64(16, true) : undefined;
+  }
+
+  /** §4.56: the TSC's frequency in kHz; 0 where KVM doesn't know it. */
+  getTscKhz(): number {
+    return Math.max(0, libc.ioctl_value(this.fd, KVM_GET_TSC_KHZ, 0n));
+  }
+
+  /**
+   * §4.82: tells a guest with kvm-clock that it was paused, so that it takes
+   * the time for no lockup. Any other guest isn't told.
+   */
+  kvmclockCtrl(): void {
+    libc.ioctl_value(this.fd, KVM_KVMCLOCK_CTRL, 0n);
   }
 
   /** §4.21: only the kick signal may interrupt {@linkcode Vcpu.enter}. */

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { type FeatureOptions, hideFeatures } from "./cpuid_features.ts";
 
 /** `struct kvm_cpuid2` and its `struct kvm_cpuid_entry2` (KVM API §4.20). */
 const Cpuid2 = { NENT: 0, ENTRIES: 8 } as const;
@@ -41,7 +42,7 @@ export interface CpuidEntry {
 }
 
 /** Which vCPU of how many, and what to change beyond that. */
-export interface CpuidOptions {
+export interface CpuidOptions extends FeatureOptions {
   /** This vCPU's index, which is its APIC id. */
   cpu: number;
   /** All vCPUs: the threads of one package. */
@@ -54,6 +55,8 @@ export interface CpuidOptions {
    * §4.46).
    */
   tscDeadlineTimer?: boolean;
+  /** The TSC's frequency in kHz, which the guest is told; default 0: not. */
+  tscKhz?: number;
 }
 
 /** Leaves that aren't passed on as they are. */
@@ -61,10 +64,12 @@ const Leaf = {
   VENDOR: 0,
   FEATURES: 1,
   CACHES: 4,
-  PERFORMANCE: 0xa,
   TOPOLOGY: 0xb,
   TOPOLOGY_V2: 0x1f,
+  HYPERVISOR: 0x4000_0000,
+  FREQUENCIES: 0x4000_0010,
   AMD_FEATURES: 0x8000_0001,
+  POWER: 0x8000_0007,
   AMD_SIZES: 0x8000_0008,
   AMD_CACHES: 0x8000_001d,
   AMD_TOPOLOGY: 0x8000_001e,
@@ -72,8 +77,6 @@ const Leaf = {
 
 /** Single bits, by leaf and register. */
 const Bit = {
-  /** Leaf 1 ECX: performance capabilities MSR. */
-  PDCM: 1 << 15,
   /** Leaf 1 ECX. */
   TSC_DEADLINE: 1 << 24,
   /** Leaf 1 ECX: there is a hypervisor, see leaf 0x40000000. */
@@ -82,7 +85,12 @@ const Bit = {
   HTT: 1 << 28,
   /** Leaf 0x80000001 ECX: those are cores, not threads. */
   CMP_LEGACY: 1 << 1,
+  /** Leaf 0x80000007 EDX: the TSC's frequency never changes. */
+  INVARIANT_TSC: 1 << 8,
 } as const;
+
+/** The frequency of KVM's local APIC timers, before they divide it. */
+const APIC_KHZ = 1_000_000;
 
 /** EBX of leaf 0 for AMD ("Auth") and for Hygon ("Hygo"). */
 const AMD_VENDORS = [0x6874_7541, 0x6f67_7948];
@@ -118,6 +126,8 @@ export function vcpuCpuid(
   );
   for (const leaf of topologies) entries.push(...topology(leaf, options));
   for (const entry of entries) adapt(entry, options, amd);
+  hideFeatures(entries, amd, options);
+  tellFrequencies(entries, options);
   return encodeCpuid(entries);
 }
 
@@ -130,7 +140,6 @@ function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
       entry.ebx = setBits(entry.ebx, 23, 16, cpus);
       entry.ebx = setBits(entry.ebx, 15, 8, CLFLUSH_QUADWORDS);
       entry.ecx = setFlag(entry.ecx, Bit.HYPERVISOR, true);
-      entry.ecx = setFlag(entry.ecx, Bit.PDCM, false);
       if (tscDeadlineTimer) {
         entry.ecx = setFlag(entry.ecx, Bit.TSC_DEADLINE, true);
       }
@@ -141,15 +150,6 @@ function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
       if (cacheType(entry) === 0) break;
       entry.eax = setBits(entry.eax, 31, 26, Math.min(cpus / threads, 64) - 1);
       entry.eax = setBits(entry.eax, 25, 14, sharers(entry, options) - 1);
-      break;
-    case Leaf.PERFORMANCE:
-      // No Intel PMU (see PDCM above too): its counters cost a guest that
-      // probes them, and depend on the host more than anything else here.
-      entry.eax =
-        entry.ebx =
-        entry.ecx =
-        entry.edx =
-          0;
       break;
     case Leaf.AMD_FEATURES:
       if (amd) entry.ecx = setFlag(entry.ecx, Bit.CMP_LEGACY, cpus > 1);
@@ -200,6 +200,26 @@ function topology(
     level(1, Level.CORE, bitsFor(cpus), cpus),
     level(2, 0, 0, 0),
   ];
+}
+
+/**
+ * Leaf 0x40000010, which hypervisors agree on (Linux, "Leaf 0x40000010, Timing
+ * Information"): the frequencies of TSC and local APIC timer in kHz. A TSC that
+ * changes its own has none.
+ */
+function tellFrequencies(
+  entries: CpuidEntry[],
+  { tscKhz = 0 }: CpuidOptions,
+): void {
+  const hypervisor = entries.find(({ leaf }) => leaf === Leaf.HYPERVISOR);
+  const invariant = entries.some(({ leaf, edx }) =>
+    leaf === Leaf.POWER && edx & Bit.INVARIANT_TSC
+  );
+  if (tscKhz === 0 || !hypervisor || !invariant) return;
+  hypervisor.eax = Math.max(hypervisor.eax, Leaf.FREQUENCIES);
+  const none = { subleaf: 0, flags: 0, ecx: 0, edx: 0 };
+  const leaf = Leaf.FREQUENCIES;
+  entries.push({ ...none, leaf, eax: tscKhz, ebx: APIC_KHZ });
 }
 
 /** Leaves 4 and 0x8000001D: EAX bits 4 to 0; 0 is no cache. */

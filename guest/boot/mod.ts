@@ -7,4 +7,4 @@ export { vcpuCpuid } from "./cpuid.ts";
 export { setLocalInterrupts } from "./lapic.ts";
 export { type BootState, loadKernel, setUpBoot } from "./load.ts";
 export { writeMpTable } from "./mptable.ts";
-export { BOOT_MSRS, Msr } from "./msrs.ts";
+export { bootMsrs, Msr } from "./msrs.ts";

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { MsrValue } from "../../ffi/kvm/vcpu.ts";
 
 /** MSR indices. */
 export const Msr = {
@@ -28,14 +29,16 @@ const MTRR_ENABLE = 1n << 11n;
 const WRITE_BACK = 6n;
 
 /**
- * The boot MSRs of every vCPU, for {@linkcode Vcpu.setMsrs}.
+ * The boot MSRs of a vCPU, for {@linkcode Vcpu.setMsrs}.
  *
  * The TSC is set to 0 on each: KVM takes equal writes close together as the
- * wish for synchronised counters. Those that a KVM may refuse come last, for
- * `KVM_SET_MSRS` stops at the first refusal.
+ * wish for synchronised counters.
+ *
+ * @param miscEnable IA32_MISC_ENABLE as KVM has it, once CPUID is set: it says
+ *   which parts of the PMU are not there
  */
-export const BOOT_MSRS: ReadonlyArray<readonly [index: number, value: bigint]> =
-  [
+export function bootMsrs(miscEnable: bigint): MsrValue[] {
+  return [
     [Msr.SYSENTER_CS, 0n],
     [Msr.SYSENTER_ESP, 0n],
     [Msr.SYSENTER_EIP, 0n],
@@ -46,5 +49,6 @@ export const BOOT_MSRS: ReadonlyArray<readonly [index: number, value: bigint]> =
     [Msr.LSTAR, 0n],
     [Msr.TSC, 0n],
     [Msr.MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK],
-    [Msr.MISC_ENABLE, FAST_STRINGS],
+    [Msr.MISC_ENABLE, miscEnable | FAST_STRINGS],
   ];
+}

@@ -58,7 +58,9 @@ type MachineDefaults =
   | "acpi"
   | "carry_syscalls"
   | "transport"
-  | "packed_rings";
+  | "packed_rings"
+  | "nested"
+  | "pmu";
 
 const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
   vcpu_count: optional(integer(1, MAX_VCPUS), "vCPUs.", 1),
@@ -107,6 +109,16 @@ const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
   packed_rings: own(
     boolean,
     "Offer packed virtqueues (`VIRTIO_F_RING_PACKED`).",
+    false,
+  ),
+  nested: own(
+    boolean,
+    "The guest may have guests of its own: CPUID shows VMX or SVM.",
+    false,
+  ),
+  pmu: own(
+    boolean,
+    "The guest has the performance counters that KVM offers.",
     false,
   ),
 };

@@ -48,6 +48,10 @@ export interface ResolvedConfig {
   acpi: boolean | undefined;
   /** Complete SYSCALLs that KVM leaves half done. */
   carrySyscalls: boolean;
+  /** CPUID shows VMX or SVM. */
+  nested: boolean;
+  /** The guest has performance counters. */
+  pmu: boolean;
   /** The main console is the virtio console. */
   virtioConsole: boolean;
   /** The devices in the order of their windows. */
@@ -102,6 +106,8 @@ function filled(config: VmConfig): ResolvedConfig {
     packed: machine.packed_rings,
     acpi: acpi(machine, given),
     carrySyscalls: machine.carry_syscalls,
+    nested: machine.nested,
+    pmu: machine.pmu,
     virtioConsole: config.console?.main ?? false,
     devices,
   };

@@ -68,6 +68,16 @@ export interface MachineConfig {
    * false.
    */
   carry_syscalls?: boolean;
+  /**
+   * The guest may have guests of its own: CPUID shows VMX or SVM, if this host's
+   * KVM has it for guests. Default false.
+   */
+  nested?: boolean;
+  /**
+   * The guest has the performance counters that this host's KVM offers. Default
+   * false: it has none.
+   */
+  pmu?: boolean;
 }
 
 /** A whole machine: what to boot, on what, and its devices. */

@@ -10,7 +10,7 @@ import { BootTimer } from "../../devices/platform/boot_timer.ts";
 import { Rtc } from "../../devices/platform/rtc.ts";
 import { SerialState } from "../../devices/platform/serial.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
-import { Cap, Kvm } from "../../ffi/kvm/kvm.ts";
+import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { Msr } from "../../guest/boot/msrs.ts";
 import { KiB, Layout, Port } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
@@ -28,9 +28,7 @@ const kvm = stack.use(new Kvm());
 const vm = stack.use(kvm.createVm());
 vm.setTssAddr(Layout.TSS);
 vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-if (vm.checkExtension(Cap.EXIT_ON_EMULATION_FAILURE)) {
-  vm.enableCap(Cap.EXIT_ON_EMULATION_FAILURE, 1n);
-}
+vm.exitOnEmulationFailure();
 if (emulation) vm.exitOnMsrWrite(Msr.LSTAR);
 const memory = GuestMemory.allocate(64 * KiB);
 stack.defer(() => memory.free());
