@@ -13,6 +13,7 @@ import { RowOption } from "./cli/option.ts";
 import { TIMEOUT } from "./cli/options.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RunOptions } from "./cli/run.ts";
+import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
 import { didYouMean } from "./vmm/devices/words.ts";
 
@@ -22,7 +23,9 @@ function command(vireo: Command, name: keyof typeof HELP): Command {
 }
 
 function withHelp(command: Command, { examples, details }: HelpText): Command {
-  command.addHelpText("before", `${examples.slice(1)}\n`);
+  command.addHelpText("before", `${examples.slice(1)}\n`).configureOutput({
+    outputError: (text, write) => write(`${usageError(text, command)}\n`),
+  });
   return details ? command.addHelpText("after", details) : command;
 }
 
@@ -43,12 +46,7 @@ async function program(args: readonly string[]): Promise<Command> {
       helpWidth: HELP_WIDTH,
       optionDescription: (option) =>
         Help.prototype.optionDescription(option).replace(" (default: [])", ""),
-    })
-    .configureOutput({
-      outputError: (text, write) =>
-        write(text.trim().replace(/^error/, "vireo").replace("\n", " ") + "\n"),
     });
-
   const boot = command(vireo, "boot")
     .description("Boot a Linux kernel.")
     .argument(

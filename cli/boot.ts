@@ -7,6 +7,8 @@ import {
   closeRawImage,
   openRawImage,
 } from "../devices/backends/block/open_image.ts";
+import { existsSync } from "node:fs";
+import { VireoError } from "../ffi/error.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { ENTRIES } from "../guest/kernel/entry.ts";
@@ -21,7 +23,7 @@ import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
 import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
 import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
-import { parseChoice, parseCount } from "../vmm/devices/words.ts";
+import { didYouMean, parseChoice, parseCount } from "../vmm/devices/words.ts";
 import { ACPI_CHOICES, TRANSPORTS } from "./boot_options.ts";
 import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
@@ -198,7 +200,12 @@ function checkHost({ drives = [] }: VmConfig): void {
 function rootDisk(root: string, rootfs?: string): Drive | undefined {
   if (root === NO_ROOT) return undefined;
   const disk = root === BUSYBOX ? `${rootfs?.replaceAll(",", ",,")},ro` : root;
-  return { ...parseDisk(disk, 0), is_root_device: true };
+  const drive = { ...parseDisk(disk, 0), is_root_device: true };
+  const meant = didYouMean(drive.path_on_host, [BUSYBOX, NO_ROOT]);
+  if (meant !== "" && !existsSync(drive.path_on_host)) {
+    throw new VireoError(`--root ${root}: no such file${meant}`);
+  }
+  return drive;
 }
 
 function commandLine(

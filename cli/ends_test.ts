@@ -76,7 +76,7 @@ Deno.test(needing([KVM], {
       const [result, loud] = await Promise.all(runs) as [Result, Result];
       const lines = text.trim().split("\n").map((line) => `  ${line}\n`);
       const ended = `vireo: --exec: the guest ${did} before the commands ` +
-        "ran; they need the prepared root image";
+        "ran; they need the prepared root image, --root busybox";
       assert.equal(
         result.stderr,
         `${ended}; it last said:\n${lines.join("")}`,

@@ -80,6 +80,29 @@ Deno.test("nearest: commands and options", async () => {
     "unknown option '--verson' (Did you mean --version?)",
     "--verson",
   );
+  // Where the parser has no suggestion of its own.
+  await refuses(
+    "unknown option '--memry=1G' (Did you mean --memory?)",
+    ...["boot", "--memry=1G"],
+  );
+  await refuses(
+    "unknown option '--cmd' (Did you mean --cmdline?)",
+    ...["boot", "--cmd", "x"],
+  );
+  await refuses(
+    "unknown option '--quiet=yes' (Did you mean --quiet?)",
+    ...["boot", "--quiet=yes"],
+  );
+  await refuses(
+    `unknown option '--ram'; see "vireo help boot"`,
+    ...["boot", "--ram", "1G"],
+  );
+  await refuses(`unknown command 'start'; see "vireo help"`, "start");
+  await refuses(
+    "too many arguments for 'run'. Expected 0 arguments but got 1: vm.json; " +
+      'see "vireo help run"',
+    ...["run", "vm.json"],
+  );
 });
 
 Deno.test("nearest: words of options", async () => {
@@ -139,4 +162,6 @@ Deno.test("nearest: words of options", async () => {
     ...["--distro", "debain"] as const,
     'only "debian" is known; did you mean "debian"?',
   );
+  await boot("--root", "busibox", 'no such file; did you mean "busybox"?');
+  await boot("--root", "nome,ro", 'no such file; did you mean "none"?');
 });

@@ -160,7 +160,8 @@ export class Session {
     const did = this.#givenUp ?? `ended (${end.reason})`;
     const ended = `--exec: the guest ${did} before the commands`;
     if (this.#stream.began) throw new VireoError(`${ended} did`);
-    const why = `${ended} ran; they need the prepared root image`;
+    const why =
+      `${ended} ran; they need the prepared root image, --root busybox`;
     throw new VireoError(this.#withTail(why));
   }
 }
