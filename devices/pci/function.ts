@@ -29,7 +29,7 @@ export const PciCommand = {
 } as const;
 
 /** Bits of the status register (§6.2.3). */
-export const PciStatus = { CAPABILITIES: 1 << 4 } as const;
+export const PciStatus = { INTERRUPT: 1 << 3, CAPABILITIES: 1 << 4 } as const;
 
 /** Bytes of a configuration space by mechanism #1. */
 export const CONFIG_SPACE_SIZE = 256;

@@ -32,13 +32,19 @@ export function addPci(
 ): void {
   const bus = pci!;
   const vm = new Vm(bus.vmFd, 0);
-  const functions = bus.functions.map(({ shared, gsi }, index) =>
-    new VirtioPciFunction(
+  const functions = bus.functions.map(({ shared, gsi }, index) => {
+    const made: VirtioPciFunction = new VirtioPciFunction(
       new DeviceState(devices[index]!),
       new PciFunctionState(shared),
-      { ...hooks, interruptLine: (level) => vm.irqLine(gsi, level) },
-    )
-  );
+      {
+        ...hooks,
+        interruptLine: (level) => vm.irqLine(gsi, level),
+        // The device worker tries to have it, and looks at its queues.
+        notify: () => made.doorbellMissing(),
+      },
+    );
+    return made;
+  });
   const root = new PciRoot([new HostBridge(), ...functions]);
   const configuration = new PciConfigPorts(root, bus.config, reset);
   ports.add(Port.PCI_CONFIG, PCI_CONFIG_PORTS, configuration);

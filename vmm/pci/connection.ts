@@ -4,9 +4,11 @@
  *
  * @module
  */
-import { PciCommand, PciRegister } from "../../devices/pci/function.ts";
 import { type MsiMessage, MsixControl } from "../../devices/pci/msix.ts";
-import type { DeviceState } from "../../devices/virtio/transport/device_state.ts";
+import {
+  type DeviceState,
+  DeviceWord,
+} from "../../devices/virtio/transport/device_state.ts";
 import { vectorOf } from "../../devices/virtio/transport/pci.ts";
 import {
   BarLayout,
@@ -16,7 +18,7 @@ import {
 import { SystemError } from "../../ffi/errno.ts";
 import type { EventFd } from "../../ffi/eventfd.ts";
 import type { IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
-import type { Vm } from "../../ffi/kvm/kvm.ts";
+import type { IoEventFdAddress, Vm } from "../../ffi/kvm/kvm.ts";
 import { Layout } from "../../guest/layout.ts";
 
 /** What a connection is made of. */
@@ -34,6 +36,8 @@ export interface PciConnectionOptions {
   doorbells: readonly EventFd[];
   /** One eventfd per vector. */
   vectors: readonly EventFd[];
+  /** Doorbells were taken away: others may want their places. */
+  moved(): void;
   /** Tells a human what KVM refuses. */
   log(message: string): void;
 }
@@ -44,7 +48,9 @@ const LOG_MAX = 20;
 /** One function's doorbells and interrupts. */
 export class PciConnection {
   readonly #options: PciConnectionOptions;
-  #base = -1; // where the doorbells are
+  #base = -1; // where the doorbells are to be
+  /** Those of them that KVM has. */
+  readonly #ringing: boolean[];
   #msix = false;
   #intx = true;
   #logged = 0;
@@ -54,7 +60,8 @@ export class PciConnection {
   /** Connects the function as its configuration space says. */
   constructor(options: PciConnectionOptions) {
     this.#options = options;
-    const { vm, vectors, firstMessageGsi } = options;
+    const { vm, doorbells, vectors, firstMessageGsi } = options;
+    this.#ringing = doorbells.map(() => false);
     this.#messages = vectors.map(() => undefined);
     vectors.forEach(({ fd }, n) => vm.irqfd(fd, firstMessageGsi + n));
     this.changed();
@@ -79,8 +86,24 @@ export class PciConnection {
   /** The driver wrote to the command register, a BAR, or MSI-X. */
   changed(): void {
     this.#moveDoorbells();
-    this.#lookAtIntx();
     this.#lookAtMsix();
+    this.#lookAtIntx();
+  }
+
+  /**
+   * Tries to have the doorbells that KVM has refused or was not asked for, and
+   * rings them: nobody has heard them until now.
+   */
+  addDoorbells(): void {
+    if (this.#base < 0) return;
+    this.#options.doorbells.forEach((doorbell, queue) => {
+      if (this.#ringing[queue]) return;
+      const at = doorbellAddress(this.#base, queue);
+      this.#ringing[queue] = this.#tried(() =>
+        this.#options.vm.ioeventfd(doorbell.fd, at)
+      );
+      doorbell.signal();
+    });
   }
 
   #moveDoorbells(): void {
@@ -89,38 +112,52 @@ export class PciConnection {
     const inWindow = memoryBase >= Layout.PCI_MEMORY &&
       memoryBase + BarLayout.SIZE <= Layout.PCI_MEMORY + Layout.PCI_MEMORY_SIZE;
     const base = inWindow ? memoryBase : -1;
-    if (base === this.#base) return;
-    if (this.#base >= 0) this.#eachDoorbell(this.#base, "removeIoeventfd");
-    if (base >= 0) this.#eachDoorbell(base, "ioeventfd");
-    this.#base = base;
+    if (base !== this.#base) {
+      const left = this.#removeDoorbells();
+      this.#base = base;
+      if (left) this.#options.moved();
+    }
+    this.addDoorbells();
   }
 
-  #eachDoorbell(base: number, action: "ioeventfd" | "removeIoeventfd"): void {
-    const { vm, doorbells } = this.#options;
-    doorbells.forEach(({ fd }, queue) => {
-      const address = base + BarLayout.NOTIFY + queue * NOTIFY_OFF_MULTIPLIER;
-      try {
-        vm[action](fd, { address, length: 0 });
-      } catch (error) {
-        // A driver may put two BARs in one place. Then the vCPU rings.
-        if (!(error instanceof SystemError)) throw error;
-        if (action === "ioeventfd") this.#log(error.message);
-      }
+  /** True when there were any. */
+  #removeDoorbells(): boolean {
+    let any = false;
+    this.#options.doorbells.forEach(({ fd }, queue) => {
+      if (!this.#ringing[queue]) return;
+      const at = doorbellAddress(this.#base, queue);
+      this.#tried(() => this.#options.vm.removeIoeventfd(fd, at));
+      this.#ringing[queue] = false;
+      any = true;
     });
+    return any;
   }
 
+  /** A driver may put two BARs in one place: false when KVM refuses. */
+  #tried(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      this.#log(error.message);
+      return false;
+    }
+  }
+
+  /** PCI §6.2.2: what came while INTx was disabled is sent now. */
   #lookAtIntx(): void {
-    const { vm, pci, gsi } = this.#options;
-    const command = pci.config.get(PciRegister.COMMAND, 2);
-    this.#intx = (command & PciCommand.INTX_DISABLE) === 0;
-    if (!this.#intx) vm.irqLine(gsi, false);
+    const { vm, pci, state, gsi } = this.#options;
+    this.#intx = pci.intxAllowed;
+    const { words } = state;
+    const pending = Atomics.load(words, DeviceWord.INTERRUPT_STATUS) !== 0;
+    vm.irqLine(gsi, this.#intx && pending);
   }
 
   #lookAtMsix(): void {
     const { pci, routes, firstMessageGsi, vectors } = this.#options;
-    const control = pci.msixControl;
-    this.#msix = (control & MsixControl.ENABLE) !== 0;
-    const open = this.#msix && (control & MsixControl.MASK) === 0;
+    this.#msix = pci.msixEnabled;
+    const open = this.#msix && (pci.msixControl & MsixControl.MASK) === 0;
     let changed = false;
     for (let n = 0; n < vectors.length; n++) {
       const message = open && !pci.msix.masked(n)
@@ -155,6 +192,12 @@ export class PciConnection {
     this.#messages[vector] = undefined;
     this.#options.routes.setMessage(this.#options.firstMessageGsi + vector);
   }
+}
+
+/** A write of any width. */
+function doorbellAddress(base: number, queue: number): IoEventFdAddress {
+  const address = base + BarLayout.NOTIFY + queue * NOTIFY_OFF_MULTIPLIER;
+  return { address, length: 0 };
 }
 
 function same(a: MsiMessage | undefined, b: MsiMessage | undefined): boolean {

@@ -1,6 +1,9 @@
 /** Interrupt messages and INTx of a PCI function, into a real local APIC. */
 import assert from "node:assert/strict";
-import { DeviceState } from "../../devices/virtio/transport/device_state.ts";
+import {
+  DeviceState,
+  DeviceWord,
+} from "../../devices/virtio/transport/device_state.ts";
 import {
   CommonCfg,
   VirtioPciFunction,
@@ -10,16 +13,29 @@ import {
   PciFunctionState,
 } from "../../devices/virtio/transport/pci_layout.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
+import { _IOR, _IOWR, ioctlBuffer } from "../../ffi/ioctl.ts";
+import { KVMIO } from "../../ffi/kvm/api.ts";
 import { IOAPIC_PINS, IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
 import { Kvm, type Vm } from "../../ffi/kvm/kvm.ts";
+import type { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { KvmRequest, OtherKvm } from "../../ffi/testing/other_kvm.ts";
 import { Gsi, Layout } from "../../guest/layout.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { PciConnection } from "./connection.ts";
 
 const ENABLE = 1 << 15, FUNCTION_MASK = 1 << 14;
 const APIC_SPIV = 0xf0, APIC_IRR = 0x200;
+// struct kvm_irqchip (KVM API §4.26): the redirection table of the I/O APIC.
+const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
+const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, 520);
+const IRQCHIP_SIZE = 520, IOAPIC = 2, REDIRECTIONS = 32;
 const QUEUES = 2;
+const NOTIFY = BarLayout.NOTIFY;
+const COMMAND = 4, STATUS = 6;
+const INTX_DISABLE = 1 << 10, INTERRUPT = 1 << 3;
+/** Where a local APIC gets the function's INTx line. */
+const INTX_VECTOR = 0xa1;
 
 /** A VM with one vCPU that never runs, and a function. */
 class Setup implements Disposable {
@@ -28,8 +44,11 @@ class Setup implements Disposable {
   readonly device: VirtioPciFunction;
   readonly connection: PciConnection;
   readonly pci = new PciFunctionState();
+  readonly state = new DeviceState();
+  /** The queues' doorbells. */
+  readonly doorbells: readonly EventFd[];
   readonly #stack = new DisposableStack();
-  readonly #lapic: () => DataView;
+  readonly #vcpu: Vcpu;
 
   constructor() {
     const stack = this.#stack;
@@ -39,15 +58,16 @@ class Setup implements Disposable {
     vm.createIrqchip();
     const vcpu = vm.createVcpu(0);
     stack.defer(() => vcpu.close());
-    this.#lapic = () => vcpu.getLapic();
+    this.#vcpu = vcpu;
     const lapic = vcpu.getLapic();
     lapic.setUint32(APIC_SPIV, 0x1ff, true); // enabled
     vcpu.setLapic(lapic);
     const eventFds = (count: number) =>
       Array.from({ length: count }, () => stack.use(new EventFd()));
-    const state = new DeviceState();
+    const { state } = this;
     state.describe(2, [0, 0], [64, 64], new Uint8Array(4));
     this.pci.describe(2, QUEUES, 4, Layout.PCI_MEMORY, Gsi.VIRTIO);
+    this.doorbells = eventFds(QUEUES);
     this.connection = new PciConnection({
       vm,
       routes: new IrqRoutes(vm.fd),
@@ -55,8 +75,9 @@ class Setup implements Disposable {
       pci: this.pci,
       gsi: Gsi.VIRTIO,
       firstMessageGsi: IOAPIC_PINS,
-      doorbells: eventFds(QUEUES),
+      doorbells: this.doorbells,
       vectors: eventFds(QUEUES + 1),
+      moved: () => {},
       log: (message) => this.messages.push(message),
     });
     this.device = new VirtioPciFunction(state, this.pci, {
@@ -68,6 +89,24 @@ class Setup implements Disposable {
       stopping: () => false,
       interruptLine: (level) => vm.irqLine(Gsi.VIRTIO, level),
     });
+  }
+
+  /** Sends the INTx line to the local APIC, each rise of it. */
+  aimIntx(): void {
+    const chip = new DataView(new ArrayBuffer(IRQCHIP_SIZE));
+    chip.setUint32(0, IOAPIC, true);
+    ioctlBuffer(this.vm.fd, KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP");
+    chip.setUint32(REDIRECTIONS + 8 * Gsi.VIRTIO, INTX_VECTOR, true);
+    ioctlBuffer(this.vm.fd, KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP");
+  }
+
+  /** The local APIC has no interrupt that is requested. */
+  forget(): void {
+    const lapic = this.#vcpu.getLapic();
+    for (let at = APIC_IRR; at < APIC_IRR + 0x80; at += 0x10) {
+      lapic.setUint32(at, 0, true);
+    }
+    this.#vcpu.setLapic(lapic);
   }
 
   set control(value: number) {
@@ -104,7 +143,8 @@ class Setup implements Disposable {
 
   #requested(irq: number): boolean {
     const at = APIC_IRR + 0x10 * (irq >> 5);
-    return (this.#lapic().getUint32(at, true) & (1 << (irq & 31))) !== 0;
+    return (this.#vcpu.getLapic().getUint32(at, true) & (1 << (irq & 31))) !==
+      0;
   }
 
   [Symbol.dispose](): void {
@@ -198,4 +238,76 @@ test("PCI: a driver that puts BARs in one place all the time fills no log", (set
     length: 0,
   });
   return Promise.resolve();
+});
+
+test("PCI: a doorbell that KVM has refused is tried again, and so are others' when their place is free", (setup) => {
+  const { device, connection, vm } = setup;
+  const taken = 0xd800_0000;
+  using other = new EventFd();
+  const at = { address: taken + NOTIFY, length: 0 };
+  vm.ioeventfd(other.fd, at);
+  device.writeConfig(0x10, 4, taken);
+  assert.match(setup.messages.join(), /KVM_IOEVENTFD at 0xd8003000: EEXIST/);
+  const rings = () => {
+    using kvm = new OtherKvm({});
+    connection.addDoorbells();
+    return kvm.those(KvmRequest.IOEVENTFD).map(({ bytes }) =>
+      new DataView(bytes!.buffer).getUint32(8, true)
+    );
+  };
+  assert.deepEqual(rings(), [taken + NOTIFY], "the one that is missing");
+  vm.removeIoeventfd(other.fd, at);
+  assert.deepEqual(rings(), [taken + NOTIFY], "and now it is had");
+  assert.deepEqual(rings(), [], "nothing is missing any more");
+  // All of them are taken away again, and none that wasn't there.
+  const messages = setup.messages.length;
+  device.writeConfig(0x10, 4, Layout.PCI_MEMORY);
+  assert.equal(setup.messages.length, messages);
+  vm.ioeventfd(other.fd, at);
+  vm.removeIoeventfd(other.fd, at);
+  return Promise.resolve();
+});
+
+test("PCI INTx: an interrupt that comes while it is disabled is in the status register, and delivered when it is enabled", async (setup) => {
+  const { device, connection, state } = setup;
+  setup.aimIntx();
+  const interrupt = () => {
+    Atomics.or(state.words, DeviceWord.INTERRUPT_STATUS, 1);
+    connection.raise(0);
+  };
+  const pending = () => (device.readConfig(STATUS, 2) & INTERRUPT) !== 0;
+  assert.equal(pending(), false);
+  device.writeConfig(COMMAND, 2, INTX_DISABLE | 6);
+  interrupt();
+  await setup.staysAway(INTX_VECTOR);
+  assert.equal(pending(), true);
+  device.writeConfig(COMMAND, 2, 6);
+  await setup.comes(INTX_VECTOR);
+  assert.equal(device.read(BarLayout.ISR, 1), 1);
+  assert.equal(pending(), false);
+  // The line is down again: the next one is another edge.
+  setup.forget();
+  interrupt();
+  await setup.comes(INTX_VECTOR);
+});
+
+test("PCI INTx: what was pending before a reset, or with MSI-X on, holds no line", async (setup) => {
+  const { device, connection, state } = setup;
+  setup.aimIntx();
+  const interrupt = () => {
+    Atomics.or(state.words, DeviceWord.INTERRUPT_STATUS, 1);
+    connection.raise(0);
+  };
+  interrupt();
+  await setup.comes(INTX_VECTOR);
+  device.write(CommonCfg.device_status, 1, 0);
+  assert.equal(device.readConfig(STATUS, 2) & INTERRUPT, 0);
+  setup.forget();
+  interrupt();
+  await setup.comes(INTX_VECTOR); // an edge after it
+  setup.control = ENABLE;
+  assert.equal(device.readConfig(STATUS, 2) & INTERRUPT, 0, "MSI-X has none");
+  setup.forget();
+  setup.control = 0;
+  await setup.comes(INTX_VECTOR); // back on the line
 });

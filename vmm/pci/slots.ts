@@ -24,6 +24,7 @@ export class PciSlots {
   readonly #log: (message: string) => void;
   #slots = 0;
   #nextMessageGsi = IOAPIC_PINS;
+  readonly #connections: PciConnection[] = [];
 
   /** The slots of the VM with this descriptor. */
   constructor(vmFd: number, log: (message: string) => void) {
@@ -44,7 +45,7 @@ export class PciSlots {
     pci.describe(deviceId, queueSizes.length, config.length, base, gsi);
     const firstMessageGsi = this.#nextMessageGsi;
     this.#nextMessageGsi += vectors.length;
-    return new PciConnection({
+    const connection = new PciConnection({
       vm: this.#vm,
       routes: this.#routes,
       state: new DeviceState(state),
@@ -53,7 +54,10 @@ export class PciSlots {
       firstMessageGsi,
       doorbells,
       vectors,
+      moved: () => this.#connections.forEach((other) => other.addDoorbells()),
       log: this.#log,
     });
+    this.#connections.push(connection);
+    return connection;
   }
 }

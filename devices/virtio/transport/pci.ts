@@ -4,7 +4,11 @@
  *
  * @module
  */
-import { type PciFunction, PciRegister } from "../../pci/function.ts";
+import {
+  type PciFunction,
+  PciRegister,
+  PciStatus,
+} from "../../pci/function.ts";
 import {
   type DeviceState,
   DeviceWord,
@@ -78,7 +82,11 @@ export class VirtioPciFunction implements PciFunction {
       const window = this.#window();
       return window < 0 ? 0 : this.read(window >> 3, window & 7);
     }
-    return this.#pci.config.get(offset, size);
+    const value = this.#pci.config.get(offset, size);
+    const status = PciRegister.STATUS - offset;
+    return status >= 0 && status < size && this.#interruptPending
+      ? (value | PciStatus.INTERRUPT << 8 * status) >>> 0
+      : value;
   }
 
   writeConfig(offset: number, size: number, value: number): void {
@@ -149,10 +157,21 @@ export class VirtioPciFunction implements PciFunction {
       0,
     );
     this.#hooks.interruptLine(false);
-    if (Atomics.load(this.#words, DeviceWord.INTERRUPT_STATUS) !== 0) {
+    if (this.#interruptPending && this.#pci.intxAllowed) {
       this.#hooks.interruptLine(true);
     }
     return status;
+  }
+
+  /** PCI §6.2.3: so in the status register, also while INTx is disabled. */
+  get #interruptPending(): boolean {
+    const status = Atomics.load(this.#words, DeviceWord.INTERRUPT_STATUS);
+    return status !== 0 && !this.#pci.msixEnabled;
+  }
+
+  /** A doorbell's write has come here: no ioeventfd has taken it. */
+  doorbellMissing(): void {
+    this.#registers.transportChanged();
   }
 
   /** §4.1.3.1: accesses have the field's width. */
@@ -215,7 +234,10 @@ export class VirtioPciFunction implements PciFunction {
         words[DeviceWord.CONFIG_VECTOR] = this.#vector(value);
         return;
       case CommonCfg.device_status + 0x100:
-        return registers.writeStatus(value);
+        registers.writeStatus(value);
+        // After a reset there is nothing left to tell by it.
+        if (value === 0) this.#hooks.interruptLine(false);
+        return;
       case CommonCfg.queue_select + 0x200:
         words[DeviceWord.QUEUE_SEL] = value;
         return;

@@ -129,6 +129,17 @@ export class PciFunctionState {
   get msixControl(): number {
     return this.config.get(Capability.MSIX_CONTROL, 2);
   }
+
+  /** Whether interrupts are messages; else they are the INTx line's. */
+  get msixEnabled(): boolean {
+    return (this.msixControl & MsixControl.ENABLE) !== 0;
+  }
+
+  /** Whether the function may raise its INTx line (§6.2.2, §6.8.3.3). */
+  get intxAllowed(): boolean {
+    const command = this.config.get(PciRegister.COMMAND, 2);
+    return (command & PciCommand.INTX_DISABLE) === 0 && !this.msixEnabled;
+  }
 }
 
 /** What a driver may write: §6.2.2, §6.2.4, §6.2.5.1, §6.8.2.3, §4.1.4.9. */

@@ -1,0 +1,14 @@
+/**
+ * For tests: a KVM whose bus has no place for another doorbell.
+ *
+ * @module
+ */
+import { KvmRequest, OtherKvm } from "./other_kvm.ts";
+
+/** From now on, this thread's KVM_IOEVENTFD fails. */
+export function failingDoorbells(): Disposable {
+  return new OtherKvm(
+    {},
+    ({ request }) => request === KvmRequest.IOEVENTFD ? -1 : undefined,
+  );
+}
