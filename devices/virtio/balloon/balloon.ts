@@ -15,7 +15,7 @@ import { PAGE_SIZE } from "../../../guest/memory.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
 import { PageDiscarder } from "./pages.ts";
 import { type GuestStats, StatsReader } from "./stats.ts";
-import type { DescriptorChain } from "../queue/chain.ts";
+import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
@@ -60,7 +60,7 @@ export interface BalloonStats extends GuestStats {
 }
 
 const QUEUE_SIZE = 256;
-/** Buffers per turn, so that one device doesn't starve the others. */
+/** Buffers per turn; what their pages may cost is {@linkcode PageDiscarder}'s. */
 const BUDGET = 16;
 const PAGES_PER_MIB = MiB / PAGE_SIZE;
 
@@ -79,6 +79,8 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
   #context!: DeviceContext;
   #view!: DataView; // of the configuration
   #discarder!: PageDiscarder;
+  #working: VirtQueue | undefined; // the chain's, while pages of it are left
+  #waiting = false; // a queue has found no room meanwhile
   #roles: readonly BalloonQueue[] = [];
   #statsQueue: VirtQueue | undefined;
   #statsHead = -1; // the driver's buffer, kept until statistics are wanted
@@ -136,25 +138,26 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
   }
 
   notify(queue: VirtQueue): void {
-    if (this.#roles[queue.index] !== undefined) this.#drain.run(queue);
+    if (this.#roles[queue.index] === undefined) return;
+    this.#discarder.refill();
+    this.#drain.run(queue);
   }
 
-  /** Every chain is done with at once. */
-  room(): DescriptorChain {
-    return this.#chain;
+  /** Every chain is done with at once, unless it has too many pages. */
+  room(): DescriptorChain | undefined {
+    if (this.#working === undefined) return this.#chain;
+    this.#waiting = true;
+    return undefined;
   }
 
   /** Does what the queue is for. */
-  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain {
+  serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
     const { head, readable, writable } = chain;
     const role = this.#roles[queue.index]!;
     switch (role) {
-      case "inflate": {
-        const problem = this.#discarder.discardArray(readable);
-        if (problem === undefined) break;
-        this.#context.needsReset(`balloon: ${role}: ${problem}`);
+      case "inflate":
+        this.#objectTo(this.#discarder.takeArray(readable));
         break;
-      }
       case "stats": // §5.5.6.3: one buffer, which the device keeps
         if (this.#statsHead >= 0) this.#returnStats(queue);
         this.#stats.read(readable, this.#context.memory);
@@ -162,15 +165,34 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
         return chain;
       case "hints":
         if (readable.bytes > 0) this.#hintMessage();
-        else if (this.#hinting) this.#discardFree();
+        else if (this.#hinting) this.#takeFree(writable);
         break;
       case "reports": // §5.5.6.7
-        if (writable.bytes > 0) this.#discardFree();
+        if (writable.bytes > 0) this.#takeFree(writable);
         break;
       case "deflate": // §5.5.6.1: the guest touches the pages, and has them
     }
-    queue.push(head, 0);
-    return chain;
+    this.#working = queue;
+    this.#work();
+    return this.room();
+  }
+
+  /** Goes on with what was too much for one turn, then with all queues. */
+  poll(): boolean {
+    if (!this.enable()) return false;
+    this.#discarder.refill();
+    const queue = this.#working;
+    if (queue !== undefined && this.#work()) this.#context.publish(queue);
+    if (this.#working !== undefined) return true;
+    this.#waiting = false;
+    for (const queue of this.#context.queues) {
+      if (queue.live && this.#roles[queue.index]) this.#drain.run(queue);
+    }
+    return true;
+  }
+
+  enable(): boolean {
+    return this.#working !== undefined || this.#waiting;
   }
 
   /** The timer: statistics are wanted. */
@@ -184,7 +206,12 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
 
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue === this.#statsQueue) this.#statsHead = -1;
+    if (queue === undefined || queue === this.#working) {
+      this.#working = undefined;
+      this.#discarder.drop();
+    }
     if (queue !== undefined) return;
+    this.#waiting = false;
     this.#timer.disarm();
     this.#statsQueue = undefined;
     this.#stats.clear();
@@ -230,10 +257,24 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     this.#timer.close();
   }
 
+  /** True when the chain's pages are gone, and it is the driver's again. */
+  #work(): boolean {
+    this.#objectTo(this.#discarder.work());
+    if (this.#discarder.busy) return false;
+    this.#working!.push(this.#chain.head, 0);
+    this.#working = undefined;
+    return true;
+  }
+
+  #objectTo(problem: string | undefined): void {
+    if (problem === undefined) return;
+    this.#context.needsReset(`balloon: inflate: ${problem}`);
+  }
+
   /** §5.5.6.6.1: poisoned pages must keep what is in them. */
-  #discardFree(): void {
+  #takeFree(pages: ChainPart): void {
     if (this.#field(BalloonConfig.poison_val) !== 0) return;
-    this.#discarder.discardRanges(this.#chain.writable);
+    this.#discarder.takeRanges(pages);
   }
 
   #returnStats(queue: VirtQueue): void {

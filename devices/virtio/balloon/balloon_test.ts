@@ -5,9 +5,7 @@ import { MapFlag, Mapping } from "../../../ffi/mmap.ts";
 import { GiB, MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
 import { BalloonFeature, HintCommand } from "./spec.ts";
-import { PageDiscarder } from "./pages.ts";
 import { BalloonDriver, FIRST_PAGE } from "../testing/balloon.ts";
-import { SplitQueue } from "../queue/split.ts";
 import { DeviceId, Feature, Interrupt, Status } from "../spec.ts";
 
 const INFLATE = 0;
@@ -327,20 +325,4 @@ Deno.test("balloon hostile: statistics cut off, too many, twice; hints of nothin
   }
   assert.equal(driver.field("actual"), 0xffff_ffff);
   assert.equal(driver.field("num_pages"), 0);
-});
-
-Deno.test("balloon: pages in a row cost one system call, whichever way they run", () => {
-  using memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
-  const queue = new SplitQueue(0, 1, memory);
-  const { readable } = queue.chain();
-  const up = Array.from({ length: 128 }, (_, i) => FIRST_PAGE + i);
-  const down = Array.from({ length: 128 }, (_, i) => FIRST_PAGE + 255 - i);
-  const numbers = new Uint8Array(Uint32Array.from([...up, ...down]).buffer);
-  memory.write(0, numbers);
-  readable.add(0, memory.hostAddress(0, 1024), numbers.length);
-  const discarder = new PageDiscarder(memory);
-  assert.equal(discarder.discardArray(readable), undefined);
-  assert.equal(discarder.pages, 256);
-  assert.equal(discarder.calls, 2);
-  queue.close();
 });
