@@ -87,17 +87,24 @@ Deno.test("endOfFile: is right beyond 4 GiB", () => {
   }
 });
 
+Deno.test("tryLock: what fails for another reason than a lock is an error, with it", () => {
+  assert.throws(
+    () => tryLock(9999, true, 'disk "a"'),
+    /^SystemError: lock disk "a": EBADF \(.*\); without a lock/,
+  );
+});
+
 Deno.test("tryLock: many readers or one writer, until unlock", () => {
   const path = Deno.makeTempFileSync();
   const [a, b] = [1, 2].map(() => openFd(path, Open.RDWR, "file"));
   try {
-    assert.equal(tryLock(a!, false), true);
-    assert.equal(tryLock(b!, false), true);
+    assert.equal(tryLock(a!, false, "file"), true);
+    assert.equal(tryLock(b!, false, "file"), true);
     unlock(b!);
-    assert.equal(tryLock(b!, true), false);
+    assert.equal(tryLock(b!, true, "file"), false);
     unlock(a!);
-    assert.equal(tryLock(b!, true), true);
-    assert.equal(tryLock(a!, false), false);
+    assert.equal(tryLock(b!, true, "file"), true);
+    assert.equal(tryLock(a!, false, "file"), false);
   } finally {
     closeFd(a!);
     closeFd(b!);

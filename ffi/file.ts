@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { check } from "./errno.ts";
+import { check, Errno, errno, SystemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 /** `O_*` bits, x86-64. */
@@ -101,10 +101,21 @@ export function endOfFile(fd: number): number {
 /**
  * Locks the open file without waiting; false when another process holds a
  * lock that excludes this one. The lock ends with the descriptor.
+ *
+ * @param what the file, for errors: `disk "a.raw"`
+ * @throws {SystemError} its file system has no locks, or none left
  */
-export function tryLock(fd: number, exclusive: boolean): boolean {
+export function tryLock(fd: number, exclusive: boolean, what: string): boolean {
   const mode = exclusive ? Lock.EXCLUSIVE : Lock.SHARED;
-  return libc.flock(fd, mode | Lock.NONBLOCKING) === 0;
+  while (libc.flock(fd, mode | Lock.NONBLOCKING) !== 0) {
+    const code = errno();
+    if (code === Errno.EAGAIN) return false; // EWOULDBLOCK
+    if (code === Errno.EINTR) continue;
+    const advice = "without a lock nothing keeps another machine off; " +
+      "take a file system with flock(2), such as a local one";
+    throw new SystemError(`lock ${what}`, code, advice);
+  }
+  return true;
 }
 
 /** Ends the lock at once, whoever else still holds the open file. */

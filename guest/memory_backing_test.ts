@@ -1,5 +1,6 @@
 /** What guest RAM can be made of: huge pages, a file. */
 import assert from "node:assert/strict";
+import { failingLocks } from "../ffi/testing/locks.ts";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { type Need, needing, root } from "../ffi/testing/needs.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
@@ -151,6 +152,18 @@ Deno.test("GuestMemory: what can't be a memory file is said in one line", () => 
   using first = allocate(folder.file);
   assert.throws(() => allocate(folder.file), /another machine uses it/);
   assert.equal(first.size, MiB);
+});
+
+Deno.test("GuestMemory: a file system without locks is told apart from a file in use", () => {
+  using folder = new ScratchFolder();
+  const allocate = (file: string) => GuestMemory.allocate(MiB, { file });
+  const ENOLCK = 37;
+  using _locks = failingLocks(ENOLCK);
+  assert.throws(
+    () => allocate(folder.file),
+    /^SystemError: lock memory file ".*": ENOLCK .*without a lock/,
+  );
+  assert.throws(() => Deno.statSync(folder.file), Deno.errors.NotFound);
 });
 
 Deno.test("GuestMemory: huge pages of which the host has too few are asked for", () => {

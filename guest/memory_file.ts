@@ -36,7 +36,7 @@ export class MemoryFile implements Disposable {
     this.#removed = !found;
     this.fd = openFd(path, Open.RDWR | made, "memory file", 0o600);
     try {
-      if (!tryLock(this.fd, true)) {
+      if (!tryLock(this.fd, true, `memory file "${path}"`)) {
         throw new VireoError(`memory file "${path}": another machine uses it`);
       }
       if (found) Deno.truncateSync(path, 0);

@@ -55,7 +55,7 @@ export function openRawImage(options: RawImageOptions): OpenImage {
   using undo = new DisposableStack(); // unless all goes well
   const fd = undo.adopt(openDisk(path, info, readOnly, direct), closeFd);
   const size = imageSize(fd, path);
-  if (!lockSoon(fd, !readOnly)) {
+  if (!lockSoon(fd, !readOnly, path)) {
     throw new VireoError(
       `disk "${path}": another machine uses it` +
         (readOnly ? " for writing" : "; add ,ro to both to share it"),
@@ -137,13 +137,14 @@ function busy(path: string, rdev: number): VireoError {
  * Locks the image. A machine whose process was just killed holds its images
  * until the kernel has torn its io_uring down: wait a moment for that.
  */
-function lockSoon(fd: number, exclusive: boolean): boolean {
+function lockSoon(fd: number, exclusive: boolean, path: string): boolean {
+  const what = `disk "${path}"`;
   const word = new Int32Array(new SharedArrayBuffer(4));
   for (let left = LOCK_WAIT; left > 0; left -= LOCK_STEP) {
-    if (tryLock(fd, exclusive)) return true;
+    if (tryLock(fd, exclusive, what)) return true;
     Atomics.wait(word, 0, 0, LOCK_STEP);
   }
-  return tryLock(fd, exclusive);
+  return tryLock(fd, exclusive, what);
 }
 
 /**
@@ -158,12 +159,15 @@ function lockBacking(
 ): number | undefined {
   const file = backingOf(deviceNumbers(rdev ?? 0));
   if (file === undefined || !isReadable(file)) return undefined;
-  const fd = openFd(file, Open.RDONLY, "disk");
-  if (lockSoon(fd, false)) return fd;
-  closeFd(fd);
-  throw new VireoError(
-    `disk "${path}": another machine writes to its file, "${file}"`,
-  );
+  using undo = new DisposableStack(); // unless it is locked
+  const fd = undo.adopt(openFd(file, Open.RDONLY, "disk"), closeFd);
+  if (!lockSoon(fd, false, file)) {
+    throw new VireoError(
+      `disk "${path}": another machine writes to its file, "${file}"`,
+    );
+  }
+  undo.move();
+  return fd;
 }
 
 /**

@@ -1,10 +1,12 @@
 /** Raw images: what can be opened, and what backends do with it. */
 import assert from "node:assert/strict";
-import { VireoError } from "../../../ffi/errno.ts";
+import { Errno, VireoError } from "../../../ffi/errno.ts";
 import { closeFd, Open, openFd, tryLock } from "../../../ffi/file.ts";
 import { Iovecs } from "../../../ffi/iovecs.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
+import { failingLocks } from "../../../ffi/testing/locks.ts";
 import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
+import { SystemCalls } from "../../../ffi/testing/system_calls.ts";
 import { AutoBackend } from "./auto.ts";
 import type { BlockBackend } from "./backend.ts";
 import { rawBackend } from "./engine.ts";
@@ -108,9 +110,9 @@ Deno.test("closeRawImage: the lock ends even while an io_uring holds the file", 
   const image = openRawImage({ path });
   const backend = rawBackend(image, 8);
   const other = openFd(path, Open.RDWR, "disk");
-  assert.equal(tryLock(other, true), false);
+  assert.equal(tryLock(other, true, "disk"), false);
   closeRawImage(image);
-  assert.equal(tryLock(other, true), true);
+  assert.equal(tryLock(other, true, "disk"), true);
   closeFd(other);
   backend.close();
 });
@@ -131,6 +133,52 @@ Deno.test("rawBackend: Sync makes blocking calls, O_DIRECT goes to the ring", ()
     closeRawImage(image);
   }
 });
+
+Deno.test("openRawImage: a file system without locks is told apart from an image in use", () => {
+  using files = new Files();
+  const path = files.file("disk", 4096);
+  const before = descriptorsOfProcess().size;
+  for (const readOnly of [false, true]) {
+    const ENOLCK = 37;
+    using _locks = failingLocks(ENOLCK);
+    assert.throws(
+      () => openRawImage({ path, readOnly }),
+      /^SystemError: lock disk ".*disk": ENOLCK \(No locks available\); without a lock .*file system/,
+    );
+    assert.equal(descriptorsOfProcess().size, before);
+  }
+  using _locks = failingLocks(Errno.EAGAIN);
+  assert.match(refusal(path), /another machine uses it/);
+});
+
+Deno.test("rawBackend: a ring of which a part can't be had leaves nothing behind", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 4096) });
+  using calls = new SystemCalls();
+  rawBackend(image, 8).close(); // what is opened once and kept
+  const before = descriptorsOfProcess().size;
+  const mapped = calls.mapped.length;
+  for (const engine of ["Auto", "Async"] as const) {
+    const failed: string[] = [];
+    for (let n = 0;; n++) {
+      calls.failAt(n);
+      const backend = rawBackend(image, 8, engine);
+      if (calls.failed === undefined) {
+        backend.close();
+        break;
+      }
+      failed.push(calls.failed);
+      assert.ok(backend instanceof SyncBackend, `${calls.failed} failed`);
+      assert.equal(descriptorsOfProcess().size, before, calls.failed);
+      assert.equal(calls.mapped.length, mapped, calls.failed);
+      backend.close();
+    }
+    assert.deepEqual(new Set(failed), new Set(FOR_A_RING));
+  }
+  closeRawImage(image);
+});
+
+const FOR_A_RING = ["io_uring_setup", "mmap", "io_uring_register", "eventfd"];
 
 /** Reads and writes over iovecs at fixed places. */
 function exercise(make: (image: RawImage) => BlockBackend): void {

@@ -76,6 +76,20 @@ Deno.test("net control: ADDR_SET changes the address that the driver reads (§5.
   assert.deepEqual(mac(), ADDRESS);
 });
 
+Deno.test("net control: an address that a driver has set is gone with a reset (§2.4)", () => {
+  using setup = setUp();
+  const { driver } = setup;
+  const mac = () =>
+    Array.from(MAC, (_, i) => driver.get(CONFIG + NetConfig.mac + i, 1));
+  assert.equal(driver.control(2, 1, 1, ...ADDRESS), OK);
+  const status = driver.get(CONFIG + NetConfig.status, 2);
+  const before = driver.interrupts;
+  driver.reset();
+  assert.deepEqual(mac(), [...MAC], "the next driver begins with its own");
+  assert.equal(driver.get(CONFIG + NetConfig.status, 2), status, "and a link");
+  assert.equal(driver.interrupts, before, "nobody is told: nobody is there");
+});
+
 Deno.test("net control: unknown classes and commands are errors, and harmless", () => {
   using setup = setUp();
   const { driver } = setup;

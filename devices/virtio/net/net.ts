@@ -107,6 +107,8 @@ export class Net implements VirtioDevice, NetControlled {
     if (queue !== undefined) return;
     this.#controlQueue = -1;
     this.setPairs(1);
+    // The next driver has the address that the device came with.
+    this.#context.config.set(this.config.subarray(0, NetConfig.status));
   }
 
   poll(): boolean {
