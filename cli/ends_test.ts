@@ -69,9 +69,14 @@ Deno.test(needing([KVM], {
   name:
     "--exec: a guest that can't come to its commands ends with what it said",
   async fn() {
-    const ends = async (code: readonly number[], text: string, did: string) => {
+    const ends = async (
+      code: readonly number[],
+      text: string,
+      did: string,
+      ...more: string[]
+    ) => {
       using guest = kernel(text, code);
-      const args = ["boot", guest.path, "--exec", "true"];
+      const args = ["boot", guest.path, "--exec", "true", ...more];
       const runs = [vireo([...args, "--quiet"]), vireo(args)];
       const [result, loud] = await Promise.all(runs) as [Result, Result];
       const lines = text.trim().split("\n").map((line) => `  ${line}\n`);
@@ -89,6 +94,8 @@ Deno.test(needing([KVM], {
     await Promise.all([
       ends(LOOP, PANIC, "panicked"),
       ends(HALT, "System halted\n", "ended (halt)"),
+      // Without commands, one with ACPI stays as it is.
+      ends(HALT, "System halted\n", "halted", "--acpi", "on"),
     ]);
   },
 }));

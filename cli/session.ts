@@ -70,6 +70,7 @@ export class Session {
     await using machine = await Machine.fromResolved(config, {
       onOutput: (bytes) => this.#heard(bytes),
       onLog: (message) => console.error(`vireo: ${message}`),
+      ...(this.#exec && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     if (this.#note && !this.#quiet) console.error(`vireo: ${this.#note}`);
     let signalled: number | undefined;
@@ -126,13 +127,16 @@ export class Session {
       new ExecWatch({
         tail: this.#tail,
         memory,
-        giveUp: (why) => {
-          this.#givenUp = why;
-          machine.stop();
-        },
+        giveUp: (did) => this.#giveUp(machine, did),
         say: (line) => console.error(`vireo: ${line}`),
       }),
     );
+  }
+
+  /** The guest won't run, or end, its commands: `did` says what it did. */
+  #giveUp(machine: Machine, did: string): void {
+    this.#givenUp ??= did;
+    machine.stop();
   }
 
   /** With what the guest last said, where standard error has not had it. */

@@ -1,7 +1,8 @@
 /**
  * Notices a guest that sleeps for ever: one without ACPI ends in HLT with
  * interrupts off, and KVM doesn't say so. One with ACPI has its own way to
- * switch itself off; halted, it stays as it is, like any such PC.
+ * switch itself off; halted, it stays as it is, like any such PC, and who wants
+ * to know is told.
  *
  * @module
  */
@@ -17,14 +18,13 @@ export class HaltWatch implements Disposable {
   readonly #control: Control;
   readonly #cpus: number;
   readonly #halted: () => void;
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #timer: ReturnType<typeof setInterval>;
 
-  /** Calls `halted` when none of the vCPUs can ever wake up again. */
+  /** Calls `halted`, once, when none of the vCPUs can ever wake up again. */
   constructor(parts: MachineParts, halted: () => void) {
     this.#control = parts.control;
     this.#cpus = parts.vcpus.length;
     this.#halted = halted;
-    if (parts.powerButton !== undefined) return; // by ACPI
     this.#timer = setInterval(() => this.#look(), INTERVAL);
   }
 
@@ -47,6 +47,7 @@ export class HaltWatch implements Disposable {
       idle.length === this.#cpus &&
       idle.every((id) => control.haltedForEver(id))
     ) {
+      this[Symbol.dispose]();
       return this.#halted();
     }
     for (const id of idle) kickThread(control.threadOf(id));

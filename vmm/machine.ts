@@ -28,6 +28,11 @@ export interface MachineOptions {
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
+  /**
+   * A guest with ACPI has all its CPUs in HLT with interrupts off: it will do
+   * nothing more, but stays until it is stopped. Any other guest ends then.
+   */
+  onHalted?(): void;
 }
 
 /**
@@ -138,8 +143,10 @@ export class Machine {
       if (!this.#life.over) this.#parts.keepFiles();
       if (this.#life.state === "starting") this.#life.to("running");
     });
-    const halted = () => this.#finish({ reason: "halt" });
-    this.#haltWatch = new HaltWatch(this.#parts, halted);
+    const halted = this.#parts.powerButton !== undefined // by ACPI
+      ? this.#options.onHalted
+      : () => this.#finish({ reason: "halt" });
+    if (halted) this.#haltWatch = new HaltWatch(this.#parts, halted);
     if (control.vcpuCommand === Command.PAUSE) void this.pause();
   }
 
