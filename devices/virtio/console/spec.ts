@@ -8,6 +8,7 @@
 export const ConsoleFeature = {
   SIZE: 0,
   MULTIPORT: 1,
+  EMERG_WRITE: 2,
 } as const;
 
 /** Offsets in `struct virtio_console_config` (§5.3.4). */

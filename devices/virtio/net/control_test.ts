@@ -216,6 +216,19 @@ Deno.test("net control: a command may come in as many pieces as its queue has", 
   assert.equal(driver.bytes(ack)[0], OK);
 });
 
+Deno.test("net: offers the bits that docs/devices.md says, by their numbers (§5.1.3)", () => {
+  const offered = (setup: Setup) => {
+    const [low] = setup.driver.offered;
+    return Array.from({ length: 28 }, (_, bit) => bit)
+      .filter((bit) => (low >>> bit) & 1);
+  };
+  const always = [0, 1, 3, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 21, 23];
+  using one = setUp();
+  assert.deepEqual(offered(one), always);
+  using more = setUp(2);
+  assert.deepEqual(offered(more), [...always, 22].sort((a, b) => a - b));
+});
+
 Deno.test("net: a backend without offloads gets none offered", () => {
   const memory = GuestMemory.allocate(4 * MiB, { hugePages: false });
   const net = new MemoryNet(memory);

@@ -21,8 +21,10 @@ export const NetFeature = {
   MRG_RXBUF: 15,
   STATUS: 16,
   CTRL_VQ: 17,
+  CTRL_RX: 18,
   GUEST_ANNOUNCE: 21,
   MQ: 22,
+  CTRL_MAC_ADDR: 23,
 } as const;
 
 /** Those that a backend without offloads can't carry out. */
