@@ -141,6 +141,21 @@ export function advise(
   return libc.madvise_at(BigInt(address), length, advice) === 0;
 }
 
+/**
+ * Puts empty memory in the place of what is mapped at `address`, for every
+ * thread.
+ */
+export function mapEmpty(address: number, size: number): void {
+  mmap(Deno.UnsafePointer.create(BigInt(address)), size, {
+    prot: Prot.READ | Prot.WRITE,
+    flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.NORESERVE |
+      MapFlag.FIXED,
+    fd: -1,
+    offset: 0,
+    name: "empty memory",
+  });
+}
+
 type MmapArguments =
   & Required<Pick<MappingOptions, "prot" | "flags" | "fd" | "offset">>
   & { name: string };

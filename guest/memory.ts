@@ -9,10 +9,12 @@ import {
   advise,
   ADVISE_MAX,
   Madvise,
+  mapEmpty,
   MapFlag,
   Mapping,
   viewOf,
 } from "../ffi/mmap.ts";
+import { onBusError } from "../ffi/bus_error.ts";
 import { Layout, MiB } from "./layout.ts";
 import { MemoryFile } from "./memory_file.ts";
 
@@ -263,6 +265,30 @@ export class GuestMemory {
       left -= piece;
     }
     return true;
+  }
+
+  /** Why RAM can't be in its file any more; undefined when it can. */
+  fault(): string | undefined {
+    return this.#file?.fault();
+  }
+
+  /**
+   * Calls `lost` with the reason, once, when a thread needs a page that RAM's
+   * file can't give any more. All of RAM is empty then, so that the machine's
+   * threads can end.
+   */
+  onLost(lost: (reason: string) => void): Disposable {
+    let reason: string | undefined;
+    return onBusError(() => {
+      if (reason !== undefined) return true; // it came more than once
+      reason = this.fault();
+      if (reason === undefined) return false;
+      for (const { hostAddress, size } of this.regions) {
+        mapEmpty(hostAddress, size);
+      }
+      lost(reason);
+      return true;
+    });
   }
 
   /** From now on, {@linkcode GuestMemory.free} leaves a new file there. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { failingLocks } from "../ffi/testing/locks.ts";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
+import { MountedFolder } from "../ffi/testing/loop.ts";
 import { type Need, needing, root } from "../ffi/testing/needs.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
@@ -81,7 +82,7 @@ Deno.test("GuestMemory: 64 GiB cost nothing until they are used, and all can be"
 
 Deno.test("GuestMemory: a memory file has RAM in it, at its addresses without the hole", () => {
   using folder = new ScratchFolder();
-  const size = 4 * GiB;
+  const size = 3 * GiB + 16 * MiB;
   {
     using memory = GuestMemory.allocate(size, { file: folder.file });
     memory.write(12345, Uint8Array.of(1));
@@ -100,7 +101,7 @@ Deno.test("GuestMemory: a memory file has RAM in it, at its addresses without th
   }
   const { size: kept, blocks } = Deno.statSync(folder.file);
   assert.equal(kept, size);
-  assert.ok(blocks! * 512 < 64 * MiB, `${blocks} blocks`);
+  assert.ok(blocks! * 512 >= size, `${blocks} blocks: all is reserved`);
 });
 
 Deno.test("GuestMemory: what is discarded is a hole in the memory file", () => {
@@ -165,6 +166,37 @@ Deno.test("GuestMemory: a file system without locks is told apart from a file in
   );
   assert.throws(() => Deno.statSync(folder.file), Deno.errors.NotFound);
 });
+
+Deno.test(needing([root("mounts a file system")], {
+  name: "GuestMemory: a memory file is reserved at once, or refused in a line",
+  fn() {
+    using small = new MountedFolder("-t", "tmpfs", "-o", "size=2m", "test");
+    const file = `${small.path}/memory`;
+    const refusal = (size: number, reason: RegExp) =>
+      assert.throws(() => GuestMemory.allocate(size, { file }), reason);
+    refusal(
+      4 * MiB,
+      /^SystemError: memory file ".*": reserve 4 MiB: ENOSPC \(.*\); name one on a file system that has room, such as \/dev\/shm$/,
+    );
+    assert.deepEqual([...Deno.readDirSync(small.path)], [], "none is left");
+    GuestMemory.allocate(MiB, { file }).free();
+
+    // One that is there keeps what is in it.
+    Deno.writeTextFileSync(file, "precious");
+    Deno.truncateSync(file, 4 * MiB);
+    refusal(4 * MiB, /ENOSPC/);
+    using left = Deno.openSync(file);
+    const text = new Uint8Array(8);
+    left.readSync(text);
+    assert.equal(new TextDecoder().decode(text), "precious");
+
+    using other = new MountedFolder("-t", "ramfs", "test");
+    const none = () =>
+      GuestMemory.allocate(MiB, { file: `${other.path}/memory` });
+    assert.throws(none, /reserve 1 MiB: EOPNOTSUPP/);
+    assert.deepEqual([...Deno.readDirSync(other.path)], []);
+  },
+}));
 
 Deno.test("GuestMemory: huge pages of which the host has too few are asked for", () => {
   // Nobody's pool has 2 TiB.

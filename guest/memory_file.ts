@@ -3,8 +3,17 @@
  *
  * @module
  */
-import { VireoError } from "../ffi/errno.ts";
-import { closeFd, Open, openFd, tryLock } from "../ffi/file.ts";
+import { check, Errno, errno, SystemError, VireoError } from "../ffi/errno.ts";
+import { OwnName } from "../ffi/own_name.ts";
+import {
+  closeFd,
+  endOfFile,
+  Falloc,
+  Open,
+  openFd,
+  tryLock,
+} from "../ffi/file.ts";
+import { libc } from "../ffi/libc.ts";
 import { MiB } from "./layout.ts";
 
 /** An open memory file, all zero. */
@@ -12,10 +21,12 @@ export class MemoryFile implements Disposable {
   /** The descriptor. */
   readonly fd: number;
   readonly #path: string;
-  #removed: boolean;
+  readonly #size: number;
+  #name: OwnName | undefined; // to be removed
 
   /**
-   * Opens the file, or makes one of `size` bytes without blocks.
+   * Opens the file, or makes one of `size` bytes. All of its room is reserved:
+   * a page for which there is none later would be a SIGBUS.
    *
    * One that is there is taken only if it has that size already: it may be
    * somebody's data. It is emptied, because RAM is zero at first, and locked
@@ -33,14 +44,18 @@ export class MemoryFile implements Disposable {
     }
     const made = found ? 0 : Open.CREAT | Open.EXCL;
     this.#path = path;
-    this.#removed = !found;
+    this.#size = size;
     this.fd = openFd(path, Open.RDWR | made, "memory file", 0o600);
     try {
+      if (!found) this.#name = new OwnName(path);
       if (!tryLock(this.fd, true, `memory file "${path}"`)) {
         throw new VireoError(`memory file "${path}": another machine uses it`);
       }
-      if (found) Deno.truncateSync(path, 0);
-      Deno.truncateSync(path, size);
+      this.#reserve(); // before anything is lost of one that is there
+      if (found) {
+        check(libc.ftruncate(this.fd, 0n), "ftruncate");
+        this.#reserve();
+      }
     } catch (error) {
       this[Symbol.dispose]();
       throw explain(path, error);
@@ -49,13 +64,47 @@ export class MemoryFile implements Disposable {
 
   /** A file that was made for this is not removed when it's closed. */
   keep(): void {
-    this.#removed = false;
+    this.#name = undefined;
+  }
+
+  /**
+   * What has become of the file, if RAM can't be in it any more; undefined: it
+   * can.
+   */
+  fault(): string | undefined {
+    const what = `memory file "${this.#path}"`;
+    const end = endOfFile(this.fd);
+    if (end < this.#size) return `${what}: was cut to ${end} bytes`;
+    const code = this.#allocate(Falloc.KEEP_SIZE);
+    if (code === 0) return undefined;
+    return new SystemError(`${what}: no room for what was given back`, code)
+      .message;
   }
 
   /** Closes the file, which ends the lock. */
   [Symbol.dispose](): void {
+    this.#name?.[Symbol.dispose]();
     closeFd(this.fd);
-    if (this.#removed) Deno.removeSync(this.#path);
+  }
+
+  #reserve(): void {
+    const code = this.#allocate(0);
+    if (code === 0) return;
+    throw new SystemError(
+      `memory file "${this.#path}": reserve ${this.#size / MiB} MiB`,
+      code,
+      "name one on a file system that has room, such as /dev/shm",
+    );
+  }
+
+  /** 0, or why not all of the file has room. */
+  #allocate(mode: number): number {
+    for (;;) {
+      const size = BigInt(this.#size);
+      if (libc.fallocate(this.fd, mode, 0n, size) === 0) return 0;
+      const code = errno();
+      if (code !== Errno.EINTR) return code;
+    }
   }
 }
 

@@ -33,6 +33,7 @@ import { MainConsole } from "./main_console.ts";
 import type {
   DeviceSpec,
   DeviceWorkerStart,
+  MachineEnd,
   PciBus,
   VcpuWorkerStart,
   WorkerMessage,
@@ -75,6 +76,8 @@ export interface MachineParts extends Disposable {
   readonly console: MainConsole;
   /** Its signal is a press of the power button; only a guest with ACPI has one. */
   readonly powerButton: EventFd | undefined;
+  /** An end, with what has become of the memory's file as its cause. */
+  explained(end: MachineEnd): MachineEnd;
   /**
    * The machine has run: files that were made for it, of its memory and of
    * frames, are not removed with the parts.
@@ -134,6 +137,12 @@ export function buildMachine(
   // What the guest finds in its memory: kernel, command line, tables.
   const { bootState, acpi } = loadGuest(config, devices, memory, kernel);
 
+  // From here on only other threads use the guest's memory.
+  const lost = (message: string): MachineEnd => ({ reason: "error", message });
+  parts.use(
+    memory.onLost((reason) => onMessage({ type: "end", end: lost(reason) })),
+  );
+
   // Interrupts of what the main isolate and the vCPUs' threads answer.
   const serialIrq = parts.use(new EventFd());
   vm.irqfd(serialIrq.fd, Gsi.SERIAL);
@@ -189,6 +198,11 @@ export function buildMachine(
     deviceStart: devices.length > 0 ? ofDevices : undefined,
     console: mainConsole,
     powerButton,
+    explained(end) {
+      const failed = end.reason === "error" || end.reason === "triple-fault";
+      const fault = failed ? memory.fault() : undefined;
+      return fault === undefined ? end : lost(fault);
+    },
     keepFiles() {
       memory.keepFile();
       if (!filesMade.disposed) filesMade.move();

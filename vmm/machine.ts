@@ -351,7 +351,7 @@ export class Machine {
       case "log":
         return this.#options.onLog?.(message.message);
       case "end":
-        return this.#finish(message.end);
+        return this.#finish(this.#parts.explained(message.end));
       case "stopped":
         for (const [name, count] of Object.entries(message.steppedPast ?? {})) {
           this.#steppedPast[name] = (this.#steppedPast[name] ?? 0) + count;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { Bus } from "../devices/bus.ts";
+import { Bus, type BusDevice } from "../devices/bus.ts";
 import {
   BOOT_TIMER_SIZE,
   BootTimer,
@@ -24,6 +24,7 @@ import { Serial, SERIAL_PORTS } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import type { TransportHooks } from "../devices/virtio/transport/driver_registers.ts";
 import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
+import { VireoError } from "../ffi/error.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
@@ -120,6 +121,9 @@ function vcpuLoop(
       mmio.add(virtioWindow(index), Layout.VIRTIO_MMIO_SIZE, transport);
     });
   }
+  for (const { guestAddress, size } of start.memory) {
+    mmio.add(guestAddress, size, LOST_MEMORY);
+  }
   const timer = new BootTimer(start.bootTimer, {
     booted: () => post({ type: "booted" }),
   });
@@ -136,6 +140,13 @@ function vcpuLoop(
       post({ type: "paused" });
     },
   });
+}
+
+/** KVM asks for RAM as for a device when the host has no page for it. */
+const LOST_MEMORY: BusDevice = { read: lost, write: lost };
+
+function lost(): never {
+  throw new VireoError("the host has lost a page of the guest's memory");
 }
 
 function hooks(

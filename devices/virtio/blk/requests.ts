@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { Errno } from "../../../ffi/errno.ts";
+import { Errno, VireoError } from "../../../ffi/errno.ts";
 import type { BlockBackend } from "../../backends/block/backend.ts";
 import type { DeviceContext } from "../device.ts";
 import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
@@ -275,6 +275,8 @@ export class BlkRequests {
     if (result === -Errno.EINTR || result === -Errno.EAGAIN) {
       return this.#goOn(slot);
     }
+    // The chain is in RAM: the host has lost a page of it.
+    if (result === -Errno.EFAULT) throw new VireoError("guest memory: EFAULT");
     const type = this.#type[slot]!;
     if (result < 0) return this.#finish(slot, failure(type, result), 0);
     const { readable, writable } = this.#chains[slot]!;
