@@ -1,6 +1,7 @@
 /** A machine on hosts whose KVM is another than this one's. */
 import assert from "node:assert/strict";
 import { Cap, requireCapabilities, REQUIRED } from "../ffi/kvm/capabilities.ts";
+import { Errno } from "../ffi/errno.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import {
@@ -9,6 +10,7 @@ import {
   OtherKvm,
 } from "../ffi/testing/other_kvm.ts";
 import { buildElf } from "../guest/testing/mod.ts";
+import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { Msr } from "../guest/boot/msrs.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import { Machine } from "./machine.ts";
@@ -155,3 +157,42 @@ hostTest(
     assert.deepEqual(old.enabled, [], "Linux before 5.18");
   },
 );
+
+hostTest("a host whose CPUs another hypervisor has is told so", async () => {
+  const busy = ({ request }: KvmCall) =>
+    request === KvmRequest.CREATE_VM ? -Errno.EBUSY : undefined;
+  using _kvm = new OtherKvm({}, busy);
+  await assert.rejects(
+    make(),
+    /^SystemError: KVM_CREATE_VM: EBUSY .*; another hypervisor has .*: end it$/,
+  );
+});
+
+hostTest(
+  "what this KVM doesn't offer to guests can't be asked for",
+  async () => {
+    using system = new Kvm();
+    const supported = system.getSupportedCpuid();
+    for (const key of ["nested", "pmu"] as const) {
+      const offered = outcome(() =>
+        vcpuCpuid(supported, { cpu: 0, cpus: 1, [key]: true })
+      );
+      assert.match(
+        offered,
+        new RegExp(`^(|.*machine-config.${key}: this host's)`),
+      );
+      const made = await make({ [key]: true }).then(() => "", String);
+      assert.equal(made, offered);
+    }
+  },
+);
+
+/** Empty, or what `action` throws. */
+function outcome(action: () => void): string {
+  try {
+    action();
+    return "";
+  } catch (error) {
+    return String(error);
+  }
+}

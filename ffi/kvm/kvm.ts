@@ -116,7 +116,10 @@ export class Kvm {
       if (fd >= 0) return new Vm(fd, runSize);
       const code = errno();
       // A signal of Deno's own can arrive while KVM allocates.
-      if (code !== 4) throw new SystemError("KVM_CREATE_VM", code);
+      if (code === Errno.EINTR) continue;
+      const advice = "another hypervisor has this host's CPUs: end it";
+      const busy = code === Errno.EBUSY;
+      throw new SystemError("KVM_CREATE_VM", code, busy ? advice : undefined);
     }
   }
 

@@ -3,12 +3,14 @@
  *
  * @module
  */
+import { Errno } from "../errno.ts";
 import { KvmRequest, OtherKvm } from "./other_kvm.ts";
 
 /** From now on, this thread's KVM_IOEVENTFD fails. */
 export function failingDoorbells(): Disposable {
   return new OtherKvm(
     {},
-    ({ request }) => request === KvmRequest.IOEVENTFD ? -1 : undefined,
+    ({ request }) =>
+      request === KvmRequest.IOEVENTFD ? -Errno.ENOSPC : undefined,
   );
 }

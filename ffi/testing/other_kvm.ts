@@ -44,7 +44,8 @@ export class OtherKvm implements Disposable {
    * Begins.
    *
    * @param capabilities these have other values than this host's
-   * @param answer what an ioctl returns, undefined: the kernel's own
+   * @param answer what an ioctl returns, or the negative errno that it fails
+   *   with; undefined: the kernel's own
    */
   constructor(
     capabilities: Partial<Record<CapName, number>>,
@@ -55,9 +56,15 @@ export class OtherKvm implements Disposable {
         [Cap[name as CapName] as number, value] as const
       ),
     );
+    const word = new Int32Array(
+      Deno.UnsafePointerView.getArrayBuffer(libc.__errno_location()!, 4),
+    );
     const answered = (call: KvmCall) => {
       this.calls.push(call);
-      return answer(call);
+      const result = answer(call);
+      if (result === undefined || result >= 0) return result;
+      word[0] = -result;
+      return -1;
     };
     calls.ioctl_value = (fd, request, argument) => {
       const value = Number(argument);
