@@ -20,7 +20,8 @@
  *
  * @module
  */
-export { Machine, type MachineOptions } from "./vmm/machine.ts";
+export { Machine } from "./vmm/machine.ts";
+export type { MachineOptions } from "./vmm/machine_options.ts";
 export type { MachineState } from "./vmm/machine_state.ts";
 export { BalloonHandle } from "./vmm/devices/balloon_handle.ts";
 export type { MachineEnd } from "./vmm/messages.ts";

@@ -12,3 +12,13 @@ export class VireoError extends Error {
   /** The class's name, for `console.error` and tests. */
   override name = "VireoError";
 }
+
+/**
+ * What to tell the user of an exception: a line, but for one that Vireo did not
+ * expect, which has its stack.
+ */
+export function errorText(error: unknown): string {
+  if (error instanceof VireoError) return error.message;
+  if (error instanceof Error) return error.stack ?? error.message;
+  return String(error);
+}

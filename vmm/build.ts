@@ -29,6 +29,7 @@ import { GuestMemory } from "../guest/memory.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
+import type { MachineOptions } from "./machine_options.ts";
 import { MainConsole } from "./main_console.ts";
 import type {
   DeviceSpec,
@@ -40,14 +41,6 @@ import type {
 } from "./messages.ts";
 import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
 import { emulationOfHost } from "./refused.ts";
-
-/** What the machine's threads have to say to the main isolate. */
-export interface BuildHooks {
-  /** A worker's message, in any order among workers. */
-  onMessage(message: WorkerMessage): void;
-  /** What the guest prints. */
-  onOutput(bytes: Uint8Array): void;
-}
 
 /** Makes what the threads share of a PCI bus; only with `transport: "pci"`. */
 export type PciState = typeof import("./pci/shared_state.ts");
@@ -90,13 +83,15 @@ export interface MachineParts extends Disposable {
  * to bottom, it says what a machine is made of.
  *
  * @param kernel what to boot, opened
+ * @param onMessage gets the workers' messages, in any order among workers
  * @param pci where the devices are on a PCI bus
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: ResolvedConfig,
   kernel: KernelImage,
-  { onMessage, onOutput }: BuildHooks,
+  onMessage: (message: WorkerMessage) => void,
+  options: MachineOptions,
   pci: PciState | undefined,
 ): MachineParts {
   const { cpus } = config;
@@ -145,6 +140,7 @@ export function buildMachine(
 
   // Interrupts of what the main isolate and the vCPUs' threads answer.
   const serialIrq = parts.use(new EventFd());
+  const raiseSerial = () => serialIrq.signal();
   vm.irqfd(serialIrq.fd, Gsi.SERIAL);
   const powerButton = acpi ? parts.use(new EventFd()) : undefined;
   if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
@@ -175,16 +171,6 @@ export function buildMachine(
     pollMicroseconds: config.pollMicroseconds,
     packed: config.packed,
   };
-  const mainConsole = new MainConsole(
-    serial,
-    port,
-    {
-      raiseInterrupt: () => serialIrq.signal(),
-      stopping: () => control.stopping,
-    },
-    onOutput,
-  );
-
   const all = parts.move();
   return {
     control,
@@ -196,7 +182,7 @@ export function buildMachine(
     })),
     devices,
     deviceStart: devices.length > 0 ? ofDevices : undefined,
-    console: mainConsole,
+    console: new MainConsole(serial, port, raiseSerial, options),
     powerButton,
     explained(end) {
       const failed = end.reason === "error" || end.reason === "triple-fault";

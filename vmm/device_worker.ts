@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { errorText } from "../ffi/error.ts";
 import { DeviceThread } from "./device_thread.ts";
 import type { DeviceWorkerStart, WorkerMessage } from "./messages.ts";
 
@@ -18,10 +19,7 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
     post({ type: "ready" });
     devices.run();
   } catch (error) {
-    const message = error instanceof Error
-      ? error.stack ?? error.message
-      : String(error);
-    post({ type: "end", end: { reason: "error", message } });
+    post({ type: "end", end: { reason: "error", message: errorText(error) } });
   } finally {
     post({ type: "stopped" });
   }

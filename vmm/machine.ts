@@ -14,26 +14,12 @@ import { buildMachine, type MachineParts, type PciState } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
+import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
-
-/** How a machine talks to its maker. */
-export interface MachineOptions {
-  /** What the guest prints on its console, as it comes. */
-  onOutput?(bytes: Uint8Array): void;
-  /** One line: something went wrong in a device, or takes its time. */
-  onLog?(message: string): void;
-  /** The guest reported through the boot timer that it is up. */
-  onBooted?(milliseconds: number): void;
-  /**
-   * A guest with ACPI has all its CPUs in HLT with interrupts off: it will do
-   * nothing more, but stays until it is stopped. Any other guest ends then.
-   */
-  onHalted?(): void;
-}
 
 /**
  * A virtual machine.
@@ -74,10 +60,8 @@ export class Machine {
     pci: PciState | undefined,
   ) {
     this.#options = options;
-    this.#parts = buildMachine(config, kernel, {
-      onMessage: (message) => this.#message(message),
-      onOutput: (bytes) => this.#options.onOutput?.(bytes),
-    }, pci);
+    const onMessage = (message: WorkerMessage) => this.#message(message);
+    this.#parts = buildMachine(config, kernel, onMessage, options, pci);
   }
 
   /**
@@ -208,9 +192,14 @@ export class Machine {
     return vcpus.reduce((sum, _, id) => sum + control.exits(id), 0);
   }
 
-  /** Bytes for the guest's main console; none is lost while it lives. */
-  input(bytes: Uint8Array): void {
-    if (!this.#life.over) this.#parts.console.input(bytes);
+  /**
+   * Bytes for the guest's main console; none is lost while it lives.
+   *
+   * @returns undefined while there is room for more; when the guest is full, a
+   * promise that resolves when it has room again, or has ended
+   */
+  input(bytes: Uint8Array): Promise<void> | undefined {
+    return this.#life.over ? undefined : this.#parts.console.input(bytes);
   }
 
   /**
@@ -384,7 +373,7 @@ export class Machine {
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;
     this.#devices?.terminate();
-    console.drainOutput();
+    console.close();
     try {
       this.#parts[Symbol.dispose]();
     } finally {

@@ -5,49 +5,71 @@
  * @module
  */
 import type { HostEnd } from "../devices/backends/console/channel.ts";
-import { Serial, type SerialHooks } from "../devices/platform/serial.ts";
+import { Serial } from "../devices/platform/serial.ts";
+import type { MachineOptions } from "./machine_options.ts";
 
 /** What the guest prints and reads, as one stream each way. */
 export class MainConsole {
   readonly #serial: Serial;
   readonly #port: HostEnd | undefined;
-  readonly #onOutput: (bytes: Uint8Array) => void;
+  readonly #options: MachineOptions;
   readonly #input: Uint8Array[] = [];
+  #inputRoom: PromiseWithResolvers<void> | undefined;
+  #readers = 0; // that are not done with what they got
 
   /**
    * The console of one machine.
    *
    * @param serial the serial port's shared state
    * @param port the virtio console's, when it takes the input
-   * @param onOutput gets what comes from either
+   * @param raiseInterrupt that of the serial port
+   * @param options `onOutput` gets what comes from either
    */
   constructor(
     serial: SharedArrayBuffer,
     port: HostEnd | undefined,
-    hooks: Pick<SerialHooks, "raiseInterrupt" | "stopping">,
-    onOutput: (bytes: Uint8Array) => void,
+    raiseInterrupt: () => void,
+    options: MachineOptions,
   ) {
     this.#serial = new Serial(serial, {
-      ...hooks,
+      raiseInterrupt,
       outputReady: () => this.drainOutput(),
       inputRoom: () => this.pushInput(),
+      stopping: () => false, // here, nobody writes
     });
     this.#port = port;
-    this.#onOutput = onOutput;
+    this.#options = options;
   }
 
-  /** Bytes for the guest; none is lost. */
-  input(bytes: Uint8Array): void {
+  /** Bytes for the guest; none is lost. A promise of room: it has none now. */
+  input(bytes: Uint8Array): Promise<void> | undefined {
     this.#input.push(bytes);
     this.pushInput();
+    if (this.#input.length === 0) return undefined;
+    return (this.#inputRoom ??= Promise.withResolvers()).promise;
   }
 
-  /** Passes on all output that there is. */
+  /** Passes on all output that there is, unless it has to wait. */
   drainOutput(): void {
+    if (this.#readers > 0) return;
     for (const end of [this.#serial, this.#port]) {
       const bytes = end?.drainOutput();
-      if (bytes?.length) this.#onOutput(bytes);
+      const done = bytes?.length && this.#options.onOutput?.(bytes);
+      if (!(done instanceof Promise)) continue;
+      this.#readers++;
+      done.then(() => {
+        this.#readers--;
+        this.drainOutput();
+      });
     }
+  }
+
+  /** The guest has ended: nothing waits any more, and nothing is drained. */
+  close(): void {
+    this.#readers = 0;
+    this.drainOutput();
+    this.#readers = Infinity;
+    this.#inputRoom?.resolve();
   }
 
   /** Gives the guest as much of the input as there is room for. */
@@ -62,5 +84,7 @@ export class MainConsole {
       }
       this.#input.shift();
     }
+    this.#inputRoom?.resolve();
+    this.#inputRoom = undefined;
   }
 }

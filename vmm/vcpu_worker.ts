@@ -24,7 +24,7 @@ import { Serial, SERIAL_PORTS } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import type { TransportHooks } from "../devices/virtio/transport/driver_registers.ts";
 import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
-import { VireoError } from "../ffi/error.ts";
+import { errorText, VireoError } from "../ffi/error.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
@@ -72,10 +72,7 @@ async function run(start: VcpuWorkerStart): Promise<void> {
     const end = loop.run();
     if (end !== undefined) post({ type: "end", end });
   } catch (error) {
-    const message = error instanceof Error
-      ? error.stack ?? error.message
-      : String(error);
-    post({ type: "end", end: { reason: "error", message } });
+    post({ type: "end", end: { reason: "error", message: errorText(error) } });
   } finally {
     // No kick may reach this thread any more: its id can be used again.
     control.setThreadOf(start.id, 0);
@@ -99,11 +96,18 @@ function vcpuLoop(
   };
   const ports = new Bus();
   const { irqFd } = start.serial;
+  const paused = () => {
+    vcpu.kvmclockCtrl();
+    post({ type: "paused" });
+  };
   const serial = new Serial(start.serial.state, {
     raiseInterrupt: () => signalEventFd(irqFd),
     outputReady: () => post({ type: "output" }),
     inputRoom: () => post({ type: "input-room" }),
-    stopping: () => control.stopping,
+    stopping: () => {
+      control.waitWhileVcpusPaused(paused); // output may be stuck for hours
+      return control.stopping;
+    },
   });
   ports.add(Port.COM1, SERIAL_PORTS, serial);
   ports.add(Port.RTC, RTC_PORTS, new Rtc(start.rtc, Date.now));
@@ -135,10 +139,7 @@ function vcpuLoop(
     mmio,
     emulation,
     ended: () => end,
-    paused() {
-      vcpu.kvmclockCtrl();
-      post({ type: "paused" });
-    },
+    paused,
   });
 }
 

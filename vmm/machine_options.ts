@@ -1,0 +1,24 @@
+/**
+ * How a machine talks to its maker.
+ *
+ * @module
+ */
+
+/** What a machine's maker is told while it lives. */
+export interface MachineOptions {
+  /**
+   * What the guest prints on its console, as it comes. Until a promise that
+   * this returns resolves, no more comes, but for the rest at the machine's
+   * end: a guest that prints more than 64 KiB meanwhile waits.
+   */
+  onOutput?(bytes: Uint8Array): unknown;
+  /** One line: something went wrong in a device, or takes its time. */
+  onLog?(message: string): void;
+  /** The guest reported through the boot timer that it is up. */
+  onBooted?(milliseconds: number): void;
+  /**
+   * A guest with ACPI has all its CPUs in HLT with interrupts off: it will do
+   * nothing more, but stays until it is stopped. Any other guest ends then.
+   */
+  onHalted?(): void;
+}

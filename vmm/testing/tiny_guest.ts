@@ -1,0 +1,40 @@
+/**
+ * For tests: kernels of a few instructions, which print and read, and do
+ * nothing else.
+ *
+ * @module
+ */
+import { buildElf } from "../../guest/testing/mod.ts";
+
+/** `mov dx, 0x3f8` */
+const DATA = [0x66, 0xba, 0xf8, 0x03];
+
+/** Prints bytes for ever, each one more than the last. */
+export const COUNTS = kernel([...DATA, 0xfe, 0xc0, 0xee, 0xeb, 0xfb]);
+
+/** Prints "hi", then runs for ever and reads nothing. */
+export const HI = kernel([
+  ...DATA,
+  ...[0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee],
+  ...[0xeb, 0xfe],
+]);
+
+/** `wait: in al, LSR; test al, 1; jz wait` */
+const WAIT = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7];
+
+/** Reads for ever, and prints nothing: `wait; in al, RBR; jmp wait`. */
+export const READS = kernel([...WAIT, ...DATA, 0xec, 0xeb, 0xf0]);
+
+/** Prints "hi", and then what it reads: `wait; in al, RBR; out THR, al`. */
+export const ECHOES = kernel([
+  ...DATA,
+  ...[0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee],
+  ...[...WAIT, ...DATA, 0xec, 0xee, 0xeb, 0xef],
+]);
+
+/** The ELF file of a guest of these instructions. */
+function kernel(code: number[]): Uint8Array<ArrayBuffer> {
+  return buildElf({
+    segments: [{ address: 0x10_0000n, bytes: Uint8Array.from(code) }],
+  });
+}
