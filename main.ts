@@ -11,8 +11,10 @@ import type { BootOptions } from "./cli/boot.ts";
 import { HELP, HELP_WIDTH, type HelpText, VIREO_HELP } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
 import { TIMEOUT } from "./cli/options.ts";
+import { standardError, standardOutput } from "./cli/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RunOptions } from "./cli/run.ts";
+import { ended, endInOrder, leave, settleSignals } from "./cli/signals.ts";
 import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
 import { didYouMean } from "./vmm/devices/words.ts";
@@ -24,6 +26,8 @@ function command(vireo: Command, name: keyof typeof HELP): Command {
 
 function withHelp(command: Command, { examples, details }: HelpText): Command {
   command.addHelpText("before", `${examples.slice(1)}\n`).configureOutput({
+    writeOut: (text) => standardOutput.write(text),
+    writeErr: (text) => standardError.write(text),
     outputError: (text, write) => write(`${usageError(text, command)}\n`),
   });
   return details ? command.addHelpText("after", details) : command;
@@ -35,8 +39,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("A KVM virtual machine monitor in TypeScript.")
     .option("-V, --version", "versions of Vireo, Deno and the host's kernel")
     .on("option:version", () => {
-      console.log(versionText());
-      Deno.exit();
+      standardOutput.print(versionText());
+      throw new CommanderError(0, "version", "");
     })
     // What follows a command is its own: "boot --cmdline -V" is no -V of ours.
     .enablePositionalOptions()
@@ -76,14 +80,17 @@ async function program(args: readonly string[]): Promise<Command> {
     .option("--json", "for programs")
     .action(async (options: { json?: boolean }) => {
       const { probeCommand } = await import("./probe/command.ts");
-      Deno.exitCode = probeCommand(options);
+      const print = (text: string) => standardOutput.print(text);
+      Deno.exitCode = probeCommand(options, print);
     });
 
   command(vireo, "demo")
     .description("Show disk and network working, in two seconds.")
     .action(async () => {
       const { demo } = await import("./examples/demo.ts");
-      Deno.exitCode = await demo();
+      endInOrder();
+      const print = (bytes: Uint8Array) => standardOutput.write(bytes);
+      Deno.exitCode = await demo(print, ended);
     });
 
   command(vireo, "inspect")
@@ -94,7 +101,7 @@ async function program(args: readonly string[]): Promise<Command> {
       const { inspectKernel } = await import("./guest/kernel/inspect.ts");
       const { formatReport } = await import("./guest/kernel/inspect_text.ts");
       const report = await inspectKernel(kernel);
-      console.log(
+      standardOutput.print(
         json ? JSON.stringify(report, null, 2) : formatReport(report),
       );
     });
@@ -117,7 +124,7 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<shell>", "bash or zsh")
     .action(async (shell: string) => {
       const { completion } = await import("./cli/completion/mod.ts");
-      console.log(completion(vireo, shell));
+      standardOutput.print(completion(vireo, shell));
     });
 
   command(vireo, "help")
@@ -148,13 +155,14 @@ function explain(error: unknown): string | undefined {
 }
 
 if (import.meta.main) {
+  await settleSignals();
   try {
     const vireo = await program(Deno.args);
     await vireo.parseAsync(Deno.args, { from: "user" });
   } catch (error) {
     const message = explain(error);
-    if (message !== undefined) console.error(`vireo: ${message}`);
-    const code = error instanceof CommanderError ? error.exitCode : 1;
-    Deno.exit(code);
+    if (message !== undefined) standardError.print(`vireo: ${message}`);
+    Deno.exitCode = error instanceof CommanderError ? error.exitCode : 1;
   }
+  await leave(Deno.exitCode);
 }

@@ -31,6 +31,7 @@ import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
+import { standardError } from "./output.ts";
 import { Session } from "./session.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
@@ -135,7 +136,7 @@ async function machineConfig(
     checkDistro(options);
     checkHost(config);
     await useDistro(config, (line) => {
-      if (!options.quiet) console.error(`vireo: ${line}`);
+      if (!options.quiet) standardError.note(`vireo: ${line}`);
     });
   }
   const rootfs = ownKernel
@@ -157,7 +158,7 @@ function kernelVariant(
   if (transport === "pci") wants.push("PCI");
   if (wants.length === 0) return "small";
   if (!quiet) {
-    console.error(`vireo: the full kernel, for ${wants.join(" and ")}`);
+    standardError.note(`vireo: the full kernel, for ${wants.join(" and ")}`);
   }
   return "full";
 }

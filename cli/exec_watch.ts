@@ -28,6 +28,8 @@ export interface WatchedGuest {
   memory: number;
   /** It will not come to its commands: what it did. Called once. */
   giveUp(why: string): void;
+  /** It has to be silent: what it said before is not taken. */
+  held?(): boolean;
   /** A line for the user: it takes long. */
   say(line: string): void;
 }
@@ -65,7 +67,8 @@ export class ExecWatch implements Disposable {
 
   /** A second has passed. */
   look(): void {
-    const { tail, memory, giveUp, say } = this.#guest;
+    const { tail, memory, giveUp, say, held } = this.#guest;
+    if (held?.()) return this.heard();
     const used = this.#cpuSeconds();
     const idle = used - this.#used < IDLE_SHARE;
     this.#used = used;

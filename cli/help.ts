@@ -46,6 +46,7 @@ The serial console is standard input and output. On a terminal, Ctrl-A x ends
 the machine. Input from a pipe is typed into the guest's shell, and the guest
 powers off after its end:
   echo 'uname -a' | vireo boot
+What nobody reads makes the guest wait, once 64 KiB of it are kept for a reader.
 
 With --exec, standard output is the output of the commands, and the exit status
 is theirs; the kernel's log goes to standard error. A guest that can't come to
@@ -87,8 +88,8 @@ With --balloon the guest gives up MIB of its memory to the host; with
 "reporting" also what it frees, as it goes.
 
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
-commands; 1 after an error or a triple fault; 124 after --timeout; 130 and 143
-after SIGINT, SIGTERM.`,
+commands; 1 after an error or a triple fault; 124 after --timeout. SIGTERM and
+its like end the machine in order, and then Vireo: 143 and so on.`,
   },
   run: {
     examples: `
@@ -98,7 +99,8 @@ after SIGINT, SIGTERM.`,
 FILE is JSON in the format of Firecracker's --config-file; docs/configuration.md
 has all keys, and those that Vireo adds. Relative paths in it are relative to
 the working directory. examples/vm.json is one to begin with.
-Console and exit status are as with "boot".`,
+Console and exit status are as with "boot", but input that is at its end from
+the start, as a service manager gives it, does not power the guest off.`,
   },
   probe: {
     examples: `

@@ -5,6 +5,7 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import { prepare, prepareAll } from "../images/linux/prepare.ts";
+import { standardOutput } from "./output.ts";
 
 /** The command line's words. */
 export interface PrepareCommandOptions {
@@ -32,18 +33,18 @@ export async function prepareCommand(
       throw new VireoError("prepare: --from goes with no other option");
     }
     const { takeBundle } = await import("../images/linux/bundle/read.ts");
-    for (const path of await takeBundle(from)) console.log(path);
+    for (const path of await takeBundle(from)) standardOutput.print(path);
     return;
   }
   const paths = all ? await everything() : await firstBoot();
   for (const [name, path] of Object.entries(paths)) {
-    console.log(`${name.padEnd(6)}  ${path}`);
+    standardOutput.print(`${name.padEnd(6)}  ${path}`);
   }
   if (options.export === undefined) return;
   const { exportBundle } = await import("../images/linux/bundle/write.ts");
   const files = await exportBundle(options.export);
   const size = (await Deno.stat(options.export)).size / 1024 ** 2;
-  console.log(
+  standardOutput.print(
     `export  ${options.export}: ${files.length} files, ${size.toFixed(1)} MiB`,
   );
 }

@@ -32,5 +32,6 @@ export async function run(options: RunOptions): Promise<number> {
   }
   const config = await readConfigFile(options.config);
   const note = await addHostCmdline(config);
-  return await new Session(makeNonce(), { note, timeout }).run(resolve(config));
+  const session = new Session(makeNonce(), { note, timeout, detached: true });
+  return await session.run(resolve(config));
 }

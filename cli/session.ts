@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { VireoError } from "../ffi/errno.ts";
+import { VireoError } from "../ffi/error.ts";
 import type { ResolvedConfig } from "../vmm/config/resolve.ts";
 import { ConsoleTail } from "./console_tail.ts";
 import { ExecStream } from "./exec.ts";
@@ -11,10 +11,9 @@ import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
-import { Terminal } from "./terminal.ts";
-
-/** Signals that end the machine, and the exit status they give. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+import { standardError, standardOutput, systemText } from "./output.ts";
+import { endBy, ended, endInOrder, printedSoon } from "./signals.ts";
+import { checkInput, Terminal } from "./terminal.ts";
 
 /** The exit status after `--timeout`, as of timeout(1). */
 const TIMED_OUT = 124;
@@ -31,34 +30,29 @@ export interface SessionOptions {
   exec?: boolean;
   /** Seconds from the start after which it ends; default: none. */
   timeout?: number;
+  /** Nobody sits there: without any input, its end says nothing. */
+  detached?: boolean;
 }
 
 /** One machine on this process's standard streams. */
 export class Session {
-  readonly #quiet: boolean;
-  readonly #exec: boolean;
-  readonly #verbose: boolean;
-  readonly #note: string | undefined;
+  readonly #options: SessionOptions;
   readonly #stream: ExecStream;
   readonly #tail = new ConsoleTail();
-  readonly #timeout: number | undefined;
   #watch: ExecWatch | undefined;
   #timedOut = false;
   /** What the guest did instead of ever running the commands. */
   #givenUp: string | undefined;
+  #outputFailed = false;
 
   /** A session for one boot; `nonce` as on the kernel command line. */
   constructor(nonce: string, options: SessionOptions = {}) {
-    this.#quiet = options.quiet ?? false;
-    this.#exec = options.exec ?? false;
-    this.#verbose = options.verbose ?? false;
-    this.#note = options.note;
-    this.#timeout = options.timeout;
+    this.#options = options;
     const log = (bytes: Uint8Array) => {
-      if (!this.#quiet) writeAll(Deno.stderr, bytes);
+      if (!options.quiet) standardError.write(bytes);
     };
-    const output = (bytes: Uint8Array) => writeAll(Deno.stdout, bytes);
-    this.#stream = new ExecStream(nonce, this.#exec ? log : output, output);
+    const output = (bytes: Uint8Array) => standardOutput.write(bytes);
+    this.#stream = new ExecStream(nonce, options.exec ? log : output, output);
   }
 
   /**
@@ -67,46 +61,67 @@ export class Session {
    * @throws {VireoError} when the machine can't be made
    */
   async run(config: ResolvedConfig): Promise<number> {
+    const { quiet, verbose, note, exec, detached = false } = this.#options;
+    if (!exec) checkInput();
+    endInOrder();
     await using machine = await Machine.fromResolved(config, {
       onOutput: (bytes) => this.#heard(bytes),
-      onLog: (message) => console.error(`vireo: ${message}`),
-      ...(this.#exec && { onHalted: () => this.#giveUp(machine, "halted") }),
+      onLog: (message) => standardError.note(`vireo: ${message}`),
+      ...(exec && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
-    if (this.#note && !this.#quiet) console.error(`vireo: ${this.#note}`);
-    let signalled: number | undefined;
+    if (note && !quiet) standardError.note(`vireo: ${note}`);
+    const stop = () => void machine.stop();
+    ended.addEventListener("abort", stop);
+    standardOutput.onFailure = (error) => this.#failed(error, stop);
     using stack = new DisposableStack();
-    for (const [name, status] of Object.entries(SIGNALS)) {
-      const stop = () => {
-        signalled = status;
-        machine.stop();
-      };
-      Deno.addSignalListener(name as Deno.Signal, stop);
-      stack.defer(() => Deno.removeSignalListener(name as Deno.Signal, stop));
-    }
-    if (!this.#exec && config.virtioConsole) followSize(machine, stack);
-    if (!this.#exec) {
-      const terminal = stack.use(new Terminal());
-      terminal.feed({
-        input: (bytes) => machine.input(bytes),
-        quit: () => void machine.stop(),
-        say: (text) => console.error(`\r\nvireo: ${text}\r`),
-      });
+    if (!exec && config.virtioConsole) followSize(machine, stack);
+    if (!exec) {
+      const terminal = stack.use(
+        new Terminal({
+          input: (bytes) => machine.input(bytes),
+          quit: () => endBy(),
+          say: (text) => standardError.note(`\r\nvireo: ${text}\r`),
+        }, detached),
+      );
+      terminal.feed();
     }
     this.#limit(machine, config, stack);
-    machine.start();
+    if (ended.aborted) stop();
+    else machine.start();
     const end = await machine.wait();
-    stack.dispose();
     this.#stream.flush();
-    if (this.#verbose && end.stepped_past) sayStepped(end.stepped_past);
-    return signalled ?? this.#exitStatus(end);
+    await printedSoon();
+    stack.dispose(); // a slow reader has the rest later, and Ctrl-C ends that
+    if (verbose && end.stepped_past) sayStepped(end.stepped_past);
+    return this.#exitStatus(end);
   }
 
-  #heard(bytes: Uint8Array): void {
+  /** Passes on what the guest prints; a promise, when that takes its time. */
+  #heard(bytes: Uint8Array): Promise<unknown> | undefined {
     this.#tail.push(bytes);
     this.#stream.push(bytes);
     this.#watch?.heard();
     // From here on, silence is the commands' own.
     if (this.#stream.began) this.#watch?.[Symbol.dispose]();
+    if (!isHeld()) return undefined;
+    return Promise.all([standardOutput.room(), standardError.room()]);
+  }
+
+  /**
+   * Commands whose output is lost have nothing to run for, as in a shell. A
+   * machine goes on; that nobody reads any more is the reader's choice.
+   */
+  #failed(error: Error, stop: () => void): void {
+    const { exec } = this.#options;
+    const closed = error instanceof Deno.errors.BrokenPipe;
+    const first = !this.#outputFailed;
+    this.#outputFailed = true;
+    if (exec && closed) endBy("SIGPIPE");
+    if (first && !closed) {
+      const then = exec ? "" : "; what the guest prints is lost";
+      standardError.note(`vireo: standard output: ${systemText(error)}${then}`);
+    }
+    if (exec) stop();
   }
 
   /** Ends the machine when its time is over, or all hope for its commands. */
@@ -115,20 +130,26 @@ export class Session {
     { memory }: ResolvedConfig,
     stack: DisposableStack,
   ): void {
-    if (this.#timeout !== undefined) {
+    const { timeout, exec } = this.#options;
+    if (timeout !== undefined) {
       const timer = setTimeout(() => {
         this.#timedOut = true;
-        machine.stop();
-      }, this.#timeout * 1000);
+        endBy(); // whoever reads slowly has no more time, either
+      }, timeout * 1000);
       stack.defer(() => clearTimeout(timer));
     }
-    if (!this.#exec) return;
+    if (!exec) return;
     this.#watch = stack.use(
       new ExecWatch({
         tail: this.#tail,
         memory,
-        giveUp: (did) => this.#giveUp(machine, did),
-        say: (line) => console.error(`vireo: ${line}`),
+        giveUp: (why) => {
+          this.#givenUp = why;
+          machine.stop();
+        },
+        held: isHeld,
+        say: (line) => standardError.note(`vireo: ${line}`),
+        ...(exec && { onHalted: () => this.#giveUp(machine, "halted") }),
       }),
     );
   }
@@ -141,41 +162,53 @@ export class Session {
 
   /** With what the guest last said, where standard error has not had it. */
   #withTail(message: string): string {
-    const shown = this.#exec && !this.#quiet && !this.#stream.began;
+    const { exec, quiet } = this.#options;
+    const shown = exec && !quiet && !this.#stream.began;
     if (shown) return message;
     const said = this.#tail.below(`${message}; it last said:`);
-    const nothing = this.#quiet && this.#tail.lines().length === 0;
+    const nothing = quiet && this.#tail.lines().length === 0;
     return nothing ? `${said}; without --quiet there is its log` : said;
   }
 
   #exitStatus(end: MachineEnd): number {
+    const { exec, timeout } = this.#options;
     if (this.#timedOut) {
-      const message = `--timeout: the guest has had its ${this.#timeout} s`;
-      console.error(`vireo: ${this.#withTail(message)}`);
+      const message = `--timeout: the guest has had its ${timeout} s`;
+      standardError.print(`vireo: ${this.#withTail(message)}`);
       return TIMED_OUT;
     }
     if (end.reason === "error" || end.reason === "triple-fault") {
       const { message = end.reason } = end;
-      console.error(`vireo: ${this.#exec ? this.#withTail(message) : message}`);
+      standardError.print(`vireo: ${exec ? this.#withTail(message) : message}`);
       return this.#stream.status || 1;
     }
-    if (!this.#exec) return 0;
+    if (!exec || ended.aborted) return 0;
+    if (this.#outputFailed) return 1;
     if (this.#stream.status !== undefined) return this.#stream.status;
     const did = this.#givenUp ?? `ended (${end.reason})`;
-    const ended = `--exec: the guest ${did} before the commands`;
-    if (this.#stream.began) throw new VireoError(`${ended} did`);
+    const early = `--exec: the guest ${did} before the commands`;
+    if (this.#stream.began) throw new VireoError(`${early} did`);
     const why =
-      `${ended} ran; they need the prepared root image, --root busybox`;
+      `${early} ran; they need the prepared root image, --root busybox`;
     throw new VireoError(this.#withTail(why));
   }
+}
+
+/** The guest waits, because its output does. */
+function isHeld(): boolean {
+  return standardOutput.full || standardError.full;
 }
 
 /** Keeps the guest's terminal at the size of this one. */
 function followSize(machine: Machine, stack: DisposableStack): void {
   if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return;
-  const resize = () => {
-    const { columns, rows } = Deno.consoleSize();
-    machine.resize(columns, rows).catch(() => {}); // it may just have ended
+  const resize = async () => {
+    try {
+      const { columns, rows } = Deno.consoleSize();
+      await machine.resize(columns, rows);
+    } catch {
+      // The terminal has gone, or the machine has just ended.
+    }
   };
   Deno.addSignalListener("SIGWINCH", resize);
   stack.defer(() => Deno.removeSignalListener("SIGWINCH", resize));
@@ -186,17 +219,5 @@ function followSize(machine: Machine, stack: DisposableStack): void {
 function sayStepped(counts: StepCounts): void {
   const words = Object.entries(counts).sort(([, a], [, b]) => b - a)
     .map(([name, count]) => `${name} ${count}`);
-  console.error(`vireo: instructions stepped past: ${words.join(", ")}`);
-}
-
-/** Writes everything; a closed pipe is the reader's choice, not an error. */
-function writeAll(
-  stream: { writeSync(p: Uint8Array): number },
-  bytes: Uint8Array,
-): void {
-  try {
-    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
-  }
+  standardError.print(`vireo: instructions stepped past: ${words.join(", ")}`);
 }

@@ -12,18 +12,26 @@ const HOST_ADDRESS = "10.117.0.1";
 const GUEST_ADDRESS = "10.117.0.2";
 const TAP = "tap0";
 
+const encoder = new TextEncoder();
+
 /**
  * Runs the demo.
  *
+ * @param print shows what it and the guest say
+ * @param ended stops it when it is aborted
  * @returns the exit status: 0 when the guest verified everything
  */
-export async function demo(): Promise<number> {
+export async function demo(
+  print: (bytes: Uint8Array) => void,
+  ended: AbortSignal,
+): Promise<number> {
+  const say = (line: string) => print(encoder.encode(`${line}\n`));
   const started = performance.now();
   await using stack = new AsyncDisposableStack();
   const disk = await Deno.makeTempFile({ prefix: "vireo-demo-" });
   stack.defer(() => Deno.removeSync(disk));
   Deno.truncateSync(disk, SCRATCH_SIZE);
-  const netns = await makeNetwork(stack);
+  const netns = await makeNetwork(stack, say);
 
   const config: VmConfig = {
     "boot-source": {
@@ -44,21 +52,24 @@ export async function demo(): Promise<number> {
     await Machine.create(config, {
       onOutput(bytes) {
         output += decoder.decode(bytes, { stream: true });
-        Deno.stdout.writeSync(bytes);
+        print(bytes);
       },
     }),
   );
+  if (ended.aborted) return 1;
+  ended.addEventListener("abort", () => void machine.stop());
   machine.start();
   const end = await machine.wait();
   const ok = end.reason === "reset" && /^payload: ok/m.test(output);
   const seconds = ((performance.now() - started) / 1000).toFixed(2);
-  console.log(`demo: ${ok ? "ok" : `FAILED (${end.reason})`}, ${seconds} s`);
+  say(`demo: ${ok ? "ok" : `FAILED (${end.reason})`}, ${seconds} s`);
   return ok ? 0 : 1;
 }
 
 /** A namespace with a TAP whose host end has an address, or undefined. */
 async function makeNetwork(
   stack: AsyncDisposableStack,
+  say: (line: string) => void,
 ): Promise<string | undefined> {
   const netns = `vireo-demo-${Deno.pid}`;
   try {
@@ -69,9 +80,7 @@ async function makeNetwork(
     await ip("-n", netns, "link", "set", TAP, "up");
     return netns;
   } catch (error) {
-    console.log(
-      `demo: no network (${error instanceof Error ? error.message : error})`,
-    );
+    say(`demo: no network (${error instanceof Error ? error.message : error})`);
   }
 }
 

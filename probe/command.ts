@@ -7,14 +7,18 @@ import { probeHost } from "./probe.ts";
 import { probeTable } from "./table.ts";
 
 /**
- * Probes this host and prints what it found.
+ * Probes this host and tells what it found.
  *
+ * @param print shows it
  * @returns the exit status: 1 when Vireo can't run here
  */
-export function probeCommand(options: { json?: boolean }): number {
+export function probeCommand(
+  options: { json?: boolean },
+  print: (text: string) => void,
+): number {
   const report = probeHost();
   const colours = Deno.stdout.isTerminal() && !Deno.noColor;
-  console.log(
+  print(
     options.json
       ? JSON.stringify(report, null, 2)
       : probeTable(report, colours).trimEnd(),
