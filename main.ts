@@ -151,6 +151,10 @@ function explain(error: unknown): string | undefined {
   if (error instanceof Deno.errors.NotCapable) {
     return `${error.message.split(",")[0]}: run it with "deno run -A"`;
   }
+  // What the host refuses is no fault of these sources: it gets no stack.
+  if (error instanceof Error && "code" in error && `${error.code}`[0] === "E") {
+    return error.message;
+  }
   throw error;
 }
 

@@ -352,3 +352,55 @@ Deno.test(needing([KVM], {
     assert.equal((await child.status).code, 143);
   },
 }));
+
+Deno.test(needing([KVM], {
+  name:
+    "vireo: what the host doesn't give gets one line, before anything starts",
+  fn: () =>
+    inScratch(async (dir) => {
+      const deno = `"${Deno.execPath()}" run --quiet -A ${MAIN}`;
+      const refused = async (script: string, line: RegExp) => {
+        const { code, stdout, stderr } = await new Deno.Command("sh", {
+          args: ["-c", `vireo() { ${deno} "$@"; }; ${script}`],
+          env: { NO_COLOR: "1" },
+          stdin: "null",
+        }).output();
+        const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+        const said = text(stderr);
+        assert.match(said, line, script);
+        assert.match(said, /^vireo: [^\n]+\n$/, script);
+        assert.deepEqual([code, text(stdout)], [1, ""], script);
+      };
+      const hello = `vireo boot ${PAYLOAD} --cmdline hello`;
+      await refused(
+        `TMPDIR=${dir}/none vireo demo`,
+        /takes no temporary files \(ENOENT\); set TMPDIR/,
+      );
+      await refused(
+        `TMPDIR=${dir}/none ${hello} --net passt`,
+        /takes no temporary files/,
+      );
+      await refused(
+        `ulimit -n 30; ${hello}`,
+        /^vireo: 30 descriptors are allowed, which is too few for a machine; raise the limit: ulimit -n 64$/m,
+      );
+      await refused(
+        `ulimit -n 80; ${hello} --cpus 8`,
+        /80 descriptors are allowed, .* 8 vCPUs and the devices; raise .* 128$/m,
+      );
+      Deno.writeTextFileSync(`${dir}/none.ts`, "export const a = 1;");
+      await refused(
+        `${hello} --net handler=${dir}/none.ts`,
+        /network handler file:.*none.ts: its default export is no function/,
+      );
+      Deno.writeTextFileSync(
+        `${dir}/id0.ts`,
+        "export default class { deviceId = 0 }",
+      );
+      await refused(
+        `${hello} --device ${dir}/id0.ts`,
+        /device file:.*id0.ts: deviceId 0 is not 1 to/,
+      );
+      await refused(`${hello} --device ${dir}/missing.ts`, /no such file/);
+    }),
+}));

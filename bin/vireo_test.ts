@@ -179,3 +179,29 @@ Deno.test("bin/vireo: where its Deno can't be remembered, npx is asked again", a
     assert.equal(host.npxCalls, calls);
   }
 });
+
+Deno.test("bin/vireo: a working directory that is gone, and too few descriptors, get one line", async () => {
+  using host = new Host();
+  Deno.symlinkSync(Deno.execPath(), `${host.bin}/deno`);
+  host.has("npx", "exit 9");
+  const vireo = `${ROOT}bin/vireo`;
+  const refused = async (script: string, line: RegExp) => {
+    host.has("try", script);
+    const { code, stdout, stderr } = await host.run(`${host.bin}/try`);
+    assert.match(stderr, line);
+    assert.deepEqual([code, stdout], [1, ""]);
+  };
+  Deno.mkdirSync(`${host.dir}/gone`);
+  Deno.symlinkSync("/bin/rmdir", `${host.bin}/rmdir`);
+  await refused(
+    `cd ${host.dir}/gone; rmdir ${host.dir}/gone; exec ${vireo} boot`,
+    // dash has a line of its own before.
+    /^(sh: .*\n)?vireo: the working directory is gone: cd to one that is there\n$/,
+  );
+  for (const limit of [16, 20, 40]) {
+    await refused(
+      `ulimit -n ${limit}; exec ${vireo} boot`,
+      /^vireo: \d+ descriptors are allowed, which is too few: ulimit -n 64\n$/,
+    );
+  }
+});

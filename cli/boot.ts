@@ -9,6 +9,7 @@ import {
 } from "../devices/backends/block/open_image.ts";
 import { existsSync } from "node:fs";
 import { VireoError } from "../ffi/error.ts";
+import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { ENTRIES } from "../guest/kernel/entry.ts";
@@ -83,6 +84,7 @@ export interface BootOptions extends Record<string, unknown> {
  */
 export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
   const note = await addHostCmdline(config);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
 import { VireoError } from "../ffi/error.ts";
 import { readConfigFile } from "../vmm/config/file.ts";
 import { resolve } from "../vmm/config/resolve.ts";
@@ -27,6 +28,7 @@ export interface RunOptions {
  */
 export async function run(options: RunOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
     throw new VireoError("required option '--config <file>' not specified");
   }

@@ -5,6 +5,7 @@
  *
  *     deno task demo
  */
+import { temporaryFolder } from "../ffi/temporary.ts";
 import { Machine, readPayload, VireoError, type VmConfig } from "../mod.ts";
 
 const SCRATCH_SIZE = 64 * 1024 * 1024;
@@ -28,9 +29,11 @@ export async function demo(
   const say = (line: string) => print(encoder.encode(`${line}\n`));
   const started = performance.now();
   await using stack = new AsyncDisposableStack();
-  const disk = await Deno.makeTempFile({ prefix: "vireo-demo-" });
-  stack.defer(() => Deno.removeSync(disk));
-  Deno.truncateSync(disk, SCRATCH_SIZE);
+  const folder = temporaryFolder("vireo-demo-");
+  stack.defer(() => Deno.removeSync(folder, { recursive: true }));
+  const disk = `${folder}/disk`;
+  using file = Deno.createSync(disk);
+  file.truncateSync(SCRATCH_SIZE);
   const netns = await makeNetwork(stack, say);
 
   const config: VmConfig = {

@@ -8,6 +8,7 @@ import { BootTimer, Rtc } from "../devices/platform/mod.ts";
 import type { HostEnd } from "../devices/backends/console/channel.ts";
 import { SerialState } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import { needDescriptors } from "../ffi/descriptors.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
@@ -95,6 +96,8 @@ export function buildMachine(
   pci: PciState | undefined,
 ): MachineParts {
   const { cpus } = config;
+  const vcpus = cpus === 1 ? "1 vCPU" : `${cpus} vCPUs`;
+  needDescriptors(descriptors(config), `${vcpus} and the devices`);
   using parts = new DisposableStack(); // unless all of them are there
 
   // How the threads are told what to do.
@@ -195,6 +198,14 @@ export function buildMachine(
     },
     [Symbol.dispose]: () => all.dispose(),
   };
+}
+
+/** Descriptors that a machine has, at most: most are its threads' own. */
+function descriptors({ cpus, devices }: ResolvedConfig): number {
+  const ofDevices = devices.map(({ config }) =>
+    8 + 4 * ((config as { queues?: number }).queues ?? 1)
+  );
+  return 12 + 7 * cpus + ofDevices.reduce((sum, count) => sum + count, 10);
 }
 
 function setUpVm(vm: Vm, memory: GuestMemory): void {

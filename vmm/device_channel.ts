@@ -46,8 +46,13 @@ export class DeviceChannel {
       return answer.promise;
     }
     const id = this.#next++;
+    try {
+      this.#port.postMessage({ id, device, command } satisfies DeviceCommand);
+    } catch (error) { // DataCloneError
+      answer.reject(new VireoError(`command: ${(error as Error).message}`));
+      return answer.promise;
+    }
     this.#open.set(id, answer);
-    this.#port.postMessage({ id, device, command } satisfies DeviceCommand);
     this.#control.announceMessages();
     this.#wake();
     return answer.promise;
@@ -102,7 +107,8 @@ export class DeviceCommands {
       try {
         answer({ id, value: run(device, command) });
       } catch (error) {
-        answer({ id, error: error instanceof Error ? error.message : "" });
+        const text = error instanceof Error ? error.message : String(error);
+        answer({ id, error: text });
       }
     }
   }

@@ -106,3 +106,61 @@ Deno.test(needing([KVM], {
     );
   },
 }));
+
+Deno.test(needing([KVM], {
+  name:
+    "Machine.command: what is no plain data is refused, and leaves nothing behind",
+  async fn() {
+    const unhandled: unknown[] = [];
+    const heard = (event: PromiseRejectionEvent) => {
+      event.preventDefault();
+      unhandled.push(event.reason);
+    };
+    globalThis.addEventListener("unhandledrejection", heard);
+    try {
+      const test = await TestMachine.create(config());
+      const { machine } = test;
+      machine.start();
+      for (const bad of [() => {}, Symbol("s"), { deep: [() => {}] }]) {
+        await assert.rejects(
+          machine.command(DEVICE, bad),
+          (error) =>
+            error instanceof VireoError && /^command: /.test(error.message),
+        );
+      }
+      assert.deepEqual(await machine.command(DEVICE, {}), { count: 1 });
+      await machine.stop();
+      await new Promise((done) => setTimeout(done, 0));
+      assert.deepEqual(unhandled, []);
+    } finally {
+      globalThis.removeEventListener("unhandledrejection", heard);
+    }
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "Machine.command: two devices of one module have names of their own",
+  async fn() {
+    const devices = [
+      { module: DEVICE },
+      { module: DEVICE },
+      { module: DEVICE, name: "third" },
+      { module: DEVICE },
+    ];
+    await using test = await TestMachine.create({ ...config(), devices });
+    const names = [DEVICE, `${DEVICE}#2`, "third", `${DEVICE}#3`];
+    for (const [index, name] of names.entries()) {
+      for (let count = 1; count <= index + 1; count++) {
+        assert.deepEqual(await test.machine.command(name, {}), { count });
+      }
+    }
+    const twice = [{ module: DEVICE, name: "a" }, {
+      module: SILENT,
+      name: "a",
+    }];
+    await assert.rejects(
+      TestMachine.create({ ...config(), devices: twice }),
+      { message: 'devices[1].name: "a" is that of devices[0] already' },
+    );
+  },
+}));

@@ -112,7 +112,7 @@ export class DeviceThread implements Disposable {
         packed: start.packed,
         raiseInterrupt: (source) => connection.raise(source),
         transportChanged: () => connection.changed(),
-        log,
+        log: (message) => log(`${spec.name}: ${message}`),
       });
       loose.delete(device);
       parts.defer(() => activated.close());

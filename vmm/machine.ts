@@ -92,7 +92,7 @@ export class Machine {
     const pci = onPci ? await import("./pci/shared_state.ts") : undefined;
     const machine = new Machine(config, options, kernel, pci);
     // Modules of the user's own may fail to load: that is to be known now.
-    if (config.devices.some(({ kind }) => kind.early)) {
+    if (config.devices.some(({ kind, config }) => kind.early?.(config))) {
       await machine.#startDevicesNow();
     }
     return machine;

@@ -14,6 +14,11 @@ export const DeviceId = {
   VSOCK: 19,
 } as const;
 
+/** The most queues a device can have. */
+export const MAX_QUEUES = 30;
+/** The largest configuration space in bytes. */
+export const MAX_CONFIG = 0x800;
+
 /** Device status bits (§2.1). */
 export const Status = {
   ACKNOWLEDGE: 1,

@@ -8,6 +8,7 @@
 import { VireoError } from "../../ffi/errno.ts";
 import { BUSYBOX, CLOUD_KERNEL } from "../../ffi/packages.ts";
 import { cacheFolder, inputsKey, isBuilt } from "../linux/cache.ts";
+import { explainFailure } from "../linux/failure.ts";
 import { CommandLog, runLogged } from "../linux/logged_command.ts";
 import type { ProgressOutput } from "../linux/prepare.ts";
 import { Progress, standardError } from "../linux/progress.ts";
@@ -53,7 +54,11 @@ export async function prepareDebian(
   { output = standardError, folder = `${cacheFolder()}/debian` }:
     DistroOptions = {},
 ): Promise<DistroKernel> {
-  await Deno.mkdir(folder, { recursive: true });
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw explainFailure(error, folder);
+  }
   const known = await currentVersion(folder);
   const ready = known && await kernelIn(folder, known);
   if (ready) return ready;

@@ -48,3 +48,16 @@ Deno.test(needing([APT, "xz", "cpio"], {
     assert.deepEqual(shown, []);
   },
 }));
+
+Deno.test("prepareDebian: a cache that can't be written is named", async () => {
+  const file = Deno.makeTempFileSync({ prefix: "vireo-test-" });
+  try {
+    await assert.rejects(prepareDebian({ folder: `${file}/debian` }), {
+      name: "VireoError",
+      message: `${file}/debian can't be written: ENOTDIR; with ` +
+        "XDG_CACHE_HOME it can be another folder",
+    });
+  } finally {
+    Deno.removeSync(file);
+  }
+});

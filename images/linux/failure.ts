@@ -12,7 +12,7 @@ const NO_ROOM = /No space left on device|Disk quota exceeded/;
 const NO_NETWORK =
   /Temporary failure resolving|Could not resolve|Could not connect|Unable to connect|Network is unreachable|Failed to fetch|Connection (failed|timed out|refused)|Unable to locate package/;
 const ROOM_CODES = ["ENOSPC", "EDQUOT"];
-const WRITING_CODES = ["EROFS", "EACCES", "EPERM"];
+const WRITING_CODES = ["EROFS", "EACCES", "EPERM", "ENOTDIR"];
 
 /**
  * The error that a person can make something of; any other stays as it is.

@@ -45,7 +45,7 @@ export interface Kind<T = unknown, R = T, Data = unknown> {
   /** The module with the kind's `make`, a {@linkcode Maker} of its data. */
   readonly make: URL;
   /** Made before the start, since it is code that may fail to load. */
-  readonly early?: boolean;
+  early?(config: R): boolean;
   /** Options of `vireo boot`. */
   readonly options?: KindOptions<T>;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { ModuleData } from "../../devices/virtio/make_module.ts";
+import { twice } from "../config/schema/conflict.ts";
 import {
   anything,
   type Keys,
@@ -12,6 +13,8 @@ import {
   object,
   own,
   ownRequired,
+  type Rule,
+  text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
 import { moduleUrl } from "./words.ts";
@@ -25,25 +28,56 @@ export interface CustomDevice {
   module: string;
   /** Passed to the constructor: plain data. */
   options?: unknown;
+  /**
+   * What {@linkcode Machine.command} calls it, one of its own. Default: the
+   * module's URL, with `#2` and so on behind it where that is taken.
+   */
+  name?: string;
 }
+
+type FilledDevice = CustomDevice & { name: string };
 
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: ownRequired(module, "Its default export is the device's class."),
   options: own(anything, "Passed to the constructor."),
+  name: own(
+    text,
+    "What `Machine.command` calls it. Default: the module's URL, with `#2` and " +
+      "so on behind it where that is taken.",
+  ),
 };
 
 /** After all others. */
-export const MODULE: Kind<CustomDevice, CustomDevice, ModuleData> & {
+export const MODULE: Kind<CustomDevice, FilledDevice, ModuleData> & {
   list: true;
 } = {
   list: true,
   order: Infinity,
   about: "Devices of your own.",
   status: "Vireo's own",
-  rule: object<CustomDevice>(CUSTOM_DEVICE),
+  rule: object<CustomDevice>(CUSTOM_DEVICE) as Rule<CustomDevice, FilledDevice>,
   make: new URL("../../devices/virtio/make_module.ts", import.meta.url),
-  early: true,
-  open: ({ module, options }) => ({ name: module, data: { module, options } }),
+  early: () => true,
+
+  conflicts(devices) {
+    const names = devices.map(({ name }, index) => name ?? `\0${index}`);
+    return twice("devices", "name", names);
+  },
+
+  /** Fills in their names, which depend on each other. */
+  inOrder(devices) {
+    const taken = new Set(devices.map(({ name }) => name));
+    return devices.map(({ name, ...device }) => {
+      let own = name ?? device.module;
+      for (let n = 2; name === undefined && taken.has(own); n++) {
+        own = `${device.module}#${n}`;
+      }
+      taken.add(own);
+      return { ...device, name: own };
+    });
+  },
+
+  open: ({ name, module, options }) => ({ name, data: { module, options } }),
   options: {
     rows: [{
       flags: "--device <module>",

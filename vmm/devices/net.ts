@@ -138,6 +138,8 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
   rule: object<NetworkInterface, Defaults>(NETWORK_INTERFACE),
   make: new URL("../../devices/virtio/net/make.ts", import.meta.url),
 
+  early: ({ handler }) => handler !== undefined,
+
   conflicts(networks) {
     const list = "network-interfaces";
     const ids = networks.map(({ iface_id }) => iface_id);

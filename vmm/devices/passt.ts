@@ -9,6 +9,7 @@ import { packageOf } from "../../ffi/packages.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { connectSocket, unixSocket } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
+import { temporaryFolder } from "../../ffi/temporary.ts";
 
 const PASST = "passt";
 const NOBODY = 65534;
@@ -24,7 +25,7 @@ export function startPasst(): number {
   using undo = new DisposableStack(); // unless it is connected
   // Made first: a passt to which nobody connects waits for ever.
   const fd = undo.adopt(unixSocket(), closeFd);
-  const folder = Deno.makeTempDirSync({ prefix: "vireo-passt-" });
+  const folder = temporaryFolder("vireo-passt-");
   const socket = `${folder}/socket`;
   try {
     letNobodyIn(folder);

@@ -8,6 +8,7 @@ import type { NetBackend } from "../../backends/net/backend.ts";
 import type { FrameHandler } from "../../backends/net/handler.ts";
 import type { Capture } from "../../backends/net/pcap_file.ts";
 import { TapBackend } from "../../backends/net/tap.ts";
+import { loadModule } from "../../runtime/load_module.ts";
 import type { RateLimits } from "../../runtime/rate_limiter.ts";
 import { VireoError } from "../../../ffi/error.ts";
 import type { Tap } from "../../../ffi/tap.ts";
@@ -73,9 +74,11 @@ async function backendsOf(
 }
 
 async function loadHandler(url: string): Promise<FrameHandler> {
-  const { default: handler } = await import(url);
-  if (typeof handler === "function") return handler;
-  throw new VireoError(`network: ${url} has no function as its default export`);
+  const handler = await loadModule("network handler", url);
+  if (typeof handler === "function") return handler as FrameHandler;
+  throw new VireoError(
+    `network handler ${url}: its default export is no function`,
+  );
 }
 
 async function capture(

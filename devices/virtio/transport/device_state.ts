@@ -5,7 +5,13 @@
  *
  * @module
  */
-import { Feature, type FeatureWords, Status } from "../spec.ts";
+import {
+  Feature,
+  type FeatureWords,
+  MAX_CONFIG,
+  MAX_QUEUES,
+  Status,
+} from "../spec.ts";
 
 /** Indexes of 32-bit words. */
 export const DeviceWord = {
@@ -59,14 +65,8 @@ export const Request = {
 
 const QUEUES = 32;
 const QUEUE_STRIDE = 16;
-const CONFIG_BYTES = 0x800;
-const SIZE = 0x1000;
-
-/** The most queues a device can have. */
-export const MAX_QUEUES: number = (CONFIG_BYTES / 4 - QUEUES) / QUEUE_STRIDE;
-
-/** The largest configuration space in bytes. */
-export const MAX_CONFIG: number = SIZE - CONFIG_BYTES;
+const CONFIG_BYTES = 4 * (QUEUES + MAX_QUEUES * QUEUE_STRIDE);
+const SIZE = CONFIG_BYTES + MAX_CONFIG;
 
 /** One thread's view of a device's shared page. */
 export class DeviceState {

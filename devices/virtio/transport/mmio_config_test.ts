@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { EventFd } from "../../../ffi/eventfd.ts";
 import { Random } from "../../../guest/testing/random.ts";
-import { DeviceState, MAX_CONFIG, MAX_QUEUES } from "./device_state.ts";
+import { MAX_CONFIG, MAX_QUEUES } from "../spec.ts";
+import { DeviceState } from "./device_state.ts";
 import { MmioRegister, MmioTransport } from "./mmio.ts";
 import { Interrupt, Status } from "../spec.ts";
 import { MockDriver } from "../testing/mod.ts";

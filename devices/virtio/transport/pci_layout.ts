@@ -12,7 +12,7 @@ import {
   PciStatus,
 } from "../../pci/function.ts";
 import { MsixControl, MsixTable } from "../../pci/msix.ts";
-import { MAX_QUEUES } from "./device_state.ts";
+import { MAX_QUEUES } from "../spec.ts";
 import { DeviceId } from "../spec.ts";
 
 /** Structures in BAR 0, a page each; `SIZE` is the BAR's. */

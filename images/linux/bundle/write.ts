@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { VireoError } from "../../../ffi/error.ts";
+import { temporaryFolder } from "../../../ffi/temporary.ts";
 import { cacheFolder, isBuilt } from "../cache.ts";
 import { type BundledFile, MANIFEST, products } from "./manifest.ts";
 
@@ -29,7 +30,7 @@ export async function exportBundle(
       `export "${path}": nothing is prepared yet; "vireo prepare" does that`,
     );
   }
-  const work = await Deno.makeTempDir({ prefix: "vireo-export-" });
+  const work = temporaryFolder("vireo-export-");
   try {
     const manifest = JSON.stringify({ format: 1, files }, null, 2);
     await Deno.writeTextFile(`${work}/${MANIFEST}`, `${manifest}\n`);
