@@ -34,7 +34,11 @@ class Host implements Disposable {
   /** A npx that has the wanted Deno, and keeps a list of its calls. */
   hasNpx(): void {
     const deno = Deno.execPath();
-    this.has("npx", `echo "$*" >>${this.dir}/npx; shift 2; exec ${deno} "$@"`);
+    this.has(
+      "npx",
+      `[ -z "\${npm_config_package-}\${npm_config_call-}" ] || exit 1
+      echo "$*" >>${this.dir}/npx; shift 2; exec ${deno} "$@"`,
+    );
   }
 
   /** How often npx has been called, each time for the right Deno. */
@@ -57,6 +61,9 @@ class Host implements Disposable {
         HOME: this.dir,
         XDG_CACHE_HOME: `${this.dir}/cache`,
         DENO_DIR: denoDir(),
+        // As within "npx -p ./vireo.tgz -c vireo".
+        npm_config_package: "./vireo.tgz",
+        npm_config_call: "vireo",
       },
       stdin: "null",
     }).output();

@@ -143,13 +143,9 @@ export class Session {
       new ExecWatch({
         tail: this.#tail,
         memory,
-        giveUp: (why) => {
-          this.#givenUp = why;
-          machine.stop();
-        },
+        giveUp: (did) => this.#giveUp(machine, did),
         held: isHeld,
         say: (line) => standardError.note(`vireo: ${line}`),
-        ...(exec && { onHalted: () => this.#giveUp(machine, "halted") }),
       }),
     );
   }
