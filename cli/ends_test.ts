@@ -51,6 +51,18 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name: "boot from a pipe ends with a guest that halts, with ACPI or without",
+  async fn() {
+    using guest = kernel("System halted\n", HALT);
+    const halts = async (...acpi: string[]) => {
+      const { code, stdout } = await vireo(["boot", guest.path, ...acpi], "x");
+      assert.deepEqual([code, stdout], [0, "System halted\n"]);
+    };
+    await Promise.all([halts("--acpi", "off"), halts("--acpi", "on")]);
+  },
+}));
+
 Deno.test("--timeout: what is no time gets a line", async () => {
   for (const text of ["0", "-1", "1m", "", "2147484", "1e3", "Infinity"]) {
     for (const args of [["boot"], ["run", "--config", "none.json"]]) {

@@ -9,8 +9,13 @@ import type { ConsoleTail } from "./console_tail.ts";
 const PANIC = "end Kernel panic";
 /** Seconds from there on in which a kernel may still restart by itself. */
 const PANIC_SECONDS = 3;
-/** Seconds without a word and without work. */
-const IDLE_SECONDS = 30;
+/**
+ * Seconds without a word and without work. Linux's ip=dhcp has up to 30 between
+ * its requests, and says so; in all it may take two minutes (net/ipv4/ipconfig.c).
+ */
+const IDLE_SECONDS = 45;
+/** The same of a kernel that is told to be quiet. */
+const QUIET_SECONDS = 150;
 /** Below this share of a CPU, the process has no work. */
 const IDLE_SHARE = 0.1;
 /** Seconds without a word, at work. */
@@ -26,6 +31,8 @@ export interface WatchedGuest {
   tail: ConsoleTail;
   /** Its memory in bytes. */
   memory: number;
+  /** Its kernel has been told to be quiet. */
+  quiet?: boolean;
   /** It will not come to its commands: what it did. Called once. */
   giveUp(why: string): void;
   /** It has to be silent: what it said before is not taken. */
@@ -67,7 +74,7 @@ export class ExecWatch implements Disposable {
 
   /** A second has passed. */
   look(): void {
-    const { tail, memory, giveUp, say, held } = this.#guest;
+    const { tail, memory, quiet, giveUp, say, held } = this.#guest;
     if (held?.()) return this.heard();
     const used = this.#cpuSeconds();
     const idle = used - this.#used < IDLE_SHARE;
@@ -76,8 +83,8 @@ export class ExecWatch implements Disposable {
     this.#idle = idle ? this.#idle + 1 : 0;
     const why = this.#panicked > 0 || panicked(tail)
       ? this.#panicked++ < PANIC_SECONDS ? undefined : "panicked"
-      : this.#idle >= IDLE_SECONDS
-      ? `was idle and silent for ${IDLE_SECONDS} s`
+      : this.#idle >= (quiet ? QUIET_SECONDS : IDLE_SECONDS)
+      ? `was idle and silent for ${this.#idle} s`
       : this.#silent >= busySeconds(memory)
       ? `said nothing for ${this.#silent} s`
       : undefined;
@@ -85,7 +92,8 @@ export class ExecWatch implements Disposable {
       this[Symbol.dispose]();
       giveUp(why);
     } else if (this.#silent % NOTE_SECONDS === 0) {
-      say(`the guest is busy, and has said nothing for ${this.#silent} s`);
+      const how = idle ? "idle" : "busy";
+      say(`the guest is ${how}, and has said nothing for ${this.#silent} s`);
     }
   }
 
@@ -105,7 +113,12 @@ function busySeconds(memory: number): number {
 
 /** utime and stime of proc(5), in hundredths of a second. */
 function cpuSecondsOfProcess(): number {
-  const stat = Deno.readTextFileSync("/proc/self/stat");
+  let stat: string;
+  try {
+    stat = Deno.readTextFileSync("/proc/self/stat");
+  } catch {
+    return performance.now() / 1000; // who can't know takes it for busy
+  }
   // The name before may have anything in it, but ends in the last bracket.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;

@@ -12,10 +12,11 @@ class Watched implements Disposable {
   readonly watch: ExecWatch;
   #cpu = 0;
 
-  constructor(memory = 128 << 20) {
+  constructor(memory = 128 << 20, quiet = false) {
     const guest = {
       tail: this.tail,
       memory,
+      quiet,
       giveUp: (why: string) => void (this.end = why),
       say: (line: string) => void this.said.push(line),
     };
@@ -50,18 +51,25 @@ Deno.test("ExecWatch: a panicked kernel has three seconds to restart", () => {
   assert.equal(guest.end, "panicked");
 });
 
-Deno.test("ExecWatch: idle and silent for 30 s", () => {
+Deno.test("ExecWatch: idle and silent for 45 s, or 150 s if it is to be quiet", () => {
   using guest = new Watched();
   guest.share = 0.02;
-  assert.equal(guest.wait(29), Infinity);
+  assert.equal(guest.wait(44), Infinity);
   guest.says("Waiting for root device /dev/vda...\n");
-  assert.equal(guest.wait(29), Infinity);
+  assert.equal(guest.wait(44), Infinity);
   // At work in between, it waits for something that comes.
   guest.share = 0.5;
   assert.equal(guest.wait(1), Infinity);
   guest.share = 0.02;
-  assert.equal(guest.wait(100), 30);
-  assert.equal(guest.end, "was idle and silent for 30 s");
+  assert.equal(guest.wait(100), 45);
+  assert.equal(guest.end, "was idle and silent for 45 s");
+  using quiet = new Watched(undefined, true);
+  quiet.share = 0.02;
+  assert.equal(quiet.wait(1000), 150);
+  assert.deepEqual(quiet.said, [
+    "the guest is idle, and has said nothing for 60 s",
+    "the guest is idle, and has said nothing for 120 s",
+  ]);
 });
 
 Deno.test("ExecWatch: busy and silent: a line each minute, and an end", () => {

@@ -50,8 +50,8 @@ What nobody reads makes the guest wait, once 64 KiB of it are kept for a reader.
 
 With --exec, standard output is the output of the commands, and the exit status
 is theirs; the kernel's log goes to standard error. A guest that can't come to
-them ends, with the last lines that it said: after a panic, after half a minute
-of idle silence, or after ten minutes of busy silence.
+them ends, with the last lines that it said: after a panic, after 45 seconds
+of idle silence (150 with --quiet), or after ten minutes of busy silence.
 
 --timeout counts from the guest's start. When it is over, the last lines of the
 console go to standard error, and the exit status is 124.

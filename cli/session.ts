@@ -62,12 +62,14 @@ export class Session {
    */
   async run(config: ResolvedConfig): Promise<number> {
     const { quiet, verbose, note, exec, detached = false } = this.#options;
+    // Nobody sees that it has halted, and it would stay so for ever.
+    const ends = exec || !(detached || Deno.stdin.isTerminal());
     if (!exec) checkInput();
     endInOrder();
     await using machine = await Machine.fromResolved(config, {
       onOutput: (bytes) => this.#heard(bytes),
       onLog: (message) => standardError.note(`vireo: ${message}`),
-      ...(exec && { onHalted: () => this.#giveUp(machine, "halted") }),
+      ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
@@ -130,7 +132,7 @@ export class Session {
     { memory }: ResolvedConfig,
     stack: DisposableStack,
   ): void {
-    const { timeout, exec } = this.#options;
+    const { timeout, exec, quiet } = this.#options;
     if (timeout !== undefined) {
       const timer = setTimeout(() => {
         this.#timedOut = true;
@@ -143,6 +145,7 @@ export class Session {
       new ExecWatch({
         tail: this.#tail,
         memory,
+        quiet,
         giveUp: (did) => this.#giveUp(machine, did),
         held: isHeld,
         say: (line) => standardError.note(`vireo: ${line}`),
