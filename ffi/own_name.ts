@@ -46,4 +46,13 @@ export class OwnName implements Disposable {
       if (error instanceof Deno.errors.NotCapable) throw error;
     }
   }
+
+  /** The same, without waiting in this thread for a file system that waits. */
+  async remove(): Promise<void> {
+    try {
+      const { dev, ino } = await Deno.lstat(this.path);
+      if (dev !== this.#device || ino !== this.#inode) return;
+      await Deno.remove(this.path);
+    } catch { /* as above */ }
+  }
 }

@@ -25,8 +25,8 @@ export const Shut = { READ: 0, WRITE: 1 } as const;
 export class UnixListener implements Disposable {
   /** The descriptor. */
   readonly fd: number;
-  /** Its name, absolute. */
-  readonly path: string;
+  /** Its name. */
+  readonly name: OwnName;
   readonly #made: DisposableStack;
 
   /**
@@ -54,12 +54,17 @@ export class UnixListener implements Disposable {
       }
       throw new SystemError(`${what}: make socket "${path}"`, code);
     }
-    this.path = undo.use(new OwnName(path)).path;
+    this.name = undo.use(new OwnName(path));
     check(
       libc.listen(this.fd, BACKLOG),
       () => `${what}: listen on "${path}"`,
     );
     this.#made = undo.move();
+  }
+
+  /** The name as a path, absolute. */
+  get path(): string {
+    return this.name.path;
   }
 
   /** Removes the name, and closes the socket. */

@@ -26,6 +26,7 @@ import {
   vcpuCpuid,
   writeMpTable,
 } from "../guest/boot/mod.ts";
+import type { OwnName } from "../ffi/own_name.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import { Control } from "./control.ts";
@@ -70,6 +71,8 @@ export interface MachineParts extends Disposable {
   readonly console: MainConsole;
   /** Its signal is a press of the power button; only a guest with ACPI has one. */
   readonly powerButton: EventFd | undefined;
+  /** Names in the file system that are taken away with the parts. */
+  readonly names: readonly OwnName[];
   /** An end, with what has become of the memory's file as its cause. */
   explained(end: MachineEnd): MachineEnd;
   /**
@@ -119,7 +122,13 @@ export function buildMachine(
   using kvm = new Kvm();
   const filesMade = parts.use(new DisposableStack());
   const warn = (message: string) => onMessage({ type: "log", message });
-  const { devices, port } = openDevices(config, pci, parts, filesMade, warn);
+  const { devices, port, names } = openDevices(
+    config,
+    pci,
+    parts,
+    filesMade,
+    warn,
+  );
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
@@ -187,6 +196,7 @@ export function buildMachine(
     deviceStart: devices.length > 0 ? ofDevices : undefined,
     console: new MainConsole(serial, port, raiseSerial, options),
     powerButton,
+    names,
     explained(end) {
       const failed = end.reason === "error" || end.reason === "triple-fault";
       const fault = failed ? memory.fault() : undefined;
@@ -305,11 +315,17 @@ function openDevices(
   stack: DisposableStack,
   undo: DisposableStack,
   warn: (message: string) => void,
-): { devices: DeviceSpec[]; port: HostEnd | undefined } {
+): { devices: DeviceSpec[]; port: HostEnd | undefined; names: OwnName[] } {
+  const names: OwnName[] = [];
   let port: HostEnd | undefined;
   const specs = devices.map(({ kind, config, window, gsi }) => {
-    const { console, warning, ...opened } = kind.open(config, stack, undo);
+    const { console, warning, names: own = [], ...opened } = kind.open(
+      config,
+      stack,
+      undo,
+    );
     if (warning) warn(warning);
+    names.push(...own);
     port ??= console;
     return {
       ...opened,
@@ -320,5 +336,5 @@ function openDevices(
       ...(pci && { pci: pci.functionState() }),
     };
   });
-  return { devices: specs, port };
+  return { devices: specs, port, names };
 }

@@ -12,6 +12,7 @@ import type { KernelImage } from "../guest/kernel/mod.ts";
 import { BalloonHandle } from "./devices/mod.ts";
 import { buildMachine, type MachineParts, type PciState } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
+import { releasedInTime } from "./giving_up.ts";
 import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
 import type { MachineOptions } from "./machine_options.ts";
@@ -160,7 +161,7 @@ export class Machine {
     return await this.wait();
   }
 
-  /** Waits for the end; afterwards nothing of the machine is left. */
+  /** Waits for the end; nothing is left but what the host doesn't let go. */
   async wait(): Promise<MachineEnd> {
     const end = await this.#end.promise;
     await this.#teardown;
@@ -356,7 +357,9 @@ export class Machine {
     this.#life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
-    this.#teardown = this.#tearDown(started);
+    const log = (line: string) => this.#options.onLog?.(line);
+    const { names } = this.#parts;
+    this.#teardown = releasedInTime(this.#tearDown(started), names, log);
     const [line] = end.message?.split("\n") ?? [];
     if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);

@@ -110,13 +110,16 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
 
   open({ main, ports }, stack) {
     const channel = main ? openChannel(stack) : undefined;
-    const listening = ports.map(({ name, path }) => {
-      const { fd } = stack.use(new UnixListener(path, `port ${name}`));
-      return { name, listener: fd };
+    const listeners = ports.map(({ name, path }) =>
+      stack.use(new UnixListener(path, `port ${name}`))
+    );
+    const listening = ports.map(({ name }, index) => {
+      return { name, listener: listeners[index]!.fd };
     });
     return {
       name: "console",
       data: { main: channel, ports: listening },
+      names: listeners.map(({ name }) => name),
       ...(channel && { console: new HostEnd(channel) }),
     };
   },

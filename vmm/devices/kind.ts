@@ -5,6 +5,7 @@
  * @module
  */
 import type { HostEnd } from "../../devices/backends/console/channel.ts";
+import type { OwnName } from "../../ffi/own_name.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { FilledMachineConfig } from "../config/keys.ts";
 import type { Finding, KeyStatus, Rule } from "../config/schema/rule.ts";
@@ -58,6 +59,8 @@ export interface Opened<Data> {
   data: Data;
   /** It can be used, but the machine's owner should know this: one line. */
   warning?: string;
+  /** Names that its stack takes away, as does whoever can't wait for that. */
+  names?: OwnName[];
   /** The main isolate's end of it, when the device is the main console. */
   console?: HostEnd;
 }

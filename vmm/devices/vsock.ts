@@ -57,11 +57,11 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   make: new URL("../../devices/virtio/vsock/make.ts", import.meta.url),
 
   open({ guest_cid: cid, uds_path }, stack) {
-    const { fd, path } = stack.use(new UnixListener(uds_path, "vsock"));
+    const { fd, path, name } = stack.use(new UnixListener(uds_path, "vsock"));
     // Absolute, so that a chdir makes no difference, if that is not too long.
     const fits = byteLength(path) + PORT_MAX <= UNIX_PATH_MAX;
     const sockets = { fd, path: fits ? path : uds_path };
-    return { name: "vsock", data: { cid, sockets } };
+    return { name: "vsock", data: { cid, sockets }, names: [name] };
   },
 
   options: {

@@ -1,0 +1,40 @@
+/**
+ * A machine's end in time, also when the host lets one of its threads wait for
+ * ever: for a frozen file system, or a server that doesn't answer.
+ *
+ * @module
+ */
+import type { OwnName } from "../ffi/own_name.ts";
+
+/** Milliseconds that threads have for their end, and names for theirs. */
+const LIMIT = 3000;
+
+const STUCK = "the host does not finish what the guest has asked of a disk " +
+  "or a network; what is held for it is released when it does";
+
+/**
+ * Waits until a machine has released everything, but not for ever: then what its
+ * threads hold stays theirs until they stop, and only names are taken away.
+ *
+ * @param log hears of that
+ */
+export async function releasedInTime(
+  released: Promise<void>,
+  names: readonly OwnName[],
+  log: (line: string) => void,
+): Promise<void> {
+  if (await comesInTime(released)) return;
+  released.catch(() => {}); // nobody waits for it any more
+  log(STUCK);
+  await comesInTime(Promise.all(names.map((name) => name.remove())));
+}
+
+async function comesInTime(event: Promise<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(false), LIMIT);
+  try {
+    return await Promise.race([event.then(() => true), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,105 @@
+/** A machine whose threads the host doesn't let go. */
+import assert from "node:assert/strict";
+import {
+  LOOP_DEVICES,
+  LoopDevice,
+  MountedFolder,
+  run,
+} from "../ffi/testing/loop.ts";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { MiB } from "../guest/layout.ts";
+import { readPayload } from "../images/payload/payload.ts";
+import { ScratchFile, TestMachine } from "./testing/mod.ts";
+
+const payload = await readPayload();
+/** Far off. */
+const LIMIT = 30_000;
+
+/** Until it is disposed of, writes to a file system wait for ever. */
+class Frozen implements Disposable {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+    run("fsfreeze", "--freeze", path);
+  }
+
+  [Symbol.dispose](): void {
+    run("fsfreeze", "--unfreeze", this.#path);
+  }
+}
+
+/** Waits until a guest that prints for ever prints no more. */
+async function quiet(test: TestMachine): Promise<void> {
+  let last = -1;
+  await until(
+    () => {
+      const same = test.output.length === last;
+      last = test.output.length;
+      return same;
+    },
+    "the guest waits",
+    300,
+  );
+}
+
+async function until(
+  condition: () => boolean,
+  what: string,
+  interval = 10,
+): Promise<void> {
+  for (const limit = performance.now() + LIMIT; !condition();) {
+    assert.ok(performance.now() < limit, what);
+    await new Promise((done) => setTimeout(done, interval));
+  }
+}
+
+Deno.test(needing([KVM, LOOP_DEVICES, "mke2fs", "fsfreeze"], {
+  name:
+    "Machine: a frozen file system doesn't keep it from its end, and what it holds goes later",
+  async fn() {
+    using file = new ScratchFile(16 * MiB);
+    using loop = new LoopDevice(file.path);
+    run("mke2fs", "-q", "-t", "ext4", loop.path);
+    using folder = new MountedFolder(loop.path);
+    using socket = new ScratchFile(0);
+    const uds_path = `${socket.path}-vsock`;
+    const disks = ["plain", "direct"].map((name) => {
+      const path_on_host = `${folder.path}/${name}`;
+      Deno.writeFileSync(path_on_host, new Uint8Array(MiB));
+      return { name, path_on_host };
+    });
+    const tests = await Promise.all(
+      disks.map(async ({ name, path_on_host }) => {
+        const direct = name === "direct";
+        const test = await TestMachine.create({
+          "boot-source": { kernel_image_path: payload, boot_args: "journal" },
+          "machine-config": { mem_size_mib: 16 },
+          drives: [
+            { drive_id: name, path_on_host, is_root_device: false, direct },
+          ],
+          ...(direct ? {} : { vsock: { guest_cid: 3, uds_path } }),
+        });
+        test.machine.start();
+        await test.printed("journal: 3");
+        return test;
+      }),
+    );
+    {
+      using _frozen = new Frozen(folder.path);
+      await Promise.all(tests.map(quiet));
+      for (const end of tests.map(({ machine }) => machine.stop())) {
+        assert.deepEqual(await end, { reason: "stopped" });
+      }
+      for (const { machine, log } of tests) {
+        assert.match(log.join(), /the host does not finish what the guest has/);
+        assert.equal(machine.state, "ending");
+      }
+      assert.throws(() => Deno.lstatSync(uds_path), Deno.errors.NotFound);
+    }
+    await until(
+      () => tests.every(({ machine }) => machine.state === "ended"),
+      "the ends",
+    );
+  },
+}));
