@@ -132,6 +132,7 @@ async function machineConfig(
   config["boot-source"].boot_args = commandLine(config, options, nonce);
   const early = resolve(config, (findings) => optionReport(findings));
   const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
+  if (root !== BUSYBOX && root !== NO_ROOT) addRoot(config, ownRoot(root));
   const ownKernel = options.kernel !== undefined ||
     options.distro !== undefined;
   if (options.distro !== undefined) {
@@ -144,8 +145,9 @@ async function machineConfig(
   const rootfs = ownKernel
     ? root === BUSYBOX ? await rootImage(config) : undefined
     : await usePrepared(config, kernelVariant(options, early));
-  const rootDrive = rootDisk(root, rootfs);
-  if (rootDrive) config.drives = [rootDrive, ...config.drives ?? []];
+  if (root === BUSYBOX) {
+    addRoot(config, parseDisk(`${rootfs?.replaceAll(",", ",,")},ro`, 0));
+  }
   return config;
 }
 
@@ -200,15 +202,17 @@ function checkHost({ drives = [] }: VmConfig): void {
   }
 }
 
-function rootDisk(root: string, rootfs?: string): Drive | undefined {
-  if (root === NO_ROOT) return undefined;
-  const disk = root === BUSYBOX ? `${rootfs?.replaceAll(",", ",,")},ro` : root;
-  const drive = { ...parseDisk(disk, 0), is_root_device: true };
+function addRoot(config: VmConfig, drive: Drive): void {
+  const root = { ...drive, is_root_device: true };
+  config.drives = [root, ...config.drives ?? []];
+}
+
+/** A root disk of the user's, and not a word for one that is mistyped. */
+function ownRoot(text: string): Drive {
+  const drive = parseDisk(text, 0);
   const meant = didYouMean(drive.path_on_host, [BUSYBOX, NO_ROOT]);
-  if (meant !== "" && !existsSync(drive.path_on_host)) {
-    throw new VireoError(`--root ${root}: no such file${meant}`);
-  }
-  return drive;
+  if (meant === "" || existsSync(drive.path_on_host)) return drive;
+  throw new VireoError(`--root ${text}: no such file${meant}`);
 }
 
 function commandLine(

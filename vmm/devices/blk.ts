@@ -208,7 +208,8 @@ function diskId(index: number): string {
  */
 export function parseDisk(text: string, index: number): Drive {
   const [path = "", ...words] = splitWords(text);
-  if (path === "") throw new VireoError(`--disk ${text}: no file is named`);
+  const option = index === 0 ? "--root" : "--disk";
+  if (path === "") throw new VireoError(`${option} ${text}: no file is named`);
   const drive: Drive = {
     drive_id: diskId(index),
     path_on_host: path,
@@ -221,7 +222,7 @@ export function parseDisk(text: string, index: number): Drive {
     if (queues) drive.queues = Number(queues);
     else if (word !== "ro" && word !== "direct") {
       throw new VireoError(
-        `--disk ${text}: unknown word "${word}"` +
+        `${option} ${text}: unknown word "${word}"` +
           `${didYouMean(word, DISK_WORDS)}; FILE[,ro][,direct][,queues=N]`,
       );
     }
