@@ -186,6 +186,29 @@ Deno.test(needing([KVM, LINUX], {
 }));
 
 Deno.test(needing([KVM, LINUX], {
+  name: "Linux: --exec ends when nobody reads its output any more, of SIGPIPE",
+  async fn() {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "--quiet", "-A", MAIN, "boot", "--memory", "64M"],
+        ...["--quiet", "--exec", "yes"],
+      ],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    assert.match(new TextDecoder().decode(value), /^y/);
+    await reader.cancel();
+    const said = new Response(child.stderr).text();
+    assert.equal((await child.status).signal, "SIGPIPE", await said);
+    assert.equal(await said, "");
+  },
+}));
+
+Deno.test(needing([KVM, LINUX], {
   name: "Linux: what --exec and init get is not taken for the kernel's words",
   async fn() {
     const { code, stdout, stderr } = await boot([

@@ -10,15 +10,15 @@
 /** From so many bytes that wait on, a writer had better wait, too. */
 const CAPACITY = 64 * 1024;
 
+/** Bytes that are written at once. */
+const STAGE_SIZE = 64 * 1024;
+
 const encoder = new TextEncoder();
 
-/** What bytes are written to. */
-export interface Sink {
-  /** Takes bytes, or some of them; how many. */
-  write(bytes: Uint8Array): Promise<number>;
-}
+/** Writes some bytes, however long that takes; how many, or its failure. */
+export type Write = (bytes: Uint8Array<ArrayBuffer>) => Promise<number>;
 
-/** A descriptor that is written to without waiting for it. */
+/** A stream that is written to without waiting for it. */
 export class Output {
   /**
    * Told of each failure, such as ENOSPC or EPIPE. What was to be written is
@@ -27,17 +27,16 @@ export class Output {
   onFailure: (error: Error) => void = (error) => this.failure ??= error;
   /** The first failure that nobody was told of. */
   failure: Error | undefined;
-  readonly #sink: Sink;
-  readonly #fd: number;
-  #waiting: Uint8Array[] = [];
+  readonly #write: Write;
+  readonly #stage = new Uint8Array(new ArrayBuffer(STAGE_SIZE));
+  readonly #waiting: Uint8Array[] = [];
   #size = 0;
   #writing = false;
   #written = Promise.withResolvers<void>();
 
-  /** An output to `sink`, whose descriptor is `fd`. */
-  constructor(sink: Sink, fd: number) {
-    this.#sink = sink;
-    this.#fd = fd;
+  /** An output that `write` writes to. */
+  constructor(write: Write) {
+    this.#write = write;
   }
 
   /** Takes all of a text, or of bytes, which are not changed any more. */
@@ -78,60 +77,66 @@ export class Output {
     this.#writing = true;
     while (this.#size > 0) {
       const bytes = this.#next();
-      const taken = await this.#writeSome(bytes);
-      this.#waiting[0] = bytes.subarray(taken);
-      this.#size -= taken;
+      let taken = bytes.length;
+      try {
+        taken = await this.#write(bytes);
+      } catch (error) {
+        this.onFailure(error as Error);
+      }
+      this.#take(taken);
       this.#written.resolve();
       this.#written = Promise.withResolvers();
     }
-    this.#waiting = [];
     this.#writing = false;
   }
 
-  /** Everything that waits, as one piece. */
-  #next(): Uint8Array {
-    if (this.#waiting.length > 1) {
-      const all = new Uint8Array(this.#size);
-      let at = 0;
-      for (const bytes of this.#waiting) {
-        all.set(bytes, at);
-        at += bytes.length;
-      }
-      this.#waiting = [all];
+  /** As much of what waits as is written at once. */
+  #next(): Uint8Array<ArrayBuffer> {
+    let length = 0;
+    for (const bytes of this.#waiting) {
+      const part = bytes.subarray(0, STAGE_SIZE - length);
+      this.#stage.set(part, length);
+      length += part.length;
+      if (length === STAGE_SIZE) break;
     }
-    return this.#waiting[0]!;
+    return this.#stage.subarray(0, length);
   }
 
-  /** How many bytes need no further care. */
-  async #writeSome(bytes: Uint8Array): Promise<number> {
-    try {
-      return await this.#sink.write(bytes);
-    } catch (error) {
-      if (error instanceof Deno.errors.Interrupted) return 0;
-      if (error instanceof Deno.errors.WouldBlock) {
-        await this.#writable();
-        return 0;
+  #take(count: number): void {
+    this.#size -= count;
+    while (count > 0) {
+      const bytes = this.#waiting[0]!;
+      if (count < bytes.length) {
+        this.#waiting[0] = bytes.subarray(count);
+        return;
       }
-      this.onFailure(error as Error);
-      return bytes.length;
+      count -= bytes.length;
+      this.#waiting.shift();
     }
-  }
-
-  /** Somebody has made it non-blocking, for all who share it. */
-  async #writable(): Promise<void> {
-    const { Poll, pollFd } = await import("../ffi/poll.ts");
-    await pollFd(this.#fd, Poll.OUT);
   }
 }
 
-/** This process's standard output. */
-export const standardOutput: Output = new Output(Deno.stdout, 1);
-/** This process's standard error. */
-export const standardError: Output = new Output(Deno.stderr, 2);
+/** Without the right to call libc there is no machine, and little to print. */
+function standard(what: string, fd: number, stream: typeof Deno.stdout): Write {
+  return async (bytes) => {
+    const { state } = Deno.permissions.querySync({ name: "ffi" });
+    if (state !== "granted") return await stream.write(bytes);
+    const { writeWait } = await import("../ffi/write_wait.ts");
+    return await writeWait(fd, bytes, what);
+  };
+}
 
-/** An error of the operating system's: `ENOSPC (No space left on device)`. */
-export function systemText(error: Error): string {
-  const { code } = error as { code?: string };
-  const text = error.message.replace(/ \(os error \d+\)$/, "");
-  return code === undefined ? text : `${code} (${text})`;
+/** This process's standard output. */
+export const standardOutput: Output = new Output(
+  standard("standard output", 1, Deno.stdout),
+);
+/** This process's standard error. */
+export const standardError: Output = new Output(
+  standard("standard error", 2, Deno.stderr),
+);
+
+/** The reader has closed its end. */
+export function isClosed(error: Error): boolean {
+  return (error as { code?: string }).code === "EPIPE" ||
+    error instanceof Deno.errors.BrokenPipe;
 }

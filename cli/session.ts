@@ -11,7 +11,7 @@ import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
-import { standardError, standardOutput, systemText } from "./output.ts";
+import { isClosed, standardError, standardOutput } from "./output.ts";
 import { endBy, ended, endInOrder, printedSoon } from "./signals.ts";
 import { checkInput, Terminal } from "./terminal.ts";
 
@@ -115,13 +115,13 @@ export class Session {
    */
   #failed(error: Error, stop: () => void): void {
     const { exec } = this.#options;
-    const closed = error instanceof Deno.errors.BrokenPipe;
+    const closed = isClosed(error);
     const first = !this.#outputFailed;
     this.#outputFailed = true;
     if (exec && closed) endBy("SIGPIPE");
     if (first && !closed) {
       const then = exec ? "" : "; what the guest prints is lost";
-      standardError.note(`vireo: standard output: ${systemText(error)}${then}`);
+      standardError.note(`vireo: ${error.message}${then}`);
     }
     if (exec) stop();
   }

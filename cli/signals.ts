@@ -6,7 +6,7 @@
  * @module
  */
 import type { SignalName } from "../ffi/signal.ts";
-import { standardError, standardOutput, systemText } from "./output.ts";
+import { isClosed, standardError, standardOutput } from "./output.ts";
 
 /** Signals that end a process that says nothing of them. */
 const ENDING = [
@@ -52,12 +52,11 @@ export async function settleSignals(): Promise<void> {
   ignoreDebugger(native);
   // Beyond a limit of a file's size, a write fails; no more.
   ignoreSignal("SIGXFSZ");
-  for (const name of HANDLED_BY_DENO) {
-    // As nohup wants it. Deno sets its handler once, with the first listener.
-    if (!isIgnored(getAction(name))) continue;
-    Deno.addSignalListener(name, () => {});
-    ignoreSignal(name);
-  }
+  // As nohup wants it. Deno's handlers come with the first listener, all of
+  // them, and never again.
+  const ignored = HANDLED_BY_DENO.filter((name) => isIgnored(getAction(name)));
+  for (const name of ignored) Deno.addSignalListener(name, () => {});
+  for (const name of ignored) ignoreSignal(name);
 }
 
 /** SIGUSR1 would open a debugger to whoever can connect to this host. */
@@ -119,10 +118,10 @@ export async function printedSoon(): Promise<void> {
 export async function leave(status: number): Promise<never> {
   await printed();
   const { failure } = standardOutput;
-  if (failure instanceof Deno.errors.BrokenPipe) cause ??= "SIGPIPE";
+  if (failure && isClosed(failure)) cause ??= "SIGPIPE";
   if (cause !== undefined) die(cause);
   if (failure === undefined) Deno.exit(status);
-  standardError.print(`vireo: standard output: ${systemText(failure)}`);
+  standardError.print(`vireo: ${failure.message}`);
   await printed();
   Deno.exit(status || 1);
 }

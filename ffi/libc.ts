@@ -31,6 +31,13 @@ export const LIBC_SYMBOLS = {
     parameters: ["i32", "buffer", "u32"],
     result: "i32",
   },
+  // In a thread of Deno's: it may wait for ever, and nobody waits for it.
+  write_wait: {
+    name: "write",
+    parameters: ["i32", "buffer", "u32"],
+    result: "i32",
+    nonblocking: true,
+  },
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
@@ -88,7 +95,6 @@ export const LIBC_SYMBOLS = {
     parameters: ["i32", "i32", "buffer", "pointer"],
     result: "i32",
   },
-  // In a thread of Deno's: it may wait for ever, and nobody waits for it.
   poll: {
     parameters: ["buffer", "u32", "i32"],
     result: "i32",

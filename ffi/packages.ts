@@ -87,7 +87,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("qemu-system-x86", ["qemu-system-x86_64"], "peers"),
   entry("tcpdump", ["tcpdump"], "tests"),
   entry("tmux", ["tmux"], "tests"),
-  entry("util-linux", ["setpriv", "unshare", "fsfreeze"], "tests"),
+  entry("util-linux", ["setpriv", "setsid", "unshare", "fsfreeze"], "tests"),
   entry(
     "xz-utils",
     ["xz", "lzma"],
