@@ -4,7 +4,7 @@ import { KVM, needing } from "../ffi/testing/needs.ts";
 import { Pty } from "../ffi/testing/pty.ts";
 import { until } from "../ffi/testing/until.ts";
 import { ECHOES, HI } from "../vmm/testing/tiny_guest.ts";
-import { Running } from "./testing/running.ts";
+import { Running } from "../vmm/testing/running.ts";
 
 /** Each of them ends a process that says nothing of it. */
 const ENDING = [

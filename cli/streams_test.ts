@@ -7,7 +7,7 @@ import { KVM, needing } from "../ffi/testing/needs.ts";
 import { Pty } from "../ffi/testing/pty.ts";
 import { MAIN, vireo } from "../vmm/testing/command.ts";
 import { COUNTS, ECHOES, HI } from "../vmm/testing/tiny_guest.ts";
-import { Running } from "./testing/running.ts";
+import { Running } from "../vmm/testing/running.ts";
 
 const LOST = /^vireo: standard output: .*; what the guest prints is lost$/;
 

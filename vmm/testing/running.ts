@@ -6,7 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../ffi/testing/until.ts";
-import { MAIN } from "../../vmm/testing/command.ts";
+import { MAIN } from "./command.ts";
 
 /** What to run. */
 export interface RunningOptions {
