@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { references, ROOT } from "./vmm/testing/module_graph.ts";
 
 const MAX_LINES = 8000;
-const MAX_DOORS = 9;
+const MAX_DOORS = 11;
 
 /** What no static import of the core reaches, not even behind a door. */
 const NEVER = [

@@ -21,7 +21,16 @@
  * @module
  */
 export { Machine } from "./vmm/machine.ts";
+export type { MachineDevices } from "./vmm/machine_devices.ts";
 export type { MachineOptions } from "./vmm/machine_options.ts";
+export type { Overrides, Snapshot } from "./vmm/snapshot/mod.ts";
+export type { SavedDevice } from "./devices/virtio/device.ts";
+export type { VcpuState } from "./ffi/kvm/vcpu_state.ts";
+export type { VmState } from "./ffi/kvm/vm_state.ts";
+export type {
+  SavedMachine,
+  SavedPlatform,
+} from "./vmm/snapshot/saved_machine.ts";
 export type { MachineState } from "./vmm/machine_state.ts";
 export { BalloonHandle } from "./vmm/devices/balloon_handle.ts";
 export type { MachineEnd } from "./vmm/messages.ts";

@@ -80,6 +80,7 @@ export const LIBC_SYMBOLS = {
     result: "pointer",
   },
   munmap: { parameters: ["pointer", "usize"], result: "i32" },
+  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   madvise: { parameters: ["pointer", "usize", "i32"], result: "i32" },
   // For a part of a mapping; the length below 2 GiB.
   madvise_at: {
@@ -88,7 +89,6 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
-  memfd_create: { parameters: ["buffer", "u32"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },
   timerfd_settime: {

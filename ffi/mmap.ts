@@ -126,6 +126,25 @@ export class Mapping {
   }
 }
 
+/**
+ * Puts a private mapping of a file in the place of memory that is mapped
+ * already: reads see the file, and writes stay here.
+ *
+ * @param address whole pages of a {@linkcode Mapping}, which unmaps them too
+ * @throws {SystemError} the kernel refuses; the memory is as it was
+ */
+export function mapFileOver(
+  address: number,
+  size: number,
+  fd: number,
+  offset: number,
+): void {
+  const flags = MapFlag.PRIVATE | MapFlag.FIXED | MapFlag.NORESERVE;
+  const prot = Prot.READ | Prot.WRITE;
+  const at = Deno.UnsafePointer.create(BigInt(address));
+  mmap(at, size, { prot, flags, fd, offset, name: "a file" });
+}
+
 /** The most bytes that one {@linkcode advise} takes. */
 export const ADVISE_MAX = 0x4000_0000;
 

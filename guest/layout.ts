@@ -88,6 +88,13 @@ export const Port = {
   PCI_CONFIG: 0xcf8,
 } as const;
 
+/**
+ * Bytes of command line that an x86 vmlinux takes: its `COMMAND_LINE_SIZE`
+ * (arch/x86/include/asm/setup.h) without the terminating zero. A bzImage says
+ * its own limit in `cmdline_size`; an ELF file can't.
+ */
+export const COMMAND_LINE_LIMIT = 2047;
+
 /** `SLP_TYP` of soft-off: the sleep control register's, and `_S5`'s. */
 export const SLP_TYP_S5 = 5;
 

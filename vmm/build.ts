@@ -59,6 +59,8 @@ export interface MachineParts extends Disposable {
   readonly control: Control;
   /** eventfd: wakes the device worker, which then looks at the words. */
   readonly controlFd: EventFd;
+  /** The VM's descriptor. */
+  readonly vmFd: number;
   /** Commands to devices. */
   readonly channel: DeviceChannel;
   /** The vCPUs, in the order of their numbers. */
@@ -86,14 +88,15 @@ export interface MachineParts extends Disposable {
  * Builds the machine, up to the point where its vCPUs could run. Read from top
  * to bottom, it says what a machine is made of.
  *
- * @param kernel what to boot, opened
+ * @param kernel what to boot, opened; undefined: the memory and the vCPUs are
+ *   filled in from a snapshot
  * @param onMessage gets the workers' messages, in any order among workers
  * @param pci where the devices are on a PCI bus
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export function buildMachine(
   config: ResolvedConfig,
-  kernel: KernelImage,
+  kernel: KernelImage | undefined,
   onMessage: (message: WorkerMessage) => void,
   options: MachineOptions,
   pci: PciState | undefined,
@@ -142,7 +145,9 @@ export function buildMachine(
   if (!config.pmu) vm.disablePmu();
 
   // What the guest finds in its memory: kernel, command line, tables.
-  const { bootState, acpi } = loadGuest(config, devices, memory, kernel);
+  const { bootState, acpi } = kernel === undefined
+    ? { bootState: undefined, acpi: config.acpi === true }
+    : loadGuest(config, devices, memory, kernel);
 
   // From here on only other threads use the guest's memory.
   const lost = (message: string): MachineEnd => ({ reason: "error", message });
@@ -187,6 +192,7 @@ export function buildMachine(
   return {
     control,
     controlFd,
+    vmFd: vm.fd,
     channel,
     vcpus: workers.map((worker, id) => ({
       worker,
@@ -277,7 +283,7 @@ function createVcpus(
   kvm: Kvm,
   vm: Vm,
   { cpus, threads, nested, pmu }: ResolvedConfig,
-  bootState: BootState,
+  bootState: BootState | undefined,
   stack: DisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();

@@ -5,6 +5,8 @@
  *
  * @module
  */
+import { kickThread } from "../ffi/kvm/kick.ts";
+
 /** What the workers are to do. */
 export const Command = { RUN: 0, PAUSE: 1, STOP: 2 } as const;
 
@@ -106,6 +108,14 @@ export class Control {
   /** The thread of vCPU `id`; 0 before it has started. */
   threadOf(id: number): number {
     return Atomics.load(this.#words, word(id, TID));
+  }
+
+  /** Calls the first `count` vCPUs out of the guest, those that have started. */
+  kick(count: number): void {
+    for (let id = 0; id < count; id++) {
+      const tid = this.threadOf(id);
+      if (tid !== 0) kickThread(tid);
+    }
   }
 
   /** Publishes the calling thread as that of vCPU `id`. */

@@ -6,7 +6,7 @@
  */
 import { EventLoop } from "../devices/runtime/event_loop.ts";
 import { PollWindow } from "../devices/runtime/poll_window.ts";
-import type { VirtioDevice } from "../devices/virtio/device.ts";
+import type { SavedDevice, VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
@@ -16,10 +16,11 @@ import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
-import type {
-  DeviceSpec,
-  DeviceWorkerStart,
-  WorkerMessage,
+import {
+  type DeviceSpec,
+  type DeviceWorkerStart,
+  SAVE_DEVICES,
+  type WorkerMessage,
 } from "./messages.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
@@ -52,6 +53,7 @@ export class DeviceThread implements Disposable {
   readonly #paused: EventLoop;
   readonly #post: Post;
   #parts = new DisposableStack();
+  #saved = false; // in this pause
 
   private constructor(
     start: DeviceWorkerStart,
@@ -117,6 +119,7 @@ export class DeviceThread implements Disposable {
       loose.delete(device);
       parts.defer(() => activated.close());
       doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
+      if (spec.saved) activated.restore(spec.saved);
       return activated;
     });
     const thread = new DeviceThread(start, post, loop, paused, activated);
@@ -135,6 +138,7 @@ export class DeviceThread implements Disposable {
       if (pause !== 0) {
         this.#post({ type: "paused" });
         while (control.devicePause === pause) this.#paused.turn(-1);
+        this.#goOn();
         this.#post({ type: "resumed" });
       } else {
         this.#pollThenSleep();
@@ -196,12 +200,27 @@ export class DeviceThread implements Disposable {
     return work;
   }
 
+  #save(): SavedDevice[] {
+    this.#saved = true;
+    return this.#activated.map((activated) => activated.save());
+  }
+
+  /** After a pause in which devices were saved. */
+  #goOn(): void {
+    if (!this.#saved) return;
+    this.#saved = false;
+    for (const activated of this.#activated) activated.resume();
+  }
+
   /** The control eventfd: run or pause, a transport's request, commands. */
   onReady(): void {
     drainEventFd(this.#controlFd);
     for (const activated of this.#activated) activated.serve();
     this.#commands.serve(
-      (device, command) => this.#activated[device]!.command(command),
+      (device, command) =>
+        device === SAVE_DEVICES
+          ? this.#save()
+          : this.#activated[device]!.command(command),
       (answer) => this.#post({ type: "answer", answer }),
     );
   }

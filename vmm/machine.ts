@@ -4,22 +4,21 @@
  *
  * @module
  */
-import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
-import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
 import { VireoError } from "../ffi/errno.ts";
-import { kickThread } from "../ffi/kvm/kick.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
-import { BalloonHandle } from "./devices/mod.ts";
 import { buildMachine, type MachineParts, type PciState } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { releasedInTime } from "./giving_up.ts";
 import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
+import { MachineDevices } from "./machine_devices.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
+import { pciOf, snapshots } from "./lazy.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
+import type { Overrides, Snapshot } from "./snapshot/mod.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 
 /**
@@ -35,7 +34,8 @@ import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
  * console.log(await machine.wait());
  * ```
  */
-export class Machine {
+export class Machine extends MachineDevices {
+  readonly #config: ResolvedConfig;
   readonly #options: MachineOptions;
   readonly #parts: MachineParts;
   readonly #life = new MachineLife();
@@ -57,9 +57,11 @@ export class Machine {
   private constructor(
     config: ResolvedConfig,
     options: MachineOptions,
-    kernel: KernelImage,
+    kernel: KernelImage | undefined,
     pci: PciState | undefined,
   ) {
+    super();
+    this.#config = config;
     this.#options = options;
     const onMessage = (message: WorkerMessage) => this.#message(message);
     this.#parts = buildMachine(config, kernel, onMessage, options, pci);
@@ -89,13 +91,37 @@ export class Machine {
     options: MachineOptions = {},
   ): Promise<Machine> {
     using kernel = await openConfiguredKernel(config, options.onLog);
-    const onPci = config.transport === "pci";
-    const pci = onPci ? await import("./pci/shared_state.ts") : undefined;
-    const machine = new Machine(config, options, kernel, pci);
+    const machine = new Machine(config, options, kernel, await pciOf(config));
     // Modules of the user's own may fail to load: that is to be known now.
     if (config.devices.some(({ kind, config }) => kind.early?.(config))) {
       await machine.#startDevicesNow();
     }
+    return machine;
+  }
+
+  /**
+   * Makes a machine that goes on, once it is started, as another one was. It
+   * is made of the same configuration, but for `overrides`.
+   *
+   * @throws {VireoError} something of it can't be had, or is of another kind;
+   * nothing stays behind
+   */
+  static async restore(
+    snapshot: Snapshot,
+    overrides: Overrides = {},
+    options: MachineOptions = {},
+  ): Promise<Machine> {
+    const { restoredConfig, restoreParts } = await snapshots();
+    const config = restoredConfig(snapshot, overrides);
+    const pci = await pciOf(config);
+    const machine = new Machine(config, options, undefined, pci);
+    try {
+      restoreParts(machine.#parts, snapshot);
+    } catch (error) {
+      await machine.stop();
+      throw error;
+    }
+    await machine.#startDevicesNow();
     return machine;
   }
 
@@ -155,6 +181,17 @@ export class Machine {
     return this.#inTurn(Command.RUN, () => this.#resume());
   }
 
+  /**
+   * What the machine is now. A running machine is paused for it.
+   *
+   * @throws {VireoError} it has not begun or has ended, or a part of it can't
+   * be saved
+   */
+  async snapshot(): Promise<Snapshot> {
+    const { takeSnapshot } = await snapshots();
+    return await takeSnapshot(this, this.#config, this.#parts);
+  }
+
   /** Ends the machine, whatever the guest is doing. */
   async stop(): Promise<MachineEnd> {
     this.#finish({ reason: "stopped" });
@@ -204,17 +241,6 @@ export class Machine {
   }
 
   /**
-   * The terminal at the main console's other end has a new size.
-   *
-   * @throws {VireoError} the machine has no virtio console; a serial port
-   * can't tell the guest
-   */
-  async resize(columns: number, rows: number): Promise<void> {
-    const command: ConsoleCommand = { type: "resize", columns, rows };
-    await this.command("console", command);
-  }
-
-  /**
    * Sends a device a command, and returns what it answers: plain data, in the
    * device's own words ({@linkcode VirtioDevice.command}). Before the start it
    * waits, and a paused machine's devices answer, too.
@@ -223,25 +249,10 @@ export class Machine {
    * `iface_id`, a module's URL
    * @throws {VireoError} no such device, or its objection
    */
-  async command(device: string, command: unknown): Promise<unknown> {
+  override async command(device: string, command: unknown): Promise<unknown> {
     const index = this.#parts.devices.findIndex(({ name }) => name === device);
     if (index < 0) throw new VireoError(`this machine has no ${device}`);
     return await this.#parts.channel.send(index, command);
-  }
-
-  /**
-   * The image of a disk has grown or shrunk: the guest is told its new size,
-   * which is returned in bytes.
-   *
-   * @throws {VireoError} no such disk, or its size is no multiple of 512
-   */
-  async resizeDrive(driveId: string): Promise<number> {
-    return await this.command(driveId, "resize" satisfies BlkCommand) as number;
-  }
-
-  /** The balloon; asking for one that isn't there is an error. */
-  get balloon(): BalloonHandle {
-    return new BalloonHandle((command) => this.command("balloon", command));
   }
 
   /** `await using` support. */
@@ -274,7 +285,7 @@ export class Machine {
     // Paused before the start, they may sleep already: not to be told twice.
     if (control.vcpuCommand !== Command.PAUSE) {
       control.vcpuCommand = Command.PAUSE;
-      this.#kick();
+      control.kick(vcpus.length);
     }
     await this.#unlessOver(Promise.all(paused));
     await this.#unlessOver(this.#ready);
@@ -370,7 +381,7 @@ export class Machine {
     const { control, vcpus, console } = this.#parts;
     control.vcpuCommand = Command.STOP;
     if (started) {
-      this.#kick();
+      control.kick(vcpus.length);
       await Promise.all(vcpus.map(({ worker }) => worker.stopped));
     }
     this.#commandDevices(Command.STOP);
@@ -387,13 +398,5 @@ export class Machine {
   #commandDevices(command: number): void {
     this.#parts.control.deviceCommand = command;
     this.#parts.controlFd.signal();
-  }
-
-  #kick(): void {
-    const { control, vcpus } = this.#parts;
-    for (const id of vcpus.keys()) {
-      const tid = control.threadOf(id);
-      if (tid !== 0) kickThread(tid);
-    }
   }
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { SavedDevice } from "../devices/virtio/device.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { StepCounts } from "./refused.ts";
 
@@ -33,11 +34,14 @@ export interface MachineEnd {
 export interface DeviceCommand {
   /** Names the command in its {@linkcode CommandAnswer}. */
   id: number;
-  /** The device, in the order of windows. */
+  /** The device, in the order of windows; or {@linkcode SAVE_DEVICES}. */
   device: number;
   /** Plain data, for {@linkcode VirtioDevice.command}. */
   command: unknown;
 }
+
+/** In the place of a device: all of them are to be saved, and answered. */
+export const SAVE_DEVICES = -1;
 
 /** What a device answers: a value, or an objection. */
 export interface CommandAnswer {
@@ -63,6 +67,8 @@ export interface DeviceSpec {
   window: number;
   /** Its interrupt. */
   gsi: number;
+  /** What it goes on as. */
+  saved?: SavedDevice;
   /** Its PCI function's shared memory; undefined: it is on virtio-mmio. */
   pci?: SharedArrayBuffer;
 }

@@ -58,6 +58,8 @@ export class VcpuLoop {
       const command = control.vcpuCommand;
       if (command === Command.STOP) return undefined;
       if (command === Command.PAUSE) {
+        const end = this.#completeExit();
+        if (end !== undefined) return end;
         control.waitWhileVcpusPaused(this.#environment.paused);
         continue;
       }
@@ -73,6 +75,19 @@ export class VcpuLoop {
       const end = this.#exit();
       if (end !== undefined) return end;
     }
+  }
+
+  /**
+   * A read's value waits in `struct kvm_run` for the next `KVM_RUN`: who saves
+   * the vCPU is to find it in its registers. That may exit once more.
+   */
+  #completeExit(): MachineEnd | undefined {
+    const { u8 } = this.#run;
+    let end: MachineEnd | undefined;
+    u8[KvmRunOffset.immediate_exit] = 1;
+    while (end === undefined && this.#vcpu.enter() === 0) end = this.#exit();
+    u8[KvmRunOffset.immediate_exit] = 0;
+    return end;
   }
 
   #exit(): MachineEnd | undefined {

@@ -6,7 +6,7 @@
  */
 import type { Watcher } from "../runtime/event_loop.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
-import type { VirtQueue } from "./queue/queue.ts";
+import type { QueueState, VirtQueue } from "./queue/queue.ts";
 import type { FeatureWords } from "./spec.ts";
 
 /** What a device may ask of the thread that runs it. */
@@ -72,26 +72,24 @@ export interface VirtioDevice {
    */
   command?(command: unknown): unknown;
   /**
-   * The machine is paused and is to be saved. Takes no more chains, and
-   * resolves when nothing is in flight: what it had taken is back in its queue,
-   * or is part of what {@linkcode VirtioDevice.save} gives, and neither the
-   * host's kernel nor a thread uses guest memory for it. Until then its
-   * descriptors are served. If the machine goes on, `notify` is called for each
-   * live queue.
-   *
-   * This and the next two are the place of snapshots, which nothing asks for
-   * yet: a machine can be saved when all of its devices have them.
+   * The machine is paused and is to be saved; a machine can be when all of its
+   * devices have this. When it returns nothing is in flight: what was taken is
+   * done, is back in its queue ({@linkcode VirtQueue.rewind}), or is part of
+   * what {@linkcode VirtioDevice.save} gives, and neither the host's kernel nor
+   * a thread uses guest memory for it. If the machine goes on, `notify` is
+   * called for each live queue.
    */
-  quiesce?(): Promise<void>;
+  quiesce?(): void;
   /**
    * After {@linkcode VirtioDevice.quiesce}: the device's own state, as plain
-   * data that `structuredClone` and JSON take. Queues, registers, features and
-   * configuration space are the transport's to save.
+   * data that `structuredClone` and JSON take; default: there is none. Queues,
+   * registers, features and configuration space are the transport's to save.
    */
   save?(): unknown;
   /**
-   * Goes on as saved, after `attach` and instead of `activate`: the queues that
-   * were live are so again, where they were.
+   * Goes on as saved, after `attach` and instead of `activate`, which is the
+   * default: the queues that were live are so again, where they were, and each
+   * is notified afterwards.
    *
    * @param state what `save` gave, perhaps in another process, from a file
    * @throws {VireoError} it is not this device's
@@ -102,4 +100,16 @@ export interface VirtioDevice {
    * the machine could not be made; then it may not have been attached either.
    */
   close(): void;
+}
+
+/** A device as plain data, but for what it is made of. */
+export interface SavedDevice {
+  /** Its registers and configuration space: the transport's shared page. */
+  page: Uint8Array;
+  /** Its PCI function, where it is one. */
+  pci?: Uint8Array;
+  /** Where its queues are; null where one is not live. */
+  queues: (QueueState | null)[];
+  /** What {@linkcode VirtioDevice.save} gave. */
+  data: unknown;
 }

@@ -31,6 +31,7 @@ export class Rng implements VirtioDevice, ChainServer {
   readonly config: Uint8Array = new Uint8Array();
   readonly #source: EntropySource;
   readonly #limiter: RateLimiter | undefined;
+  #context!: DeviceContext;
   #chain!: DescriptorChain;
   #drain!: Drain;
   #waiting = false; // #chain waits for the limiter
@@ -42,6 +43,7 @@ export class Rng implements VirtioDevice, ChainServer {
   }
 
   attach(context: DeviceContext): void {
+    this.#context = context;
     this.#chain = context.queues[0]!.chain();
     this.#drain = new Drain(context, this, BUDGET);
     this.#limiter?.attach(context, () => {
@@ -69,6 +71,12 @@ export class Rng implements VirtioDevice, ChainServer {
     this.#waiting = this.#limiter?.take(wanted) === false;
     if (!this.#waiting) queue.push(head, this.#fill(writable, wanted));
     return this.room();
+  }
+
+  /** A request that waits for the limiter is back in its queue. */
+  quiesce(): void {
+    this.#context.queues[0]!.rewind(this.#waiting ? 1 : 0);
+    this.#waiting = false;
   }
 
   reset(): void {

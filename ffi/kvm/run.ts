@@ -43,6 +43,7 @@ export const InternalError = {
 
 /** Byte offsets in `struct kvm_run`. */
 export const KvmRunOffset = {
+  immediate_exit: 1,
   exit_reason: 8,
   if_flag: 13,
   // union

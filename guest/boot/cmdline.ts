@@ -5,15 +5,9 @@
  *
  * @module
  */
+import { COMMAND_LINE_LIMIT } from "../layout.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { KernelError } from "../kernel/mod.ts";
-
-/**
- * Bytes of command line that an x86 vmlinux takes: its `COMMAND_LINE_SIZE`
- * (arch/x86/include/asm/setup.h) without the terminating zero. A bzImage says
- * its own limit in `cmdline_size`; an ELF file can't.
- */
-export const COMMAND_LINE_LIMIT = 2047;
 
 /** What `isspace` of the kernel takes, below 0x80. */
 const SPACE = " \t\n\v\f\r";

@@ -12,9 +12,9 @@ import {
   KernelError,
   OpenBootFile,
 } from "../kernel/mod.ts";
-import { COMMAND_LINE_LIMIT, type KernelCommandLine } from "./cmdline.ts";
+import type { KernelCommandLine } from "./cmdline.ts";
 import { type E820Entry, memoryMap } from "./e820.ts";
-import { GiB, Layout, MiB } from "../layout.ts";
+import { COMMAND_LINE_LIMIT, GiB, Layout, MiB } from "../layout.ts";
 import type { GuestMemory } from "../memory.ts";
 
 /** Where an initrd was put. */

@@ -22,6 +22,8 @@ const DEFAULT_POLL = 50;
 
 /** A machine that can be built as it stands here. */
 export interface ResolvedConfig {
+  /** What was resolved. */
+  source: VmConfig;
   /** The kernel's path, or its bytes. */
   kernel: string | Uint8Array;
   /** Where to enter it; undefined: where it suits it. */
@@ -87,15 +89,16 @@ export function resolve(
 }
 
 function filled(config: VmConfig): ResolvedConfig {
-  const source = config["boot-source"];
+  const boot = config["boot-source"];
   const machine = MACHINE.fill(config["machine-config"] ?? {});
   const given = bootArgs(config);
   const { devices, words } = resolveDevices(config, given);
   const cpus = machine.vcpu_count;
   return {
-    kernel: source.kernel_image_path,
-    entry: source.entry,
-    initrd: source.initrd_path,
+    source: config,
+    kernel: boot.kernel_image_path,
+    entry: boot.entry,
+    initrd: boot.initrd_path,
     commandLine: given.add(...words),
     cpus,
     threads: machine.smt && cpus > 1 ? 2 : 1,

@@ -20,6 +20,7 @@ import {
   BlkFeature,
   blkFeatures,
   type BlkOptions,
+  capacityOf,
   setCapacity,
 } from "./spec.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
@@ -125,6 +126,17 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
     if (wasFull) this.#resume();
   }
 
+  /** Carries out what is in flight. */
+  quiesce(): void {
+    this.#requests.finish();
+  }
+
+  /** The image may be another one, of another size. */
+  restore(): void {
+    this.#chooseCache();
+    this.#tellSize();
+  }
+
   /** Waits for what is in flight; its guest never sees it complete. */
   reset(queue?: VirtQueue): void {
     this.#requests.drop(queue);
@@ -149,18 +161,9 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
     if (command !== "resize" satisfies BlkCommand) {
       throw new VireoError(`blk: no such command: ${command}`);
     }
-    const backend = this.#backend;
-    const before = backend.size;
-    backend.resize();
-    if (backend.size !== before) {
-      this.#context.configChanged((config) =>
-        setCapacity(
-          new DataView(config.buffer, config.byteOffset),
-          backend.size,
-        )
-      );
-    }
-    return backend.size;
+    this.#backend.resize();
+    this.#tellSize();
+    return this.#backend.size;
   }
 
   close(): void {
@@ -169,6 +172,15 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
     }
     this.#limiter?.close();
     this.#backend.close();
+  }
+
+  /** If it is not what the driver knows. */
+  #tellSize(): void {
+    const { size } = this.#backend;
+    const { config } = this.#context;
+    const view = new DataView(config.buffer, config.byteOffset);
+    if (capacityOf(view) === size) return;
+    this.#context.configChanged(() => setCapacity(view, size));
   }
 
   /** There is room again: who waits longest comes first. */

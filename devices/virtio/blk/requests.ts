@@ -249,6 +249,15 @@ export class BlkRequests {
     for (let i = 0; i < queues.length; i++) this.#context.publish(queues[i]!);
   }
 
+  /** Waits for all that is in flight, and shows it to the driver. */
+  finish(): void {
+    this.flush();
+    while (this.inFlight > 0) {
+      this.#backend.wait();
+      this.flush();
+    }
+  }
+
   /**
    * Waits for all that is in flight. The guest does not see the end of what it
    * has asked for through `queue`, or, without one, of anything.

@@ -136,6 +136,11 @@ export function blkConfig(
   return new Uint8Array(config.buffer);
 }
 
+/** The size in bytes that a configuration space tells. */
+export function capacityOf(config: DataView): number {
+  return Number(config.getBigUint64(BlkConfig.capacity, true)) * SECTOR_SIZE;
+}
+
 /** Writes the size in bytes as a capacity in sectors. */
 export function setCapacity(config: DataView, size: number): void {
   const sectors = BigInt(Math.floor(size / SECTOR_SIZE));

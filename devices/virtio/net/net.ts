@@ -26,6 +26,11 @@ import {
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, type FeatureWords } from "../spec.ts";
 
+/** What is saved of an interface. */
+interface NetSaved {
+  pairs: number;
+}
+
 /** A virtio network device over one backend per pair of queues. */
 export class Net implements VirtioDevice, NetControlled {
   readonly deviceId: number = DeviceId.NET;
@@ -99,6 +104,25 @@ export class Net implements VirtioDevice, NetControlled {
       this.#control.run(queue);
     } else {
       this.#pairs[queue.index >> 1]?.notify(queue);
+    }
+  }
+
+  /** Frames that wait for room are lost, as on a wire. */
+  quiesce(): void {
+    for (const pair of this.#pairs) pair.quiesce();
+  }
+
+  /** How many pairs are in use. */
+  save(): NetSaved {
+    return { pairs: this.#pairs.filter(({ inUse }) => inUse).length };
+  }
+
+  /** Goes on with as many pairs. */
+  restore(saved: unknown): void {
+    this.activate();
+    const { pairs } = saved as NetSaved;
+    if (!Number.isInteger(pairs) || !this.setPairs(pairs)) {
+      throw new VireoError(`net: ${pairs} pairs of queues can't be restored`);
     }
   }
 

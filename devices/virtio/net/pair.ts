@@ -140,6 +140,17 @@ export class NetPair implements Watcher {
     return true;
   }
 
+  /** It exchanges frames. */
+  get inUse(): boolean {
+    return this.#inUse;
+  }
+
+  /** Holds no chain any more. */
+  quiesce(): void {
+    this.#receiver.quiesce(this.#receiveQueue);
+    this.#transmitter.quiesce(this.#transmitQueue);
+  }
+
   /** Lets go of both queues, or of `queue`. */
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue === this.#receiveQueue) {

@@ -79,6 +79,12 @@ export class NetReceiver {
     return true;
   }
 
+  /** Gives the buffers back to the queue; a frame that waits is lost. */
+  quiesce(queue: VirtQueue): void {
+    queue.rewind(this.#window.chains);
+    this.reset();
+  }
+
   /** Forgets the buffers, and a frame that waits. */
   reset(): void {
     this.#window.clear();

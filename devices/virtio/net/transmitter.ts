@@ -95,6 +95,13 @@ export class NetTransmitter implements ChainServer {
     this.#context.publish(queue);
   }
 
+  /** The frames that wait for room are lost. */
+  quiesce(queue: VirtQueue): void {
+    for (let i = 0; i < this.#count; i++) queue.push(this.#chains[i]!.head, 0);
+    this.#count = 0;
+    this.#context.publish(queue);
+  }
+
   /** Forgets the chains that wait. */
   reset(): void {
     this.#count = 0;

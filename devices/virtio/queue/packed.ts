@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { VireoError } from "../../../ffi/error.ts";
 import type { MemoryRegion } from "../../../guest/memory.ts";
 import type { DescriptorChain } from "./chain.ts";
 import {
@@ -134,6 +135,12 @@ export class PackedQueue extends VirtQueue {
   }
 
   /** §2.8.8. */
+  override rewind(count: number): void {
+    if (count === 0) return;
+    // A chain's length is known only while it is walked.
+    throw new VireoError("packed rings: a chain can't be given back");
+  }
+
   override push(head: number, written: number): void {
     if (this.size === 0) return;
     const ring = this.#ring.u32;

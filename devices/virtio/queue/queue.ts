@@ -119,6 +119,14 @@ export abstract class VirtQueue {
   abstract pop(chain: DescriptorChain): boolean;
 
   /**
+   * Takes back that the last `count` chains were taken: they are available
+   * again, in their order. None of them may have been pushed.
+   *
+   * @throws {VireoError} this kind of queue can't
+   */
+  abstract rewind(count: number): void;
+
+  /**
    * Gives a chain back to the driver with `written` bytes in its writable
    * part. The driver sees it after {@linkcode publish}.
    */

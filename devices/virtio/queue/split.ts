@@ -101,6 +101,10 @@ export class SplitQueue extends VirtQueue {
     return true;
   }
 
+  override rewind(count: number): void {
+    this.#nextAvail = (this.#nextAvail - count) & 0xffff;
+  }
+
   override push(head: number, written: number): void {
     if (this.size === 0) return;
     const slot = this.#nextUsed & (this.size - 1);

@@ -8,7 +8,7 @@ import { Events } from "../../../ffi/epoll.ts";
 import { VireoError } from "../../../ffi/error.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../../runtime/event_loop.ts";
-import type { DeviceContext, VirtioDevice } from "../device.ts";
+import type { DeviceContext, SavedDevice, VirtioDevice } from "../device.ts";
 import {
   type DeviceState,
   DeviceWord,
@@ -16,7 +16,7 @@ import {
   Request,
 } from "./device_state.ts";
 import { PackedQueue } from "../queue/packed.ts";
-import type { VirtQueue } from "../queue/queue.ts";
+import type { QueueState, VirtQueue } from "../queue/queue.ts";
 import {
   Feature,
   type FeatureWords,
@@ -48,6 +48,9 @@ export interface ActivatedDeviceOptions {
 
 /** A packed queue's first position: slot 0, wrap counter 1 (§2.8.1). */
 const PACKED_START = 0x8000;
+/** What is the queue's own of its state; the rest follows from features. */
+type QueuePlace = Omit<QueueState, "eventIdx" | "indirect">;
+
 /** Lines about a device after which a hostile driver gets no more. */
 const LOG_MAX = 20;
 
@@ -157,6 +160,53 @@ export class ActivatedDevice implements DeviceContext {
     const answer = this.device.command(command);
     this.checkQueues(); // the device may have looked at its queues
     return answer;
+  }
+
+  /**
+   * All of the device, while vCPUs and this thread are paused. Then it does
+   * nothing until {@linkcode resume}.
+   *
+   * @throws {VireoError} it is of a kind that can't be saved
+   */
+  save(): SavedDevice {
+    const { device } = this;
+    if (device.quiesce === undefined) {
+      throw new VireoError(`virtio device ${device.deviceId}: can't be saved`);
+    }
+    device.quiesce();
+    const queues = this.queues.map((queue) => queue.live ? queue.save() : null);
+    const page = new Uint8Array(this.#state.shared).slice();
+    return { page, queues, data: device.save?.() };
+  }
+
+  /** After {@linkcode save}: the queues may have chains. */
+  resume(): void {
+    for (const queue of this.queues) if (queue.live) this.#notify(queue);
+    this.checkQueues();
+  }
+
+  /**
+   * Goes on as saved; before the guest runs.
+   *
+   * @throws {VireoError} that is not this device's state
+   */
+  restore({ page, queues, data }: SavedDevice): void {
+    this.#state.restore(page);
+    if (this.#state.words[DeviceWord.ACTIVE] !== 1) return;
+    queues.forEach((saved, index) => {
+      if (saved) this.#activateQueue(index, saved);
+    });
+    const broken = this.queues.find((queue) => queue.broken !== undefined);
+    if (broken) throw new VireoError(`queue ${broken.index}: ${broken.broken}`);
+    if (this.device.restore) this.device.restore(data);
+    else this.device.activate();
+    this.resume();
+    // What was raised last may not have reached the guest.
+    const { raiseInterrupt } = this.#options;
+    const status = this.#state.words[DeviceWord.INTERRUPT_STATUS]!;
+    if (status & Interrupt.CONFIG_CHANGE) raiseInterrupt(CONFIG_SOURCE);
+    if (!(status & Interrupt.USED_BUFFER)) return;
+    for (const index of this.queues.keys()) raiseInterrupt(index);
   }
 
   /** Resets and closes the device. */
@@ -270,29 +320,35 @@ export class ActivatedDevice implements DeviceContext {
   }
 
   #activate(): void {
-    for (const index of this.queues.keys()) {
-      this.queues[index] = this.#queue(index);
-      this.#activateQueue(index);
-    }
+    for (const index of this.queues.keys()) this.#startQueueAnew(index);
     this.device.activate();
     this.checkQueues();
   }
 
-  #activateQueue(index: number): void {
+  /** Where the driver's registers say, if it is to be on. */
+  #startQueueAnew(index: number): void {
     const state = this.#state;
+    this.queues[index] = this.#queue(index);
     if (state.queue(index, QueueWord.READY) !== 1) return;
     const start = this.hasFeature(Feature.RING_PACKED) ? PACKED_START : 0;
-    this.queues[index]!.activate({
+    this.#activateQueue(index, {
       size: state.queue(index, QueueWord.SIZE),
       desc: state.queueAddress(index, QueueWord.DESC),
       avail: state.queueAddress(index, QueueWord.DRIVER),
       used: state.queueAddress(index, QueueWord.DEVICE),
-      eventIdx: this.hasFeature(Feature.EVENT_IDX),
-      indirect: this.hasFeature(Feature.INDIRECT_DESC),
       nextAvail: start,
       nextUsed: start,
     });
     this.checkQueues();
+  }
+
+  #activateQueue(index: number, at: QueuePlace): void {
+    const queue = this.queues[index] = this.#queue(index);
+    queue.activate({
+      ...at,
+      eventIdx: this.hasFeature(Feature.EVENT_IDX),
+      indirect: this.hasFeature(Feature.INDIRECT_DESC),
+    });
   }
 
   #reset(): void {
@@ -311,7 +367,7 @@ export class ActivatedDevice implements DeviceContext {
   #startQueue(index: number): void {
     const queue = this.queues[index];
     if (queue === undefined || queue.live) return;
-    this.#activateQueue(index);
+    this.#startQueueAnew(index);
     this.doorbell(index);
   }
 

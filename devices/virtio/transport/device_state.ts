@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { VireoError } from "../../../ffi/error.ts";
 import {
   Feature,
   type FeatureWords,
@@ -63,6 +64,13 @@ export const Request = {
   TRANSPORT: 6,
 } as const;
 
+/** What a device doesn't change while it is the same. */
+const SAME = [
+  [DeviceWord.DEVICE_ID, "device id"],
+  [DeviceWord.QUEUE_COUNT, "number of queues"],
+  [DeviceWord.CONFIG_SIZE, "configuration space"],
+] as const;
+
 const QUEUES = 32;
 const QUEUE_STRIDE = 16;
 const CONFIG_BYTES = 4 * (QUEUES + MAX_QUEUES * QUEUE_STRIDE);
@@ -106,6 +114,37 @@ export class DeviceState {
     this.config.set(config);
     Atomics.store(words, DeviceWord.DEVICE_ID, deviceId); // last: now it's there
     Atomics.notify(words, DeviceWord.DEVICE_ID);
+  }
+
+  /**
+   * Takes a saved page over; what is offered stays as described.
+   *
+   * @throws {VireoError} it is of another device, or the driver has accepted
+   *   what this one doesn't offer
+   */
+  restore(page: Uint8Array): void {
+    const { words } = this;
+    const what = `virtio device ${words[DeviceWord.DEVICE_ID]}`;
+    if (page.length !== SIZE) throw new VireoError(`${what}: no such state`);
+    const saved = new Int32Array(page.slice().buffer);
+    for (const [word, name] of SAME) {
+      if (saved[word] === words[word]) continue;
+      throw new VireoError(`${what}: saved with another ${name}`);
+    }
+    for (const half of [0, 1]) {
+      const accepted = saved[DeviceWord.DRIVER_FEATURES + half]!;
+      const missing = accepted & ~words[DeviceWord.DEVICE_FEATURES + half]!;
+      if (missing === 0) continue;
+      const bit = 32 * half + 31 - Math.clz32(missing);
+      throw new VireoError(`${what}: feature ${bit} is not offered any more`);
+    }
+    for (const half of [0, 1]) {
+      const at = DeviceWord.DEVICE_FEATURES + half;
+      saved[at] = words[at]!;
+    }
+    saved[DeviceWord.REQUEST] = Request.NONE;
+    saved[DeviceWord.LOCK] = 0;
+    words.set(saved);
   }
 
   /** Reads one word of a queue's registers. */

@@ -11,6 +11,7 @@ import {
   PciRegister,
   PciStatus,
 } from "../../pci/function.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import { MsixControl, MsixTable } from "../../pci/msix.ts";
 import { MAX_QUEUES } from "../spec.ts";
 import { DeviceId } from "../spec.ts";
@@ -116,6 +117,24 @@ export class PciFunctionState {
     describeMsix(config, queues + 1);
     describeStructures(config, queues, configSize);
     this.msix.clear();
+  }
+
+  /**
+   * What a driver has written is as it was saved; all else stays as described.
+   *
+   * @param saved bytes of {@linkcode PciFunctionState.shared}
+   * @throws {VireoError} it is of another size
+   */
+  restore(saved: Uint8Array): void {
+    if (saved.length !== this.shared.byteLength) {
+      throw new VireoError("PCI function: no such state");
+    }
+    const config = new ConfigSpace(saved);
+    for (let at = 0; at < CONFIG_SPACE_SIZE; at += 4) {
+      this.config.write(at, 4, config.get(at, 4));
+    }
+    const table = new Uint8Array(this.shared, CONFIG_SPACE_SIZE);
+    table.set(saved.subarray(CONFIG_SPACE_SIZE));
   }
 
   /** Guest address of BAR 0, or -1 while the driver has memory switched off. */

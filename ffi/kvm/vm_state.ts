@@ -1,0 +1,113 @@
+/**
+ * All that KVM knows of a virtual machine beside its vCPUs and memory, as plain
+ * data. Numbers are sections of Documentation/virt/kvm/api.rst.
+ *
+ * @module
+ */
+import { Errno, errno, SystemError } from "../errno.ts";
+import { _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
+import { libc } from "../libc.ts";
+import { KVMIO } from "./api.ts";
+
+const IRQCHIP_SIZE = 520; // u32 chip_id, u32 padding, 512 bytes
+const PIT_SIZE = 112;
+const CLOCK_SIZE = 48;
+
+const KVM_GET_MSR_INDEX_LIST = _IOWR(KVMIO, 0x02, 4);
+const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, IRQCHIP_SIZE);
+const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, IRQCHIP_SIZE);
+const KVM_SET_CLOCK = _IOW(KVMIO, 0x7b, CLOCK_SIZE);
+const KVM_GET_CLOCK = _IOR(KVMIO, 0x7c, CLOCK_SIZE);
+const KVM_GET_PIT2 = _IOR(KVMIO, 0x9f, PIT_SIZE);
+const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, PIT_SIZE);
+
+/** `KVM_IRQCHIP_*`: the two halves of the PIC, and the I/O APIC. */
+const IRQCHIPS = [0, 1, 2] as const;
+/** Offset of `flags` in `struct kvm_clock_data`. */
+const CLOCK_FLAGS = 8;
+/** `KVM_CLOCK_REALTIME`: the guest's clock moves on by the time since. */
+const CLOCK_REALTIME = 4;
+
+/** Readable and settable, but not in KVM's own list. */
+const MORE_MSRS = [
+  0x1b, // IA32_APIC_BASE
+  0x277, // IA32_PAT
+  0x2ff, // IA32_MTRR_DEF_TYPE
+  ...Array.from({ length: 16 }, (_, i) => 0x200 + i), // variable MTRRs
+  ...[0x250, 0x258, 0x259], // fixed MTRRs
+  ...Array.from({ length: 8 }, (_, i) => 0x268 + i),
+  0xc0000080, // EFER
+  ...[0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103], // bases, TSC_AUX
+  0x6e0, // IA32_TSC_DEADLINE
+];
+
+/** A machine's interrupt controllers, timer and clock. */
+export interface VmState {
+  /** `struct kvm_irqchip` of the PIC's halves and of the I/O APIC. */
+  irqchips: Uint8Array<ArrayBuffer>[];
+  /** `struct kvm_pit_state2`. */
+  pit: Uint8Array<ArrayBuffer>;
+  /** `struct kvm_clock_data`. */
+  clock: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * §4.3: the MSRs that a vCPU of this host has, and that are to be saved.
+ *
+ * @param kvmFd descriptor of `/dev/kvm`
+ */
+export function savedMsrs(kvmFd: number): number[] {
+  const list = new Uint32Array(1 + 1024);
+  list[0] = list.length - 1;
+  ioctlBuffer(kvmFd, KVM_GET_MSR_INDEX_LIST, list, "KVM_GET_MSR_INDEX_LIST");
+  const known = list.subarray(1, 1 + list[0]);
+  return [...new Set([...known, ...MORE_MSRS])];
+}
+
+/** Reads the state; no vCPU may be in `KVM_RUN`. */
+export function saveVm(vmFd: number): VmState {
+  const pit = new Uint8Array(PIT_SIZE);
+  ioctlBuffer(vmFd, KVM_GET_PIT2, pit, "KVM_GET_PIT2");
+  const clock = new Uint8Array(CLOCK_SIZE);
+  ioctlBuffer(vmFd, KVM_GET_CLOCK, clock, "KVM_GET_CLOCK");
+  return { irqchips: IRQCHIPS.map((id) => getIrqchip(vmFd, id)), pit, clock };
+}
+
+/**
+ * Sets the state of a machine that has not run.
+ *
+ * @param catchUp the guest's clock moves on by the time that has passed since
+ *   the state was saved; else it stands where it stood
+ */
+export function restoreVm(
+  vmFd: number,
+  { irqchips, pit, clock }: VmState,
+  catchUp = false,
+): void {
+  for (const irqchip of irqchips) {
+    ioctlBuffer(vmFd, KVM_SET_IRQCHIP, irqchip, "KVM_SET_IRQCHIP");
+  }
+  ioctlBuffer(vmFd, KVM_SET_PIT2, pit, "KVM_SET_PIT2");
+  setClock(vmFd, clock, catchUp ? CLOCK_REALTIME : 0);
+}
+
+function getIrqchip(vmFd: number, id: number): Uint8Array<ArrayBuffer> {
+  const irqchip = new Uint8Array(IRQCHIP_SIZE);
+  irqchip[0] = id;
+  ioctlBuffer(vmFd, KVM_GET_IRQCHIP, irqchip, "KVM_GET_IRQCHIP");
+  return irqchip;
+}
+
+/** §4.30; older kernels know no flags. */
+function setClock(
+  vmFd: number,
+  clock: Uint8Array<ArrayBuffer>,
+  flags: number,
+): void {
+  const data = clock.slice();
+  new DataView(data.buffer).setUint32(CLOCK_FLAGS, flags, true);
+  if (libc.ioctl_buffer(vmFd, KVM_SET_CLOCK, data) === 0) return;
+  const code = errno();
+  if (code === Errno.EINVAL && flags !== 0) return setClock(vmFd, clock, 0);
+  throw new SystemError("KVM_SET_CLOCK", code);
+}

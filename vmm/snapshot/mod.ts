@@ -1,0 +1,9 @@
+/**
+ * Machines as data: taken of one, and given to others. Loaded when it is asked
+ * for.
+ *
+ * @module
+ */
+export { type Overrides, restoredConfig, restoreParts } from "./restore.ts";
+export { Snapshot } from "./snapshot.ts";
+export { takeSnapshot } from "./take.ts";

@@ -1,0 +1,29 @@
+/**
+ * A snapshot: what a machine was, to go on as, any number of times.
+ *
+ * @module
+ */
+import type { MemoryImage } from "./memory_image.ts";
+import type { SavedMachine } from "./saved_machine.ts";
+
+/**
+ * A machine between two instructions. It holds a copy of the guest's RAM until
+ * it is disposed of; machines that were made of it stay as they are.
+ */
+export class Snapshot implements Disposable {
+  /** All but the RAM. */
+  readonly state: SavedMachine;
+  /** @internal The RAM. */
+  readonly memory: MemoryImage;
+
+  /** @internal */
+  constructor(state: SavedMachine, memory: MemoryImage) {
+    this.state = state;
+    this.memory = memory;
+  }
+
+  /** Lets go of the copy of the RAM. */
+  [Symbol.dispose](): void {
+    this.memory[Symbol.dispose]();
+  }
+}
