@@ -13,6 +13,23 @@ import { VireoError } from "../ffi/error.ts";
 import type { Control } from "./control.ts";
 import type { CommandAnswer, DeviceCommand } from "./messages.ts";
 
+/**
+ * The place of the device of this name among `devices`.
+ *
+ * @throws {VireoError} there is none, or more than one
+ */
+export function deviceNamed(
+  devices: readonly { name: string }[],
+  name: string,
+): number {
+  const index = devices.findIndex((device) => device.name === name);
+  if (index < 0) throw new VireoError(`this machine has no ${name}`);
+  if (devices.findLastIndex((device) => device.name === name) === index) {
+    return index;
+  }
+  throw new VireoError(`this machine has two devices called ${name}`);
+}
+
 /** The main isolate's end. */
 export class DeviceChannel {
   /** The other end, to be transferred to the device worker. */

@@ -20,7 +20,7 @@ const STUCK = "the host does not finish what the guest has asked of a disk " +
  */
 export async function releasedInTime(
   released: Promise<void>,
-  names: readonly OwnName[],
+  { names }: { readonly names: readonly OwnName[] },
   log: (line: string) => void,
 ): Promise<void> {
   if (await comesInTime(released)) return;

@@ -16,6 +16,8 @@ import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import { pciOf, snapshots } from "./lazy.ts";
+import { deviceNamed } from "./device_channel.ts";
+import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
 import type { Overrides, Snapshot } from "./snapshot/mod.ts";
@@ -53,6 +55,7 @@ export class Machine extends MachineDevices {
   #teardown: Promise<void> | undefined;
   /** The first line of the failure that the machine ended with, in brackets. */
   #failure = "";
+  #late: MachineEnd | undefined; // a failure after the end
 
   private constructor(
     config: ResolvedConfig,
@@ -200,8 +203,9 @@ export class Machine extends MachineDevices {
 
   /** Waits for the end; nothing is left but what the host doesn't let go. */
   async wait(): Promise<MachineEnd> {
-    const end = await this.#end.promise;
+    const first = await this.#end.promise;
     await this.#teardown;
+    const end = isGuestsWish(first) ? this.#late ?? first : first;
     if (Object.keys(this.#steppedPast).length === 0) return end;
     return { ...end, stepped_past: this.#steppedPast };
   }
@@ -240,18 +244,9 @@ export class Machine extends MachineDevices {
     return this.#life.over ? undefined : this.#parts.console.input(bytes);
   }
 
-  /**
-   * Sends a device a command, and returns what it answers: plain data, in the
-   * device's own words ({@linkcode VirtioDevice.command}). Before the start it
-   * waits, and a paused machine's devices answer, too.
-   *
-   * @param device what the configuration calls it: a `drive_id`, an
-   * `iface_id`, a module's URL
-   * @throws {VireoError} no such device, or its objection
-   */
+  /** Sends a device a command, in its own words, and returns what it answers. */
   override async command(device: string, command: unknown): Promise<unknown> {
-    const index = this.#parts.devices.findIndex(({ name }) => name === device);
-    if (index < 0) throw new VireoError(`this machine has no ${device}`);
+    const index = deviceNamed(this.#parts.devices, device);
     return await this.#parts.channel.send(index, command);
   }
 
@@ -362,15 +357,14 @@ export class Machine extends MachineDevices {
 
   /** The first reason counts. */
   #finish(end: MachineEnd): void {
-    if (this.#life.over) return;
+    if (this.#life.over) return void (this.#late ??= failureIn(end));
     const started = this.#life.state !== "created";
     if (started && end.reason !== "error") this.#parts.keepFiles();
     this.#life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
     const log = (line: string) => this.#options.onLog?.(line);
-    const { names } = this.#parts;
-    this.#teardown = releasedInTime(this.#tearDown(started), names, log);
+    this.#teardown = releasedInTime(this.#tearDown(started), this.#parts, log);
     const [line] = end.message?.split("\n") ?? [];
     if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);

@@ -9,7 +9,14 @@ import { BalloonHandle } from "./devices/mod.ts";
 
 /** A machine, as its devices' owner sees it. */
 export abstract class MachineDevices {
-  /** Sends a device a command, and returns what it answers. */
+  /**
+   * Sends a device a command, and returns what it answers: plain data, in the
+   * device's own words ({@linkcode VirtioDevice.command}). Before the start it
+   * waits, and a paused machine's devices answer, too.
+   *
+   * @param device its `drive_id`, `iface_id` or `name`
+   * @throws {VireoError} no such device, or two, or its objection
+   */
   abstract command(device: string, command: unknown): Promise<unknown>;
 
   /**

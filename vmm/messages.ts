@@ -30,6 +30,16 @@ export interface MachineEnd {
   stepped_past?: StepCounts;
 }
 
+/** The guest has asked for this end. */
+export function isGuestsWish({ reason }: MachineEnd): boolean {
+  return reason === "power-off" || reason === "reset" || reason === "halt";
+}
+
+/** `end` if it is a failure. */
+export function failureIn(end: MachineEnd): MachineEnd | undefined {
+  return end.reason === "error" ? end : undefined;
+}
+
 /** A command for a device, on its way to the device worker. */
 export interface DeviceCommand {
   /** Names the command in its {@linkcode CommandAnswer}. */

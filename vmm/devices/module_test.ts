@@ -4,7 +4,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { buildElf } from "../../guest/testing/mod.ts";
 import type { VmConfig } from "../config/types.ts";
-import { TestMachine } from "../testing/mod.ts";
+import { ScratchFile, TestMachine } from "../testing/mod.ts";
 
 const DEVICE = `data:text/javascript,${
   encodeURIComponent(`export default class {
@@ -140,5 +140,54 @@ Deno.test(needing([KVM], {
         },
       );
     }
+  },
+}));
+
+/** A guest that resets the machine at once. */
+function resets(module: string): VmConfig {
+  // mov al, 0xfe; out 0x64, al; jmp to itself
+  const bytes = Uint8Array.of(0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe);
+  const kernel = buildElf({ segments: [{ address: 0x10_0000n, bytes }] });
+  return {
+    ...config(),
+    "boot-source": { kernel_image_path: kernel, boot_args: "" },
+    devices: [{ module }],
+  };
+}
+
+Deno.test(needing([KVM], {
+  name: "own devices: what fails while the machine ends is a failure of it",
+  async fn() {
+    for (const method of ["reset", "close"]) {
+      const module = moduleOf(
+        `${method} = () => { throw new Error("late"); };`,
+      );
+      await using test = await TestMachine.create(resets(module));
+      const { reason, message } = (await test.run()).end;
+      assert.equal(reason, "error", method);
+      assert.match(message!, /^Error: late\n/);
+    }
+    await using test = await TestMachine.create(resets(DEVICE));
+    assert.deepEqual((await test.run()).end.reason, "reset");
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "Machine.command: a name that two devices have is for neither",
+  async fn() {
+    using disk = new ScratchFile(4096);
+    const drives = [
+      { drive_id: "x", path_on_host: disk.path, is_root_device: false },
+    ];
+    const devices = [{ module: DEVICE, name: "x" }];
+    await using test = await TestMachine.create({
+      ...config(),
+      drives,
+      devices,
+    });
+    await assert.rejects(
+      test.machine.command("x", {}),
+      new VireoError("this machine has two devices called x"),
+    );
   },
 }));
