@@ -15,16 +15,17 @@ const ACTION_SIZE = 152;
 type Mender = () => boolean;
 
 const NO_HANDLER = new Uint8Array(ACTION_SIZE);
-/** Signals in a row that nobody mends, and which are not only late. */
-const UNMENDED_MAX = 20;
+/** Milliseconds after which a SIGBUS that comes all the time has no mender. */
+const HOPELESS = 2000;
+/** Milliseconds between two that are not the same one. */
+const ANOTHER = 500;
+
 const menders = new Set<Mender>();
-let unmended = 0;
-// What the signal did before, and what Deno has it do for a listener: only its
-// first one installs that.
-const before = new Uint8Array(ACTION_SIZE);
-let denos: Uint8Array | undefined;
 let listening = false;
 let heard = false;
+// Of those that nobody here mends: when the first and the last came.
+let first = -Infinity;
+let last = -Infinity;
 
 /**
  * Calls `mend` in this isolate, whose own accesses must not be those that fail,
@@ -32,24 +33,14 @@ let heard = false;
  * does without this.
  */
 export function onBusError(mend: Mender): Disposable {
-  if (menders.size === 0) {
-    // Without a handler before it: Deno's calls that first, and Rust's has the
-    // next SIGBUS kill the process.
-    libc.sigaction(SIGBUS, NO_HANDLER, before);
-    if (!listening) Deno.addSignalListener("SIGBUS", mendAny);
-    listening = true;
-    if (denos) libc.sigaction(SIGBUS, denos, null);
-    else libc.sigaction(SIGBUS, null, denos = new Uint8Array(ACTION_SIZE));
-  }
-  unmended = 0;
+  if (!listening) listen();
   menders.add(mend);
   return {
     [Symbol.dispose]() {
-      if (!menders.delete(mend) || menders.size > 0) return;
-      libc.sigaction(SIGBUS, before, null);
-      // A signal that is still on its way to Deno would kill the process if
-      // nobody listened.
-      if (heard) return;
+      menders.delete(mend);
+      // Without a listener Deno lets a SIGBUS kill the process, also one that
+      // it hears of late.
+      if (menders.size > 0 || heard || !listening) return;
       Deno.removeSignalListener("SIGBUS", mendAny);
       listening = false;
     },
@@ -57,13 +48,29 @@ export function onBusError(mend: Mender): Disposable {
 }
 
 /**
- * A signal may be heard of when it is mended already, even by who came later;
- * one that isn't comes again and again.
+ * Deno's handler, which its first listener installs, calls the one before it,
+ * and Rust's has the next SIGBUS kill the process: so there is to be none.
+ */
+function listen(): void {
+  const before = new Uint8Array(ACTION_SIZE);
+  const after = new Uint8Array(ACTION_SIZE);
+  libc.sigaction(SIGBUS, NO_HANDLER, before);
+  Deno.addSignalListener("SIGBUS", mendAny);
+  listening = true;
+  libc.sigaction(SIGBUS, null, after);
+  const installed = after.subarray(0, 8).some((byte) => byte !== 0);
+  if (!installed) libc.sigaction(SIGBUS, before, null); // it was Deno's already
+}
+
+/**
+ * A signal may be heard of when it is mended already, or is for another isolate
+ * to mend; one that nobody mends comes again and again.
  */
 function mendAny(): void {
   heard = true;
-  if (menders.size === 0) return;
-  const mended = [...menders].map((mend) => mend());
-  unmended = mended.includes(true) ? 0 : unmended + 1;
-  if (unmended > UNMENDED_MAX) libc.sigaction(SIGBUS, before, null);
+  if ([...menders].map((mend) => mend()).includes(true)) return;
+  const now = performance.now();
+  if (now - last > ANOTHER) first = now;
+  last = now;
+  if (now - first > HOPELESS) libc.sigaction(SIGBUS, NO_HANDLER, null);
 }

@@ -278,6 +278,7 @@ export class GuestMemory {
    * threads can end.
    */
   onLost(lost: (reason: string) => void): Disposable {
+    if (this.#file === undefined) return new DisposableStack();
     let reason: string | undefined;
     return onBusError(() => {
       if (reason !== undefined) return true; // it came more than once
