@@ -13,7 +13,7 @@ import {
   type TerminalMode,
   terminalMode,
 } from "../ffi/termios.ts";
-import { aroundStops } from "./signals.ts";
+import { aroundStops, ended } from "./signals.ts";
 
 /** Standard input's descriptor. */
 const STDIN = 0;
@@ -99,7 +99,13 @@ export class Terminal implements Disposable {
     this.#idle = idle;
     if (this.#mode === undefined) return;
     this.#stack.use(aroundStops(() => this.#restore(), () => this.#makeRaw()));
-    this.#stack.defer(() => this.#restore());
+    const restore = () => this.#restore();
+    this.#stack.defer(restore);
+    // The user's end of it comes before the machine's, which may take longer. A
+    // fault of Vireo's own ends it behind the others, without any cleaning up.
+    ended.addEventListener("abort", restore);
+    addEventListener("error", restore);
+    addEventListener("unhandledrejection", restore);
     this.#makeRaw();
   }
 
