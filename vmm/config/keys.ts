@@ -85,7 +85,8 @@ const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
   ),
   memory_file: own(
     text,
-    "A file to share the RAM through; made if there is none, and kept. " +
+    "A file to share the RAM through; made if there is none, reserved at " +
+      "once, and kept. " +
       "An address below 3 GiB is the offset in it, and what is above 4 GiB " +
       "follows.",
   ),

@@ -284,8 +284,6 @@ export class BlkRequests {
     if (result === -Errno.EINTR || result === -Errno.EAGAIN) {
       return this.#goOn(slot);
     }
-    // The chain is in RAM: the host has lost a page of it.
-    if (result === -Errno.EFAULT) throw new VireoError("guest memory: EFAULT");
     const type = this.#type[slot]!;
     if (result < 0) return this.#finish(slot, failure(type, result), 0);
     const { readable, writable } = this.#chains[slot]!;
@@ -339,6 +337,8 @@ export class BlkRequests {
 /** The status of a request whose operation failed with `result`, -errno. */
 function failure(type: number, result: number): number {
   const zeros = type === BlkType.DISCARD || type === BlkType.WRITE_ZEROES;
+  // The chain is in RAM: the host has lost a page of it.
+  if (result === -Errno.EFAULT) throw new VireoError("guest memory: EFAULT");
   // EINVAL: a device with larger blocks than the request. Drivers then write.
   const cannot = result === -Errno.EOPNOTSUPP || result === -Errno.EINVAL;
   return zeros && cannot ? BlkStatus.UNSUPP : BlkStatus.IOERR;
