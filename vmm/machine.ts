@@ -103,29 +103,25 @@ export class Machine extends MachineDevices {
   }
 
   /**
-   * Makes a machine that goes on, once it is started, as another one was. It
-   * is made of the same configuration, but for `overrides`.
+   * Makes a machine that goes on, once it is started, as another one was: of
+   * the same configuration, but for `overrides`, with devices by their names.
    *
-   * @throws {VireoError} something of it can't be had, or is of another kind;
-   * nothing stays behind
+   * @param from a snapshot, or a folder that one was saved in. Unless only the
+   * caller can write to it, and it has not been moved, all that it names on the
+   * host must be in `overrides`; modules always.
+   * @throws {VireoError} something can't be had, or is of another kind
    */
   static async restore(
-    snapshot: Snapshot,
+    from: Snapshot | string,
     overrides: Overrides = {},
     options: MachineOptions = {},
   ): Promise<Machine> {
-    const { restoredConfig, restoreParts } = await snapshots();
-    const config = restoredConfig(snapshot, overrides);
-    const pci = await pciOf(config);
-    const machine = new Machine(config, options, undefined, pci);
-    try {
-      restoreParts(machine.#parts, snapshot);
-    } catch (error) {
-      await machine.stop();
-      throw error;
-    }
-    await machine.#startDevicesNow();
-    return machine;
+    const { restoreMachine } = await snapshots();
+    return await restoreMachine(from, overrides, (config, pci) => {
+      const machine = new Machine(config, options, undefined, pci);
+      const begin = () => machine.#startDevicesNow();
+      return { machine, parts: machine.#parts, begin };
+    });
   }
 
   /** Where the machine is in its life. */

@@ -5,7 +5,8 @@
  * @module
  */
 
-const REGISTER_NAMES = [
+/** In the order of `struct kvm_regs`. */
+export const REGISTER_NAMES = [
   "rax",
   "rbx",
   "rcx",

@@ -41,6 +41,13 @@ const MORE_MSRS = [
   0x6e0, // IA32_TSC_DEADLINE
 ];
 
+/** Sizes in bytes of what {@linkcode VmState} has. */
+export const VM_STATE_SIZES = {
+  irqchip: IRQCHIP_SIZE,
+  pit: PIT_SIZE,
+  clock: CLOCK_SIZE,
+} as const;
+
 /** A machine's interrupt controllers, timer and clock. */
 export interface VmState {
   /** `struct kvm_irqchip` of the PIC's halves and of the I/O APIC. */

@@ -4,12 +4,16 @@
  *
  * @module
  */
+import { crc32 } from "node:zlib";
 import { closeFd, createMemoryFile } from "../../ffi/file.ts";
 import { mapFileOver } from "../../ffi/mmap.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 
 const PAGE = 4096;
 const PAGE_WORDS = PAGE / 4;
+
+/** Bytes that one checksum is of. */
+export const PIECE = 2 * 1024 * 1024;
 
 /** RAM in a file. */
 export class MemoryImage implements Disposable {
@@ -34,9 +38,7 @@ export class MemoryImage implements Disposable {
       for (const { u8, u32, size } of memory.regions) {
         copyRuns(u8, u32, (from, bytes) => {
           file.seekSync(offset + from, Deno.SeekMode.Start);
-          for (let done = 0; done < bytes.length;) {
-            done += file.writeSync(bytes.subarray(done));
-          }
+          writeFully(file, bytes);
         });
         offset += size;
       }
@@ -45,6 +47,41 @@ export class MemoryImage implements Disposable {
       image[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /**
+   * Writes it to `target`, an empty file, with holes where it has them.
+   *
+   * @returns the CRC-32 of each {@linkcode PIECE}
+   */
+  copyTo(target: Deno.FsFile): number[] {
+    using source = this.open({ read: true });
+    target.truncateSync(this.size);
+    const buffer = new Uint8Array(PIECE);
+    const words = new Uint32Array(buffer.buffer);
+    const sums: number[] = [];
+    for (let at = 0; at < this.size; at += PIECE) {
+      const piece = buffer.subarray(0, Math.min(PIECE, this.size - at));
+      readFully(source, piece);
+      sums.push(crc32(piece));
+      copyRuns(piece, words, (from, bytes) => {
+        target.seekSync(at + from, Deno.SeekMode.Start);
+        writeFully(target, bytes);
+      });
+    }
+    return sums;
+  }
+
+  /** The CRC-32 of each {@linkcode PIECE}. */
+  sums(): number[] {
+    using source = this.open({ read: true });
+    const buffer = new Uint8Array(PIECE);
+    return Array.from({ length: Math.ceil(this.size / PIECE) }, (_, i) => {
+      const length = Math.min(PIECE, this.size - i * PIECE);
+      const piece = buffer.subarray(0, length);
+      readFully(source, piece);
+      return crc32(piece);
+    });
   }
 
   /** The file through another descriptor. */
@@ -86,6 +123,21 @@ function copyRuns(
     if (isData || start < 0) continue;
     copy(start * PAGE, u8.subarray(start * PAGE, page * PAGE));
     start = -1;
+  }
+}
+
+function writeFully(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    done += file.writeSync(bytes.subarray(done));
+  }
+}
+
+/** What is behind the file's end reads as zeros. */
+function readFully(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    const count = file.readSync(bytes.subarray(done));
+    if (count === null) return void bytes.fill(0, done);
+    done += count;
   }
 }
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
-export { type Overrides, restoredConfig, restoreParts } from "./restore.ts";
+export { verifyFolder } from "./folder.ts";
+export { type Overrides, restoreMachine } from "./restore.ts";
 export { Snapshot } from "./snapshot.ts";
 export { takeSnapshot } from "./take.ts";

@@ -8,11 +8,15 @@ import { VireoError } from "../../ffi/error.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
-import type { MachineParts } from "../build.ts";
+import type { MachineParts, PciState } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
+import { pciOf } from "../lazy.ts";
+import type { Machine } from "../machine.ts";
 import { restorePlatform } from "./platform.ts";
+import { openFolder } from "./folder.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { checkGiven, nameOf } from "./trust.ts";
 
 /** What is to be otherwise: keys of the configuration, devices by their names. */
 export type Overrides = Partial<Omit<VmConfig, "boot-source">>;
@@ -20,14 +24,36 @@ export type Overrides = Partial<Omit<VmConfig, "boot-source">>;
 /** There is a kernel in the memory already. */
 const NO_KERNEL = { kernel_image_path: new Uint8Array() };
 
+/** What a machine is restored from. */
+interface Origin extends Disposable {
+  readonly snapshot: Snapshot;
+  readonly config: ResolvedConfig;
+}
+
 /**
- * The configuration that a snapshot's machine is made of.
+ * Opens a snapshot, and resolves the configuration of its machine.
  *
- * @throws {VireoError} it can't be had any more: each mistake in a line
+ * @param from a snapshot, or a folder that has one
+ * @throws {VireoError} it can't be had: each mistake in a line
  */
-export function restoredConfig(
+function openOrigin(
+  from: Snapshot | string,
+  overrides: Overrides,
+): Origin {
+  using undo = new DisposableStack(); // unless all goes well
+  const opened = typeof from === "string"
+    ? undo.use(openFolder(from))
+    : undefined;
+  const snapshot = opened?.snapshot ?? from as Snapshot;
+  if (opened) checkGiven(snapshot.state, overrides, opened.trusted);
+  const config = restoredConfig(snapshot, overrides);
+  const kept = undo.move();
+  return { snapshot, config, [Symbol.dispose]: () => kept.dispose() };
+}
+
+function restoredConfig(
   { state }: Snapshot,
-  overrides: Overrides = {},
+  overrides: Overrides,
 ): ResolvedConfig {
   const config: Record<string, unknown> = { ...state.config };
   for (const [key, value] of Object.entries(overrides)) {
@@ -54,8 +80,33 @@ function overridden(saved: unknown, value: unknown, key: string): unknown {
   return named;
 }
 
-function nameOf(item: Record<string, unknown>): unknown {
-  return item["drive_id"] ?? item["iface_id"] ?? item["module"];
+/** A machine that has not begun. */
+interface Made {
+  machine: Machine;
+  parts: MachineParts;
+  /** Lets its devices begin. */
+  begin(): Promise<void>;
+}
+
+/** {@linkcode Machine.restore}; `make` makes a machine without a kernel. */
+export async function restoreMachine(
+  from: Snapshot | string,
+  overrides: Overrides,
+  make: (config: ResolvedConfig, pci: PciState | undefined) => Made,
+): Promise<Machine> {
+  using undo = new DisposableStack(); // unless there is a machine
+  const { config, snapshot } = undo.use(openOrigin(from, overrides));
+  const { machine, parts, begin } = make(config, await pciOf(config));
+  const origin = undo.move(); // which is in use until its end
+  machine.wait().finally(() => origin.dispose());
+  try {
+    restoreParts(parts, snapshot);
+  } catch (error) {
+    await machine.stop();
+    throw error;
+  }
+  await begin();
+  return machine;
 }
 
 /**
@@ -64,7 +115,7 @@ function nameOf(item: Record<string, unknown>): unknown {
  * @throws {VireoError} the parts are not those of the snapshot's machine, or
  *   KVM refuses its state
  */
-export function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
+function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
   const { state, memory } = snapshot;
   const [{ start }] = parts.vcpus as [typeof parts.vcpus[0]];
   if (
@@ -77,6 +128,10 @@ export function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
     throw new VireoError(
       "snapshot: not with memory_file or huge pages of the pool",
     );
+  }
+  const size = start.memory.reduce((sum, region) => sum + region.size, 0);
+  if (size !== memory.size) {
+    throw new VireoError("snapshot: its memory is not the machine's in size");
   }
   memory.mapOver(start.memory);
   // What the guest gives back would show the file behind it: it is kept.

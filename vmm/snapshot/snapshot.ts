@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { saveFolder } from "./folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 
@@ -20,6 +21,17 @@ export class Snapshot implements Disposable {
   constructor(state: SavedMachine, memory: MemoryImage) {
     this.state = state;
     this.memory = memory;
+  }
+
+  /**
+   * Writes it to a folder, which is made if it isn't there. A snapshot that is
+   * in it already is replaced, all at once. Nothing is synced: a power cut may
+   * damage it.
+   *
+   * @throws {VireoError} it can't be written there
+   */
+  save(folder: string): void {
+    saveFolder(this, folder);
   }
 
   /** Lets go of the copy of the RAM. */
