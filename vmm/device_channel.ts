@@ -30,6 +30,9 @@ export function deviceNamed(
   throw new VireoError(`this machine has two devices called ${name}`);
 }
 
+/** In the place of a device: all of them are to be saved, and answered. */
+export const SAVE_DEVICES = -1;
+
 /** The main isolate's end. */
 export class DeviceChannel {
   /** The other end, to be transferred to the device worker. */

@@ -15,12 +15,11 @@ import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
-import { DeviceCommands } from "./device_channel.ts";
-import {
-  type DeviceSpec,
-  type DeviceWorkerStart,
-  SAVE_DEVICES,
-  type WorkerMessage,
+import { DeviceCommands, SAVE_DEVICES } from "./device_channel.ts";
+import type {
+  DeviceSpec,
+  DeviceWorkerStart,
+  WorkerMessage,
 } from "./messages.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */

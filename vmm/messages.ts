@@ -44,14 +44,11 @@ export function failureIn(end: MachineEnd): MachineEnd | undefined {
 export interface DeviceCommand {
   /** Names the command in its {@linkcode CommandAnswer}. */
   id: number;
-  /** The device, in the order of windows; or {@linkcode SAVE_DEVICES}. */
+  /** The device, in the order of windows; or `SAVE_DEVICES`. */
   device: number;
   /** Plain data, for {@linkcode VirtioDevice.command}. */
   command: unknown;
 }
-
-/** In the place of a device: all of them are to be saved, and answered. */
-export const SAVE_DEVICES = -1;
 
 /** What a device answers: a value, or an objection. */
 export interface CommandAnswer {

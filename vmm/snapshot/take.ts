@@ -13,7 +13,7 @@ import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Machine } from "../machine.ts";
-import { SAVE_DEVICES } from "../messages.ts";
+import { SAVE_DEVICES } from "../device_channel.ts";
 import { MemoryImage } from "./memory_image.ts";
 import { copyOf, savePlatform } from "./platform.ts";
 import { Snapshot } from "./snapshot.ts";
