@@ -5,16 +5,11 @@
  *
  * @module
  */
-import { libc } from "./libc.ts";
-
-const SIGBUS = 7;
-/** `sizeof(struct sigaction)`, glibc's. */
-const ACTION_SIZE = 152;
+import { defaultSignal, getAction, isCaught, setAction } from "./signal.ts";
 
 /** Mends what it knows of; true when the access can succeed now. */
 type Mender = () => boolean;
 
-const NO_HANDLER = new Uint8Array(ACTION_SIZE);
 /** Milliseconds after which a SIGBUS that comes all the time has no mender. */
 const HOPELESS = 2000;
 /** Milliseconds between two that are not the same one. */
@@ -52,14 +47,11 @@ export function onBusError(mend: Mender): Disposable {
  * and Rust's has the next SIGBUS kill the process: so there is to be none.
  */
 function listen(): void {
-  const before = new Uint8Array(ACTION_SIZE);
-  const after = new Uint8Array(ACTION_SIZE);
-  libc.sigaction(SIGBUS, NO_HANDLER, before);
+  const before = defaultSignal("SIGBUS");
   Deno.addSignalListener("SIGBUS", mendAny);
   listening = true;
-  libc.sigaction(SIGBUS, null, after);
-  const installed = after.subarray(0, 8).some((byte) => byte !== 0);
-  if (!installed) libc.sigaction(SIGBUS, before, null); // it was Deno's already
+  const installed = isCaught(getAction("SIGBUS"));
+  if (!installed) setAction("SIGBUS", before); // it was Deno's already
 }
 
 /**
@@ -72,5 +64,5 @@ function mendAny(): void {
   const now = performance.now();
   if (now - last > ANOTHER) first = now;
   last = now;
-  if (now - first > HOPELESS) libc.sigaction(SIGBUS, NO_HANDLER, null);
+  if (now - first > HOPELESS) defaultSignal("SIGBUS");
 }

@@ -11,6 +11,7 @@ export const Signal = {
   SIGHUP: 1,
   SIGINT: 2,
   SIGQUIT: 3,
+  SIGBUS: 7,
   SIGUSR1: 10,
   SIGUSR2: 12,
   SIGPIPE: 13,
