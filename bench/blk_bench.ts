@@ -8,7 +8,7 @@
  */
 import type { BlockBackend } from "../devices/backends/block/backend.ts";
 import { openRawImage } from "../devices/backends/block/open_image.ts";
-import { UringBackend } from "../devices/backends/block/raw.ts";
+import { UringBackend } from "../devices/backends/block/uring.ts";
 import { BlkType } from "../devices/virtio/blk/spec.ts";
 import { BlkDriver } from "../devices/virtio/testing/blk.ts";
 import type { DriverQueue } from "../devices/virtio/testing/queue.ts";

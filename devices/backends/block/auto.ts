@@ -5,7 +5,8 @@
  * @module
  */
 import { libc } from "../../../ffi/libc.ts";
-import { type RawImage, UringBackend } from "./raw.ts";
+import type { RawImage } from "./image.ts";
+import { UringBackend } from "./uring.ts";
 import { SyncBackend } from "./sync.ts";
 
 /** A write that takes longer, in ms, may have waited for the disk. */

@@ -16,7 +16,7 @@ import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { Mapping, viewOf } from "../../../ffi/mmap.ts";
 import type { BlockBackend } from "./backend.ts";
-import type { RawImage } from "./raw.ts";
+import type { RawImage } from "./image.ts";
 
 /** Bytes that go at once; what is more comes as a short transfer. */
 const SIZE = 256 * 1024;

@@ -6,7 +6,8 @@
 import { SystemError } from "../../../ffi/errno.ts";
 import { AutoBackend } from "./auto.ts";
 import type { BlockBackend } from "./backend.ts";
-import { type RawImage, UringBackend } from "./raw.ts";
+import type { RawImage } from "./image.ts";
+import { UringBackend } from "./uring.ts";
 import { SyncBackend } from "./sync.ts";
 
 /**

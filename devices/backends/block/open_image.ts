@@ -16,7 +16,7 @@ import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { libc } from "../../../ffi/libc.ts";
 import { Mapping } from "../../../ffi/mmap.ts";
 import { backingOf, deviceNumbers, loopsOver, usageOf } from "./host_usage.ts";
-import { imageSize, type RawImage, SECTOR } from "./raw.ts";
+import { imageSize, type RawImage, SECTOR } from "./image.ts";
 
 /** Milliseconds that a lock is waited for, and between two tries. */
 const LOCK_WAIT = 300, LOCK_STEP = 20;

@@ -6,7 +6,7 @@
 import { errno } from "../../../ffi/errno.ts";
 import { libc } from "../../../ffi/libc.ts";
 import type { BlockBackend } from "./backend.ts";
-import { ImageBackend, PUNCH, type RawImage, ZERO } from "./raw.ts";
+import { ImageBackend, PUNCH, type RawImage, ZERO } from "./image.ts";
 
 const TWO_32 = 0x1_0000_0000;
 

@@ -6,7 +6,8 @@ import {
   closeRawImage,
   openRawImage,
 } from "../../backends/block/open_image.ts";
-import { type RawImage, UringBackend } from "../../backends/block/raw.ts";
+import type { RawImage } from "../../backends/block/image.ts";
+import { UringBackend } from "../../backends/block/uring.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkConfig, BlkFeature, BlkStatus, BlkType } from "./spec.ts";
 import { BlkDriver, UNWRITTEN } from "../testing/blk.ts";

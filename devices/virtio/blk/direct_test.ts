@@ -16,7 +16,7 @@ import {
   type OpenImage,
   openRawImage,
 } from "../../backends/block/open_image.ts";
-import { UringBackend } from "../../backends/block/raw.ts";
+import { UringBackend } from "../../backends/block/uring.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import { BlkDriver, type BlkRequest } from "../testing/blk.ts";
 import { BlkConfig, BlkStatus, BlkType } from "./spec.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
-import { type RawImage, SECTOR } from "../../backends/block/raw.ts";
+import { type RawImage, SECTOR } from "../../backends/block/image.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";

@@ -9,7 +9,7 @@ import {
   closeRawImage,
   openRawImage,
 } from "../../backends/block/open_image.ts";
-import { UringBackend } from "../../backends/block/raw.ts";
+import { UringBackend } from "../../backends/block/uring.ts";
 import { SyncBackend } from "../../backends/block/sync.ts";
 import {
   BlkConfig,

@@ -11,7 +11,8 @@ import { AutoBackend } from "./auto.ts";
 import type { BlockBackend } from "./backend.ts";
 import { rawBackend } from "./engine.ts";
 import { closeRawImage, openRawImage } from "./open_image.ts";
-import { type RawImage, UringBackend } from "./raw.ts";
+import type { RawImage } from "./image.ts";
+import { UringBackend } from "./uring.ts";
 import { SyncBackend } from "./sync.ts";
 
 /** A directory that ends with the test. */
