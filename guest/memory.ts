@@ -124,6 +124,7 @@ export class GuestMemory {
   readonly #low: MemoryRegion;
 
   readonly #file: MemoryFile | undefined;
+  #faultOf: (() => string | undefined) | undefined;
 
   private constructor(
     regions: MemoryRegion[],
@@ -137,6 +138,7 @@ export class GuestMemory {
     this.size = regions.reduce((sum, region) => sum + region.size, 0);
     this.#resources = resources;
     this.#file = file;
+    this.#faultOf = file && (() => file.fault());
   }
 
   /**
@@ -267,9 +269,14 @@ export class GuestMemory {
     return true;
   }
 
+  /** Its pages come from a file, of which `fault` says what is wrong. */
+  comesFrom(fault: () => string | undefined): void {
+    this.#faultOf = fault;
+  }
+
   /** Why RAM can't be in its file any more; undefined when it can. */
   fault(): string | undefined {
-    return this.#file?.fault();
+    return this.#faultOf?.();
   }
 
   /**
@@ -278,7 +285,7 @@ export class GuestMemory {
    * threads can end.
    */
   onLost(lost: (reason: string) => void): Disposable {
-    if (this.#file === undefined) return new DisposableStack();
+    if (this.#faultOf === undefined) return new DisposableStack();
     let reason: string | undefined;
     return onBusError(() => {
       if (reason !== undefined) return true; // it came more than once

@@ -77,6 +77,8 @@ export interface MachineParts extends Disposable {
   readonly names: readonly OwnName[];
   /** An end, with what has become of the memory's file as its cause. */
   explained(end: MachineEnd): MachineEnd;
+  /** The guest's pages come from a file, of which `fault` says what is wrong. */
+  memoryComesFrom(fault: () => string | undefined): void;
   /**
    * The machine has run: files that were made for it, of its memory and of
    * frames, are not removed with the parts.
@@ -151,9 +153,9 @@ export function buildMachine(
 
   // From here on only other threads use the guest's memory.
   const lost = (message: string): MachineEnd => ({ reason: "error", message });
-  parts.use(
-    memory.onLost((reason) => onMessage({ type: "end", end: lost(reason) })),
-  );
+  const watchMemory = () =>
+    memory.onLost((reason) => onMessage({ type: "end", end: lost(reason) }));
+  parts.use(watchMemory());
 
   // Interrupts of what the main isolate and the vCPUs' threads answer.
   const serialIrq = parts.use(new EventFd());
@@ -207,6 +209,10 @@ export function buildMachine(
       const failed = end.reason === "error" || end.reason === "triple-fault";
       const fault = failed ? memory.fault() : undefined;
       return fault === undefined ? end : lost(fault);
+    },
+    memoryComesFrom(fault) {
+      memory.comesFrom(fault);
+      all.use(watchMemory());
     },
     keepFiles() {
       memory.keepFile();

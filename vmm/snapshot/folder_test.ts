@@ -286,3 +286,21 @@ function other(value: unknown, random: Random): unknown {
     return value + "x";
   }
 }
+
+Deno.test(needing([KVM], {
+  name:
+    "snapshot folder: memory that is cut under a machine ends that, by the file's name",
+  async fn() {
+    using disk = new ScratchFile(MiB);
+    using folder = new Folder();
+    await save(folder.path, disk);
+    const memory = `${folder.path}/${names(folder.path)[0]}`;
+    await using machine = await Machine.restore(folder.path);
+    machine.start();
+    Deno.truncateSync(memory, 64 * 1024);
+    assert.deepEqual(await machine.wait(), {
+      reason: "error",
+      message: `memory file "${memory}": was cut to 65536 bytes`,
+    });
+  },
+}));

@@ -5,7 +5,7 @@
  * @module
  */
 import { crc32 } from "node:zlib";
-import { closeFd, createMemoryFile } from "../../ffi/file.ts";
+import { closeFd, createMemoryFile, endOfFile } from "../../ffi/file.ts";
 import { mapFileOver } from "../../ffi/mmap.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 
@@ -101,6 +101,14 @@ export class MemoryImage implements Disposable {
       mapFileOver(hostAddress, size, this.fd, offset);
       offset += size;
     }
+  }
+
+  /** What has become of the file, if RAM can't come from it any more. */
+  fault(): string | undefined {
+    const end = endOfFile(this.fd);
+    if (end >= this.size) return undefined;
+    const path = Deno.readLinkSync(`/proc/self/fd/${this.fd}`);
+    return `memory file "${path}": was cut to ${end} bytes`;
   }
 
   /** Closes the file; what is mapped stays. */

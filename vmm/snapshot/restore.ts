@@ -134,6 +134,7 @@ function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
     throw new VireoError("snapshot: its memory is not the machine's in size");
   }
   memory.mapOver(start.memory);
+  parts.memoryComesFrom(() => memory.fault());
   // What the guest gives back would show the file behind it: it is kept.
   for (const region of start.memory) region.pooled = true;
   restorePlatform(start, state.platform);
