@@ -10,9 +10,10 @@ import { VireoError } from "./ffi/error.ts";
 import type { BootOptions } from "./cli/boot.ts";
 import { HELP, HELP_WIDTH, type HelpText, VIREO_HELP } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
-import { TIMEOUT } from "./cli/options.ts";
+import { RESTORED_DISK, SNAPSHOT, TIMEOUT } from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
+import type { RestoreOptions } from "./cli/restore.ts";
 import type { RunOptions } from "./cli/run.ts";
 import { ended, endInOrder, leave, settleSignals } from "./cli/signals.ts";
 import { usageError } from "./cli/usage_error.ts";
@@ -70,9 +71,31 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Run the machine that a configuration file describes.")
     .option("--config <file>", "the configuration, in JSON")
     .addOption(new RowOption(TIMEOUT))
+    .addOption(new RowOption(SNAPSHOT[0]!))
+    .addOption(new RowOption(SNAPSHOT[1]!))
     .action(async (options: RunOptions) => {
       const { run } = await import("./cli/run.ts");
       Deno.exitCode = await run(options);
+    });
+
+  command(vireo, "restore")
+    .description("Let a saved machine go on.")
+    .argument("<folder>", "where it was saved")
+    .addOption(new RowOption(RESTORED_DISK))
+    .option("--config <file>", "what else is otherwise, in JSON")
+    .addOption(new RowOption(TIMEOUT))
+    .action(async (folder: string, options: RestoreOptions) => {
+      const { restore } = await import("./cli/restore.ts");
+      Deno.exitCode = await restore(folder, options);
+    });
+
+  command(vireo, "snapshot")
+    .description("Say what a saved machine is, or whether it is whole.")
+    .argument("<action>", "inspect or verify")
+    .argument("<folder>", "where it was saved")
+    .action(async (action: string, folder: string) => {
+      const { snapshotCommand } = await import("./cli/snapshot.ts");
+      standardOutput.print(snapshotCommand(action, folder));
     });
 
   command(vireo, "probe")

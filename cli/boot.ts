@@ -34,6 +34,7 @@ import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
 import { standardError } from "./output.ts";
 import { Session } from "./session.ts";
+import { parseSnapshot } from "./snapshot_trigger.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
 const NOT_YET = new Uint8Array();
@@ -68,6 +69,10 @@ export interface BootOptions extends Record<string, unknown> {
   pollUs?: string;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
+  /** The folder to save the machine in. */
+  snapshot?: string;
+  /** What the console shows then. */
+  snapshotOn?: string;
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
@@ -84,6 +89,7 @@ export interface BootOptions extends Record<string, unknown> {
  */
 export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  const snapshot = parseSnapshot(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
@@ -94,6 +100,7 @@ export async function boot(options: BootOptions): Promise<number> {
     verbose: options.verbose,
     exec: options.exec !== undefined,
     timeout,
+    snapshot,
   });
   return await session.run(
     resolve(config, (findings) => optionReport(findings, 0)),

@@ -7,7 +7,7 @@ import { ENTRIES } from "../guest/kernel/entry.ts";
 import { DISK_WORDS } from "../vmm/devices/blk.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 import { deviceOptions } from "./device_options.ts";
-import { BUSYBOX, DISTROS, NO_ROOT, TIMEOUT } from "./options.ts";
+import { BUSYBOX, DISTROS, NO_ROOT, SNAPSHOT, TIMEOUT } from "./options.ts";
 
 /** How virtio devices are attached. */
 export const TRANSPORTS = ["mmio", "pci"] as const;
@@ -73,6 +73,7 @@ const SESSION: OptionRow[] = [
     about: "run them in the guest's shell, and end",
   },
   TIMEOUT,
+  ...SNAPSHOT,
   {
     flags: "--poll-us <time>",
     about: "longest time to look for I/O before sleeping",

@@ -102,6 +102,22 @@ the working directory. examples/vm.json is one to begin with.
 Console and exit status are as with "boot", but input that is at its end from
 the start, as a service manager gives it, does not power the guest off.`,
   },
+  restore: {
+    examples: `
+  vireo boot --snapshot-on '/ # ' --snapshot s      saves a machine
+  vireo restore s                                   goes on with it`,
+    details: `
+The machine goes on where it was saved, as often as you like, with its console
+on standard input and output, as with "run". Unless FOLDER is where you saved
+it, and only you can write to it, what it had of the host is to be given: disks
+by their names, such as --disk vireo-1=data.ext4, all else in a --config with
+the keys of "run"'s that are otherwise now.`,
+  },
+  snapshot: {
+    examples: `
+  vireo snapshot inspect s                          CPUs, devices, memory
+  vireo snapshot verify s                           reads all of it`,
+  },
   probe: {
     examples: `
   vireo probe                         a table, and what it means

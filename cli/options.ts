@@ -20,6 +20,22 @@ export const TIMEOUT: OptionRow = {
   about: "end the machine after so long, with exit status 124",
 };
 
+/** When to save a machine, and where. */
+export const SNAPSHOT: OptionRow[] = [
+  { flags: "--snapshot <folder>", about: "save the machine there, once" },
+  {
+    flags: "--snapshot-on <text>",
+    about: "when its console first shows this",
+  },
+];
+
+/** `restore --disk`. */
+export const RESTORED_DISK: OptionRow = {
+  flags: "--disk <disk>",
+  about: "another file for a disk: ID=FILE; repeatable",
+  repeatable: true,
+};
+
 const UNITS: Record<string, number> = {
   "": 1,
   K: 1 / 1024,

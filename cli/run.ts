@@ -11,6 +11,7 @@ import { makeNonce } from "./exec.ts";
 import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { Session } from "./session.ts";
+import { parseSnapshot } from "./snapshot_trigger.ts";
 
 /** The command line of `vireo run`, as words. */
 export interface RunOptions {
@@ -18,6 +19,10 @@ export interface RunOptions {
   config?: string;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
+  /** The folder to save the machine in. */
+  snapshot?: string;
+  /** What the console shows then. */
+  snapshotOn?: string;
 }
 
 /**
@@ -28,12 +33,16 @@ export interface RunOptions {
  */
 export async function run(options: RunOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  const snapshot = parseSnapshot(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
     throw new VireoError("required option '--config <file>' not specified");
   }
   const config = await readConfigFile(options.config);
   const note = await addHostCmdline(config);
-  const session = new Session(makeNonce(), { note, timeout, detached: true });
+  const session = new Session(makeNonce(), {
+    ...{ note, timeout, snapshot },
+    detached: true,
+  });
   return await session.run(resolve(config));
 }

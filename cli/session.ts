@@ -9,10 +9,12 @@ import { ConsoleTail } from "./console_tail.ts";
 import { ExecStream } from "./exec.ts";
 import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
+import type { MachineOptions } from "../vmm/machine_options.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
 import { isClosed, standardError, standardOutput } from "./output.ts";
 import { endBy, ended, endInOrder, printedSoon } from "./signals.ts";
+import { type SnapshotOptions, SnapshotTrigger } from "./snapshot_trigger.ts";
 import { checkInput, Terminal } from "./terminal.ts";
 
 /** The exit status after `--timeout`, as of timeout(1). */
@@ -30,9 +32,16 @@ export interface SessionOptions {
   exec?: boolean;
   /** Seconds from the start after which it ends; default: none. */
   timeout?: number;
+  /** When to save the machine, and where; default: never. */
+  snapshot?: SnapshotOptions;
   /** Nobody sits there: without any input, its end says nothing. */
   detached?: boolean;
 }
+
+/** What a session has to know of its machine. */
+type Known = Pick<ResolvedConfig, "memory" | "virtioConsole">;
+/** Makes a machine that tells what it does. */
+type Maker = (hooks: MachineOptions) => Promise<Machine>;
 
 /** One machine on this process's standard streams. */
 export class Session {
@@ -58,16 +67,31 @@ export class Session {
   /**
    * Runs a machine and returns the exit status.
    *
+   * @param make makes it; default: as the configuration says
    * @throws {VireoError} when the machine can't be made
    */
-  async run(config: ResolvedConfig): Promise<number> {
+  async run(config: ResolvedConfig): Promise<number>;
+  async run(config: Known, make: Maker): Promise<number>;
+  async run(
+    config: Known,
+    make: Maker = (hooks) =>
+      Machine.fromResolved(config as ResolvedConfig, hooks),
+  ): Promise<number> {
     const { quiet, verbose, note, exec, detached = false } = this.#options;
+    const trigger = this.#options.snapshot &&
+      new SnapshotTrigger(
+        this.#options.snapshot,
+        (line) => standardError.note(`vireo: ${line}`),
+      );
     // Nobody sees that it has halted, and it would stay so for ever.
     const ends = exec || !(detached || Deno.stdin.isTerminal());
     if (!exec) checkInput();
     endInOrder();
-    await using machine = await Machine.fromResolved(config, {
-      onOutput: (bytes) => this.#heard(bytes),
+    await using machine = await make({
+      onOutput: (bytes) => {
+        trigger?.heard(bytes, machine);
+        return this.#heard(bytes);
+      },
       onLog: (message) => standardError.note(`vireo: ${message}`),
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
@@ -129,7 +153,7 @@ export class Session {
   /** Ends the machine when its time is over, or all hope for its commands. */
   #limit(
     machine: Machine,
-    { memory }: ResolvedConfig,
+    { memory }: Known,
     stack: DisposableStack,
   ): void {
     const { timeout, exec, quiet } = this.#options;

@@ -21,6 +21,7 @@ import {
   object,
 } from "./codec.ts";
 import { MemoryImage, PIECE } from "./memory_image.ts";
+import type { SavedMachine } from "./saved_machine.ts";
 import { Snapshot } from "./snapshot.ts";
 
 /** Another one can't be read by this Vireo. */
@@ -111,8 +112,33 @@ export function verifyFolder(folder: string): void {
   );
 }
 
+/** What people ask of a snapshot. */
+export interface FolderDescription {
+  /** When it was saved, in ISO 8601. */
+  saved: string;
+  /** The RAM's bytes, and those that it takes on disk. */
+  memory: { size: number; onDisk: number };
+  /** All but the RAM. */
+  machine: SavedMachine;
+}
+
+/**
+ * What is in a snapshot.
+ *
+ * @throws {VireoError} there is none, or it is damaged
+ */
+export function describeFolder(folder: string): FolderDescription {
+  const { snapshot, saved } = read(folder);
+  using _snapshot = snapshot;
+  const { size, fd } = snapshot.memory;
+  const blocks = Deno.statSync(`/proc/self/fd/${fd}`).blocks ?? 0;
+  const memory = { size, onDisk: 512 * blocks };
+  return { saved, memory, machine: snapshot.state };
+}
+
 function read(folder: string): {
   snapshot: Snapshot;
+  saved: string;
   sums: number[];
   trusted: boolean;
 } {
@@ -143,7 +169,8 @@ function read(folder: string): {
     tryLock(fd, false, file); // it is in use: a newer snapshot leaves it there
     undo.move();
     const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes));
-    return { snapshot, sums, trusted: isTrusted(folder, content["home"]) };
+    const trusted = isTrusted(folder, content["home"]);
+    return { snapshot, saved: String(content["saved"]), sums, trusted };
   });
 }
 

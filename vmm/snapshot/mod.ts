@@ -4,7 +4,7 @@
  *
  * @module
  */
-export { verifyFolder } from "./folder.ts";
+export { describeFolder, verifyFolder } from "./folder.ts";
 export { type Overrides, restoreMachine } from "./restore.ts";
 export { Snapshot } from "./snapshot.ts";
 export { takeSnapshot } from "./take.ts";

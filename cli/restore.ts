@@ -1,0 +1,70 @@
+/**
+ * `vireo restore`: a saved machine goes on.
+ *
+ * @module
+ */
+import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
+import { VireoError } from "../ffi/error.ts";
+import { Machine } from "../vmm/machine.ts";
+import type { Overrides } from "../vmm/snapshot/mod.ts";
+import { parseTimeout } from "./options.ts";
+import { Session } from "./session.ts";
+
+/** The command line of `vireo restore`, as words. */
+export interface RestoreOptions {
+  /** `ID=FILE` for disks that are others now. */
+  disk: string[];
+  /** A file of what else is. */
+  config?: string;
+  /** Seconds until the machine is ended: `60`. */
+  timeout?: string;
+}
+
+/**
+ * Lets the machine of a snapshot go on, with its console on standard input and
+ * output.
+ *
+ * @returns the exit status
+ * @throws {VireoError} the snapshot can't be restored, in one line
+ */
+export async function restore(
+  folder: string,
+  options: RestoreOptions,
+): Promise<number> {
+  const timeout = parseTimeout(options.timeout);
+  needDescriptors(MACHINE_DESCRIPTORS, "a machine");
+  const overrides = await overridesOf(options);
+  const session = new Session("", { timeout, detached: true });
+  return await session.run(
+    { memory: 0, virtioConsole: false },
+    (hooks) => Machine.restore(folder, overrides, hooks),
+  );
+}
+
+async function overridesOf(
+  { disk, config }: RestoreOptions,
+): Promise<Overrides> {
+  const given = config === undefined ? {} : await readJson(config);
+  if (disk.length === 0) return given;
+  const drives = disk.map(parseDisk) as unknown as Overrides["drives"];
+  return { ...given, drives: [...given.drives ?? [], ...drives!] };
+}
+
+function parseDisk(text: string): { drive_id: string; path_on_host: string } {
+  const [id, path] = text.split(/=(.*)/s);
+  if (id && path) return { drive_id: id, path_on_host: path };
+  throw new VireoError(`--disk ${text}: not of the form ID=FILE`);
+}
+
+async function readJson(path: string): Promise<Overrides> {
+  try {
+    const value = JSON.parse(await Deno.readTextFile(path));
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      return value;
+    }
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    throw new VireoError(`--config ${path}: ${(error as Error).message}`);
+  }
+  throw new VireoError(`--config ${path}: is not an object`);
+}
