@@ -60,7 +60,7 @@ export type { KernelEntry } from "./guest/kernel/entry.ts";
 export type {
   BalloonCommand,
   BalloonStats,
-} from "./devices/virtio/balloon/balloon.ts";
+} from "./devices/virtio/balloon/command.ts";
 export type { GuestStats } from "./devices/virtio/balloon/stats.ts";
 export { parseConfig, readConfigFile } from "./vmm/config/file.ts";
 export type { Watcher } from "./devices/runtime/event_loop.ts";

@@ -12,6 +12,7 @@ import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
+import { VireoError } from "../ffi/error.ts";
 import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
@@ -46,6 +47,7 @@ export class DeviceThread implements Disposable {
   readonly #controlFd: number;
   readonly #commands: DeviceCommands;
   readonly #activated: readonly ActivatedDevice[];
+  readonly #names: readonly string[];
   readonly #window: PollWindow;
   readonly #loop: EventLoop;
   // Watches only what may happen while the devices are paused.
@@ -68,6 +70,7 @@ export class DeviceThread implements Disposable {
     this.#loop = loop;
     this.#paused = paused;
     this.#activated = activated;
+    this.#names = start.devices.map(({ name }) => name);
     this.#post = post;
   }
 
@@ -118,7 +121,8 @@ export class DeviceThread implements Disposable {
       loose.delete(device);
       parts.defer(() => activated.close());
       doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
-      if (spec.saved) activated.restore(spec.saved);
+      const { name, saved } = spec;
+      if (saved) inNameOf(name, () => activated.restore(saved));
       return activated;
     });
     const thread = new DeviceThread(start, post, loop, paused, activated);
@@ -201,7 +205,9 @@ export class DeviceThread implements Disposable {
 
   #save(): SavedDevice[] {
     this.#saved = true;
-    return this.#activated.map((activated) => activated.save());
+    return this.#activated.map((activated, index) =>
+      inNameOf(this.#names[index]!, () => activated.save())
+    );
   }
 
   /** After a pause in which devices were saved. */
@@ -227,6 +233,16 @@ export class DeviceThread implements Disposable {
   /** Closes the devices and all that was made for them. */
   [Symbol.dispose](): void {
     this.#parts.dispose();
+  }
+}
+
+/** Does `step` of a device, whose name is in front of what it throws. */
+function inNameOf<T>(name: string, step: () => T): T {
+  try {
+    return step();
+  } catch (cause) {
+    const text = cause instanceof VireoError ? cause.message : String(cause);
+    throw new VireoError(`${name}: ${text}`, { cause });
   }
 }
 

@@ -38,7 +38,15 @@ export const make: Maker<ModuleData> = async ({ module, options }) => {
 };
 
 const METHODS = ["attach", "activate", "notify", "reset", "close"] as const;
-const MORE_METHODS = ["poll", "enable", "writeConfig", "command"] as const;
+const MORE_METHODS = [
+  "poll",
+  "enable",
+  "writeConfig",
+  "command",
+  "quiesce",
+  "save",
+  "restore",
+] as const;
 /** The largest queue (§2.7). */
 const MAX_QUEUE_SIZE = 32768;
 

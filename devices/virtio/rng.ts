@@ -75,7 +75,7 @@ export class Rng implements VirtioDevice, ChainServer {
 
   /** A request that waits for the limiter is back in its queue. */
   quiesce(): void {
-    this.#context.queues[0]!.rewind(this.#waiting ? 1 : 0);
+    this.#context.queues[0]!.rewind();
     this.#waiting = false;
   }
 

@@ -6,7 +6,7 @@
 import type {
   BalloonCommand,
   BalloonStats,
-} from "../../devices/virtio/balloon/balloon.ts";
+} from "../../devices/virtio/balloon/command.ts";
 
 /**
  * The balloon of a running machine.

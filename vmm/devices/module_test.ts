@@ -4,6 +4,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { buildElf } from "../../guest/testing/mod.ts";
 import type { VmConfig } from "../config/types.ts";
+import type { Machine } from "../machine.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
 
 const DEVICE = `data:text/javascript,${
@@ -118,6 +119,38 @@ for (const [what, [module, message]] of Object.entries(NO_DEVICES)) {
     },
   }));
 }
+
+Deno.test(needing([KVM], {
+  name:
+    "own devices: one that can be saved is; one that can't is named, and goes on",
+  async fn() {
+    const module = moduleOf(`quiesce() {}
+      save() { return { count: this.#count }; }
+      restore({ count }) { this.#count = count; }`);
+    const ready = moduleOf("quiesce() {} save() { return () => {}; }");
+    const count = async (machine: Machine) =>
+      (await machine.command("mine", {}) as { count: number }).count;
+    const named = { ...config(), devices: [{ module, name: "mine" }] };
+    await using first = await TestMachine.create(named);
+    first.machine.start();
+    assert.equal(await count(first.machine), 1);
+    using snapshot = await first.machine.snapshot();
+    assert.deepEqual(snapshot.state.devices[0]!.data, { count: 1 });
+    assert.equal(await count(first.machine), 2);
+    for (
+      const [module, message] of [
+        [DEVICE, /^mine: can't be saved: the device has no quiesce\(\)$/],
+        [ready, /^mine: .*could not be cloned/],
+      ] as const
+    ) {
+      const devices = [{ module, name: "mine" }];
+      await using other = await TestMachine.create({ ...config(), devices });
+      other.machine.start();
+      await assert.rejects(other.machine.snapshot(), { message });
+      assert.equal(await count(other.machine), 1, "it goes on");
+    }
+  },
+}));
 
 Deno.test(needing([KVM], {
   name:

@@ -14,7 +14,8 @@ import { MiB } from "../../../guest/layout.ts";
 import { PAGE_SIZE } from "../../../guest/memory.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
 import { PageDiscarder } from "./pages.ts";
-import { type GuestStats, StatsReader } from "./stats.ts";
+import type { BalloonCommand, BalloonStats } from "./command.ts";
+import { StatsReader } from "./stats.ts";
 import type { ChainPart, DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import { type ChainServer, Drain } from "../queue/drain.ts";
@@ -27,6 +28,12 @@ import {
   HintCommand,
 } from "./spec.ts";
 
+/** What is saved of a balloon; settings are those of the machine it goes to. */
+interface BalloonSaved {
+  hintRun: number;
+  hinting: boolean;
+}
+
 /** What a queue is for. */
 export type BalloonQueue =
   | "inflate"
@@ -35,31 +42,8 @@ export type BalloonQueue =
   | "hints"
   | "reports";
 
-/** A command to the device. */
-export type BalloonCommand =
-  | { type: "set-target"; mib: number }
-  | { type: "set-stats-interval"; seconds: number }
-  | { type: "stats" }
-  | { type: "start-hinting" }
-  | { type: "stop-hinting" };
-
-/** What the device knows, in Firecracker's words. */
-export interface BalloonStats extends GuestStats {
-  /** The balloon's size as asked for, in pages of 4 KiB. */
-  target_pages: number;
-  /** Its size as the guest says. */
-  actual_pages: number;
-  /** The balloon's size as asked for. */
-  target_mib: number;
-  /** Its size as the guest says. */
-  actual_mib: number;
-  /** Pages that the host has got back so far, by whatever way. */
-  discarded_pages: number;
-  /** A run of hints is going on. */
-  hinting: boolean;
-}
-
 const QUEUE_SIZE = 256;
+const LAST_HINT_RUN = 0xffff_ffff;
 /** Buffers per turn; what their pages may cost is {@linkcode PageDiscarder}'s. */
 const BUDGET = 16;
 const PAGES_PER_MIB = MiB / PAGE_SIZE;
@@ -204,6 +188,39 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     this.#context.publish(queue);
   }
 
+  /**
+   * The buffer of statistics, and one whose pages are not all given back yet,
+   * are in their queues again: they will be looked at anew.
+   */
+  quiesce(): void {
+    for (const queue of this.#context.queues) queue.rewind();
+    this.#statsHead = -1;
+    this.#working = undefined;
+    this.#discarder.drop();
+  }
+
+  /** How far hints are; what else there is stands in the configuration. */
+  save(): BalloonSaved {
+    return { hintRun: this.#hintRun, hinting: this.#hinting };
+  }
+
+  /** The target is this machine's own. */
+  restore(saved: unknown): void {
+    const { hintRun, hinting } = (saved ?? {}) as Partial<BalloonSaved>;
+    if (
+      !Number.isInteger(hintRun) || hintRun! < HintCommand.FIRST ||
+      hintRun! > LAST_HINT_RUN || typeof hinting !== "boolean"
+    ) throw new VireoError("balloon: that is no state of hints");
+    this.#hintRun = hintRun!;
+    this.#hinting = hinting;
+    const target = new DataView(this.config.buffer)
+      .getUint32(BalloonConfig.num_pages, true);
+    if (target !== this.#field(BalloonConfig.num_pages)) {
+      this.#tellTarget(target);
+    }
+    this.activate();
+  }
+
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue === this.#statsQueue) this.#statsHead = -1;
     if (queue === undefined || queue === this.#working) {
@@ -302,7 +319,7 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
       );
     }
     this.#tellHintCommand(this.#hintRun);
-    this.#hintRun = this.#hintRun === 0xffff_ffff
+    this.#hintRun = this.#hintRun === LAST_HINT_RUN
       ? HintCommand.FIRST
       : this.#hintRun + 1;
   }
@@ -319,8 +336,12 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     if (!Number.isInteger(mib) || mib < 0 || mib > max) {
       throw new VireoError(`balloon: ${mib} MiB is not 0 to ${max}`);
     }
+    this.#tellTarget(mib * PAGES_PER_MIB);
+  }
+
+  #tellTarget(pages: number): void {
     this.#context.configChanged(() =>
-      this.#view.setUint32(BalloonConfig.num_pages, mib * PAGES_PER_MIB, true)
+      this.#view.setUint32(BalloonConfig.num_pages, pages, true)
     );
   }
 

@@ -7,7 +7,7 @@
  */
 import { VireoError } from "../../../ffi/error.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
-import { ConsolePort, Due, type PortOptions } from "./ports.ts";
+import { ConsolePort, Due, type PortOptions, type PortSaved } from "./ports.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
@@ -24,6 +24,8 @@ import {
 
 // Linux fills the receive queues with pages of its own: not too many.
 const QUEUE_SIZE = 32;
+/** What restores nothing. */
+const NO_PORT = {} as PortSaved;
 /** Control messages per turn. */
 const BUDGET = 16;
 
@@ -80,7 +82,7 @@ export class Console implements VirtioDevice, ChainServer {
   }
 
   activate(): void {
-    this.#multiport = this.#context.hasFeature(ConsoleFeature.MULTIPORT);
+    this.#learnMultiport();
     // §5.3.5: without MULTIPORT there is one port, and it is open.
     if (!this.#multiport) this.#ports[0]!.guestOpen = true;
     for (const queue of this.#context.queues) {
@@ -118,6 +120,29 @@ export class Console implements VirtioDevice, ChainServer {
       if (this.#ports[i]!.unfinished) return true;
     }
     return false;
+  }
+
+  /** Buffers without input, and output without room, are in their queues. */
+  quiesce(): void {
+    for (const port of this.#ports) port.quiesce();
+  }
+
+  /**
+   * The ports. Bytes stay with the host: input that the guest has not taken,
+   * and output that it was told is written. The next is behind that.
+   */
+  save(): PortSaved[] {
+    return this.#ports.map((port) => port.save());
+  }
+
+  /** Who is at the other ends may be others now, or nobody. */
+  restore(saved: unknown): void {
+    const ports = Array.isArray(saved) ? saved as PortSaved[] : [];
+    const good = ports.length === this.#ports.length &&
+      this.#ports.every((port, id) => port.restore(ports[id] ?? NO_PORT));
+    if (!good) throw new VireoError("console: that is no state of its ports");
+    this.#learnMultiport();
+    for (const port of this.#ports) this.#connectionChanged(port);
   }
 
   reset(queue?: VirtQueue): void {
@@ -159,6 +184,10 @@ export class Console implements VirtioDevice, ChainServer {
   get #sizeKnown(): boolean {
     const { config } = this.#context;
     return config.subarray(ConsoleConfig.cols, 4).some((byte) => byte !== 0);
+  }
+
+  #learnMultiport(): void {
+    this.#multiport = this.#context.hasFeature(ConsoleFeature.MULTIPORT);
   }
 
   #pump(port: ConsolePort): void {

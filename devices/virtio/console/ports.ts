@@ -23,11 +23,26 @@ export interface PortOptions {
   console?: boolean;
 }
 
+/** What is saved of a port. */
+export interface PortSaved {
+  /** {@linkcode Due} bits. */
+  due: number;
+  /** {@linkcode ConsolePort.ready}. */
+  ready: boolean;
+  /** {@linkcode ConsolePort.told}. */
+  told: boolean;
+  /** {@linkcode ConsolePort.guestOpen}. */
+  guestOpen: boolean;
+  /** Bytes of the next chain of output that were written before. */
+  written: number;
+}
+
 /**
  * What the driver is to be told of a port, as bits in the order of telling. A
  * later state takes the place of an earlier one that was not told yet.
  */
 export const Due = { ADD: 1, CONSOLE: 2, NAME: 4, SIZE: 8, OPEN: 16 } as const;
+const ALL_DUE = 31;
 
 /** A port. Moving bytes allocates nothing. */
 export class ConsolePort implements ChainServer {
@@ -57,6 +72,8 @@ export class ConsolePort implements ChainServer {
   #context!: DeviceContext;
   #rxHeld = false; // #rx waits for input
   #txHeld = false; // #tx waits for room
+  #txBytes = 0; // that #tx had when it was taken
+  #written = 0; // of the next chain of output, before it was given back
 
   /** Port `id`. */
   constructor(id: number, options: PortOptions) {
@@ -94,16 +111,53 @@ export class ConsolePort implements ChainServer {
 
   /** Writes output, or keeps what is left of it until there is room. */
   serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
-    this.#txHeld = !this.#writeOut(chain.readable);
-    if (!this.#txHeld) queue.push(chain.head, 0);
+    const { head, readable } = chain;
+    if (!this.#txHeld) {
+      this.#txBytes = readable.bytes;
+      readable.skip(Math.min(this.#written, readable.bytes));
+      this.#written = 0;
+    }
+    this.#txHeld = !this.#writeOut(readable);
+    if (!this.#txHeld) queue.push(head, 0);
     return this.room();
+  }
+
+  /** Both queues have their chains again. */
+  quiesce(): void {
+    if (this.#txHeld) this.#written = this.#txBytes - this.#tx.readable.bytes;
+    this.#txHeld = false;
+    this.#rxHeld = false;
+    this.#context.queues[this.#receiveQueue]!.rewind();
+    this.#context.queues[this.#transmitQueue]!.rewind();
+  }
+
+  /** What goes with a machine that is saved; bytes do not. */
+  save(): PortSaved {
+    const { due, ready, told, guestOpen } = this;
+    return { due, ready, told, guestOpen, written: this.#written };
+  }
+
+  /** Goes on as saved; false when that is no state of a port. */
+  restore({ due, ready, told, guestOpen, written }: PortSaved): boolean {
+    const flags = [ready, told, guestOpen];
+    if (
+      !flags.every((flag) => typeof flag === "boolean") ||
+      !Number.isInteger(due) || due < 0 || due > ALL_DUE ||
+      !Number.isSafeInteger(written) || written < 0
+    ) return false;
+    Object.assign(this, { due, ready, told, guestOpen });
+    this.#written = written;
+    return true;
   }
 
   /** Lets go of one queue, or of both. */
   reset(queue?: VirtQueue): void {
     const all = queue === undefined;
     if (all || queue.index === this.#receiveQueue) this.#rxHeld = false;
-    if (all || queue.index === this.#transmitQueue) this.#txHeld = false;
+    if (all || queue.index === this.#transmitQueue) {
+      this.#txHeld = false;
+      this.#written = 0;
+    }
     if (!all) return;
     this.due = 0;
     this.ready = false;

@@ -120,7 +120,7 @@ export class Net implements VirtioDevice, NetControlled {
   /** Goes on with as many pairs. */
   restore(saved: unknown): void {
     this.activate();
-    const { pairs } = saved as NetSaved;
+    const { pairs } = (saved ?? {}) as NetSaved;
     if (!Number.isInteger(pairs) || !this.setPairs(pairs)) {
       throw new VireoError(`net: ${pairs} pairs of queues can't be restored`);
     }

@@ -81,7 +81,7 @@ export class NetReceiver {
 
   /** Gives the buffers back to the queue; a frame that waits is lost. */
   quiesce(queue: VirtQueue): void {
-    queue.rewind(this.#window.chains);
+    queue.rewind();
     this.reset();
   }
 

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { VireoError } from "../../../ffi/error.ts";
 import type { MemoryRegion } from "../../../guest/memory.ts";
 import type { DescriptorChain } from "./chain.ts";
 import {
@@ -134,11 +133,10 @@ export class PackedQueue extends VirtQueue {
     }
   }
 
-  /** §2.8.8. */
-  override rewind(count: number): void {
-    if (count === 0) return;
-    // A chain's length is known only while it is walked.
-    throw new VireoError("packed rings: a chain can't be given back");
+  /** §2.8.6: a chain's used descriptor is where its first one was. */
+  override rewind(): void {
+    this.#nextAvail = this.#nextUsed;
+    this.#availWrap = this.#usedWrap;
   }
 
   override push(head: number, written: number): void {

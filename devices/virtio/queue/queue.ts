@@ -119,12 +119,11 @@ export abstract class VirtQueue {
   abstract pop(chain: DescriptorChain): boolean;
 
   /**
-   * Takes back that the last `count` chains were taken: they are available
-   * again, in their order. None of them may have been pushed.
-   *
-   * @throws {VireoError} this kind of queue can't
+   * Takes back that chains were taken, as far as they were not pushed: they are
+   * available again, in their order. Those that were pushed must be those that
+   * were taken first.
    */
-  abstract rewind(count: number): void;
+  abstract rewind(): void;
 
   /**
    * Gives a chain back to the driver with `written` bytes in its writable

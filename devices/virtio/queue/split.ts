@@ -63,10 +63,8 @@ export class SplitQueue extends VirtQueue {
     this.#state = state;
     this.#eventIdx = state.eventIdx;
     this.#indirect = state.indirect;
-    this.#nextAvail = state.nextAvail;
-    this.#availIdx = state.nextAvail;
-    this.#nextUsed = state.nextUsed;
-    this.#signalledUsed = state.nextUsed;
+    this.#nextAvail = this.#availIdx = state.nextAvail & 0xffff;
+    this.#nextUsed = this.#signalledUsed = state.nextUsed & 0xffff;
     this.size = size;
   }
 
@@ -101,8 +99,9 @@ export class SplitQueue extends VirtQueue {
     return true;
   }
 
-  override rewind(count: number): void {
-    this.#nextAvail = (this.#nextAvail - count) & 0xffff;
+  /** One entry of the used ring stands for one of the available ring. */
+  override rewind(): void {
+    this.#nextAvail = this.#nextUsed;
   }
 
   override push(head: number, written: number): void {

@@ -5,7 +5,8 @@
  */
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
-import { Balloon, type BalloonStats } from "../balloon/balloon.ts";
+import { Balloon } from "../balloon/balloon.ts";
+import type { BalloonStats } from "../balloon/command.ts";
 import { BalloonConfig, type BalloonOptions } from "../balloon/spec.ts";
 import { MmioRegister } from "../transport/mmio.ts";
 import {

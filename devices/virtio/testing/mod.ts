@@ -81,11 +81,9 @@ export interface QueueAddresses {
   used: number;
 }
 
-/** Where {@linkcode MockDriver.allocate} starts. */
-const FIRST_ADDRESS = 0x1_0000;
+const FIRST_ADDRESS = 0x1_0000; // of {@linkcode MockDriver.allocate}
 const TWO_32 = 0x1_0000_0000;
-/** How long {@linkcode MockDriver.until} waits. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 60_000; // of {@linkcode MockDriver.until}
 
 /** A transport's registers, at virtio-mmio's places. */
 export interface Registers {
@@ -104,7 +102,7 @@ export class MockDriver implements Disposable {
   /** The registers' shared page. */
   readonly state = new DeviceState();
   /** The device's side. */
-  readonly activated: ActivatedDevice;
+  activated: ActivatedDevice;
   /** The registers as a vCPU sees them. */
   readonly transport: Registers;
   /** The device's function, when it is on PCI. */
@@ -118,6 +116,7 @@ export class MockDriver implements Disposable {
   /** What the device has told its human. */
   readonly messages: string[] = [];
   readonly #awake: boolean;
+  readonly #packed: boolean | undefined;
   readonly #ownsMemory: boolean;
   readonly #doorbells: EventFd[] = [];
   #next = FIRST_ADDRESS;
@@ -125,18 +124,12 @@ export class MockDriver implements Disposable {
   /** Attaches `device`; the driver has done nothing yet. */
   constructor(device: VirtioDevice, options: MockDriverOptions = {}) {
     this.#awake = options.awake ?? false;
+    this.#packed = options.packed;
     this.loop = new ThreadLoop(() => this.#worked());
     this.#ownsMemory = options.memory === undefined;
     this.memory = options.memory ??
       GuestMemory.allocate(4 * MiB, { hugePages: false });
-    this.activated = new ActivatedDevice(device, {
-      state: this.state,
-      memory: this.memory,
-      loop: this.loop,
-      packed: options.packed,
-      raiseInterrupt: () => this.interrupts++,
-      log: (message) => this.messages.push(message),
-    });
+    this.activated = this.activate(device);
     if (options.doorbellFds) this.#makeDoorbells(device.queueSizes.length);
     const hooks = {
       requestReady: () => {
@@ -342,6 +335,18 @@ export class MockDriver implements Disposable {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** Puts a device behind the registers. */
+  activate(device: VirtioDevice): ActivatedDevice {
+    return new ActivatedDevice(device, {
+      state: this.state,
+      memory: this.memory,
+      loop: this.loop,
+      packed: this.#packed,
+      raiseInterrupt: () => this.interrupts++,
+      log: (message) => this.messages.push(message),
+    });
   }
 
   #pciFunction(

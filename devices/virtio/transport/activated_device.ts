@@ -171,12 +171,12 @@ export class ActivatedDevice implements DeviceContext {
   save(): SavedDevice {
     const { device } = this;
     if (device.quiesce === undefined) {
-      throw new VireoError(`virtio device ${device.deviceId}: can't be saved`);
+      throw new VireoError("can't be saved: the device has no quiesce()");
     }
     device.quiesce();
     const queues = this.queues.map((queue) => queue.live ? queue.save() : null);
     const page = new Uint8Array(this.#state.shared).slice();
-    return { page, queues, data: device.save?.() };
+    return { page, queues, data: structuredClone(device.save?.()) };
   }
 
   /** After {@linkcode save}: the queues may have chains. */
@@ -190,15 +190,15 @@ export class ActivatedDevice implements DeviceContext {
    *
    * @throws {VireoError} that is not this device's state
    */
-  restore({ page, queues, data }: SavedDevice): void {
-    this.#state.restore(page);
+  restore(saved: SavedDevice): void {
+    this.#state.restore(saved);
     if (this.#state.words[DeviceWord.ACTIVE] !== 1) return;
-    queues.forEach((saved, index) => {
-      if (saved) this.#activateQueue(index, saved);
+    saved.queues.forEach((queue, index) => {
+      if (queue) this.#activateQueue(index, queue);
     });
     const broken = this.queues.find((queue) => queue.broken !== undefined);
     if (broken) throw new VireoError(`queue ${broken.index}: ${broken.broken}`);
-    if (this.device.restore) this.device.restore(data);
+    if (this.device.restore) this.device.restore(saved.data);
     else this.device.activate();
     this.resume();
     // What was raised last may not have reached the guest.

@@ -6,6 +6,7 @@
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
+import type { SavedDevice } from "../device.ts";
 import {
   Feature,
   type FeatureWords,
@@ -117,19 +118,29 @@ export class DeviceState {
   }
 
   /**
-   * Takes a saved page over; what is offered stays as described.
+   * Takes a saved page over; what is offered stays as described, and so does
+   * the configuration space of a device that no driver uses.
    *
    * @throws {VireoError} it is of another device, or the driver has accepted
    *   what this one doesn't offer
    */
-  restore(page: Uint8Array): void {
+  restore({ page, queues }: SavedDevice): void {
     const { words } = this;
     const what = `virtio device ${words[DeviceWord.DEVICE_ID]}`;
-    if (page.length !== SIZE) throw new VireoError(`${what}: no such state`);
+    if (!(page instanceof Uint8Array) || page.length !== SIZE) {
+      throw new VireoError(`${what}: no such state`);
+    }
     const saved = new Int32Array(page.slice().buffer);
     for (const [word, name] of SAME) {
       if (saved[word] === words[word]) continue;
       throw new VireoError(`${what}: saved with another ${name}`);
+    }
+    const count = words[DeviceWord.QUEUE_COUNT];
+    if (
+      !Array.isArray(queues) || queues.length !== count ||
+      !queues.every(isQueue)
+    ) {
+      throw new VireoError(`${what}: no such state of its queues`);
     }
     for (const half of [0, 1]) {
       const accepted = saved[DeviceWord.DRIVER_FEATURES + half]!;
@@ -144,6 +155,9 @@ export class DeviceState {
     }
     saved[DeviceWord.REQUEST] = Request.NONE;
     saved[DeviceWord.LOCK] = 0;
+    if (saved[DeviceWord.ACTIVE] !== 1) {
+      new Uint8Array(saved.buffer, CONFIG_BYTES).set(this.config);
+    }
     words.set(saved);
   }
 
@@ -197,6 +211,14 @@ export class DeviceState {
     const first = queueWord(index, QueueWord.SIZE);
     this.words.fill(0, first, first + QUEUE_STRIDE - 1);
   }
+}
+
+/** What there is to it is checked where it is used: in RAM, aligned, in size. */
+function isQueue(state: SavedDevice["queues"][0]): boolean {
+  if (state === null) return true;
+  const { size, desc, avail, used, nextAvail, nextUsed } = state ?? {};
+  return [size, desc, avail, used, nextAvail, nextUsed]
+    .every((value) => Number.isSafeInteger(value) && value! >= 0);
 }
 
 /** The index of a word of queue `index` in {@linkcode DeviceState.words}. */

@@ -115,6 +115,22 @@ export class Vsock
       (this.#rxHeld || queue.hasAvailable);
   }
 
+  /** A receive buffer that no packet has filled is in its queue again. */
+  quiesce(): void {
+    this.#context.queues[VsockQueue.RECEIVE]!.rewind();
+    this.#rxHeld = false;
+  }
+
+  /**
+   * The streams led to another machine's host: the guest hears of their end,
+   * and then asks for its context id (§5.10.6.7). Its listeners go on.
+   */
+  restore(): void {
+    this.#context.config.set(this.config);
+    this.resetTransport();
+    this.activate();
+  }
+
   /** Host programs see an end of file. */
   reset(queue?: VirtQueue): void {
     if (queue === undefined || queue.index === VsockQueue.RECEIVE) {
@@ -128,8 +144,7 @@ export class Vsock
   }
 
   /**
-   * Ends all connections on both sides: what a guest that was restored from a
-   * snapshot must hear, since its old streams lead nowhere (§5.10.6.7).
+   * Ends all connections on both sides (§5.10.6.7).
    */
   resetTransport(): void {
     this.#connections.closeAll();

@@ -1,0 +1,115 @@
+/** A socket device that is saved with streams, and restored without. */
+import assert from "node:assert/strict";
+import { HostProgram, HostServer } from "../../backends/testing/vsock.ts";
+import { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
+import { UnixListener } from "../../../ffi/unix_socket.ts";
+import { MmioRegister } from "../transport/mmio.ts";
+import { goOn } from "../testing/saved.ts";
+import { VsockDriver } from "../testing/vsock.ts";
+import { VsockOp, VsockQueue } from "./spec.ts";
+import { Vsock } from "./vsock.ts";
+
+const { REQUEST, RESPONSE, RST, RW } = VsockOp;
+const PORT = 5000;
+const OTHER_CID = 77;
+
+/** Another host: its listening socket. */
+class OtherHost implements Disposable {
+  readonly #dir = Deno.makeTempDirSync({ prefix: "vireo-vsock-" });
+  readonly path = `${this.#dir}/v.sock`;
+  readonly listener = new UnixListener(this.path, "vsock");
+
+  device(cid: number): Vsock {
+    return new Vsock(cid, new UnixSockets(this.listener));
+  }
+
+  [Symbol.dispose](): void {
+    this.listener[Symbol.dispose]();
+    Deno.removeSync(this.#dir, { recursive: true });
+  }
+}
+
+Deno.test("vsock saved: the machine that was saved keeps its streams", () => {
+  using driver = new VsockDriver();
+  const { program, hostPort } = driver.connectFromHost(PORT);
+  using _program = program;
+  for (let lap = 0; lap < 100; lap++) {
+    goOn(driver, "resumed", () => driver.vsock);
+    program.write(`to guest ${lap}`);
+    driver.turn();
+    goOn(driver, "resumed", () => driver.vsock);
+    const { payload } = driver.expect({ op: RW, srcPort: hostPort });
+    assert.equal(new TextDecoder().decode(payload), `to guest ${lap}`);
+    const ends = { srcPort: PORT, dstPort: hostPort };
+    driver.send({
+      ...ends,
+      op: RW,
+      payload: new TextEncoder().encode(`to host ${lap}`),
+    });
+    assert.equal(program.readText(), `to host ${lap}`);
+  }
+});
+
+Deno.test("vsock saved: a restored guest hears that its streams are gone, and its listeners go on", () => {
+  using host = new OtherHost();
+  using server = new HostServer(`${host.path}_9`);
+  using driver = new VsockDriver();
+  const { program, hostPort } = driver.connectFromHost(PORT);
+  const events = [1, 2].map(() => driver.room(4));
+  for (const event of events) driver.queues[VsockQueue.EVENT]!.add([event]);
+  driver.ring(VsockQueue.EVENT);
+  goOn(driver, "restored", () => host.device(OTHER_CID));
+  assert.equal(program.readText(), "[end of file]", "of the old machine");
+  program.close();
+  const queue = driver.queues[VsockQueue.EVENT]!;
+  assert.ok(queue.poll() >= 0);
+  assert.equal(queue.usedLength, 4);
+  assert.deepEqual([...driver.bytes(events[0]!)], [0, 0, 0, 0]);
+  assert.equal(queue.poll(), -1, "once");
+  assert.equal(driver.get(MmioRegister.Config), OTHER_CID);
+  // What it still sends on the old stream is answered by a reset.
+  const from = { srcCid: OTHER_CID, srcPort: PORT };
+  driver.send({
+    ...from,
+    op: RW,
+    dstPort: hostPort,
+    payload: Uint8Array.of(1),
+  });
+  driver.expect({ op: RST, dstCid: OTHER_CID, dstPort: PORT });
+  // Its listener is reached, and it reaches the new host's.
+  using again = HostProgram.connect(host.path);
+  again.write(`CONNECT ${PORT}\n`);
+  const { srcPort } = driver.expect({
+    op: REQUEST,
+    dstCid: OTHER_CID,
+    dstPort: PORT,
+  });
+  driver.send({ ...from, op: RESPONSE, dstPort: srcPort });
+  assert.equal(again.readText(), `OK ${srcPort}\n`);
+  driver.send({ ...from, srcPort: 6, op: REQUEST, dstPort: 9 });
+  driver.expect({ op: RESPONSE, dstPort: 6 });
+  server.accept()!.close();
+});
+
+Deno.test("vsock saved: the event waits for a buffer, the buffers that were posted for packets", () => {
+  using host = new OtherHost();
+  using driver = new VsockDriver({ buffers: 2 });
+  driver.connectFromHost(PORT).program.close();
+  driver.look();
+  for (let i = 0; i < 2; i++) goOn(driver, "restored", () => host.device(3));
+  const event = driver.room(4);
+  driver.queues[VsockQueue.EVENT]!.add([event]);
+  driver.ring(VsockQueue.EVENT);
+  assert.ok(driver.queues[VsockQueue.EVENT]!.poll() >= 0);
+  driver.received.length = 0;
+  const ports = [1, 2, 3, 4, 5];
+  const programs = ports.map((port) => {
+    const program = HostProgram.connect(host.path);
+    program.write(`CONNECT ${port}\n`);
+    return program;
+  });
+  driver.look();
+  const asked = driver.received.map(({ op, dstPort }) => [op, dstPort]);
+  assert.deepEqual(asked, ports.map((port) => [REQUEST, port]));
+  for (const program of programs) program.close();
+});
