@@ -8,16 +8,17 @@ import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import { LinuxGuest } from "../testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
+import { connect, echoed } from "../testing/vsock.ts";
 import type { Overrides, Snapshot } from "./mod.ts";
 
 /** A restored machine whose shell is typed into. */
 class Twin implements AsyncDisposable {
-  readonly #machine: Machine;
+  readonly machine: Machine;
   readonly #chunks: Uint8Array[];
   #commands = 0;
 
   private constructor(machine: Machine, chunks: Uint8Array[]) {
-    this.#machine = machine;
+    this.machine = machine;
     this.#chunks = chunks;
   }
 
@@ -40,14 +41,14 @@ class Twin implements AsyncDisposable {
     const end = `<twin ${++this.#commands}>`;
     const from = this.output.length;
     const line = `${command}; echo "${end.replace("<", '<""')}"\n`;
-    this.#machine.input(new TextEncoder().encode(line));
+    this.machine.input(new TextEncoder().encode(line));
     await until(() => this.output.includes(end), end, () => this.output);
     return this.output.slice(from, this.output.indexOf(end))
       .replaceAll("\r\n", "\n").trim();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#machine.stop();
+    await this.machine.stop();
   }
 }
 
@@ -113,3 +114,61 @@ for (
     },
   }));
 }
+
+Deno.test(needing([KVM, LINUX], {
+  name:
+    "Linux: virtio console, vsock and balloon go on in another machine (packed rings)",
+  async fn() {
+    const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    using _dir = {
+      [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }),
+    };
+    /** What a machine has on the host, and how much its guest is to give up. */
+    const devices = (name: string, guest_cid: number, amount_mib: number) => ({
+      console: {
+        main: true,
+        ports: [{ name: "agent", path: `${dir}/${name}` }],
+      },
+      vsock: { guest_cid, uds_path: `${dir}/${name}.vsock` },
+      balloon: {
+        amount_mib,
+        deflate_on_oom: false,
+        stats_polling_interval_s: 1,
+      },
+    });
+    await using linux = await LinuxGuest.boot({
+      "machine-config": { mem_size_mib: 96, packed_rings: true },
+      ...devices("first", 3, 8),
+    }, "console=hvc0 clocksource=kvm-clock");
+    await linux.run("x=42; cd /run");
+    await linux.run(
+      "vsock listen 52 sh -c 'cat 2> /dev/null; echo end >> ends' & true",
+    );
+    using old = await connect(`${dir}/first.vsock`, 52);
+    const { machine } = linux.test;
+    const shrunk = (balloon: Machine["balloon"], mib: number) =>
+      until(
+        async () => (await balloon.stats()).actual_mib === mib,
+        `a balloon of ${mib} MiB`,
+      );
+    await shrunk(machine.balloon, 8);
+    using snapshot = await machine.snapshot();
+    {
+      await using twin = await Twin.of(snapshot, devices("second", 9, 5));
+      assert.equal(await twin.run("echo $x; pwd"), "42\n/run");
+      const ends = "while [ ! -e ends ]; do sleep 0.1; done; cat ends";
+      assert.equal(await twin.run(ends), "end", "of the stream");
+      const connection = await connect(`${dir}/second.vsock`, 52);
+      const data = crypto.getRandomValues(new Uint8Array(50_000));
+      assert.deepEqual(await echoed(connection, data), data);
+      await shrunk(twin.machine.balloon, 5);
+    }
+    assert.equal(
+      await linux.run("echo $x; cat ends 2> /dev/null"),
+      "42",
+      "its stream goes on",
+    );
+    const data = crypto.getRandomValues(new Uint8Array(50_000));
+    assert.deepEqual(await echoed(old, data), data);
+  },
+}));

@@ -215,6 +215,30 @@ Deno.test("PackedQueue: save and activate go on where the queue was", () => {
   }
 });
 
+Deno.test("PackedQueue: what was taken and not pushed can be given back, across wraps", () => {
+  using pair = new Pair({ size: 7 });
+  const { driver, queue } = pair;
+  for (let lap = 0; lap < 50; lap++) {
+    const heads = [1, 2, 1 + lap % 3].map((n) => driver.add(buffers(n)));
+    assert.ok(heads.every((head) => head >= 0));
+    assert.deepEqual(heads.map(() => pair.pop()), heads);
+    queue.push(heads[0]!, 0);
+    queue.publish();
+    queue.rewind();
+    assert.equal(driver.poll(), heads[0]);
+    queue.activate(queue.save());
+    for (const head of heads.slice(1)) {
+      assert.equal(pair.pop(), head);
+      assert.equal(pair.chain.readable.count > 0, true);
+      queue.push(head, 0);
+      queue.publish();
+      assert.equal(driver.poll(), head);
+    }
+    queue.rewind();
+    assert.equal(pair.pop(), -1, "nothing to give back");
+  }
+});
+
 Deno.test("PackedQueue: bad sizes, addresses and alignments break it", () => {
   using pair = new Pair();
   const good = pair.driver.state();

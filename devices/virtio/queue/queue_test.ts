@@ -247,6 +247,31 @@ Deno.test("VirtQueue: save and activate go on where the queue was", () => {
   assert.deepEqual([driver.poll(), driver.usedLength], [second, 5]);
 });
 
+Deno.test("VirtQueue: what was taken and not pushed can be given back, at any index", () => {
+  using pair = queuePair({ firstIndex: 0xffe0 });
+  const { driver, queue, chain } = pair;
+  for (let lap = 0; lap < 50; lap++) {
+    const heads = [1, 2, 3].map((n) => driver.add(buffers(n)));
+    for (const head of heads) {
+      assert.equal(queue.pop(chain), true);
+      assert.equal(chain.head, head);
+    }
+    queue.push(heads[0]!, 0);
+    queue.publish();
+    queue.rewind();
+    assert.equal(driver.poll(), heads[0]);
+    for (const head of heads.slice(1)) {
+      assert.equal(queue.pop(chain), true);
+      assert.equal(chain.head, head);
+      queue.push(head, 0);
+      queue.publish();
+      assert.equal(driver.poll(), head);
+    }
+    queue.rewind();
+    assert.equal(queue.pop(chain), false, "nothing to give back");
+  }
+});
+
 Deno.test("VirtQueue: a queue that is not live does nothing", () => {
   using pair = queuePair();
   const { driver, queue, chain } = pair;
