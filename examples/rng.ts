@@ -38,5 +38,6 @@ export default class Rng implements VirtioDevice {
 
   activate(): void {}
   reset(): void {}
+  quiesce(): void {} // for snapshots: it never keeps a chain
   close(): void {}
 }

@@ -88,7 +88,7 @@ export interface VirtioDevice {
   save?(): unknown;
   /**
    * Goes on as saved, after `attach` and instead of `activate`, which is the
-   * default: the queues that were live are so again, where they were, and each
+   * default (a device that no driver has activated begins anew): the queues that were live are so again, where they were, and each
    * is notified afterwards.
    *
    * @param state what `save` gave, perhaps in another process, from a file
