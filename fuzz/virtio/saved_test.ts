@@ -44,7 +44,9 @@ function saved(
     );
     driver.ring(ring.index);
   }
-  return save(driver);
+  const once = save(driver);
+  assert.deepEqual(save(driver), once, "twice in one pause");
+  return once;
 }
 
 /** Something somewhere in `value` is another thing. */
