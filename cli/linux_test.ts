@@ -105,7 +105,7 @@ Deno.test(needing([KVM, LINUX, NETWORKS, "ping", ...EXT4], {
         } catch { await new Promise((f) => setTimeout(f, 200)) } }`,
       );
       ping = await network.run(
-        ...["ping", "-c", "20", "-i", "0.05", "-W", "10", network.guest],
+        ...["ping", "-c", "20", "-i", "0.05", "-w", "600", network.guest],
       );
       Deno.writeTextFileSync(`${site}/fetched`, "yes");
     })();
