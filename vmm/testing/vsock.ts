@@ -34,7 +34,9 @@ async function open(path: string): Promise<Deno.UnixConn | undefined> {
   try {
     return await Deno.connect({ transport: "unix", path });
   } catch (error) {
+    // Not made yet, or made and not listened on yet.
     if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.ConnectionRefused) return undefined;
     throw error;
   }
 }
