@@ -126,6 +126,7 @@ const ENTER: Record<MachineState, (machine: Machine) => Promise<void>> = {
   },
   async ended(machine) {
     await ENTER.running(machine);
+    await isRunning(machine); // it has come to an exit
     await machine.stop();
   },
 };
