@@ -55,31 +55,30 @@ export class MemoryImage implements Disposable {
    * @returns the CRC-32 of each {@linkcode PIECE}
    */
   copyTo(target: Deno.FsFile): number[] {
-    using source = this.open({ read: true });
     target.truncateSync(this.size);
-    const buffer = new Uint8Array(PIECE);
-    const words = new Uint32Array(buffer.buffer);
-    const sums: number[] = [];
-    for (let at = 0; at < this.size; at += PIECE) {
-      const piece = buffer.subarray(0, Math.min(PIECE, this.size - at));
-      readFully(source, piece);
-      sums.push(crc32(piece));
-      copyRuns(piece, words, (from, bytes) => {
+    return this.sums((at, piece) =>
+      copyRuns(piece, new Uint32Array(piece.buffer), (from, bytes) => {
         target.seekSync(at + from, Deno.SeekMode.Start);
         writeFully(target, bytes);
-      });
-    }
-    return sums;
+      })
+    );
   }
 
-  /** The CRC-32 of each {@linkcode PIECE}. */
-  sums(): number[] {
+  /**
+   * The CRC-32 of each {@linkcode PIECE}.
+   *
+   * @param visit gets each piece, and its offset; it is gone afterwards
+   */
+  sums(
+    visit?: (at: number, piece: Uint8Array<ArrayBuffer>) => void,
+  ): number[] {
     using source = this.open({ read: true });
     const buffer = new Uint8Array(PIECE);
     return Array.from({ length: Math.ceil(this.size / PIECE) }, (_, i) => {
-      const length = Math.min(PIECE, this.size - i * PIECE);
-      const piece = buffer.subarray(0, length);
+      const at = i * PIECE;
+      const piece = buffer.subarray(0, Math.min(PIECE, this.size - at));
       readFully(source, piece);
+      visit?.(at, piece);
       return crc32(piece);
     });
   }
