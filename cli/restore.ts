@@ -35,7 +35,7 @@ export async function restore(
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const overrides = await overridesOf(options);
   const session = new Session("", { timeout, detached: true });
-  return await session.run(
+  return await session.runMade(
     { memory: 0, virtioConsole: false },
     (hooks) => Machine.restore(folder, overrides, hooks),
   );

@@ -65,18 +65,23 @@ export class Session {
   }
 
   /**
-   * Runs a machine and returns the exit status.
+   * Runs the machine of `config` and returns the exit status.
    *
-   * @param make makes it; default: as the configuration says
    * @throws {VireoError} when the machine can't be made
    */
-  async run(config: ResolvedConfig): Promise<number>;
-  async run(config: Known, make: Maker): Promise<number>;
-  async run(
-    config: Known,
-    make: Maker = (hooks) =>
-      Machine.fromResolved(config as ResolvedConfig, hooks),
-  ): Promise<number> {
+  async run(config: ResolvedConfig): Promise<number> {
+    const make: Maker = (hooks) => Machine.fromResolved(config, hooks);
+    return await this.runMade(config, make);
+  }
+
+  /**
+   * The same for a machine that is made in another way.
+   *
+   * @param config what is to be known of it
+   * @param make makes it
+   * @throws {VireoError} when the machine can't be made
+   */
+  async runMade(config: Known, make: Maker): Promise<number> {
     const { quiet, verbose, note, exec, detached = false } = this.#options;
     const trigger = this.#options.snapshot &&
       new SnapshotTrigger(
