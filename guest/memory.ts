@@ -55,10 +55,11 @@ export interface RegionHandle {
   /** A shared mapping of a file: what is discarded is a hole in the file. */
   shared?: boolean;
   /**
-   * From the host's pool of huge pages. What is given back to the pool may be
-   * somebody else's when the guest wants it again, which is a SIGBUS.
+   * None of it is given back to the host. A page of the host's pool of huge
+   * ones may be somebody else's when the guest wants it again, which is a
+   * SIGBUS; over a snapshot's file, the file would show again.
    */
-  pooled?: boolean;
+  kept?: boolean;
 }
 
 /** Contiguous RAM with views for hot paths. */
@@ -73,8 +74,8 @@ export class MemoryRegion implements RegionHandle {
   readonly hostAddress: number;
   /** What is discarded is a hole in the file behind it. */
   readonly shared: boolean;
-  /** From the host's pool of huge pages. */
-  readonly pooled: boolean;
+  /** None of it is given back to the host. */
+  readonly kept: boolean;
   /** The region's bytes. */
   readonly u8: Uint8Array<ArrayBuffer>;
   /** The region as little-endian 16-bit words. */
@@ -89,7 +90,7 @@ export class MemoryRegion implements RegionHandle {
     this.end = handle.guestAddress + handle.size;
     this.hostAddress = handle.hostAddress;
     this.shared = handle.shared ?? false;
-    this.pooled = handle.pooled ?? false;
+    this.kept = handle.kept ?? false;
     const bytes = buffer ?? viewOf(handle.hostAddress, handle.size);
     this.u8 = new Uint8Array(bytes);
     this.u16 = new Uint16Array(bytes);
@@ -167,7 +168,7 @@ export class GuestMemory {
           size: bytes,
           hostAddress: mapping.address,
           shared,
-          pooled: options.hugePagePool,
+          kept: options.hugePagePool,
         },
         mapping.buffer,
       );
@@ -188,7 +189,7 @@ export class GuestMemory {
       size: region.size,
       hostAddress: region.hostAddress,
       shared: region.shared,
-      pooled: region.pooled,
+      kept: region.kept,
     }));
   }
 
@@ -256,7 +257,7 @@ export class GuestMemory {
    */
   discard(address: number, length: number): boolean {
     const region = this.find(address, length);
-    if (region === undefined || region.pooled) return false;
+    if (region === undefined || region.kept) return false;
     if (address % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) return false;
     const advice = region.shared ? Madvise.REMOVE : Madvise.DONTNEED;
     let host = region.hostAddress + (address - region.guestAddress);

@@ -124,7 +124,7 @@ function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
   ) {
     throw new VireoError("snapshot: saved with other vCPUs or devices");
   }
-  if (start.memory.some(({ shared, pooled }) => shared || pooled)) {
+  if (start.memory.some(({ shared, kept }) => shared || kept)) {
     throw new VireoError(
       "snapshot: not with memory_file or huge pages of the pool",
     );
@@ -135,8 +135,7 @@ function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
   }
   memory.mapOver(start.memory);
   parts.memoryComesFrom(() => memory.fault());
-  // What the guest gives back would show the file behind it: it is kept.
-  for (const region of start.memory) region.pooled = true;
+  for (const region of start.memory) region.kept = true;
   restorePlatform(start, state.platform);
   parts.devices.forEach((device, i) => device.saved = state.devices[i]!);
   restoreVm(parts.vmFd, state.vm);
