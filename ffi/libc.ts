@@ -40,18 +40,9 @@ export const LIBC_SYMBOLS = {
   },
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
-  preadv: { parameters: ["i32", "pointer", "i32", "i64"], result: "i32" },
-  // The address as an integer, for iovecs at changing places.
-  preadv_at: {
-    name: "preadv",
-    parameters: ["i32", "usize", "i32", "i64"],
-    result: "i32",
-  },
-  pwritev_at: {
-    name: "pwritev",
-    parameters: ["i32", "usize", "i32", "i64"],
-    result: "i32",
-  },
+  // The address as an integer: iovecs are at changing places.
+  preadv: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
+  pwritev: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   fdatasync: { parameters: ["i32"], result: "i32" },

@@ -200,9 +200,9 @@ class Bounce {
   /** Bytes read, perhaps fewer than there is room for, or -errno. */
   read(iovecs: number, count: number, offset: number): number {
     const { before, length, span } = this.#range(iovecs, count, offset);
-    const got = this.#move(libc.preadv_at, span, offset - before);
+    const got = this.#move(libc.preadv, span, offset - before);
     if (got <= before) return Math.min(got, 0);
-    const copied = this.#copy(libc.preadv_at, iovecs, count, before);
+    const copied = this.#copy(libc.preadv, iovecs, count, before);
     return Math.min(copied, length, got - before);
   }
 
@@ -219,12 +219,12 @@ class Bounce {
       done = this.#writeTail(iovecs, count, offset);
     } else {
       if (before > 0 || length < span) {
-        const got = this.#move(libc.preadv_at, span, offset - before);
+        const got = this.#move(libc.preadv, span, offset - before);
         if (got < 0) return got;
       }
-      const copied = this.#copy(libc.pwritev_at, iovecs, count, before);
+      const copied = this.#copy(libc.pwritev, iovecs, count, before);
       if (copied < 0) return copied;
-      const put = this.#move(libc.pwritev_at, span, offset - before);
+      const put = this.#move(libc.pwritev, span, offset - before);
       done = put < 0 ? put : Math.max(0, Math.min(put - before, length));
     }
     if (done > 0 && durable && libc.fdatasync(this.#fd) < 0) return -errno();
@@ -242,7 +242,7 @@ class Bounce {
   #writeTail(iovecs: number, count: number, offset: number): number {
     setDirect(this.#fd, false);
     const at = BigInt(offset);
-    const done = libc.pwritev_at(this.#fd, BigInt(iovecs), count, at);
+    const done = libc.pwritev(this.#fd, BigInt(iovecs), count, at);
     const code = errno();
     setDirect(this.#fd, true);
     return done < 0 ? -code : done;
@@ -274,4 +274,4 @@ class Bounce {
   }
 }
 
-type Transfer = typeof libc.preadv_at;
+type Transfer = typeof libc.preadv;

@@ -218,7 +218,8 @@ function directUnit(fd: number): number {
   const iovecs = new Iovecs(vector, 0, 1);
   for (let size = SECTOR; size < BLOCK_MAX; size *= 2) {
     iovecs.set(0, room.address, size);
-    if (libc.preadv(fd, iovecs.pointerTo(0), 1, 0n) >= 0) return size;
+    const address = BigInt(iovecs.addressOf(0));
+    if (libc.preadv(fd, address, 1, 0n) >= 0) return size;
     if (errno() !== Errno.EINVAL) break; // a bad disk: guests are told so
   }
   return 4096;

@@ -33,7 +33,7 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     this.#set(iovecs, offset);
     const wide = this.#wide;
-    this.#done(tag, libc.preadv_at(this.fd, wide[0]!, count, wide[1]!));
+    this.#done(tag, libc.preadv(this.fd, wide[0]!, count, wide[1]!));
   }
 
   writev(
@@ -45,7 +45,7 @@ export class SyncBackend extends ImageBackend implements BlockBackend {
   ): void {
     this.#set(iovecs, offset);
     const wide = this.#wide;
-    const written = libc.pwritev_at(this.fd, wide[0]!, count, wide[1]!);
+    const written = libc.pwritev(this.fd, wide[0]!, count, wide[1]!);
     const failed = written > 0 && durable && libc.fdatasync(this.fd) < 0;
     this.#done(tag, failed ? -1 : written);
   }
