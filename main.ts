@@ -11,11 +11,16 @@ import type { BootOptions } from "./cli/boot.ts";
 import { HELP, HELP_WIDTH, type HelpText, VIREO_HELP } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
 import { RESTORED_DISK, SNAPSHOT, TIMEOUT } from "./cli/options.ts";
-import { standardError, standardOutput } from "./cli/output.ts";
+import { standardError, standardOutput } from "./cli/streams/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/restore.ts";
 import type { RunOptions } from "./cli/run.ts";
-import { ended, endInOrder, leave, settleSignals } from "./cli/signals.ts";
+import {
+  ended,
+  endInOrder,
+  leave,
+  settleSignals,
+} from "./cli/streams/signals.ts";
 import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
 import { didYouMean } from "./vmm/devices/words.ts";

@@ -32,7 +32,7 @@ import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
-import { standardError } from "./output.ts";
+import { standardError } from "./streams/output.ts";
 import { Session } from "./session.ts";
 import { parseSnapshot } from "./snapshot_trigger.ts";
 

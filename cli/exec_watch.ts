@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ConsoleTail } from "./console_tail.ts";
+import type { ConsoleTail } from "./streams/console_tail.ts";
 
 /** The last line of Linux's `panic()`; what comes after it is up to `panic=`. */
 const PANIC = "end Kernel panic";

@@ -1,6 +1,6 @@
 /** A guest that never comes to its commands. */
 import assert from "node:assert/strict";
-import { ConsoleTail } from "./console_tail.ts";
+import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecWatch } from "./exec_watch.ts";
 
 /** A guest that uses `share` of a CPU; what the watch does after each second. */

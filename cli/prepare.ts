@@ -5,7 +5,7 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import { prepare, prepareAll } from "../images/linux/prepare.ts";
-import { standardOutput } from "./output.ts";
+import { standardOutput } from "./streams/output.ts";
 
 /** The command line's words. */
 export interface PrepareCommandOptions {

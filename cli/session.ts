@@ -5,17 +5,17 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import type { ResolvedConfig } from "../vmm/config/resolve.ts";
-import { ConsoleTail } from "./console_tail.ts";
+import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecStream } from "./exec.ts";
 import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { MachineOptions } from "../vmm/machine_options.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
-import { isClosed, standardError, standardOutput } from "./output.ts";
-import { endBy, ended, endInOrder, printedSoon } from "./signals.ts";
+import { isClosed, standardError, standardOutput } from "./streams/output.ts";
+import { endBy, ended, endInOrder, printedSoon } from "./streams/signals.ts";
 import { type SnapshotOptions, SnapshotTrigger } from "./snapshot_trigger.ts";
-import { checkInput, Terminal } from "./terminal.ts";
+import { checkInput, Terminal } from "./streams/terminal.ts";
 
 /** The exit status after `--timeout`, as of timeout(1). */
 const TIMED_OUT = 124;

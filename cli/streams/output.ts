@@ -121,7 +121,7 @@ function standard(what: string, fd: number, stream: typeof Deno.stdout): Write {
   return async (bytes) => {
     const { state } = Deno.permissions.querySync({ name: "ffi" });
     if (state !== "granted") return await stream.write(bytes);
-    const { writeWait } = await import("../ffi/write_wait.ts");
+    const { writeWait } = await import("../../ffi/write_wait.ts");
     return await writeWait(fd, bytes, what);
   };
 }

@@ -1,10 +1,10 @@
 /** What signals do to a running machine, and to the terminal it is on. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../ffi/testing/needs.ts";
-import { Pty } from "../ffi/testing/pty.ts";
-import { until } from "../ffi/testing/until.ts";
-import { ECHOES, HI } from "../vmm/testing/tiny_guest.ts";
-import { Running } from "../vmm/testing/running.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { Pty } from "../../ffi/testing/pty.ts";
+import { until } from "../../ffi/testing/until.ts";
+import { ECHOES, HI } from "../../vmm/testing/tiny_guest.ts";
+import { Running } from "../../vmm/testing/running.ts";
 
 /** Each of them ends a process that says nothing of it. */
 const ENDING = [

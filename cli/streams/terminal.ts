@@ -4,15 +4,15 @@
  *
  * @module
  */
-import { VireoError } from "../ffi/error.ts";
-import { Poll, pollFd } from "../ffi/poll.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { Poll, pollFd } from "../../ffi/poll.ts";
 import {
   inForeground,
   rawMode,
   setTerminalMode,
   type TerminalMode,
   terminalMode,
-} from "../ffi/termios.ts";
+} from "../../ffi/termios.ts";
 import { aroundStops, ended } from "./signals.ts";
 
 /** Standard input's descriptor. */

@@ -1,13 +1,13 @@
 /** Standard streams of every kind: none of them stops or ends a machine. */
 import assert from "node:assert/strict";
-import { closeFd } from "../ffi/file.ts";
-import { libc } from "../ffi/libc.ts";
-import { Fifo, FIFO_SIZE } from "../ffi/testing/fifo.ts";
-import { KVM, needing } from "../ffi/testing/needs.ts";
-import { Pty } from "../ffi/testing/pty.ts";
-import { MAIN, vireo } from "../vmm/testing/command.ts";
-import { COUNTS, ECHOES, HI } from "../vmm/testing/tiny_guest.ts";
-import { Running } from "../vmm/testing/running.ts";
+import { closeFd } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { Fifo, FIFO_SIZE } from "../../ffi/testing/fifo.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { Pty } from "../../ffi/testing/pty.ts";
+import { MAIN, vireo } from "../../vmm/testing/command.ts";
+import { COUNTS, ECHOES, HI } from "../../vmm/testing/tiny_guest.ts";
+import { Running } from "../../vmm/testing/running.ts";
 
 const LOST = /^vireo: standard output: .*; what the guest prints is lost$/;
 
@@ -296,7 +296,7 @@ Deno.test(needing([KVM], {
   name:
     "--pcap: a FIFO that nobody reads is refused in a line; a slow reader holds nobody up",
   async fn() {
-    const handler = new URL("../examples/pong.ts", import.meta.url).pathname;
+    const handler = new URL("../../examples/pong.ts", import.meta.url).pathname;
     using fifo = new Fifo();
     const args = ["--net", `handler=${handler}`, "--pcap", fifo.path];
     await using running = new Running({ kernel: HI, args });

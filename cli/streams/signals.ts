@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { SignalName } from "../ffi/signal.ts";
+import type { SignalName } from "../../ffi/signal.ts";
 import { isClosed, standardError, standardOutput } from "./output.ts";
 
 /** Signals that end a process that says nothing of them. */
@@ -30,7 +30,7 @@ const LOOK_INTERVAL = 5;
 /** It does so after half a second; for so long it is asked. */
 const LOOKS = 2000;
 
-type Native = typeof import("../ffi/signal.ts");
+type Native = typeof import("../../ffi/signal.ts");
 
 const ending = new AbortController();
 const moment = Promise.withResolvers<void>();
@@ -47,7 +47,7 @@ export const ended: AbortSignal = ending.signal;
 export async function settleSignals(): Promise<void> {
   const { state } = await Deno.permissions.query({ name: "ffi" });
   if (state !== "granted") return;
-  native = await import("../ffi/signal.ts");
+  native = await import("../../ffi/signal.ts");
   const { getAction, ignoreSignal, isIgnored } = native;
   ignoreDebugger(native);
   // Beyond a limit of a file's size, a write fails; no more.
