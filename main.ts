@@ -4,9 +4,10 @@
  * @module
  */
 import { Command, CommanderError, Help } from "commander";
-// Only what needs no permission: the rest is imported by the command that is
-// run, so that a missing permission gets a message.
+// Only what needs no permission, and all commands do: the rest is loaded by the
+// command that is run, so that a missing permission gets a message.
 import { VireoError } from "./ffi/error.ts";
+import { load } from "./cli/load.ts";
 import type { BootOptions } from "./cli/boot.ts";
 import { HELP, HELP_WIDTH, type HelpText, VIREO_HELP } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
@@ -64,11 +65,15 @@ async function program(args: readonly string[]): Promise<Command> {
       "vmlinux, bzImage or PVH kernel; default: the prepared one",
     )
     .action(async (kernel: string | undefined, options: BootOptions) => {
-      const { boot } = await import("./cli/boot.ts");
+      const { boot }: typeof import("./cli/boot.ts") = await load(
+        new URL("./cli/boot.ts", import.meta.url),
+      );
       Deno.exitCode = await boot({ ...options, kernel });
     });
   if (args.includes("boot") || args.includes("completion")) {
-    const { bootOptions } = await import("./cli/boot_options.ts");
+    const { bootOptions }: typeof import("./cli/boot_options.ts") = await load(
+      new URL("./cli/boot_options.ts", import.meta.url),
+    );
     for (const row of bootOptions()) boot.addOption(new RowOption(row));
   }
 
@@ -79,7 +84,9 @@ async function program(args: readonly string[]): Promise<Command> {
     .addOption(new RowOption(SNAPSHOT[0]!))
     .addOption(new RowOption(SNAPSHOT[1]!))
     .action(async (options: RunOptions) => {
-      const { run } = await import("./cli/run.ts");
+      const { run }: typeof import("./cli/run.ts") = await load(
+        new URL("./cli/run.ts", import.meta.url),
+      );
       Deno.exitCode = await run(options);
     });
 
@@ -90,7 +97,9 @@ async function program(args: readonly string[]): Promise<Command> {
     .option("--config <file>", "what else is otherwise, in JSON")
     .addOption(new RowOption(TIMEOUT))
     .action(async (folder: string, options: RestoreOptions) => {
-      const { restore } = await import("./cli/restore.ts");
+      const { restore }: typeof import("./cli/restore.ts") = await load(
+        new URL("./cli/restore.ts", import.meta.url),
+      );
       Deno.exitCode = await restore(folder, options);
     });
 
@@ -99,7 +108,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<action>", "inspect or verify")
     .argument("<folder>", "where it was saved")
     .action(async (action: string, folder: string) => {
-      const { snapshotCommand } = await import("./cli/snapshot.ts");
+      const { snapshotCommand }: typeof import("./cli/snapshot.ts") =
+        await load(new URL("./cli/snapshot.ts", import.meta.url));
       standardOutput.print(snapshotCommand(action, folder));
     });
 
@@ -107,7 +117,9 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Tell what this host offers, and what that means.")
     .option("--json", "for programs")
     .action(async (options: { json?: boolean }) => {
-      const { probeCommand } = await import("./probe/command.ts");
+      const { probeCommand }: typeof import("./probe/command.ts") = await load(
+        new URL("./probe/command.ts", import.meta.url),
+      );
       const print = (text: string) => standardOutput.print(text);
       Deno.exitCode = probeCommand(options, print);
     });
@@ -115,7 +127,9 @@ async function program(args: readonly string[]): Promise<Command> {
   command(vireo, "demo")
     .description("Show disk and network working, in two seconds.")
     .action(async () => {
-      const { demo } = await import("./examples/demo.ts");
+      const { demo }: typeof import("./examples/demo.ts") = await load(
+        new URL("./examples/demo.ts", import.meta.url),
+      );
       endInOrder();
       const print = (bytes: Uint8Array) => standardOutput.write(bytes);
       Deno.exitCode = await demo(print, ended);
@@ -126,8 +140,10 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<kernel>", "vmlinux, bzImage, or one of them compressed")
     .option("--json", "as JSON")
     .action(async (kernel: string, { json }: { json?: true }) => {
-      const { inspectKernel } = await import("./guest/kernel/inspect.ts");
-      const { formatReport } = await import("./guest/kernel/inspect_text.ts");
+      const { inspectKernel }: typeof import("./guest/kernel/inspect.ts") =
+        await load(new URL("./guest/kernel/inspect.ts", import.meta.url));
+      const { formatReport }: typeof import("./guest/kernel/inspect_text.ts") =
+        await load(new URL("./guest/kernel/inspect_text.ts", import.meta.url));
       const report = await inspectKernel(kernel);
       standardOutput.print(
         json ? JSON.stringify(report, null, 2) : formatReport(report),
@@ -143,7 +159,9 @@ async function program(args: readonly string[]): Promise<Command> {
       "take it from such an archive: a file, a URL, or a folder",
     )
     .action(async (options: PrepareCommandOptions) => {
-      const { prepareCommand } = await import("./cli/prepare.ts");
+      const { prepareCommand }: typeof import("./cli/prepare.ts") = await load(
+        new URL("./cli/prepare.ts", import.meta.url),
+      );
       await prepareCommand(options);
     });
 
@@ -151,7 +169,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Print what makes a shell complete this command line.")
     .argument("<shell>", "bash or zsh")
     .action(async (shell: string) => {
-      const { completion } = await import("./cli/completion/mod.ts");
+      const { completion }: typeof import("./cli/completion/mod.ts") =
+        await load(new URL("./cli/completion/mod.ts", import.meta.url));
       standardOutput.print(completion(vireo, shell));
     });
 

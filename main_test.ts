@@ -271,7 +271,7 @@ Deno.test(needing([KVM], {
 
 Deno.test("vireo boot: without permissions, it names the flag", async () => {
   const { code, stderr } = await deno("run", MAIN, "boot", PAYLOAD);
-  assert.match(stderr, /^vireo: Requires ffi access[^\n]*deno run -A"\n$/);
+  assert.match(stderr, /^vireo: Requires read access[^\n]*deno run -A"\n$/);
   assert.equal(code, 1);
 });
 

@@ -3,11 +3,6 @@
  *
  * @module
  */
-import {
-  closeRawImage,
-  openRawImage,
-} from "../devices/backends/block/open_image.ts";
-import { existsSync } from "node:fs";
 import { VireoError } from "../ffi/error.ts";
 import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
@@ -26,12 +21,12 @@ import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
 import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
 import { didYouMean, parseChoice, parseCount } from "../vmm/devices/words.ts";
 import { ACPI_CHOICES, TRANSPORTS } from "./boot_options.ts";
-import { checkDistro, useDistro } from "./distro.ts";
 import { execWord, makeNonce } from "./exec.ts";
 import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
+import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
 import { Session } from "./session.ts";
 import { parseSnapshot } from "./snapshot_trigger.ts";
@@ -143,8 +138,11 @@ async function machineConfig(
   const ownKernel = options.kernel !== undefined ||
     options.distro !== undefined;
   if (options.distro !== undefined) {
+    const { checkDistro, useDistro }: typeof import("./distro.ts") = await load(
+      new URL("./distro.ts", import.meta.url),
+    );
     checkDistro(options);
-    checkHost(config);
+    await checkHost(config);
     await useDistro(config, (line) => {
       if (!options.quiet) standardError.note(`vireo: ${line}`);
     });
@@ -181,7 +179,7 @@ async function usePrepared(
 ): Promise<string> {
   let guest = await prepared(variant);
   if (guest === undefined) {
-    checkHost(config);
+    await checkHost(config);
     guest = await prepare({ variant });
   }
   config["boot-source"].kernel_image_path = guest.kernel;
@@ -192,7 +190,7 @@ async function usePrepared(
 async function rootImage(config: VmConfig): Promise<string> {
   const path = await preparedRootfs();
   if (path !== undefined) return path;
-  checkHost(config);
+  await checkHost(config);
   return await prepareRootfs();
 }
 
@@ -202,8 +200,12 @@ function isPlain({ kernel, initrd, distro }: BootOptions): boolean {
 }
 
 /** What can be known before anything is fetched or built. */
-function checkHost({ drives = [] }: VmConfig): void {
+async function checkHost({ drives = [] }: VmConfig): Promise<void> {
   new Kvm().close();
+  const { closeRawImage, openRawImage }:
+    typeof import("../devices/backends/block/open_image.ts") = await load(
+      new URL("../devices/backends/block/open_image.ts", import.meta.url),
+    );
   for (const { path_on_host, is_read_only } of drives) {
     closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
   }
@@ -218,8 +220,17 @@ function addRoot(config: VmConfig, drive: Drive): void {
 function ownRoot(text: string): Drive {
   const drive = parseDisk(text, 0);
   const meant = didYouMean(drive.path_on_host, [BUSYBOX, NO_ROOT]);
-  if (meant === "" || existsSync(drive.path_on_host)) return drive;
+  if (meant === "" || exists(drive.path_on_host)) return drive;
   throw new VireoError(`--root ${text}: no such file${meant}`);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function commandLine(

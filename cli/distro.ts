@@ -8,6 +8,7 @@ import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { didYouMean } from "../vmm/devices/words.ts";
 import { stockCmdline } from "./kernel_quirks.ts";
+import { load } from "./load.ts";
 import { DISTROS } from "./options.ts";
 import { cacheFolder } from "../images/linux/cache.ts";
 import { knownHost } from "../probe/known_host.ts";
@@ -50,7 +51,8 @@ export async function useDistro(
   config: VmConfig,
   say: (line: string) => void,
 ): Promise<void> {
-  const { prepareDebian } = await import("../images/distro/debian.ts");
+  const { prepareDebian }: typeof import("../images/distro/debian.ts") =
+    await load(new URL("../images/distro/debian.ts", import.meta.url));
   const { kernel, initrd, version } = await prepareDebian();
   const source = config["boot-source"];
   source.kernel_image_path = kernel;

@@ -4,11 +4,11 @@
  *
  * @module
  */
-import { dirname } from "node:path";
 import { cacheFolder } from "../images/linux/cache.ts";
 import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
+import { load } from "./load.ts";
 import type { KnownHost } from "../probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */
@@ -97,7 +97,9 @@ export async function addHostCmdline(
   const { kernel_image_path: kernel } = source;
   if (typeof kernel !== "string") return undefined;
   if (await isPrepared(kernel)) return undefined;
-  const { knownHost } = await import("../probe/known_host.ts");
+  const { knownHost }: typeof import("../probe/known_host.ts") = await load(
+    new URL("../probe/known_host.ts", import.meta.url),
+  );
   const args = bootArgs(config);
   const words = hostCmdline(await knownHost(cacheFolder()), args);
   if (words.length === 0) return undefined;
@@ -113,7 +115,8 @@ export async function addHostCmdline(
 export async function isPrepared(kernel: string): Promise<boolean> {
   try {
     const folder = await Deno.realPath(cacheFolder());
-    return dirname(await Deno.realPath(kernel)) === folder;
+    const path = await Deno.realPath(kernel);
+    return path.slice(0, path.lastIndexOf("/")) === folder;
   } catch {
     return false; // who opens it says why
   }

@@ -5,6 +5,7 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import { prepare, prepareAll } from "../images/linux/prepare.ts";
+import { load } from "./load.ts";
 import { standardOutput } from "./streams/output.ts";
 
 /** The command line's words. */
@@ -32,7 +33,8 @@ export async function prepareCommand(
     if (all || options.export !== undefined) {
       throw new VireoError("prepare: --from goes with no other option");
     }
-    const { takeBundle } = await import("../images/linux/bundle/read.ts");
+    const { takeBundle }: typeof import("../images/linux/bundle/read.ts") =
+      await load(new URL("../images/linux/bundle/read.ts", import.meta.url));
     for (const path of await takeBundle(from)) standardOutput.print(path);
     return;
   }
@@ -41,7 +43,8 @@ export async function prepareCommand(
     standardOutput.print(`${name.padEnd(6)}  ${path}`);
   }
   if (options.export === undefined) return;
-  const { exportBundle } = await import("../images/linux/bundle/write.ts");
+  const { exportBundle }: typeof import("../images/linux/bundle/write.ts") =
+    await load(new URL("../images/linux/bundle/write.ts", import.meta.url));
   const files = await exportBundle(options.export);
   const size = (await Deno.stat(options.export)).size / 1024 ** 2;
   standardOutput.print(

@@ -4,6 +4,12 @@
  *
  * @module
  */
+
+// Needed once per boot of the host. Literals in `import()` are read at the
+// start, needed or not.
+const KVM = new URL("../ffi/kvm/kvm.ts", import.meta.url).href;
+const GUEST = new URL("./guest.ts", import.meta.url).href;
+
 /** What of a host matters to a kernel. */
 export interface KnownHost {
   /** KVM emulates guest kernel code. */
@@ -49,11 +55,8 @@ export async function knownHost(folder: string): Promise<KnownHost> {
 }
 
 async function measureHost(): Promise<KnownHost> {
-  // Once per boot of the host: no other needs the code.
-  const [{ Kvm }, guest] = await Promise.all([
-    import("../ffi/kvm/kvm.ts"),
-    import("./guest.ts"),
-  ]);
+  const { Kvm }: typeof import("../ffi/kvm/kvm.ts") = await import(KVM);
+  const guest: typeof import("./guest.ts") = await import(GUEST);
   using kvm = new Kvm();
   if (!guest.emulatesKernel(kvm)) return { emulatesKernel: false, refused: [] };
   const asked = guest.INSTRUCTIONS.filter(({ name }) => TELLING.includes(name));

@@ -5,6 +5,9 @@
  */
 import type { ProbeReport } from "./report.ts";
 
+/** A machine needs none of it; a literal in `import()` would be read at once. */
+const PROBE = new URL("./probe.ts", import.meta.url).href;
+
 /**
  * What this host offers to machines, and what that means. Takes about a
  * second, in which it blocks.
@@ -15,7 +18,6 @@ import type { ProbeReport } from "./report.ts";
  * ```
  */
 export async function probe(): Promise<ProbeReport> {
-  // A machine needs none of it.
-  const { probeHost } = await import("./probe.ts");
+  const { probeHost }: typeof import("./probe.ts") = await import(PROBE);
   return probeHost();
 }

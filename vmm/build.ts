@@ -13,7 +13,7 @@ import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
-import { kernelHasAcpi, writeAcpiTables } from "../guest/acpi/mod.ts";
+import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
 import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
@@ -31,6 +31,7 @@ import { GuestMemory } from "../guest/memory.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
+import { acpiTables, pciState } from "./lazy.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MainConsole } from "./main_console.ts";
 import type {
@@ -44,8 +45,8 @@ import type {
 import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
 import { emulationOfHost } from "./refused.ts";
 
-/** Makes what the threads share of a PCI bus; only with `transport: "pci"`. */
-export type PciState = typeof import("./pci/shared_state.ts");
+/** What the threads share of a PCI bus. */
+type PciState = typeof import("./pci/shared_state.ts");
 
 /** A vCPU's thread, which waits for its one message, and that message. */
 export interface VcpuPart {
@@ -93,16 +94,14 @@ export interface MachineParts extends Disposable {
  * @param kernel what to boot, opened; undefined: the memory and the vCPUs are
  *   filled in from a snapshot
  * @param onMessage gets the workers' messages, in any order among workers
- * @param pci where the devices are on a PCI bus
  * @throws {VireoError} when a part can't be had; the others are released
  */
-export function buildMachine(
+export async function buildMachine(
   config: ResolvedConfig,
   kernel: KernelImage | undefined,
   onMessage: (message: WorkerMessage) => void,
   options: MachineOptions,
-  pci: PciState | undefined,
-): MachineParts {
+): Promise<MachineParts> {
   const { cpus } = config;
   const vcpus = cpus === 1 ? "1 vCPU" : `${cpus} vCPUs`;
   needDescriptors(descriptors(config), `${vcpus} and the devices`);
@@ -117,22 +116,21 @@ export function buildMachine(
   // The vCPUs' threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
   const workers = Array.from({ length: cpus }, () => {
-    const worker = new WorkerThread(VCPU_WORKER, onMessage);
+    const worker = new WorkerThread(emulation ?? VCPU_WORKER, onMessage);
     parts.defer(() => worker.terminate());
-    if (emulation !== undefined) worker.post({ type: "load", emulation });
     return worker;
   });
 
   // What it is on the host: KVM, images, TAPs and sockets, RAM.
   using kvm = new Kvm();
   const filesMade = parts.use(new DisposableStack());
-  const warn = (message: string) => onMessage({ type: "log", message });
-  const { devices, port, names } = openDevices(
+  const pci = config.transport === "pci" ? await pciState() : undefined;
+  const { devices, port, names } = await openDevices(
     config,
     pci,
     parts,
     filesMade,
-    warn,
+    options,
   );
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
@@ -149,7 +147,7 @@ export function buildMachine(
   // What the guest finds in its memory: kernel, command line, tables.
   const { bootState, acpi } = kernel === undefined
     ? { bootState: undefined, acpi: config.acpi === true }
-    : loadGuest(config, devices, memory, kernel);
+    : await loadGuest(config, devices, memory, kernel);
 
   // From here on only other threads use the guest's memory.
   const lost = (message: string): MachineEnd => ({ reason: "error", message });
@@ -173,7 +171,6 @@ export function buildMachine(
     memory: memory.handles(),
   };
   const ofEachVcpu = {
-    type: "start" as const,
     ...shared,
     runSize: kvm.getVcpuMmapSize(),
     serial: { state: serial, irqFd: serialIrq.fd },
@@ -255,12 +252,12 @@ function pciBus(
 }
 
 /** Kernel, command line, tables; returns how the boot vCPU starts. */
-function loadGuest(
+async function loadGuest(
   config: ResolvedConfig,
   devices: readonly DeviceSpec[],
   memory: GuestMemory,
   image: KernelImage,
-): { bootState: BootState; acpi: boolean } {
+): Promise<{ bootState: BootState; acpi: boolean }> {
   const kernel = loadKernel(memory, image);
   const { cpus, transport } = config;
   const acpi = config.acpi ?? kernelHasAcpi(memory, kernel);
@@ -270,7 +267,9 @@ function loadGuest(
   const bootState = setUpBoot(memory, image, kernel, {
     commandLine: config.commandLine.add(...(acpi ? [] : mmioCmdline(virtio))),
     initrd: config.initrd,
-    rsdp: acpi ? writeAcpiTables(memory, { cpus, virtio, pci }) : undefined,
+    rsdp: acpi
+      ? (await acpiTables()).writeAcpiTables(memory, { cpus, virtio, pci })
+      : undefined,
   });
   writeMpTable(memory, cpus);
   return { bootState, acpi };
@@ -321,32 +320,35 @@ function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
 }
 
 /** Opens images, TAPs, sockets; `stack` closes, `undo` removes new files. */
-function openDevices(
+async function openDevices(
   { devices }: ResolvedConfig,
   pci: PciState | undefined,
   stack: DisposableStack,
   undo: DisposableStack,
-  warn: (message: string) => void,
-): { devices: DeviceSpec[]; port: HostEnd | undefined; names: OwnName[] } {
+  { onLog }: MachineOptions,
+): Promise<
+  { devices: DeviceSpec[]; port: HostEnd | undefined; names: OwnName[] }
+> {
   const names: OwnName[] = [];
+  const specs: DeviceSpec[] = [];
   let port: HostEnd | undefined;
-  const specs = devices.map(({ kind, config, window, gsi }) => {
-    const { console, warning, names: own = [], ...opened } = kind.open(
+  for (const { kind, config, window, gsi } of devices) {
+    const { console, warning, names: own = [], ...opened } = await kind.open(
       config,
       stack,
       undo,
     );
-    if (warning) warn(warning);
+    if (warning) onLog?.(warning);
     names.push(...own);
     port ??= console;
-    return {
+    specs.push({
       ...opened,
       make: kind.make.href,
       state: new DeviceState().shared,
       window,
       gsi,
       ...(pci && { pci: pci.functionState() }),
-    };
-  });
+    });
+  }
   return { devices: specs, port, names };
 }

@@ -303,11 +303,14 @@ function mmioConnector(vmFd: number): Connector {
   };
 }
 
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const SLOTS = new URL("./pci/slots.ts", import.meta.url).href;
+
 async function pciConnector(
   vmFd: number,
   log: (message: string) => void,
 ): Promise<Connector> {
-  const { PciSlots } = await import("./pci/slots.ts");
+  const { PciSlots }: typeof import("./pci/slots.ts") = await import(SLOTS);
   const slots = new PciSlots(vmFd, log);
   return (spec, device, doorbells, eventFd) => {
     // One for each queue, and one for the configuration.

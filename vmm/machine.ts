@@ -6,7 +6,7 @@
  */
 import { VireoError } from "../ffi/errno.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
-import { buildMachine, type MachineParts, type PciState } from "./build.ts";
+import { buildMachine, type MachineParts } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { releasedInTime } from "./giving_up.ts";
 import { HaltWatch } from "./halt_watch.ts";
@@ -15,7 +15,7 @@ import { MachineDevices } from "./machine_devices.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
-import { pciOf, snapshots } from "./lazy.ts";
+import { snapshots } from "./lazy.ts";
 import { deviceNamed } from "./device_channel.ts";
 import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
@@ -39,7 +39,7 @@ import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 export class Machine extends MachineDevices {
   readonly #config: ResolvedConfig;
   readonly #options: MachineOptions;
-  readonly #parts: MachineParts;
+  #parts!: MachineParts; // from #made on
   readonly #life = new MachineLife();
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #steppedPast: StepCounts = {};
@@ -57,17 +57,25 @@ export class Machine extends MachineDevices {
   #failure = "";
   #late: MachineEnd | undefined; // a failure after the end
 
-  private constructor(
-    config: ResolvedConfig,
-    options: MachineOptions,
-    kernel: KernelImage | undefined,
-    pci: PciState | undefined,
-  ) {
+  private constructor(config: ResolvedConfig, options: MachineOptions) {
     super();
     this.#config = config;
     this.#options = options;
-    const onMessage = (message: WorkerMessage) => this.#message(message);
-    this.#parts = buildMachine(config, kernel, onMessage, options, pci);
+  }
+
+  static async #made(
+    config: ResolvedConfig,
+    options: MachineOptions,
+    kernel?: KernelImage,
+  ): Promise<Machine> {
+    const machine = new Machine(config, options);
+    const early: WorkerMessage[] = []; // of a worker that can't load
+    let tell = (message: WorkerMessage): void => void early.push(message);
+    const onMessage = (message: WorkerMessage) => tell(message);
+    machine.#parts = await buildMachine(config, kernel, onMessage, options);
+    tell = (message) => machine.#message(message);
+    early.forEach(tell);
+    return machine;
   }
 
   /**
@@ -94,7 +102,7 @@ export class Machine extends MachineDevices {
     options: MachineOptions = {},
   ): Promise<Machine> {
     using kernel = await openConfiguredKernel(config, options.onLog);
-    const machine = new Machine(config, options, kernel, await pciOf(config));
+    const machine = await Machine.#made(config, options, kernel);
     // Modules of the user's own may fail to load: that is to be known now.
     if (config.devices.some(({ kind, config }) => kind.early?.(config))) {
       await machine.#startDevicesNow();
@@ -117,8 +125,8 @@ export class Machine extends MachineDevices {
     options: MachineOptions = {},
   ): Promise<Machine> {
     const { restoreMachine } = await snapshots();
-    return await restoreMachine(from, overrides, (config, pci) => {
-      const machine = new Machine(config, options, undefined, pci);
+    return await restoreMachine(from, overrides, async (config) => {
+      const machine = await Machine.#made(config, options);
       const begin = () => machine.#startDevicesNow();
       return { machine, parts: machine.#parts, begin };
     });

@@ -110,18 +110,8 @@ export interface PciBus {
   vmFd: number;
 }
 
-/** Comes first, on a host whose KVM refuses instructions. */
-export interface VcpuWorkerLoad {
-  /** Names the message. */
-  type: "load";
-  /** The module to load meanwhile, an {@linkcode Emulation}. */
-  emulation: string;
-}
-
 /** Starts a vCPU worker. */
 export interface VcpuWorkerStart {
-  /** Names the message. */
-  type: "start";
   /** The vCPU's number. */
   id: number;
   /** The vCPU's descriptor. */

@@ -42,30 +42,30 @@ export interface Emulation {
   ) => RefusedInstructions;
 }
 
-/** Not a literal in `import()`: that is read at the start, needed or not. */
-const EMULATION = new URL("../emulate/mod.ts", import.meta.url);
+/** The entry point of a vCPU's worker with {@linkcode Emulation}. */
+const EMULATING = new URL("../emulate/vcpu_worker.ts", import.meta.url);
 
-let found: { module: string | undefined } | undefined;
+let found: { worker: URL | undefined } | undefined;
 
 /**
- * The module that vCPUs need on this host, an {@linkcode Emulation}; undefined
- * where the CPU itself runs the guest's kernel mode. The host is asked once,
- * also for what every machine needs of it.
+ * The entry point of the workers that vCPUs need on this host; undefined where
+ * the CPU itself runs the guest's kernel mode. The host is asked once, also
+ * for what every machine needs of it.
  *
  * @throws {VireoError} there is no KVM, or it has not all of that
  */
-export function emulationOfHost(): string | undefined {
+export function emulationOfHost(): URL | undefined {
   if (found === undefined) {
     using kvm = new Kvm();
     requireCapabilities(kvm);
-    found = { module: emulationFor(kvm) };
+    found = { worker: emulationFor(kvm) };
   }
-  return found.module;
+  return found.worker;
 }
 
 /** The same for one KVM. */
 export function emulationFor(
   kvm: Pick<Kvm, "isHardwareAssisted">,
-): string | undefined {
-  return kvm.isHardwareAssisted ? undefined : EMULATION.href;
+): URL | undefined {
+  return kvm.isHardwareAssisted ? undefined : EMULATING;
 }

@@ -5,7 +5,6 @@
  */
 import type {
   DeviceWorkerStart,
-  VcpuWorkerLoad,
   VcpuWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
@@ -48,7 +47,7 @@ export class WorkerThread {
 
   /** Gives the worker its start message, and what it transfers. */
   post(
-    message: DeviceWorkerStart | VcpuWorkerLoad | VcpuWorkerStart,
+    message: DeviceWorkerStart | VcpuWorkerStart,
     transfer: Transferable[] = [],
   ): void {
     this.#worker.postMessage(message, transfer);

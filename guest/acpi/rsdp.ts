@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { RSDP_SIGNATURE } from "./support.ts";
 import { checksum, OEM_ID, putText, table } from "./table.ts";
 
 /** `RSDP` (ACPI 6.3, §5.2.5.3). */
@@ -20,9 +21,6 @@ const Rsdp = {
 
 /** Bytes of the RSDP. */
 export const RSDP_SIZE: number = Rsdp.SIZE;
-
-/** What a guest looks for; a kernel that does is a kernel with ACPI. */
-export const RSDP_SIGNATURE = "RSD PTR ";
 
 /** The part that ACPI 1.0 knew has a checksum of its own. */
 const ACPI_1_SIZE = 20;

@@ -4,7 +4,9 @@
  * @module
  */
 import type { GuestMemory } from "../memory.ts";
-import { RSDP_SIGNATURE } from "./rsdp.ts";
+
+/** What a guest looks for (ACPI 6.3, §5.2.5.3); who does is one with ACPI. */
+export const RSDP_SIGNATURE = "RSD PTR ";
 
 /**
  * True when the kernel in guest memory looks for an RSDP: code that does has

@@ -169,13 +169,16 @@ async function openBzImage(
   }
 }
 
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const UNPACK = new URL("./unpack.ts", import.meta.url).href;
+
 /** A kernel that isn't packed starts without the modules that unpack. */
 async function unpack(
   source: OpenBootFile,
   packed: Packed,
   options: UnpackOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const module = await import("./unpack.ts");
+  const module: typeof import("./unpack.ts") = await import(UNPACK);
   return await module.unpack(source, packed, options);
 }
 

@@ -83,13 +83,18 @@ export async function prepared(
  */
 export async function prepare(options?: PrepareOptions): Promise<Prepared> {
   const variant = options?.variant ?? "small";
-  // Nobody who has both needs the code that builds them.
-  const { build } = await import("./build.ts");
+  const { build } = await builder();
   await build({ kernels: [variant], bzImages: [] }, options?.output);
   return {
     kernel: await productPath(KERNELS[variant]),
     rootfs: await productPath(ROOTFS),
   };
+}
+
+/** Nobody who has both needs the code that builds them. */
+async function builder(): Promise<typeof import("./build.ts")> {
+  // Not a literal: those are read at the start, needed or not.
+  return await import(new URL("./build.ts", import.meta.url).href);
 }
 
 /** The path of the root image if it is built, for kernels of one's own. */
@@ -105,7 +110,7 @@ export async function preparedRootfs(): Promise<string | undefined> {
  * @throws {VireoError} as {@linkcode prepare} does
  */
 export async function prepareRootfs(output?: ProgressOutput): Promise<string> {
-  const { build } = await import("./build.ts");
+  const { build } = await builder();
   await build({ kernels: [], bzImages: [] }, output);
   return await productPath(ROOTFS);
 }
@@ -120,7 +125,7 @@ export async function prepareRootfs(output?: ProgressOutput): Promise<string> {
 export async function prepareAll(
   output?: ProgressOutput,
 ): Promise<PreparedAll> {
-  const { build } = await import("./build.ts");
+  const { build } = await builder();
   await build({ kernels: ["small", "full"], bzImages: COMPRESSIONS }, output);
   return await allPaths();
 }

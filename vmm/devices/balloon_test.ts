@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { BALLOON } from "./balloon.ts";
 
-Deno.test("balloon: its options are the configuration's", () => {
+Deno.test("balloon: its options are the configuration's", async () => {
   using stack = new DisposableStack();
-  const { name, data } = BALLOON.open(
+  const { name, data } = await BALLOON.open(
     {
       amount_mib: 64,
       deflate_on_oom: true,

@@ -4,10 +4,6 @@
  * @module
  */
 import { storageOf } from "../../devices/backends/block/host_usage.ts";
-import {
-  closeRawImage,
-  openRawImage,
-} from "../../devices/backends/block/open_image.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { BLK_QUEUES } from "../../devices/virtio/blk/spec.ts";
 import type { BlkData } from "../../devices/virtio/blk/make.ts";
@@ -109,6 +105,12 @@ const DRIVE: Keys<Drive, Defaults> = {
 /** What may follow a disk's file. */
 export const DISK_WORDS: readonly string[] = ["ro", "direct", "queues=N"];
 
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const OPEN_IMAGE = new URL(
+  "../../devices/backends/block/open_image.ts",
+  import.meta.url,
+).href;
+
 /** The first disk is `/dev/vda`, and so on. */
 export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
   list: true,
@@ -141,7 +143,10 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
     return [`root=${where}`, is_read_only ? "ro" : "rw"];
   },
 
-  open(drive, stack) {
+  async open(drive, stack) {
+    const { closeRawImage, openRawImage }:
+      typeof import("../../devices/backends/block/open_image.ts") =
+        await import(OPEN_IMAGE);
     const { warning, ...image } = openRawImage({
       path: drive.path_on_host,
       readOnly: drive.is_read_only,

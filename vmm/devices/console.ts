@@ -4,15 +4,8 @@
  *
  * @module
  */
-import {
-  type ConsoleChannel,
-  createConsoleChannel,
-  HostEnd,
-} from "../../devices/backends/console/channel.ts";
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
 import { MAX_PORTS, PORT_NAME_MAX } from "../../devices/virtio/console/spec.ts";
-import { EventFd } from "../../ffi/eventfd.ts";
-import { UnixListener } from "../../ffi/unix_socket.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
@@ -67,7 +60,8 @@ function isPortName(name: string): boolean {
   return bytes <= PORT_NAME_MAX && !/[/\0]/.test(name);
 }
 
-type FilledConsole = Filled<VirtioConsole, "main" | "ports">;
+/** One with its defaults. */
+export type FilledConsole = Filled<VirtioConsole, "main" | "ports">;
 
 const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
   main: own(
@@ -84,6 +78,9 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
 };
 
 const MAIN_CONSOLES = ["serial", "virtio"] as const;
+
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const OPEN = new URL("./open_console.ts", import.meta.url).href;
 
 /** At most one. */
 export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
@@ -108,20 +105,11 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
     ];
   },
 
-  open({ main, ports }, stack) {
-    const channel = main ? openChannel(stack) : undefined;
-    const listeners = ports.map(({ name, path }) =>
-      stack.use(new UnixListener(path, `port ${name}`))
+  async open(console, stack) {
+    const { openConsole }: typeof import("./open_console.ts") = await import(
+      OPEN
     );
-    const listening = ports.map(({ name }, index) => {
-      return { name, listener: listeners[index]!.fd };
-    });
-    return {
-      name: "console",
-      data: { main: channel, ports: listening },
-      names: listeners.map(({ name }) => name),
-      ...(channel && { console: new HostEnd(channel) }),
-    };
+    return openConsole(console, stack);
   },
 
   options: {
@@ -151,13 +139,6 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
     },
   },
 };
-
-function openChannel(stack: DisposableStack): ConsoleChannel {
-  return {
-    shared: createConsoleChannel(),
-    eventFd: stack.use(new EventFd()).fd,
-  };
-}
 
 /**
  * A virtio console from `--console serial|virtio` and each `--port NAME=PATH`;

@@ -33,7 +33,7 @@ export interface Kind<T = unknown, R = T, Data = unknown> {
   cmdline?(devices: readonly R[], given: KernelCommandLine): string[];
   /**
    * Opens what the device needs of the host; `stack` closes it, also when a
-   * later step fails.
+   * later step fails. Code for it that others don't need is loaded here.
    *
    * @param undo removes what is only there for a machine that has run
    * @throws {VireoError} it can't be had
@@ -42,7 +42,7 @@ export interface Kind<T = unknown, R = T, Data = unknown> {
     config: R,
     stack: DisposableStack,
     undo: DisposableStack,
-  ): Opened<Data>;
+  ): Opened<Data> | Promise<Opened<Data>>;
   /** The module with the kind's `make`, a {@linkcode Maker} of its data. */
   readonly make: URL;
   /** Made before the start, since it is code that may fail to load. */

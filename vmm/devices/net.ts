@@ -4,19 +4,8 @@
  *
  * @module
  */
-import {
-  type Capture,
-  pcapHeader,
-} from "../../devices/backends/net/pcap_file.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
-import type { NetData, NetTarget } from "../../devices/virtio/net/make.ts";
-import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
-import { check, Errno, errnoName, SystemError } from "../../ffi/errno.ts";
-import { closeFd, Open, openFd } from "../../ffi/file.ts";
-import { libc } from "../../ffi/libc.ts";
-import { OwnName } from "../../ffi/own_name.ts";
-import { openTap, type Tap } from "../../ffi/tap.ts";
-import { connectUnix } from "../../ffi/unix_socket.ts";
+import type { NetData } from "../../devices/virtio/net/make.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
@@ -37,7 +26,6 @@ import {
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { isUnicast, macAddress, UNICAST } from "./mac.ts";
-import { startPasst } from "./passt.ts";
 import { didYouMean, moduleUrl, parseCount, splitWords } from "./words.ts";
 
 /**
@@ -81,11 +69,9 @@ export interface NetworkInterface {
 /** The most pairs of queues; a device page has room for them. */
 const MAX_QUEUE_PAIRS = 8;
 
-/** What errors call the file of frames. */
-const CAPTURE = "capture file";
-
 type Defaults = "queues" | "passt";
-type FilledInterface = Filled<NetworkInterface, Defaults>;
+/** One with its defaults. */
+export type FilledInterface = Filled<NetworkInterface, Defaults>;
 
 const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
   iface_id: required(text, "A name for messages."),
@@ -127,6 +113,9 @@ const NET_TARGETS = ["tap=NAME", "passt", "passt=SOCKET", "handler=MODULE"];
 /** What may follow. */
 const NET_WORDS = ["netns=NS", "queues=N", "mac=M", "pcap=FILE"];
 
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const OPEN = new URL("./open_network.ts", import.meta.url).href;
+
 /** The first network is `eth0`, and so on. */
 export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
   list: true;
@@ -150,7 +139,9 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
     return [...twice(list, "iface_id", ids), ...wrong];
   },
 
-  open(network, stack, undo) {
+  async open(network, stack, undo) {
+    const { openPcap, openTarget }: typeof import("./open_network.ts") =
+      await import(OPEN);
     const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
     const mac = macAddress(guest_mac, host_dev_name ?? name);
     const target = openTarget(network, stack);
@@ -198,80 +189,6 @@ function targetConflict(network: NetworkInterface): string | undefined {
   if (host_dev_name !== undefined) return undefined;
   if (netns !== undefined) return "netns is for a TAP";
   if (queues !== undefined && queues > 1) return "several queues are for a TAP";
-}
-
-function openTarget(
-  network: FilledInterface,
-  stack: DisposableStack,
-): NetTarget {
-  const { host_dev_name, socket, handler } = network;
-  if (host_dev_name !== undefined) {
-    return { taps: openTaps(host_dev_name, network, stack) };
-  }
-  if (handler !== undefined) return { handler };
-  const fd = socket === undefined ? startPasst() : connect(socket);
-  stack.defer(() => closeFd(fd));
-  return { socket: fd };
-}
-
-function openTaps(
-  name: string,
-  { netns, queues }: FilledInterface,
-  stack: DisposableStack,
-): Tap[] {
-  const headerSize = NET_HEADER_SIZE;
-  return Array.from({ length: queues }, () => {
-    const tap = openTap({ name, netns, headerSize, multiQueue: queues > 1 });
-    stack.defer(() => closeFd(tap.fd));
-    return tap;
-  });
-}
-
-function connect(path: string): number {
-  const fd = connectUnix(path);
-  if (fd >= 0) return fd;
-  throw new VireoError(
-    `network socket "${path}": ${errnoName(-fd)}; nobody listens there`,
-  );
-}
-
-/** Never one that can block: the device worker waits for nobody. */
-function openPcap(
-  path: string,
-  stack: DisposableStack,
-  undo: DisposableStack,
-): Capture {
-  const fd = makePcap(path, undo) ?? openExisting(path);
-  stack.defer(() => closeFd(fd));
-  const header = pcapHeader();
-  check(libc.write_u32(fd, header, header.length), `write "${path}"`);
-  return { path, fd };
-}
-
-/** Undefined when it is there already. */
-function makePcap(path: string, undo: DisposableStack): number | undefined {
-  const flags = Open.WRONLY | Open.CREAT | Open.EXCL;
-  const fd = unless(Errno.EEXIST, () => openFd(path, flags, CAPTURE, 0o644));
-  if (fd !== undefined) undo.use(new OwnName(path));
-  return fd;
-}
-
-function openExisting(path: string): number {
-  const flags = Open.WRONLY | Open.CREAT | Open.TRUNC | Open.NONBLOCK;
-  const fd = unless(Errno.ENXIO, () => openFd(path, flags, CAPTURE, 0o644));
-  if (fd !== undefined) return fd;
-  throw new VireoError(
-    `${CAPTURE} "${path}": nobody reads this FIFO; start its reader first`,
-  );
-}
-
-/** Undefined when `open` fails with `code`. */
-function unless(code: number, open: () => number): number | undefined {
-  try {
-    return open();
-  } catch (error) {
-    if (!(error instanceof SystemError && error.errno === code)) throw error;
-  }
 }
 
 function interfaceId(index: number): string {

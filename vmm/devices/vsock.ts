@@ -5,7 +5,6 @@
  */
 import type { VsockData } from "../../devices/virtio/vsock/make.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { UNIX_PATH_MAX, UnixListener } from "../../ffi/unix_socket.ts";
 import { findingText } from "../config/schema/report.ts";
 import {
   integer,
@@ -47,6 +46,9 @@ const PORT_MAX = byteLength("_4294967295");
 
 const VSOCK_WORDS = ["cid=N", "uds=PATH"];
 
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const UNIX_SOCKET = new URL("../../ffi/unix_socket.ts", import.meta.url).href;
+
 /** At most one. */
 export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   list: false,
@@ -56,7 +58,9 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   rule: object<Vsock>(VSOCK_KEYS),
   make: new URL("../../devices/virtio/vsock/make.ts", import.meta.url),
 
-  open({ guest_cid: cid, uds_path }, stack) {
+  async open({ guest_cid: cid, uds_path }, stack) {
+    const { UNIX_PATH_MAX, UnixListener }:
+      typeof import("../../ffi/unix_socket.ts") = await import(UNIX_SOCKET);
     const { fd, path, name } = stack.use(new UnixListener(uds_path, "vsock"));
     // Absolute, so that a chdir makes no difference, if that is not too long.
     const fits = byteLength(path) + PORT_MAX <= UNIX_PATH_MAX;

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { pathToFileURL } from "node:url";
 import { VireoError } from "../../ffi/error.ts";
+import { fileUrl } from "../config/schema/file_url.ts";
 import { nearest } from "../config/schema/nearest.ts";
 
 /**
@@ -63,7 +63,7 @@ export function didYouMean(typed: string, words: readonly string[]): string {
  * @throws {VireoError} when there is no such file
  */
 export function moduleUrl(option: string, text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : pathToFileURL(text);
+  const url = URL.canParse(text) ? new URL(text) : fileUrl(text);
   if (url.protocol === "file:" && !isFile(url)) {
     throw new VireoError(`${option} ${text}: no such file`);
   }

@@ -8,10 +8,9 @@ import { VireoError } from "../../ffi/error.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
-import type { MachineParts, PciState } from "../build.ts";
+import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
-import { pciOf } from "../lazy.ts";
 import type { Machine } from "../machine.ts";
 import { restorePlatform } from "./platform.ts";
 import { openFolder } from "./folder.ts";
@@ -92,11 +91,11 @@ interface Made {
 export async function restoreMachine(
   from: Snapshot | string,
   overrides: Overrides,
-  make: (config: ResolvedConfig, pci: PciState | undefined) => Made,
+  make: (config: ResolvedConfig) => Promise<Made>,
 ): Promise<Machine> {
   using undo = new DisposableStack(); // unless there is a machine
   const { config, snapshot } = undo.use(openOrigin(from, overrides));
-  const { machine, parts, begin } = make(config, await pciOf(config));
+  const { machine, parts, begin } = await make(config);
   const origin = undo.move(); // which is in use until its end
   machine.wait().finally(() => origin.dispose());
   try {

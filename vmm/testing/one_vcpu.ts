@@ -2,7 +2,7 @@
  * For tests, a program: one vCPU's worker, and a guest in real mode that waits
  * for its x87, writes LSTAR, and resets. Prints what the worker says.
  *
- * Its argument is the module that answers refused instructions, if any.
+ * Its argument is the worker that answers refused instructions, if any.
  *
  * @module
  */
@@ -49,14 +49,12 @@ sregs.setSegment("cs", { ...sregs.segment("cs"), base: 0n, selector: 0 });
 vcpu.setSregs(sregs);
 vcpu.setRegs({ rip: BigInt(CODE), rflags: RFLAGS_RESERVED });
 
-const url = new URL("../vcpu_worker.ts", import.meta.url);
+const url = new URL(emulation ?? "../vcpu_worker.ts", import.meta.url);
 const messages: WorkerMessage[] = [];
 const worker = new WorkerThread(url, (message) => messages.push(message));
 stack.defer(() => worker.terminate());
-if (emulation) worker.post({ type: "load", emulation });
 const irq = stack.use(new EventFd());
 worker.post({
-  type: "start",
   id: 0,
   vcpuFd: vcpu.fd,
   runSize: kvm.getVcpuMmapSize(),

@@ -33,9 +33,8 @@ export class FakeWorkers implements Disposable {
         all.living++;
       }
 
-      postMessage(message: { type?: string }): void {
+      postMessage(message: unknown): void {
         if (this.#ofDevices) all.deviceStart = message as DeviceWorkerStart;
-        else if (message.type !== "start") return;
         for (const type of ["ready", "stopped"]) {
           queueMicrotask(() => this.onmessage?.({ data: { type } }));
         }

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { pathToFileURL } from "node:url";
+import { fileUrl } from "./file_url.ts";
 
 /** Something wrong in a configuration, as data. */
 export interface Finding {
@@ -286,7 +286,7 @@ export const module: Rule<string> = {
   read(value, path, findings) {
     if (typeof value === "string" && URL.canParse(value)) return value;
     const name = file.read(value, path, findings);
-    return name === undefined ? undefined : pathToFileURL(name).href;
+    return name === undefined ? undefined : fileUrl(name).href;
   },
 };
 
