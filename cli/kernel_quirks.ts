@@ -8,8 +8,7 @@ import { cacheFolder } from "../images/linux/cache.ts";
 import type { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
-import { load } from "./load.ts";
-import type { KnownHost } from "../probe/known_host.ts";
+import { type KnownHost, knownHost } from "../probe/known_host.ts";
 
 /** `X86_FEATURE_*` numbers (Linux, asm/cpufeatures.h): word * 32 + bit. */
 const Feature = {
@@ -97,9 +96,6 @@ export async function addHostCmdline(
   const { kernel_image_path: kernel } = source;
   if (typeof kernel !== "string") return undefined;
   if (await isPrepared(kernel)) return undefined;
-  const { knownHost }: typeof import("../probe/known_host.ts") = await load(
-    new URL("../probe/known_host.ts", import.meta.url),
-  );
   const args = bootArgs(config);
   const words = hostCmdline(await knownHost(cacheFolder()), args);
   if (words.length === 0) return undefined;

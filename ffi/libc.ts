@@ -1,6 +1,7 @@
 /**
  * The libc table: every C function that Vireo calls, with its C name, and
- * nothing else. One `dlopen` per isolate.
+ * nothing else. Each is looked up when an isolate first calls it: Deno compiles
+ * a trampoline for it, and all of them would be a third of a machine's start.
  *
  * Conventions that keep the calls fast (measured, see docs/architecture.md):
  * sizes and ioctl requests that fit are `u32`/`i32`; 64-bit parameters take a
@@ -165,12 +166,30 @@ export const LIBC_SYMBOLS = {
 /** The type of {@linkcode libc}. */
 export type Libc = Deno.StaticForeignLibraryInterface<typeof LIBC_SYMBOLS>;
 
-/** glibc, opened once per isolate. It needs `--allow-ffi`. */
+/** glibc. It needs `--allow-ffi`. */
 export const libc: Libc = openLibc();
 
 function openLibc(): Libc {
+  const all = {} as Libc;
+  for (const name of Object.keys(LIBC_SYMBOLS) as (keyof Libc)[]) {
+    // A value like any other from the first use on.
+    const become = (value: unknown) =>
+      Object.defineProperty(all, name, { value, writable: true });
+    Object.defineProperty(all, name, {
+      configurable: true,
+      enumerable: true,
+      get: () => (become(lookUp(name)), all[name]),
+      set: become, // for tests
+    });
+  }
+  all.strerrorname_np; // the newest of them
+  return all;
+}
+
+function lookUp(name: keyof Libc): unknown {
   try {
-    return Deno.dlopen("libc.so.6", LIBC_SYMBOLS).symbols;
+    const one = { [name]: LIBC_SYMBOLS[name] };
+    return Deno.dlopen("libc.so.6", one).symbols[name];
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     throw new Error(
