@@ -1,0 +1,88 @@
+/**
+ * What the code runner can take: requests, so many at once, over HTTP.
+ *
+ *     deno run -A examples/code_runner/load.ts [REQUESTS] [AT ONCE]
+ *
+ * @module
+ */
+import { serve } from "./server.ts";
+import { warmUp } from "./warm_guest.ts";
+
+const [requests, atOnce] = [
+  Number(Deno.args[0] ?? 1000),
+  Number(Deno.args[1] ?? 20),
+];
+const held = () => ({
+  descriptors: [...Deno.readDirSync("/proc/self/fd")].length,
+  threads: [...Deno.readDirSync("/proc/self/task")].length,
+  mib: Deno.memoryUsage().rss / 1024 ** 2,
+});
+
+using warm = await warmUp(64);
+const ending = new AbortController();
+const token = crypto.randomUUID();
+const server = serve(warm, {
+  token,
+  port: 0,
+  milliseconds: 60_000,
+  output: 4096,
+  body: 4096,
+  machines: atOnce,
+  waiting: atOnce,
+}, ending.signal);
+
+const times: number[] = [];
+const wrong: string[] = [];
+async function one(number: number): Promise<void> {
+  const begun = performance.now();
+  const response = await fetch(`http://127.0.0.1:${server.addr.port}`, {
+    method: "POST",
+    headers: {
+      "authorization": `Bearer ${token}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ script: `echo "number ${number}"; exit 7` }),
+  });
+  const text = await response.text();
+  times.push(performance.now() - begun);
+  const lines = text.trim().split("\n").map((line) => JSON.parse(line));
+  const output = lines.map((line) => line.output ?? "").join("");
+  const { status } = lines.at(-1);
+  if (output !== `number ${number}\n` || status !== 7) wrong.push(text);
+}
+
+await one(0); // what is opened once
+const before = held();
+times.length = 0;
+const begun = performance.now();
+let next = 1;
+await Promise.all(Array.from({ length: atOnce }, async () => {
+  while (next <= requests) {
+    await one(next++);
+    if (times.length % 100 === 0) console.error(`${times.length} answered`);
+  }
+}));
+const seconds = (performance.now() - begun) / 1000;
+const after = held();
+ending.abort();
+await server.finished;
+
+times.sort((a, b) => a - b);
+const at = (part: number) =>
+  times[Math.floor(part * (times.length - 1))]!.toFixed(0);
+console.table({
+  requests: times.length,
+  "at once": atOnce,
+  wrong: wrong.length,
+  "a second": Number((times.length / seconds).toFixed(1)),
+  "ms, median": Number(at(0.5)),
+  "ms, least": Number(at(0)),
+  "ms, 99 %": Number(at(0.99)),
+  "descriptors more": after.descriptors - before.descriptors,
+  "threads more": after.threads - before.threads,
+  "MiB more": Math.round(after.mib - before.mib),
+});
+if (wrong.length > 0) {
+  console.error(wrong[0]);
+  Deno.exitCode = 1;
+}

@@ -1,0 +1,147 @@
+/** The code runner: each script alone, within its limits. */
+import assert from "node:assert/strict";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { LINUX } from "../images/testing/prepared.ts";
+import { serve, type ServerOptions } from "./code_runner/server.ts";
+import { type ScriptEnd, warmUp } from "./code_runner/warm_guest.ts";
+
+const OPTIONS: ServerOptions = {
+  token: "secret",
+  port: 0,
+  milliseconds: 600_000,
+  output: 10_000,
+  body: 1000,
+  machines: 2,
+  waiting: 1,
+};
+/** Sends a request. */
+type Send = (init: RequestInit) => Promise<Response>;
+/** Sends a script, and reads all of the answer. */
+type Run = (script: string) => Promise<Answer>;
+type Answer = { output: string } & Pick<ScriptEnd, "status" | "reason">;
+
+const HEADERS = {
+  "authorization": "Bearer secret",
+  "content-type": "application/json",
+};
+
+Deno.test(needing([KVM, LINUX], {
+  name: "code runner: a script has a machine of its own, and its limits",
+  async fn(t) {
+    using warm = await warmUp(64);
+    const step = (
+      name: string,
+      change: Partial<ServerOptions>,
+      fn: (send: Send, script: Run) => Promise<void>,
+    ) =>
+      t.step(name, async () => {
+        const ending = new AbortController();
+        const options = { ...OPTIONS, ...change };
+        const server = serve(warm, options, ending.signal);
+        const url = `http://127.0.0.1:${server.addr.port}`;
+        await fn(
+          (init) => fetch(url, { method: "POST", headers: HEADERS, ...init }),
+          (script) => run(script, url),
+        );
+        ending.abort();
+        await server.finished;
+      });
+
+    await step("output and status, as they come", {}, async (_, script) => {
+      assert.deepEqual(
+        await script("for i in 1 2; do echo $i; done; cat <<E\nä\nE\nexit 3"),
+        { output: "1\n2\nä\n", status: 3 },
+      );
+      assert.deepEqual(await script("false"), { output: "", status: 1 });
+    });
+
+    await step("no script sees another's", {}, async (_, script) => {
+      const leaves = "echo mine > /tmp/left; ls /tmp";
+      assert.match((await script(leaves)).output, /left/);
+      assert.doesNotMatch((await script("ls /tmp")).output, /left/);
+    });
+
+    await step("no network, no disk", {}, async (_, script) => {
+      const tries = "ls /sys/class/net; dd if=/dev/zero of=/dev/vda count=1; " +
+        "echo no > /etc/hostname";
+      const { output, status } = await script(tries);
+      assert.match(output, /^lo\n/);
+      assert.match(output, /vda.*(Read-only|not permitted)[^]*Read-only file/);
+      assert.equal(status, 1);
+    });
+
+    await step("limits of time and output", { milliseconds: 3000 }, async (
+      _,
+      script,
+    ) => {
+      assert.equal((await script("sleep 1000")).reason, "time");
+      const { output, reason } = await script("while :; do echo yes; done");
+      assert.ok(output.length <= OPTIONS.output);
+      assert.match(reason!, /time|output/); // a loaded host isn't that quick
+    });
+
+    await step("output that is too long", { output: 100 }, async (
+      _,
+      script,
+    ) => {
+      const { output, reason } = await script("while :; do echo yes; done");
+      assert.deepEqual([output.length, reason], [100, "output"]);
+    });
+
+    await step("places: two run, one waits, a fourth is refused", {}, async (
+      send,
+    ) => {
+      const body = JSON.stringify({ script: "sleep 1000" });
+      const gone = new AbortController();
+      const { signal } = gone;
+      const running = [await send({ body, signal })];
+      running.push(await send({ body, signal }));
+      const waits = send({ body, signal });
+      waits.catch(() => {});
+      let status = 200;
+      while (status !== 503) { // until the third has come
+        const response = await send({ body, signal });
+        status = response.status;
+        await response.text();
+      }
+      gone.abort(); // stops them all
+      for (const { body } of running) await body?.cancel().catch(() => {});
+      await assert.rejects(waits);
+    });
+
+    await step("what is refused, and how", {}, async (send) => {
+      const good = JSON.stringify({ script: "true" });
+      const cases: [number, RequestInit][] = [
+        [405, { method: "PUT", body: good }],
+        [401, { headers: { ...HEADERS, authorization: "Bearer x" } }],
+        [401, { headers: { "content-type": "application/json" } }],
+        [415, { headers: { ...HEADERS, "content-type": "text/plain" } }],
+        [413, { body: " ".repeat(1001) }],
+        [400, { body: "{" }],
+        [400, { body: "null" }],
+        [400, { body: JSON.stringify({ script: 1 }) }],
+        [400, { body: JSON.stringify({ script: "a\0" }) }],
+      ];
+      for (const [status, init] of cases) {
+        const response = await send({ body: good, ...init });
+        const text = await response.text();
+        assert.equal(response.status, status, text);
+      }
+    });
+  },
+}));
+
+async function run(script: string, url: string): Promise<Answer> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: HEADERS,
+    body: JSON.stringify({ script }),
+  });
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  const lines = text.trim().split("\n").map((line) => JSON.parse(line));
+  const output = lines.map((line) => line.output ?? "").join("");
+  const { milliseconds, ...end } = lines.at(-1);
+  assert.ok(milliseconds > 0);
+  return { output, ...end };
+}
