@@ -45,8 +45,7 @@ export function serve(
   }, async (request) => {
     try {
       const script = await scriptOf(request, options);
-      const place = await places.take(request.signal);
-      return answer(warm, script, options, request.signal, place);
+      return answer(warm, script, options, await places.take());
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return new Response(`${error.message}\n`, { status: error.status });
@@ -108,24 +107,23 @@ function answer(
   warm: Snapshot,
   script: string,
   limits: Limits,
-  gone: AbortSignal,
   place: Disposable,
 ): Response {
-  const cancel = new AbortController();
-  const stopped = AbortSignal.any([cancel.signal, gone]);
+  const gone = new AbortController();
+  const { signal } = gone;
   const decoder = new TextDecoder();
   const body = new ReadableStream<string>({
     async start(stream) {
       using _place = place;
       const line = (value: { output: string } | ScriptEnd) => {
-        if (!stopped.aborted) stream.enqueue(`${JSON.stringify(value)}\n`);
+        if (!signal.aborted) stream.enqueue(`${JSON.stringify(value)}\n`);
       };
       const onOutput = (bytes: Uint8Array) =>
         line({ output: decoder.decode(bytes, { stream: true }) });
-      line(await runScript(warm, script, limits, onOutput, stopped));
-      if (!stopped.aborted) stream.close();
+      line(await runScript(warm, script, limits, onOutput, signal));
+      if (!signal.aborted) stream.close();
     },
-    cancel: () => cancel.abort(),
+    cancel: () => gone.abort(),
   });
   return new Response(body.pipeThrough(new TextEncoderStream()), {
     headers: { "content-type": "application/x-ndjson" },
@@ -144,15 +142,12 @@ class Places {
   }
 
   /** Waits for a place, which is free again when it is disposed of. */
-  async take(gone: AbortSignal): Promise<Disposable> {
+  async take(): Promise<Disposable> {
     if (this.#free > 0) this.#free--;
     else if (this.#waiting.length >= this.#most) {
       throw new Refusal(503, "too many scripts");
     } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    const place = { [Symbol.dispose]: () => this.#giveBack() };
-    if (!gone.aborted) return place;
-    this.#giveBack();
-    throw new Refusal(499, "the caller has gone");
+    return { [Symbol.dispose]: () => this.#giveBack() };
   }
 
   #giveBack(): void {
