@@ -116,7 +116,7 @@ export async function buildMachine(
   // The vCPUs' threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
   const workers = Array.from({ length: cpus }, () => {
-    const worker = new WorkerThread(emulation ?? VCPU_WORKER, onMessage);
+    const worker = new WorkerThread(VCPU_WORKER, onMessage);
     parts.defer(() => worker.terminate());
     return worker;
   });
@@ -173,6 +173,7 @@ export async function buildMachine(
   const ofEachVcpu = {
     ...shared,
     runSize: kvm.getVcpuMmapSize(),
+    emulation,
     serial: { state: serial, irqFd: serialIrq.fd },
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),

@@ -118,6 +118,8 @@ export interface VcpuWorkerStart {
   vcpuFd: number;
   /** Bytes of its `struct kvm_run`. */
   runSize: number;
+  /** {@linkcode emulationOfHost}. */
+  emulation?: string | undefined;
   /** {@linkcode Control.shared}. */
   control: SharedArrayBuffer;
   /** The device worker's eventfd. */

@@ -42,30 +42,30 @@ export interface Emulation {
   ) => RefusedInstructions;
 }
 
-/** The entry point of a vCPU's worker with {@linkcode Emulation}. */
-const EMULATING = new URL("../emulate/vcpu_worker.ts", import.meta.url);
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const EMULATION = new URL("../emulate/mod.ts", import.meta.url);
 
-let found: { worker: URL | undefined } | undefined;
+let found: { module: string | undefined } | undefined;
 
 /**
- * The entry point of the workers that vCPUs need on this host; undefined where
- * the CPU itself runs the guest's kernel mode. The host is asked once, also
- * for what every machine needs of it.
+ * The module that vCPUs may need on this host, an {@linkcode Emulation};
+ * undefined where the CPU itself runs the guest's kernel mode. The host is
+ * asked once, also for what every machine needs of it.
  *
  * @throws {VireoError} there is no KVM, or it has not all of that
  */
-export function emulationOfHost(): URL | undefined {
+export function emulationOfHost(): string | undefined {
   if (found === undefined) {
     using kvm = new Kvm();
     requireCapabilities(kvm);
-    found = { worker: emulationFor(kvm) };
+    found = { module: emulationFor(kvm) };
   }
-  return found.worker;
+  return found.module;
 }
 
 /** The same for one KVM. */
 export function emulationFor(
   kvm: Pick<Kvm, "isHardwareAssisted">,
-): URL | undefined {
-  return kvm.isHardwareAssisted ? undefined : EMULATING;
+): string | undefined {
+  return kvm.isHardwareAssisted ? undefined : EMULATION.href;
 }

@@ -28,13 +28,16 @@ export interface VcpuEnvironment {
   ports: Bus;
   /** Memory-mapped devices. */
   mmio: Bus;
-  /** For what KVM refuses, on a host where it does. */
-  emulation: RefusedInstructions | undefined;
+  /** The host's KVM refuses instructions: {@linkcode EMULATION_WANTED}. */
+  refuses: boolean;
   /** A device asked for the machine's end; asked after each PIO write. */
   ended(): MachineEnd | undefined;
   /** Tells the main isolate that this vCPU does not run any more. */
   paused(): void;
 }
+
+/** No end: the guest goes on when {@linkcode VcpuLoop.emulation} is there. */
+export const EMULATION_WANTED: MachineEnd = { reason: "error" };
 
 /** One vCPU's thread. */
 export class VcpuLoop {
@@ -42,6 +45,9 @@ export class VcpuLoop {
   readonly #run: KvmRun;
   readonly #environment: VcpuEnvironment;
   readonly #data: DataView;
+  /** For what KVM refuses; most machines on most hosts never need it. */
+  emulation: RefusedInstructions | undefined;
+  #exitWaits = false; // for it
 
   /** A loop for `vcpu`, which the calling thread owns from now on. */
   constructor(vcpu: Vcpu, environment: VcpuEnvironment) {
@@ -54,6 +60,11 @@ export class VcpuLoop {
   /** Runs the guest until the machine ends; undefined when told to stop. */
   run(): MachineEnd | undefined {
     const { control, id } = this.#environment;
+    if (this.#exitWaits) {
+      this.#exitWaits = false;
+      const end = this.#exit();
+      if (end !== undefined) return end;
+    }
     for (;;) {
       const command = control.vcpuCommand;
       if (command === Command.STOP) return undefined;
@@ -105,10 +116,11 @@ export class VcpuLoop {
       case Exit.INTERNAL_ERROR:
         return this.#internalError();
       case Exit.X86_WRMSR:
-        this.#environment.emulation?.lstarWritten();
+        if (this.#wantsEmulation()) return EMULATION_WANTED;
+        this.emulation?.lstarWritten();
         return undefined;
       case Exit.DEBUG:
-        this.#environment.emulation?.stopped();
+        this.emulation?.stopped();
         return undefined;
       default:
         return this.#failure();
@@ -193,14 +205,19 @@ export class VcpuLoop {
     control.setHaltedForEver(id, halted);
   }
 
+  #wantsEmulation(): boolean {
+    this.#exitWaits = this.#environment.refuses &&
+      this.emulation === undefined;
+    return this.#exitWaits;
+  }
+
   #internalError(): MachineEnd | undefined {
-    const { emulation } = this.#environment;
     let because = "";
     try {
-      if (
-        this.#run.internalSuberror === InternalError.EMULATION &&
-        emulation?.refused() === "handled"
-      ) return undefined;
+      if (this.#run.internalSuberror === InternalError.EMULATION) {
+        if (this.#wantsEmulation()) return EMULATION_WANTED;
+        if (this.emulation?.refused() === "handled") return undefined;
+      }
     } catch (error) {
       if (!(error instanceof GuestAddressError)) throw error;
       because = error.message;

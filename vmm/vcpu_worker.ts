@@ -1,8 +1,154 @@
+/// <reference no-default-lib="true"/>
+/// <reference lib="deno.worker"/>
 /**
- * The entry point of a vCPU's worker.
+ * The entry point of a vCPU's worker: makes this thread's devices over their
+ * shared state, then runs the guest until the machine ends.
  *
  * @module
  */
-import { vcpuThread } from "./vcpu_thread.ts";
+import { Bus, type BusDevice } from "../devices/bus.ts";
+import {
+  BOOT_TIMER_SIZE,
+  BootTimer,
+  I8042_PORTS,
+  I8042Command,
+  I8042Data,
+  RESET_PORTS,
+  ResetControl,
+  Rtc,
+  RTC_PORTS,
+  SLEEP_PORTS,
+  SleepRegisters,
+} from "../devices/platform/mod.ts";
+import { Serial, SERIAL_PORTS } from "../devices/platform/serial.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import type { TransportHooks } from "../devices/virtio/transport/driver_registers.ts";
+import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
+import { errorText, VireoError } from "../ffi/error.ts";
+import { signalEventFd } from "../ffi/eventfd.ts";
+import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
+import { Vcpu } from "../ffi/kvm/vcpu.ts";
+import { Layout, Port, virtioWindow } from "../guest/layout.ts";
+import { GuestMemory } from "../guest/memory.ts";
+import { Control } from "./control.ts";
+import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
+import type { Emulation, RefusedInstructions } from "./refused.ts";
+import { EMULATION_WANTED, VcpuLoop } from "./vcpu_loop.ts";
 
-vcpuThread();
+function post(message: WorkerMessage): void {
+  self.postMessage(message);
+}
+
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const PCI = new URL("./pci/bus.ts", import.meta.url).href;
+
+self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => run(data);
+
+async function run(start: VcpuWorkerStart): Promise<void> {
+  const control = new Control(start.control);
+  let vcpu: Vcpu | undefined;
+  let refused: RefusedInstructions | undefined;
+  try {
+    blockKickSignal();
+    vcpu = new Vcpu(start.vcpuFd, start.runSize);
+    vcpu.setSignalMask();
+    control.setThreadOf(start.id, currentThread());
+    const pci = start.pci && await import(PCI);
+    const loop = vcpuLoop(vcpu, control, start, pci);
+    post({ type: "ready" });
+    let end = loop.run();
+    while (end === EMULATION_WANTED) {
+      const { RefusedInstructions }: Emulation = await import(start.emulation!);
+      const attach = () => GuestMemory.attach(start.memory);
+      refused = loop.emulation = new RefusedInstructions(vcpu, attach);
+      end = loop.run();
+    }
+    if (end !== undefined) post({ type: "end", end });
+  } catch (error) {
+    post({ type: "end", end: { reason: "error", message: errorText(error) } });
+  } finally {
+    // No kick may reach this thread any more: its id can be used again.
+    control.setThreadOf(start.id, 0);
+    refused?.[Symbol.dispose]();
+    vcpu?.run.unmap();
+    post({ type: "stopped", steppedPast: refused?.counts });
+  }
+}
+
+function vcpuLoop(
+  vcpu: Vcpu,
+  control: Control,
+  start: VcpuWorkerStart,
+  pci: typeof import("./pci/bus.ts") | undefined,
+): VcpuLoop {
+  let end: MachineEnd | undefined;
+  const power = {
+    reset: () => void (end = { reason: "reset" }),
+    powerOff: () => void (end = { reason: "power-off" }),
+  };
+  const ports = new Bus();
+  const { irqFd } = start.serial;
+  const paused = () => {
+    vcpu.kvmclockCtrl();
+    post({ type: "paused" });
+  };
+  const serial = new Serial(start.serial.state, {
+    raiseInterrupt: () => signalEventFd(irqFd),
+    outputReady: () => post({ type: "output" }),
+    inputRoom: () => post({ type: "input-room" }),
+    stopping: () => {
+      control.waitWhileVcpusPaused(paused); // output may be stuck for hours
+      return control.stopping;
+    },
+  });
+  ports.add(Port.COM1, SERIAL_PORTS, serial);
+  ports.add(Port.RTC, RTC_PORTS, new Rtc(start.rtc, Date.now));
+  ports.add(Port.I8042_DATA, I8042_PORTS, new I8042Data());
+  ports.add(Port.I8042_COMMAND, I8042_PORTS, new I8042Command(power));
+  ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
+  const reset = new ResetControl(power);
+  const mmio = new Bus();
+  if (pci) pci.addPci(start, hooks(start, control), { ports, mmio, reset });
+  else {
+    ports.add(Port.RESET, RESET_PORTS, reset);
+    start.devices.forEach((shared, index) => {
+      const state = new DeviceState(shared);
+      const transport = new MmioTransport(state, hooks(start, control));
+      mmio.add(virtioWindow(index), Layout.VIRTIO_MMIO_SIZE, transport);
+    });
+  }
+  for (const { guestAddress, size } of start.memory) {
+    mmio.add(guestAddress, size, LOST_MEMORY);
+  }
+  const timer = new BootTimer(start.bootTimer, {
+    booted: () => post({ type: "booted" }),
+  });
+  mmio.add(Layout.BOOT_TIMER, BOOT_TIMER_SIZE, timer);
+  return new VcpuLoop(vcpu, {
+    id: start.id,
+    control,
+    ports,
+    mmio,
+    refuses: start.emulation !== undefined,
+    ended: () => end,
+    paused,
+  });
+}
+
+/** KVM asks for RAM as for a device when the host has no page for it. */
+const LOST_MEMORY: BusDevice = { read: lost, write: lost };
+
+function lost(): never {
+  throw new VireoError("the host has lost a page of the guest's memory");
+}
+
+function hooks(
+  { controlFd }: VcpuWorkerStart,
+  control: Control,
+): TransportHooks {
+  return {
+    requestReady: () => signalEventFd(controlFd),
+    notify: () => {}, // every valid doorbell is an ioeventfd
+    stopping: () => control.stopping,
+  };
+}

@@ -2,7 +2,7 @@
  * For tests, a program: one vCPU's worker, and a guest in real mode that waits
  * for its x87, writes LSTAR, and resets. Prints what the worker says.
  *
- * Its argument is the worker that answers refused instructions, if any.
+ * Its argument is the module that answers refused instructions, if any.
  *
  * @module
  */
@@ -49,7 +49,7 @@ sregs.setSegment("cs", { ...sregs.segment("cs"), base: 0n, selector: 0 });
 vcpu.setSregs(sregs);
 vcpu.setRegs({ rip: BigInt(CODE), rflags: RFLAGS_RESERVED });
 
-const url = new URL(emulation ?? "../vcpu_worker.ts", import.meta.url);
+const url = new URL("../vcpu_worker.ts", import.meta.url);
 const messages: WorkerMessage[] = [];
 const worker = new WorkerThread(url, (message) => messages.push(message));
 stack.defer(() => worker.terminate());
@@ -58,6 +58,7 @@ worker.post({
   id: 0,
   vcpuFd: vcpu.fd,
   runSize: kvm.getVcpuMmapSize(),
+  emulation,
   control: new Control().shared,
   controlFd: irq.fd,
   serial: { state: SerialState.create(), irqFd: irq.fd },
