@@ -222,15 +222,17 @@ Deno.test("blk: no more operations than the limits allow", async () => {
   const { driver, disk } = setup;
   for (let i = 0; i < 40; i++) readOn(driver, i % 2, i);
   const start = performance.now();
+  const allowed = () => 10 + (performance.now() - start) / 10; // by now
   driver.ring(0);
   driver.ring(1);
-  assert.equal(disk.operations.length, 10, "what the bucket holds");
+  const { length } = disk.operations;
+  assert.ok(length >= 10, `${length}, and the bucket holds 10`);
+  assert.ok(length <= allowed() + 1, `${length} at once`);
   let done = 0;
   while (done < 40) {
     await sleep(5);
     driver.turn();
-    const allowed = 10 + (performance.now() - start) / 10; // by now
-    assert.ok(disk.operations.length <= allowed + 1);
+    assert.ok(disk.operations.length <= allowed() + 1);
     for (const queue of driver.queues) while (queue.poll() >= 0) done++;
   }
   assert.ok(performance.now() - start >= 290);
