@@ -9,12 +9,18 @@ import { Command, CommanderError, Help } from "commander";
 import { VireoError } from "./ffi/error.ts";
 import { load } from "./cli/load.ts";
 import type { BootOptions } from "./cli/boot.ts";
-import { HELP, HELP_WIDTH, type HelpText, VIREO_HELP } from "./cli/help.ts";
+import {
+  HELP,
+  HELP_WIDTH,
+  type HelpText,
+  SNAPSHOT_ACTIONS,
+  VIREO_HELP,
+} from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
-import { RESTORED_DISK, SNAPSHOT, TIMEOUT } from "./cli/options.ts";
+import { CONTROL, RESTORED_DISK, SNAPSHOT, TIMEOUT } from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/streams/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
-import type { RestoreOptions } from "./cli/restore.ts";
+import type { RestoreOptions } from "./cli/snapshot/restore.ts";
 import type { RunOptions } from "./cli/run.ts";
 import {
   ended,
@@ -24,6 +30,7 @@ import {
 } from "./cli/streams/signals.ts";
 import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
+import type { OptionRow } from "./vmm/devices/kind.ts";
 import { didYouMean } from "./vmm/devices/words.ts";
 
 /** A command with its help. */
@@ -39,6 +46,17 @@ function withHelp(command: Command, { examples, details }: HelpText): Command {
   });
   return details ? command.addHelpText("after", details) : command;
 }
+
+function addRows(command: Command, rows: readonly OptionRow[]): void {
+  for (const row of rows) command.addOption(new RowOption(row));
+}
+
+/** What is asked of a machine that runs. */
+const CONTROLLED = [
+  ["pause", "Stop a machine where it is."],
+  ["resume", "Let it go on."],
+  ["power-button", "Ask its guest to shut down."],
+] as const;
 
 /** The command line. Only one that needs them loads what knows of devices. */
 async function program(args: readonly string[]): Promise<Command> {
@@ -74,43 +92,62 @@ async function program(args: readonly string[]): Promise<Command> {
     const { bootOptions }: typeof import("./cli/boot_options.ts") = await load(
       new URL("./cli/boot_options.ts", import.meta.url),
     );
-    for (const row of bootOptions()) boot.addOption(new RowOption(row));
+    addRows(boot, bootOptions());
   }
 
-  command(vireo, "run")
+  const run = command(vireo, "run")
     .description("Run the machine that a configuration file describes.")
     .option("--config <file>", "the configuration, in JSON")
-    .addOption(new RowOption(TIMEOUT))
-    .addOption(new RowOption(SNAPSHOT[0]!))
-    .addOption(new RowOption(SNAPSHOT[1]!))
     .action(async (options: RunOptions) => {
       const { run }: typeof import("./cli/run.ts") = await load(
         new URL("./cli/run.ts", import.meta.url),
       );
       Deno.exitCode = await run(options);
     });
+  addRows(run, [TIMEOUT, ...CONTROL, ...SNAPSHOT]);
 
-  command(vireo, "restore")
+  const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")
     .argument("<folder>", "where it was saved")
     .addOption(new RowOption(RESTORED_DISK))
     .option("--config <file>", "what else is otherwise, in JSON")
-    .addOption(new RowOption(TIMEOUT))
     .action(async (folder: string, options: RestoreOptions) => {
-      const { restore }: typeof import("./cli/restore.ts") = await load(
-        new URL("./cli/restore.ts", import.meta.url),
-      );
+      const { restore }: typeof import("./cli/snapshot/restore.ts") =
+        await load(new URL("./cli/snapshot/restore.ts", import.meta.url));
       Deno.exitCode = await restore(folder, options);
     });
+  addRows(restore, [TIMEOUT, ...CONTROL]);
+
+  command(vireo, "ps")
+    .description("List the machines that run.")
+    .option("--json", "for programs")
+    .action(async (options: { json?: boolean }) => {
+      const { ps }: typeof import("./cli/machines/ps.ts") = await load(
+        new URL("./cli/machines/ps.ts", import.meta.url),
+      );
+      standardOutput.print(await ps(options));
+    });
+
+  for (const [name, about] of CONTROLLED) {
+    command(vireo, name)
+      .description(about)
+      .argument("<machine>", "its name or PID")
+      .action(async (machine: string) => {
+        const { control }: typeof import("./cli/machines/control.ts") =
+          await load(new URL("./cli/machines/control.ts", import.meta.url));
+        await control(machine, name);
+      });
+  }
 
   command(vireo, "snapshot")
-    .description("Say what a saved machine is, or whether it is whole.")
-    .argument("<action>", "inspect or verify")
-    .argument("<folder>", "where it was saved")
-    .action(async (action: string, folder: string) => {
-      const { snapshotCommand }: typeof import("./cli/snapshot.ts") =
-        await load(new URL("./cli/snapshot.ts", import.meta.url));
-      standardOutput.print(snapshotCommand(action, folder));
+    .description("Save a machine that runs; see what was saved.")
+    .argument("<action>", Object.keys(SNAPSHOT_ACTIONS).join(", "))
+    .argument("[arguments...]", "what each takes, as below")
+    .action(async (action: string, words: string[]) => {
+      const { snapshotCommand }: typeof import("./cli/snapshot/mod.ts") =
+        await load(new URL("./cli/snapshot/mod.ts", import.meta.url));
+      const text = await snapshotCommand(action, words);
+      if (text !== "") standardOutput.print(text);
     });
 
   command(vireo, "probe")

@@ -22,7 +22,7 @@
  */
 export { Machine } from "./vmm/machine.ts";
 export type { MachineDevices } from "./vmm/machine_devices.ts";
-export type { MachineOptions } from "./vmm/machine_options.ts";
+export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type { Overrides, Snapshot } from "./vmm/snapshot/mod.ts";
 export type { SavedDevice } from "./devices/virtio/device.ts";
 export type { VcpuState } from "./ffi/kvm/vcpu_state.ts";

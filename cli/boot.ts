@@ -28,8 +28,9 @@ import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
 import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
+import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshot } from "./snapshot_trigger.ts";
+import { parseSnapshot } from "./snapshot/trigger.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
 const NOT_YET = new Uint8Array();
@@ -64,6 +65,10 @@ export interface BootOptions extends Record<string, unknown> {
   pollUs?: string;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
+  /** What the machine is called. */
+  name?: string;
+  /** It has a control socket. */
+  control?: boolean;
   /** The folder to save the machine in. */
   snapshot?: string;
   /** What the console shows then. */
@@ -85,6 +90,7 @@ export interface BootOptions extends Record<string, unknown> {
 export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshot = parseSnapshot(options);
+  const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const nonce = makeNonce();
   const config = await machineConfig(options, nonce);
@@ -96,6 +102,7 @@ export async function boot(options: BootOptions): Promise<number> {
     exec: options.exec !== undefined,
     timeout,
     snapshot,
+    control,
   });
   return await session.run(
     resolve(config, (findings) => optionReport(findings, 0)),

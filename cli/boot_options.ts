@@ -7,7 +7,14 @@ import { ENTRIES } from "../guest/kernel/entry.ts";
 import { DISK_WORDS } from "../vmm/devices/blk.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 import { deviceOptions } from "./device_options.ts";
-import { BUSYBOX, DISTROS, NO_ROOT, SNAPSHOT, TIMEOUT } from "./options.ts";
+import {
+  BUSYBOX,
+  CONTROL,
+  DISTROS,
+  NO_ROOT,
+  SNAPSHOT,
+  TIMEOUT,
+} from "./options.ts";
 
 /** How virtio devices are attached. */
 export const TRANSPORTS = ["mmio", "pci"] as const;
@@ -73,6 +80,7 @@ const SESSION: OptionRow[] = [
     about: "run them in the guest's shell, and end",
   },
   TIMEOUT,
+  ...CONTROL,
   ...SNAPSHOT,
   {
     flags: "--poll-us <time>",

@@ -25,6 +25,17 @@ export const VIREO_HELP: HelpText = {
   vireo boot --exec 'uname -a'        a command in it; its output and status`,
 };
 
+/** What `vireo snapshot` can do: what each takes, and does. */
+export const SNAPSHOT_ACTIONS = {
+  create: ["MACHINE FOLDER", "saves a machine that runs, by its name or PID"],
+  inspect: ["FOLDER", "what is in it"],
+  verify: ["FOLDER", "reads all of it, and says whether it is whole"],
+} as const satisfies Record<string, readonly [takes: string, does: string]>;
+
+const snapshotActions = Object.entries(SNAPSHOT_ACTIONS).map(
+  ([name, [takes, does]]) => `${name} ${takes}`.padEnd(24) + does,
+);
+
 /** The commands' help. */
 export const HELP = {
   boot: {
@@ -113,10 +124,40 @@ it, and only you can write to it, what it had of the host is to be given: disks
 by their names, such as --disk vireo-1=data.ext4, all else in a --config with
 the keys of "run"'s that are otherwise now.`,
   },
+  ps: {
+    examples: `
+  vireo ps                                          this user's machines
+  vireo ps --json                                   the same for programs`,
+    details: `
+A machine is seen from a moment after its start until its end, unless it was
+started with --no-control. It is called by its PID, or by its --name. Each has a
+socket that only you and root can use: PID.sock in $XDG_RUNTIME_DIR/vireo, and
+root's in /run/vireo. With such a path, root can name any user's machine:
+  sudo vireo pause /run/user/1000/vireo/4711.sock`,
+  },
+  pause: {
+    examples: `
+  vireo boot --name web                             in one terminal
+  vireo pause web                                   in another`,
+  },
+  resume: {
+    examples: `
+  vireo resume web                                  after "vireo pause web"
+  vireo resume 4711                                 by its PID`,
+  },
+  "power-button": {
+    examples: `
+  vireo power-button web                            by its name
+  vireo power-button 4711                           by its PID`,
+    details: `
+Only a guest with ACPI has one (--acpi on); what it does then is its own choice.`,
+  },
   snapshot: {
     examples: `
-  vireo snapshot inspect s                          CPUs, devices, memory
-  vireo snapshot verify s                           reads all of it`,
+  vireo snapshot create web saved       saves a machine, which goes on
+  vireo snapshot inspect saved          CPUs, devices, memory`,
+    details: `
+${snapshotActions.join("\n")}`,
   },
   probe: {
     examples: `

@@ -33,7 +33,7 @@ Deno.test("help: 80 columns, and two examples first, of options that there are",
     assert.equal(examples.match(/\n.*\bvireo /g)?.length, 2, name);
   }
   for (const { examples } of [VIREO_HELP, ...Object.values(HELP)]) {
-    for (const [, name, rest] of examples.matchAll(/vireo (\w+)(.*)/g)) {
+    for (const [, name, rest] of examples.matchAll(/vireo ([\w-]+)(.*)/g)) {
       for (const [option] of rest!.matchAll(/--[\w-]+/g)) {
         assert.match(
           helps.get(name!)!,

@@ -20,6 +20,15 @@ export const TIMEOUT: OptionRow = {
   about: "end the machine after so long, with exit status 124",
 };
 
+/** What other processes see of a machine. */
+export const CONTROL: OptionRow[] = [
+  { flags: "--name <name>", about: 'what "vireo ps" and others call it' },
+  {
+    flags: "--no-control",
+    about: "no control socket, which they need",
+  },
+];
+
 /** When to save a machine, and where. */
 export const SNAPSHOT: OptionRow[] = [
   { flags: "--snapshot <folder>", about: "save the machine there, once" },

@@ -10,8 +10,9 @@ import { resolve } from "../vmm/config/resolve.ts";
 import { makeNonce } from "./exec.ts";
 import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
+import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshot } from "./snapshot_trigger.ts";
+import { parseSnapshot } from "./snapshot/trigger.ts";
 
 /** The command line of `vireo run`, as words. */
 export interface RunOptions {
@@ -19,6 +20,10 @@ export interface RunOptions {
   config?: string;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
+  /** What the machine is called. */
+  name?: string;
+  /** It has a control socket. */
+  control?: boolean;
   /** The folder to save the machine in. */
   snapshot?: string;
   /** What the console shows then. */
@@ -34,6 +39,7 @@ export interface RunOptions {
 export async function run(options: RunOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshot = parseSnapshot(options);
+  const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
     throw new VireoError("required option '--config <file>' not specified");
@@ -41,7 +47,7 @@ export async function run(options: RunOptions): Promise<number> {
   const config = await readConfigFile(options.config);
   const note = await addHostCmdline(config);
   const session = new Session(makeNonce(), {
-    ...{ note, timeout, snapshot },
+    ...{ note, timeout, snapshot, control },
     detached: true,
   });
   return await session.run(resolve(config));

@@ -9,12 +9,12 @@ import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecStream } from "./exec.ts";
 import { ExecWatch } from "./exec_watch.ts";
 import { Machine } from "../vmm/machine.ts";
-import type { MachineOptions } from "../vmm/machine_options.ts";
+import type { ControlOptions, MachineOptions } from "../vmm/machine_options.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
 import { isClosed, standardError, standardOutput } from "./streams/output.ts";
 import { endBy, ended, endInOrder, printedSoon } from "./streams/signals.ts";
-import { type SnapshotOptions, SnapshotTrigger } from "./snapshot_trigger.ts";
+import { type SnapshotOptions, SnapshotTrigger } from "./snapshot/trigger.ts";
 import { checkInput, Terminal } from "./streams/terminal.ts";
 
 /** The exit status after `--timeout`, as of timeout(1). */
@@ -34,6 +34,8 @@ export interface SessionOptions {
   timeout?: number;
   /** When to save the machine, and where; default: never. */
   snapshot?: SnapshotOptions;
+  /** What other processes see of it; default: nothing. */
+  control?: ControlOptions;
   /** Nobody sits there: without any input, its end says nothing. */
   detached?: boolean;
 }
@@ -82,7 +84,8 @@ export class Session {
    * @throws {VireoError} when the machine can't be made
    */
   async runMade(config: Known, make: Maker): Promise<number> {
-    const { quiet, verbose, note, exec, detached = false } = this.#options;
+    const { quiet, verbose, note, exec, control, detached = false } =
+      this.#options;
     const trigger = this.#options.snapshot &&
       new SnapshotTrigger(
         this.#options.snapshot,
@@ -98,6 +101,7 @@ export class Session {
         return this.#heard(bytes);
       },
       onLog: (message) => standardError.note(`vireo: ${message}`),
+      control,
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     if (note && !quiet) standardError.note(`vireo: ${note}`);
@@ -176,7 +180,7 @@ export class Session {
         memory,
         quiet,
         giveUp: (did) => this.#giveUp(machine, did),
-        held: isHeld,
+        held: () => isHeld() || machine.state === "paused",
         say: (line) => standardError.note(`vireo: ${line}`),
       }),
     );

@@ -16,15 +16,18 @@ import { nearest } from "../vmm/config/schema/nearest.ts";
 export function usageError(text: string, command: Command): string {
   const line = text.trim().replace(/^error/, "vireo").replace("\n", " ")
     .replace(/\.$/, "");
-  if (line.endsWith("?)")) return line;
-  const [, typed] = /unknown option '(--[^'=]+)/.exec(line) ?? [];
-  const meant = typed === undefined ? undefined : optionMeant(typed, command);
-  if (meant !== undefined) return `${line} (Did you mean ${meant}?)`;
   const name = command.parent === null ? "" : ` ${command.name()}`;
-  return `${line}; see "vireo help${name}"`;
+  const [option, typed] = /.*unknown option '(--[^'=]+)[^']*'/.exec(line) ?? [];
+  if (typed === undefined) {
+    return line.endsWith("?)") ? line : `${line}; see "vireo help${name}"`;
+  }
+  // The parser's suggestions take --ram for --name.
+  const meant = optionMeant(typed, command);
+  if (meant !== undefined) return `${option} (Did you mean ${meant}?)`;
+  return `${option}; see "vireo help${name}"`;
 }
 
-/** The parser's own suggestions know neither `--memry=1G` nor `--cmd`. */
+/** The parser's own suggestions also know neither `--memry=1G` nor `--cmd`. */
 function optionMeant(typed: string, command: Command): string | undefined {
   const flags = command.createHelp().visibleOptions(command)
     .flatMap(({ long }) => long ?? []);

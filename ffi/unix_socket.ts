@@ -12,6 +12,8 @@ const AF_UNIX = 1;
 const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
 /** Clients that wait until they are accepted. */
 const BACKLOG = 128;
 
@@ -97,6 +99,26 @@ export function connectSocket(fd: number, path: string): number {
   const address = socketAddress(path);
   if (address === undefined) return Errno.EINVAL;
   return libc.connect(fd, address, address.length) === 0 ? 0 : errno();
+}
+
+/** Who is at a socket's other end. */
+export interface Peer {
+  /** The process that has connected, or that listens. */
+  pid: number;
+  /** Its user then. */
+  uid: number;
+}
+
+/** Who has connected, as the kernel knows it: `SO_PEERCRED`, unix(7). */
+export function peerOf(fd: number): Peer {
+  const credentials = new Uint32Array(3); // struct ucred
+  const length = Uint32Array.of(credentials.byteLength);
+  check(
+    libc.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length),
+    "getsockopt SO_PEERCRED",
+  );
+  const [pid, uid] = credentials as unknown as [number, number];
+  return { pid, uid };
 }
 
 /** Shuts one direction down for good. */

@@ -3,29 +3,30 @@
  *
  * @module
  */
+type Acpi = typeof import("../guest/acpi/tables.ts");
+type Controller = typeof import("./controller/mod.ts");
+type Pci = typeof import("./pci/shared_state.ts");
+type Snapshots = typeof import("./snapshot/mod.ts");
 
 // Not literals in `import()`: those are read at the start, needed or not.
 const ACPI = new URL("../guest/acpi/tables.ts", import.meta.url).href;
+const CONTROLLER = new URL("./controller/mod.ts", import.meta.url).href;
 const PCI = new URL("./pci/shared_state.ts", import.meta.url).href;
 const SNAPSHOTS = new URL("./snapshot/mod.ts", import.meta.url).href;
+/** Until then a start has other things to do, in milliseconds. */
+const CONTROL_DELAY = 100;
 
 /** Writes the tables that a guest finds its devices by. */
-export async function acpiTables(): Promise<
-  typeof import("../guest/acpi/tables.ts")
-> {
-  return await import(ACPI);
-}
+export const acpiTables = (): Promise<Acpi> => import(ACPI);
 
 /** Makes what the threads share of a PCI bus. */
-export async function pciState(): Promise<
-  typeof import("./pci/shared_state.ts")
-> {
-  return await import(PCI);
-}
+export const pciState = (): Promise<Pci> => import(PCI);
 
 /** Takes and restores snapshots. */
-export async function snapshots(): Promise<
-  typeof import("./snapshot/mod.ts")
-> {
-  return await import(SNAPSHOTS);
+export const snapshots = (): Promise<Snapshots> => import(SNAPSHOTS);
+
+/** Gives a machine that has started a control socket, until it ends. */
+export function openControl(...of: Parameters<Controller["openControl"]>) {
+  const open = async () => (await import(CONTROLLER)).openControl(...of);
+  Deno.unrefTimer(setTimeout(open, CONTROL_DELAY));
 }

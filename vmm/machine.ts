@@ -15,7 +15,7 @@ import { MachineDevices } from "./machine_devices.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
-import { snapshots } from "./lazy.ts";
+import { openControl, snapshots } from "./lazy.ts";
 import { deviceNamed } from "./device_channel.ts";
 import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
@@ -160,6 +160,7 @@ export class Machine extends MachineDevices {
     this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
       if (!this.#life.over) this.#parts.keepFiles();
       if (this.#life.state === "starting") this.#life.to("running");
+      if (this.#options.control) openControl(this, this.#config, this.#options);
     });
     const halted = this.#parts.powerButton !== undefined // by ACPI
       ? this.#options.onHalted
@@ -195,8 +196,7 @@ export class Machine extends MachineDevices {
    * be saved
    */
   async snapshot(): Promise<Snapshot> {
-    const { takeSnapshot } = await snapshots();
-    return await takeSnapshot(this, this.#config, this.#parts);
+    return (await snapshots()).takeSnapshot(this, this.#config, this.#parts);
   }
 
   /** Ends the machine, whatever the guest is doing. */

@@ -17,8 +17,21 @@ export interface MachineOptions {
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
   /**
+   * Other processes of this user can see the machine and steer it, as `vireo ps`
+   * and `vireo pause` do, from a moment after its start on; default: no.
+   */
+  control?: boolean | ControlOptions;
+  /**
    * A guest with ACPI has all its CPUs in HLT with interrupts off: it will do
    * nothing more, but stays until it is stopped. Any other guest ends then.
    */
   onHalted?(): void;
+}
+
+/** What other processes see of a machine. */
+export interface ControlOptions {
+  /** What to call it: letters, digits, `.`, `_` and `-`, not only digits. */
+  name?: string;
+  /** The program that started it and its arguments; default: this one. */
+  command?: string[];
 }

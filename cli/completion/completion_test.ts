@@ -122,7 +122,7 @@ Deno.test(needing(["bash"], {
       const line = ["vireo", name, "--"].filter(Boolean).join(" ");
       assert.deepEqual(await offers(line), flags, name);
     }
-    const listed = help.matchAll(/^ {2}(\w+) (?:\[|<| {2})/gm);
+    const listed = help.matchAll(/^ {2}([\w-]+) (?:\[|<| {2})/gm);
     assert.deepEqual(
       names,
       [...listed].map(([, name]) => name!).filter((name) => name !== "vireo")

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Argument, Command, Option } from "commander";
+import { SNAPSHOT_ACTIONS } from "../help.ts";
 import { RowOption } from "../option.ts";
 
 /** The shells that have a script. */
@@ -54,7 +55,8 @@ const FILE_KEY = /=(FILE|PATH|SOCKET|MODULE)$/;
 /** Every command, and first what can stand before one. */
 export function commandWords(vireo: Command): CommandWords[] {
   const names = vireo.commands.map((command) => command.name());
-  const choices = { command: names, shell: SHELLS };
+  const action = Object.keys(SNAPSHOT_ACTIONS);
+  const choices = { command: names, shell: SHELLS, action };
   const words = (command: Command, name: string): CommandWords => ({
     name,
     about: command.description(),

@@ -32,6 +32,9 @@ const TEXTS: Record<FindingCode, (finding: Finding) => string> = {
   "unknown key": ({ value, expected }) => {
     const hint = nearest(value as string, expected as string[]);
     if (hint) return `unknown key; did you mean "${hint}"?`;
+    if ((expected as string[]).length === 0) {
+      return "unknown key; there is none";
+    }
     return `unknown key; there is ${(expected as string[]).join(", ")}`;
   },
   "not supported": () => "not supported yet",

@@ -1,11 +1,11 @@
 /** Snapshots from the command line, with the payload as their guest. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../ffi/testing/needs.ts";
-import { until } from "../ffi/testing/until.ts";
-import { MiB } from "../guest/layout.ts";
-import { payloadPath } from "../images/payload/payload.ts";
-import { MAIN, vireo } from "../vmm/testing/command.ts";
-import { ScratchFile } from "../vmm/testing/mod.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { until } from "../../ffi/testing/until.ts";
+import { MiB } from "../../guest/layout.ts";
+import { payloadPath } from "../../images/payload/payload.ts";
+import { MAIN, vireo } from "../../vmm/testing/command.ts";
+import { ScratchFile } from "../../vmm/testing/mod.ts";
 
 /** Runs a command until what it prints, all together, has `pattern`. */
 async function upTo(pattern: RegExp, args: string[]): Promise<string> {

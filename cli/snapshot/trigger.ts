@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { VireoError } from "../ffi/error.ts";
-import type { Machine } from "../vmm/machine.ts";
+import { VireoError } from "../../ffi/error.ts";
+import type { Machine } from "../../vmm/machine.ts";
 
 /** When to save a machine, and where. */
 export interface SnapshotOptions {

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
-import { VireoError } from "../ffi/error.ts";
-import { Machine } from "../vmm/machine.ts";
-import type { Overrides } from "../vmm/snapshot/mod.ts";
-import { parseTimeout } from "./options.ts";
-import { Session } from "./session.ts";
+import { MACHINE_DESCRIPTORS, needDescriptors } from "../../ffi/descriptors.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { Machine } from "../../vmm/machine.ts";
+import type { Overrides } from "../../vmm/snapshot/mod.ts";
+import { parseTimeout } from "../options.ts";
+import { parseControl } from "../machines/control_options.ts";
+import { Session } from "../session.ts";
 
 /** The command line of `vireo restore`, as words. */
 export interface RestoreOptions {
@@ -16,6 +17,10 @@ export interface RestoreOptions {
   disk: string[];
   /** A file of what else is. */
   config?: string;
+  /** What the machine is called. */
+  name?: string;
+  /** It has a control socket. */
+  control?: boolean;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
 }
@@ -32,9 +37,10 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const overrides = await overridesOf(options);
-  const session = new Session("", { timeout, detached: true });
+  const session = new Session("", { timeout, control, detached: true });
   return await session.runMade(
     { memory: 0, virtioConsole: false },
     (hooks) => Machine.restore(folder, overrides, hooks),

@@ -1,37 +1,18 @@
 /**
- * `vireo snapshot`: what is in a snapshot, and whether it is whole.
+ * `vireo snapshot inspect`: what is in a snapshot.
  *
  * @module
  */
-import { VireoError } from "../ffi/error.ts";
-import { MiB } from "../guest/layout.ts";
-import { didYouMean } from "../vmm/devices/words.ts";
-import { describeFolder, verifyFolder } from "../vmm/snapshot/mod.ts";
-
-/** What can be done with one. */
-export const SNAPSHOT_ACTIONS = ["inspect", "verify"] as const;
+import { MiB } from "../../guest/layout.ts";
+import { describeFolder } from "../../vmm/snapshot/mod.ts";
 
 /**
- * Carries `action` out.
+ * What is in a snapshot, as a person asks for it.
  *
  * @returns what to print
- * @throws {VireoError} there is no snapshot, or it is damaged; no such action
+ * @throws {VireoError} there is none, or it is damaged
  */
-export function snapshotCommand(action: string, folder: string): string {
-  switch (action) {
-    case "inspect":
-      return inspect(folder);
-    case "verify":
-      verifyFolder(folder);
-      return `${folder}: whole`;
-  }
-  const near = didYouMean(action, [...SNAPSHOT_ACTIONS]);
-  throw new VireoError(
-    `snapshot ${action}: not one of ${SNAPSHOT_ACTIONS.join(", ")}${near}`,
-  );
-}
-
-function inspect(folder: string): string {
+export function inspect(folder: string): string {
   const { saved, machine, memory } = describeFolder(folder);
   const mib = (bytes: number) => `${(bytes / MiB).toFixed(1)} MiB`;
   const rows: [string, string][] = [

@@ -1,0 +1,134 @@
+/**
+ * What can be asked of a machine from outside of its process, whoever asks: the
+ * control socket is one face of it.
+ *
+ * @module
+ */
+import { VireoError } from "../../ffi/error.ts";
+import type { MachineState } from "../machine_state.ts";
+import type { Snapshot } from "../snapshot/mod.ts";
+
+/** A machine, as far as it is controlled. */
+export interface ControlledMachine {
+  /** Where it is in its life. */
+  readonly state: MachineState;
+  /** `Machine.pause`. */
+  pause(): Promise<void>;
+  /** `Machine.resume`. */
+  resume(): Promise<void>;
+  /** `Machine.powerButton`. */
+  powerButton(): void;
+  /** `Machine.snapshot`. */
+  snapshot(): Promise<Snapshot>;
+}
+
+/** What does not change about a machine. */
+export interface Identity {
+  /** What its owner calls it. */
+  name?: string;
+  /** What started it: a program and its arguments. */
+  command: string[];
+  /** vCPUs. */
+  cpus: number;
+  /** Bytes of RAM. */
+  memory: number;
+}
+
+/** A machine as a list of them shows it. */
+export interface MachineDescription extends Identity {
+  /** Its process. */
+  pid: number;
+  /** Where it is in its life. */
+  state: MachineState;
+  /** Seconds since its start. */
+  uptime: number;
+}
+
+/** What a machine can do at the moment. */
+export type Phase = "not started" | "running" | "paused" | "ended";
+
+const PHASES: Readonly<Record<MachineState, Phase>> = {
+  created: "not started",
+  starting: "running",
+  running: "running",
+  pausing: "running",
+  paused: "paused",
+  resuming: "paused",
+  ending: "ended",
+  ended: "ended",
+};
+
+/**
+ * Carries out requests to one machine, one after the other: nobody's pause falls
+ * into somebody else's snapshot.
+ */
+export class Controller {
+  readonly #machine: ControlledMachine;
+  readonly #identity: Identity;
+  readonly #since = performance.now();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** Controls `machine`, which starts now. */
+  constructor(machine: ControlledMachine, identity: Identity) {
+    this.#machine = machine;
+    this.#identity = identity;
+  }
+
+  /** What the machine can do at the moment. */
+  get phase(): Phase {
+    return PHASES[this.#machine.state];
+  }
+
+  /** The machine, as a list of them shows it. */
+  describe(): MachineDescription {
+    return {
+      pid: Deno.pid,
+      ...this.#identity,
+      state: this.#machine.state,
+      uptime: (performance.now() - this.#since) / 1000,
+    };
+  }
+
+  /** Stops the guest until {@linkcode resume}; one that is stopped stays so. */
+  pause(): Promise<void> {
+    return this.#inTurn(() => this.#machine.pause());
+  }
+
+  /** Lets the guest go on; one that runs goes on. */
+  resume(): Promise<void> {
+    return this.#inTurn(() => this.#machine.resume());
+  }
+
+  /**
+   * Asks the guest to shut down.
+   *
+   * @throws {VireoError} it has no power button
+   */
+  powerButton(): Promise<void> {
+    return this.#inTurn(() => this.#machine.powerButton());
+  }
+
+  /**
+   * Saves the machine in a folder; a running one goes on as soon as its memory
+   * is copied.
+   *
+   * @param folder an absolute path
+   * @throws {VireoError} it can't be saved
+   */
+  snapshot(folder: string): Promise<void> {
+    return this.#inTurn(async () => {
+      using snapshot = await this.#machine.snapshot();
+      snapshot.save(folder);
+    });
+  }
+
+  /** @throws {VireoError} there is no machine any more */
+  #inTurn<T>(action: () => T | Promise<T>): Promise<T> {
+    const turn = this.#turn.then(() => {
+      if (this.phase !== "ended") return action();
+      throw new VireoError("the machine has ended");
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+}

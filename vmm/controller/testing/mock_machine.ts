@@ -1,0 +1,57 @@
+/**
+ * For tests: a machine that only does as if.
+ *
+ * @module
+ */
+import { VireoError } from "../../../ffi/error.ts";
+import type { MachineState } from "../../machine_state.ts";
+import type { Snapshot } from "../../snapshot/mod.ts";
+import { type ControlledMachine, Controller } from "../controller.ts";
+
+/** It keeps what was asked of it. */
+export class MockMachine implements ControlledMachine {
+  /** Where it is in its life. */
+  state: MachineState = "running";
+  /** What was asked, in order. */
+  readonly asked: string[] = [];
+  /** Resolves when what was asked may be done. */
+  ready: Promise<void> = Promise.resolve();
+
+  /** Its controller. */
+  readonly controller: Controller = new Controller(this, {
+    name: "mock",
+    command: ["mock"],
+    cpus: 1,
+    memory: 4096,
+  });
+
+  /** Is paused. */
+  async pause(): Promise<void> {
+    this.asked.push("pause");
+    await this.ready;
+    this.state = "paused";
+  }
+
+  /** Runs. */
+  async resume(): Promise<void> {
+    this.asked.push("resume");
+    await this.ready;
+    this.state = "running";
+  }
+
+  /** Has none. */
+  powerButton(): void {
+    this.asked.push("power button");
+    throw new VireoError("no\npower button");
+  }
+
+  /** Saves nothing. */
+  async snapshot(): Promise<Snapshot> {
+    this.asked.push("snapshot");
+    await this.ready;
+    return {
+      save: (folder: string) => this.asked.push(`save ${folder}`),
+      [Symbol.dispose]() {},
+    } as unknown as Snapshot;
+  }
+}
