@@ -17,7 +17,7 @@ import {
   VIREO_HELP,
 } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
-import { CONTROL, RESTORED_DISK, SNAPSHOT, TIMEOUT } from "./cli/options.ts";
+import { CONTROL, RESTORED_DISK, SNAPSHOT_ON, TIMEOUT } from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/streams/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/snapshot/restore.ts";
@@ -28,6 +28,7 @@ import {
   leave,
   settleSignals,
 } from "./cli/streams/signals.ts";
+import { foldEvents } from "./cli/snapshot/event_words.ts";
 import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
 import type { OptionRow } from "./vmm/devices/kind.ts";
@@ -104,7 +105,7 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await run(options);
     });
-  addRows(run, [TIMEOUT, ...CONTROL, ...SNAPSHOT]);
+  addRows(run, [TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
 
   const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")
@@ -116,7 +117,7 @@ async function program(args: readonly string[]): Promise<Command> {
         await load(new URL("./cli/snapshot/restore.ts", import.meta.url));
       Deno.exitCode = await restore(folder, options);
     });
-  addRows(restore, [TIMEOUT, ...CONTROL]);
+  addRows(restore, [TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
 
   command(vireo, "ps")
     .description("List the machines that run.")
@@ -246,7 +247,7 @@ if (import.meta.main) {
   await settleSignals();
   try {
     const vireo = await program(Deno.args);
-    await vireo.parseAsync(Deno.args, { from: "user" });
+    await vireo.parseAsync(foldEvents(Deno.args), { from: "user" });
   } catch (error) {
     const message = explain(error);
     if (message !== undefined) standardError.print(`vireo: ${message}`);

@@ -30,7 +30,7 @@ import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshot } from "./snapshot/trigger.ts";
+import { parseSnapshots } from "./snapshot/trigger.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
 const NOT_YET = new Uint8Array();
@@ -69,10 +69,8 @@ export interface BootOptions extends Record<string, unknown> {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
-  /** The folder to save the machine in. */
-  snapshot?: string;
-  /** What the console shows then. */
-  snapshotOn?: string;
+  /** When to save the machine, and where. */
+  snapshotOn?: string[];
   /** Shell commands to run. */
   exec?: string;
   /** Print nothing but what the shell and its commands print. */
@@ -89,7 +87,7 @@ export interface BootOptions extends Record<string, unknown> {
  */
 export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
-  const snapshot = parseSnapshot(options);
+  const snapshots = parseSnapshots(options);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const nonce = makeNonce();
@@ -101,7 +99,7 @@ export async function boot(options: BootOptions): Promise<number> {
     verbose: options.verbose,
     exec: options.exec !== undefined,
     timeout,
-    snapshot,
+    snapshots,
     control,
   });
   return await session.run(

@@ -12,7 +12,7 @@ import {
   CONTROL,
   DISTROS,
   NO_ROOT,
-  SNAPSHOT,
+  SNAPSHOT_ON,
   TIMEOUT,
 } from "./options.ts";
 
@@ -81,7 +81,7 @@ const SESSION: OptionRow[] = [
   },
   TIMEOUT,
   ...CONTROL,
-  ...SNAPSHOT,
+  SNAPSHOT_ON,
   {
     flags: "--poll-us <time>",
     about: "longest time to look for I/O before sleeping",

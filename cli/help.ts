@@ -98,6 +98,9 @@ the host connect to its socket, one at a time.
 With --balloon the guest gives up MIB of its memory to the host; with
 "reporting" also what it frees, as it goes.
 
+--snapshot-on signal FOLDER saves the machine at each SIGUSR2 (which ends any
+other), --snapshot-on text "WORDS" FOLDER when its console first shows them.
+
 Exit status: 0 after power-off, reset or Ctrl-A x; with --exec that of the
 commands; 1 after an error or a triple fault; 124 after --timeout. SIGTERM and
 its like end the machine in order, and then Vireo: 143 and so on.`,
@@ -115,7 +118,7 @@ the start, as a service manager gives it, does not power the guest off.`,
   },
   restore: {
     examples: `
-  vireo boot --snapshot-on '/ # ' --snapshot s      saves a machine
+  vireo boot --snapshot-on text '/ # ' s            saves a machine
   vireo restore s                                   goes on with it`,
     details: `
 The machine goes on where it was saved, as often as you like, with its console

@@ -13,7 +13,9 @@ export class RowOption extends Option {
 
   /** An option as its row says. */
   constructor(row: OptionRow) {
-    super(row.flags, row.about);
+    // The parser gives an option one value; more are folded into that.
+    super(row.flags.replace(/> .*/, ">"), row.about);
+    this.flags = row.flags;
     this.row = row;
     this.default(row.default);
     if (row.repeatable) this.default([]).argParser(collect);

@@ -5,6 +5,7 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
+import { EVENTS } from "./snapshot/event_words.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 
 /** `--root`: the prepared image. */
@@ -30,13 +31,12 @@ export const CONTROL: OptionRow[] = [
 ];
 
 /** When to save a machine, and where. */
-export const SNAPSHOT: OptionRow[] = [
-  { flags: "--snapshot <folder>", about: "save the machine there, once" },
-  {
-    flags: "--snapshot-on <text>",
-    about: "when its console first shows this",
-  },
-];
+export const SNAPSHOT_ON: OptionRow = {
+  flags: "--snapshot-on <event> <dir>",
+  about: 'save it there: at SIGUSR2 (signal), or text "WORDS" on its console',
+  values: EVENTS,
+  repeatable: true,
+};
 
 /** `restore --disk`. */
 export const RESTORED_DISK: OptionRow = {

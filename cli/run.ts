@@ -12,7 +12,7 @@ import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshot } from "./snapshot/trigger.ts";
+import { parseSnapshots } from "./snapshot/trigger.ts";
 
 /** The command line of `vireo run`, as words. */
 export interface RunOptions {
@@ -24,10 +24,8 @@ export interface RunOptions {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
-  /** The folder to save the machine in. */
-  snapshot?: string;
-  /** What the console shows then. */
-  snapshotOn?: string;
+  /** When to save the machine, and where. */
+  snapshotOn?: string[];
 }
 
 /**
@@ -38,7 +36,7 @@ export interface RunOptions {
  */
 export async function run(options: RunOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
-  const snapshot = parseSnapshot(options);
+  const snapshots = parseSnapshots(options);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
@@ -47,7 +45,7 @@ export async function run(options: RunOptions): Promise<number> {
   const config = await readConfigFile(options.config);
   const note = await addHostCmdline(config);
   const session = new Session(makeNonce(), {
-    ...{ note, timeout, snapshot, control },
+    ...{ note, timeout, snapshots, control },
     detached: true,
   });
   return await session.run(resolve(config));

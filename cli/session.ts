@@ -14,7 +14,11 @@ import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
 import { isClosed, standardError, standardOutput } from "./streams/output.ts";
 import { endBy, ended, endInOrder, printedSoon } from "./streams/signals.ts";
-import { type SnapshotOptions, SnapshotTrigger } from "./snapshot/trigger.ts";
+import {
+  SNAPSHOT_SIGNAL,
+  type SnapshotOptions,
+  SnapshotTriggers,
+} from "./snapshot/trigger.ts";
 import { checkInput, Terminal } from "./streams/terminal.ts";
 
 /** The exit status after `--timeout`, as of timeout(1). */
@@ -33,7 +37,7 @@ export interface SessionOptions {
   /** Seconds from the start after which it ends; default: none. */
   timeout?: number;
   /** When to save the machine, and where; default: never. */
-  snapshot?: SnapshotOptions;
+  snapshots?: SnapshotOptions[];
   /** What other processes see of it; default: nothing. */
   control?: ControlOptions;
   /** Nobody sits there: without any input, its end says nothing. */
@@ -86,24 +90,24 @@ export class Session {
   async runMade(config: Known, make: Maker): Promise<number> {
     const { quiet, verbose, note, exec, control, detached = false } =
       this.#options;
-    const trigger = this.#options.snapshot &&
-      new SnapshotTrigger(
-        this.#options.snapshot,
-        (line) => standardError.note(`vireo: ${line}`),
-      );
+    using triggers = new SnapshotTriggers(
+      this.#options.snapshots ?? [],
+      (line) => standardError.note(`vireo: ${line}`),
+    );
     // Nobody sees that it has halted, and it would stay so for ever.
     const ends = exec || !(detached || Deno.stdin.isTerminal());
     if (!exec) checkInput();
-    endInOrder();
+    endInOrder(triggers.wantsSignal ? SNAPSHOT_SIGNAL : undefined);
     await using machine = await make({
       onOutput: (bytes) => {
-        trigger?.heard(bytes, machine);
+        triggers.heard(bytes);
         return this.#heard(bytes);
       },
       onLog: (message) => standardError.note(`vireo: ${message}`),
       control,
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
+    triggers.machine = machine;
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
     ended.addEventListener("abort", stop);

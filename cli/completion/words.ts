@@ -72,7 +72,7 @@ export function commandWords(vireo: Command): CommandWords[] {
 
 function optionWords(option: Option): OptionWords {
   const row = option instanceof RowOption ? option.row : undefined;
-  const [, name] = /<(.*)>/.exec(option.flags) ?? [];
+  const [, name] = /<(.*?)>/.exec(option.flags) ?? [];
   return {
     flags: [option.short, option.long].filter((flag) =>
       typeof flag === "string"

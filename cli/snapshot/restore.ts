@@ -9,6 +9,7 @@ import { Machine } from "../../vmm/machine.ts";
 import type { Overrides } from "../../vmm/snapshot/mod.ts";
 import { parseTimeout } from "../options.ts";
 import { parseControl } from "../machines/control_options.ts";
+import { parseSnapshots } from "./trigger.ts";
 import { Session } from "../session.ts";
 
 /** The command line of `vireo restore`, as words. */
@@ -21,6 +22,8 @@ export interface RestoreOptions {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
+  /** When to save the machine again, and where. */
+  snapshotOn?: string[];
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
 }
@@ -37,10 +40,16 @@ export async function restore(
   options: RestoreOptions,
 ): Promise<number> {
   const timeout = parseTimeout(options.timeout);
+  const snapshots = parseSnapshots(options);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const overrides = await overridesOf(options);
-  const session = new Session("", { timeout, control, detached: true });
+  const session = new Session("", {
+    timeout,
+    snapshots,
+    control,
+    detached: true,
+  });
   return await session.runMade(
     { memory: 0, virtioConsole: false },
     (hooks) => Machine.restore(folder, overrides, hooks),

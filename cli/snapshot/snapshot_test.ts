@@ -5,6 +5,9 @@ import { until } from "../../ffi/testing/until.ts";
 import { MiB } from "../../guest/layout.ts";
 import { payloadPath } from "../../images/payload/payload.ts";
 import { MAIN, vireo } from "../../vmm/testing/command.ts";
+import { Running } from "../../vmm/testing/running.ts";
+import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
+import { foldEvents } from "./event_words.ts";
 import { ScratchFile } from "../../vmm/testing/mod.ts";
 
 /** Runs a command until what it prints, all together, has `pattern`. */
@@ -45,7 +48,7 @@ Deno.test(needing([KVM], {
       [
         ...["boot", payloadPath.pathname, "--memory", "16M"],
         ...["--cmdline", "journal", "--disk", disk.path],
-        ...["--snapshot", folder, "--snapshot-on", "journal: 5\n"],
+        ...["--snapshot-on", "text", "journal: 5\n", folder],
       ],
     );
     assert.ok(
@@ -77,7 +80,15 @@ Deno.test(needing([KVM], {
         [["snapshot", "verfy", folder], /did you mean "verify"/],
         [["restore", `${root}/none`], /snapshot ".*none": there is none/],
         [["restore", folder, "--disk", "x"], /not of the form ID=FILE/],
-        [["run", "--config", "x", "--snapshot", "y"], /belong together/],
+        [["run", "--config", "x", "--snapshot-on", "text", "y"], /of the form/],
+        [["boot", "--snapshot-on", "signal"], /signal: not of the form/],
+        [
+          ["boot", "--snapshot-on"],
+          /option '--snapshot-on .*' argument missing/,
+        ],
+        [["boot", "--snapshot-on", "signal", "--quiet"], /not of the form/],
+        [["boot", "--snapshot-on=sigal", "y"], /did you mean "signal"/],
+        [["boot", "--snapshot-on", "text", "", "y"], /not of the form/],
       ] as [string[], RegExp][]
     ) {
       const { code, stderr } = await vireo(words);
@@ -85,5 +96,54 @@ Deno.test(needing([KVM], {
       assert.equal(code, 1);
       assert.equal(stderr.split("\n").length, 2, stderr);
     }
+  },
+}));
+
+Deno.test("--snapshot-on: the words behind it are its value, and no others", () => {
+  const folded = (line: string) => foldEvents(line.split(" "));
+  assert.deepEqual(folded("boot --snapshot-on signal s kernel"), [
+    ...["boot", "--snapshot-on=signal\0s", "kernel"],
+  ]);
+  assert.deepEqual(
+    folded("run --snapshot-on text w s --snapshot-on=signal t"),
+    [
+      ...["run", "--snapshot-on=text\0w\0s", "--snapshot-on=signal\0t"],
+    ],
+  );
+  assert.deepEqual(folded("boot --snapshot-on"), ["boot", "--snapshot-on"]);
+  assert.deepEqual(folded("boot --snapshot-on text"), [
+    ...["boot", "--snapshot-on=text"],
+  ]);
+  assert.deepEqual(folded("ps --snapshot-once x"), [
+    "ps",
+    "--snapshot-once",
+    "x",
+  ]);
+});
+
+Deno.test(needing([KVM], {
+  name: "--snapshot-on signal: each SIGUSR2 saves the machine, which goes on",
+  async fn() {
+    const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    const saved = `${folder}/saved`;
+    await using running = new Running({
+      kernel: COUNTS,
+      args: ["--snapshot-on", "signal", saved],
+    }, folder);
+    await running.until(() => running.stdout.length > 0, "output");
+    running.child.kill("SIGUSR2");
+    await running.says(/^vireo: saved in /);
+    const { ino } = Deno.statSync(`${saved}/state.json`);
+    running.child.kill("SIGUSR2");
+    const says = () =>
+      running.lines.filter((line) => line.startsWith("vireo: saved in "))
+        .length;
+    await running.until(() => says() === 2, "the second time");
+    assert.notEqual(Deno.statSync(`${saved}/state.json`).ino, ino);
+    const whole = await vireo(["snapshot", "verify", saved]);
+    assert.equal(whole.code, 0, whole.stderr);
+    const before = running.stdout.length;
+    await running.until(() => running.stdout.length > before, "more output");
+    await running.endBy("SIGTERM");
   },
 }));

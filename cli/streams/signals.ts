@@ -74,9 +74,12 @@ function ignoreDebugger({ getAction, ignoreSignal, isCaught }: Native): void {
 /**
  * From now on the first ending signal aborts {@linkcode ended}, and whoever
  * listens to that ends in order; the next one ends the process at once.
+ *
+ * @param otherwise the signal that means something else
  */
-export function endInOrder(): void {
+export function endInOrder(otherwise?: SignalName): void {
   for (const name of ENDING) {
+    if (name === otherwise) continue;
     if (native?.isIgnored(native.getAction(name))) continue;
     Deno.addSignalListener(name, () => {
       if (cause !== undefined) die(name);
