@@ -89,6 +89,8 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await boot({ ...options, kernel });
     });
+  // In one go with its options, which the command line is read by.
+  if (args[0] === "boot") await load(new URL("./cli/boot.ts", import.meta.url));
   if (args.includes("boot") || args.includes("completion")) {
     const { bootOptions }: typeof import("./cli/boot_options.ts") = await load(
       new URL("./cli/boot_options.ts", import.meta.url),

@@ -95,7 +95,7 @@ export async function addHostCmdline(
   const source = config["boot-source"];
   const { kernel_image_path: kernel } = source;
   if (typeof kernel !== "string") return undefined;
-  if (await isPrepared(kernel)) return undefined;
+  if (isPrepared(kernel)) return undefined;
   const args = bootArgs(config);
   const words = hostCmdline(await knownHost(cacheFolder()), args);
   if (words.length === 0) return undefined;
@@ -108,10 +108,10 @@ export async function addHostCmdline(
  * Whether a kernel, perhaps through a link, is one that Vireo has built. Those
  * of distributions are in folders of their own.
  */
-export async function isPrepared(kernel: string): Promise<boolean> {
+export function isPrepared(kernel: string): boolean {
   try {
-    const folder = await Deno.realPath(cacheFolder());
-    const path = await Deno.realPath(kernel);
+    const folder = Deno.realPathSync(cacheFolder());
+    const path = Deno.realPathSync(kernel);
     return path.slice(0, path.lastIndexOf("/")) === folder;
   } catch {
     return false; // who opens it says why

@@ -13,7 +13,7 @@
  */
 // deno-lint-ignore no-explicit-any
 export async function load(module: URL): Promise<any> {
-  const { state } = await Deno.permissions.query({
+  const { state } = Deno.permissions.querySync({
     name: "read",
     path: module,
   });

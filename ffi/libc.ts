@@ -66,6 +66,14 @@ export const LIBC_SYMBOLS = {
     parameters: ["i32", "u32", "u64"],
     result: "i32",
   },
+  // In a thread of Deno's: some take milliseconds, in which a thread only
+  // waits.
+  ioctl_wait: {
+    name: "ioctl",
+    parameters: ["i32", "u32", "buffer"],
+    result: "i32",
+    nonblocking: true,
+  },
 
   mmap: {
     parameters: ["pointer", "usize", "i32", "i32", "i32", "i64"],
@@ -188,6 +196,11 @@ function openLibc(): Libc {
   }
   all.strerrorname_np; // the newest of them
   return all;
+}
+
+/** For who has time now, and not when it first calls them. */
+export function lookUpNow(...names: (keyof Libc)[]): void {
+  for (const name of names) libc[name];
 }
 
 function lookUp(name: keyof Libc): unknown {

@@ -36,18 +36,18 @@ const VERSION = 2;
  */
 export async function knownHost(folder: string): Promise<KnownHost> {
   const path = `${folder}/host.json`;
-  const key = await hostKey();
+  const key = hostKey();
   if (key === undefined) return await measureHost(); // says what is missing
   try {
-    const known = JSON.parse(await Deno.readTextFile(path));
+    const known = JSON.parse(Deno.readTextFileSync(path));
     if (known.key === key) return known.host;
   } catch {
     // Not there yet, or not whole: then it's made.
   }
   const host = await measureHost();
   try {
-    await Deno.mkdir(folder, { recursive: true });
-    await Deno.writeTextFile(path, JSON.stringify({ key, host }));
+    Deno.mkdirSync(folder, { recursive: true });
+    Deno.writeTextFileSync(path, JSON.stringify({ key, host }));
   } catch {
     // A read-only home: then it's measured each time.
   }
@@ -67,12 +67,10 @@ async function measureHost(): Promise<KnownHost> {
 }
 
 /** Differs after a reboot, and when another KVM was loaded. */
-async function hostKey(): Promise<string | undefined> {
+function hostKey(): string | undefined {
   try {
-    const [boot, { mtime, ino }] = await Promise.all([
-      Deno.readTextFile("/proc/sys/kernel/random/boot_id"),
-      Deno.stat("/dev/kvm"),
-    ]);
+    const boot = Deno.readTextFileSync("/proc/sys/kernel/random/boot_id");
+    const { mtime, ino } = Deno.statSync("/dev/kvm");
     return [VERSION, boot.trim(), ino, mtime?.getTime()].join(" ");
   } catch {
     return undefined;

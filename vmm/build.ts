@@ -55,7 +55,7 @@ export interface VcpuPart {
 }
 
 /** A machine's parts. Disposing releases all of them, in reverse order. */
-export interface MachineParts extends Disposable {
+export interface MachineParts extends AsyncDisposable {
   /** The words that steer the threads. */
   readonly control: Control;
   /** eventfd: wakes the device worker, which then looks at the words. */
@@ -105,7 +105,7 @@ export async function buildMachine(
   const { cpus } = config;
   const vcpus = cpus === 1 ? "1 vCPU" : `${cpus} vCPUs`;
   needDescriptors(descriptors(config), `${vcpus} and the devices`);
-  using parts = new DisposableStack(); // unless all of them are there
+  await using parts = new AsyncDisposableStack(); // unless all are there
 
   // How the threads are told what to do.
   const control = new Control();
@@ -121,28 +121,30 @@ export async function buildMachine(
     return worker;
   });
 
-  // What it is on the host: KVM, images, TAPs and sockets, RAM.
+  // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   using kvm = new Kvm();
-  const filesMade = parts.use(new DisposableStack());
-  const pci = config.transport === "pci" ? await pciState() : undefined;
-  const { devices, port, names } = await openDevices(
-    config,
-    pci,
-    parts,
-    filesMade,
-    options,
-  );
   const memory = parts.use(
     GuestMemory.allocate(config.memory, config.memoryOptions),
   );
-
-  // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   const vm = parts.use(kvm.createVm());
   setUpVm(vm, memory);
+  parts.use(vm.dropLateTicks());
   if (emulation) vm.exitOnEmulationFailure(); // elsewhere programs get #UD
   // The CPU does SYSCALL itself where it runs kernel code.
   if (config.carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
   if (!config.pmu) vm.disablePmu();
+
+  // What it has on the host: images, TAPs and sockets.
+  const filesMade = parts.use(new DisposableStack());
+  const opened = parts.use(new DisposableStack());
+  const pci = config.transport === "pci" ? await pciState() : undefined;
+  const { devices, port, names } = await openDevices(
+    config,
+    pci,
+    opened,
+    filesMade,
+    options,
+  );
 
   // What the guest finds in its memory: kernel, command line, tables.
   const { bootState, acpi } = kernel === undefined
@@ -216,7 +218,7 @@ export async function buildMachine(
       memory.keepFile();
       if (!filesMade.disposed) filesMade.move();
     },
-    [Symbol.dispose]: () => all.dispose(),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
 
@@ -290,7 +292,7 @@ function createVcpus(
   vm: Vm,
   { cpus, threads, nested, pmu }: ResolvedConfig,
   bootState: BootState | undefined,
-  stack: DisposableStack,
+  stack: AsyncDisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
   const { hasTscDeadlineTimer: tscDeadlineTimer } = kvm;

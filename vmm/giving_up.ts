@@ -5,6 +5,7 @@
  * @module
  */
 import type { OwnName } from "../ffi/own_name.ts";
+import { Alarm } from "../ffi/alarm.ts";
 
 /** Milliseconds that threads have for their end, and names for theirs. */
 const LIMIT = 3000;
@@ -31,10 +32,6 @@ export async function releasedInTime(
 
 async function comesInTime(event: Promise<unknown>): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => late.resolve(false), LIMIT);
-  try {
-    return await Promise.race([event.then(() => true), late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
+  using _limit = new Alarm(LIMIT, () => late.resolve(false));
+  return await Promise.race([event.then(() => true), late.promise]);
 }

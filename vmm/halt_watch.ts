@@ -7,6 +7,7 @@
  * @module
  */
 import { kickThread } from "../ffi/kvm/kick.ts";
+import { Alarm } from "../ffi/alarm.ts";
 import type { MachineParts } from "./build.ts";
 import { Command, type Control } from "./control.ts";
 
@@ -18,23 +19,24 @@ export class HaltWatch implements Disposable {
   readonly #control: Control;
   readonly #cpus: number;
   readonly #halted: () => void;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #next: Alarm;
 
   /** Calls `halted`, once, when none of the vCPUs can ever wake up again. */
   constructor(parts: MachineParts, halted: () => void) {
     this.#control = parts.control;
     this.#cpus = parts.vcpus.length;
     this.#halted = halted;
-    this.#timer = setInterval(() => this.#look(), INTERVAL);
+    this.#next = new Alarm(INTERVAL, () => this.#look());
   }
 
   /** Looks no more. */
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#next[Symbol.dispose]();
   }
 
   /** Kicks vCPUs that have not exited for a while: they look for themselves. */
   #look(): void {
+    this.#next = new Alarm(INTERVAL, () => this.#look());
     const control = this.#control;
     if (control.vcpuCommand !== Command.RUN) return;
     const idle: number[] = [];

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { Alarm } from "../ffi/alarm.ts";
+
 type Acpi = typeof import("../guest/acpi/tables.ts");
 type Controller = typeof import("./controller/mod.ts");
 type Pci = typeof import("./pci/shared_state.ts");
@@ -28,5 +30,6 @@ export const snapshots = (): Promise<Snapshots> => import(SNAPSHOTS);
 /** Gives a machine that has started a control socket, until it ends. */
 export function openControl(...of: Parameters<Controller["openControl"]>) {
   const open = async () => (await import(CONTROLLER)).openControl(...of);
-  Deno.unrefTimer(setTimeout(open, CONTROL_DELAY));
+  const alarm = new Alarm(CONTROL_DELAY, open);
+  of[0].wait().then(() => alarm[Symbol.dispose]());
 }

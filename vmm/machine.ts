@@ -387,7 +387,7 @@ export class Machine extends MachineDevices {
     this.#devices?.terminate();
     console.close();
     try {
-      this.#parts[Symbol.dispose]();
+      await this.#parts[Symbol.asyncDispose]();
     } finally {
       this.#life.to("ended");
     }

@@ -28,6 +28,7 @@ import { errorText, VireoError } from "../ffi/error.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
 import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
+import { lookUpNow } from "../ffi/libc.ts";
 import { Layout, Port, virtioWindow } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Control } from "./control.ts";
@@ -42,6 +43,17 @@ function post(message: WorkerMessage): void {
 /** Not a literal in `import()`: that is read at the start, needed or not. */
 const PCI = new URL("./pci/bus.ts", import.meta.url).href;
 
+// While the rest of the machine is made, this thread has time.
+blockKickSignal();
+lookUpNow(
+  "gettid",
+  "mmap",
+  "ioctl_pointer",
+  "ioctl_buffer",
+  "ioctl_value",
+  "write_u32",
+);
+
 self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => run(data);
 
 async function run(start: VcpuWorkerStart): Promise<void> {
@@ -49,7 +61,6 @@ async function run(start: VcpuWorkerStart): Promise<void> {
   let vcpu: Vcpu | undefined;
   let refused: RefusedInstructions | undefined;
   try {
-    blockKickSignal();
     vcpu = new Vcpu(start.vcpuFd, start.runSize);
     vcpu.setSignalMask();
     control.setThreadOf(start.id, currentThread());

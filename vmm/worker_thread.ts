@@ -48,9 +48,10 @@ export class WorkerThread {
   /** Gives the worker its start message, and what it transfers. */
   post(
     message: DeviceWorkerStart | VcpuWorkerStart,
-    transfer: Transferable[] = [],
+    transfer?: Transferable[],
   ): void {
-    this.#worker.postMessage(message, transfer);
+    if (transfer) this.#worker.postMessage(message, transfer);
+    else this.#worker.postMessage(message); // a list takes milliseconds
   }
 
   /** The next message of this type. */

@@ -6,6 +6,7 @@
  * @module
  */
 import type { SignalName } from "../../ffi/signal.ts";
+import { Alarm } from "../../ffi/alarm.ts";
 import { isClosed, standardError, standardOutput } from "./output.ts";
 
 /** Signals that end a process that says nothing of them. */
@@ -45,7 +46,7 @@ export const ended: AbortSignal = ending.signal;
  * process, as far as Deno doesn't.
  */
 export async function settleSignals(): Promise<void> {
-  const { state } = await Deno.permissions.query({ name: "ffi" });
+  const { state } = Deno.permissions.querySync({ name: "ffi" });
   if (state !== "granted") return;
   native = await import("../../ffi/signal.ts");
   const { getAction, ignoreSignal, isIgnored } = native;
@@ -63,12 +64,12 @@ export async function settleSignals(): Promise<void> {
 function ignoreDebugger({ getAction, ignoreSignal, isCaught }: Native): void {
   ignoreSignal("SIGUSR1");
   let looks = 0;
-  const timer = setInterval(() => {
+  const look = () => {
     const handled = isCaught(getAction("SIGUSR1"));
     if (handled) ignoreSignal("SIGUSR1");
-    if (handled || ++looks === LOOKS) clearInterval(timer);
-  }, LOOK_INTERVAL);
-  Deno.unrefTimer(timer);
+    else if (++looks < LOOKS) new Alarm(LOOK_INTERVAL, look);
+  };
+  new Alarm(LOOK_INTERVAL, look);
 }
 
 /**
@@ -96,7 +97,7 @@ export function endInOrder(otherwise?: SignalName): void {
 export function endBy(name?: SignalName): void {
   cause ??= name;
   ending.abort();
-  setTimeout(moment.resolve, LAST_WORDS);
+  new Alarm(LAST_WORDS, moment.resolve);
 }
 
 /**
@@ -110,8 +111,9 @@ async function printed(): Promise<void> {
 
 /** The same, but it takes no longer than a moment. */
 export async function printedSoon(): Promise<void> {
-  const soon = new Promise((done) => setTimeout(done, LAST_WORDS));
-  await Promise.race([printed(), soon]);
+  const soon = Promise.withResolvers<void>();
+  using _limit = new Alarm(LAST_WORDS, soon.resolve);
+  await Promise.race([printed(), soon.promise]);
 }
 
 /**

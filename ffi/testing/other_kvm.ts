@@ -9,7 +9,7 @@ import { KVMIO } from "../kvm/api.ts";
 import { _IO, _IOW } from "../ioctl.ts";
 import { type Libc, libc } from "../libc.ts";
 
-type Name = "ioctl_value" | "ioctl_buffer";
+type Name = "ioctl_value" | "ioctl_buffer" | "ioctl_wait";
 const calls = libc as { -readonly [name in Name]: Libc[name] };
 
 /** One ioctl of KVM's. */
@@ -39,6 +39,7 @@ export class OtherKvm implements Disposable {
   readonly calls: KvmCall[] = [];
   readonly #value = libc.ioctl_value;
   readonly #buffer = libc.ioctl_buffer;
+  readonly #wait = libc.ioctl_wait;
 
   /**
    * Begins.
@@ -82,6 +83,8 @@ export class OtherKvm implements Disposable {
       return (isKvms(request) ? answered(call) : undefined) ??
         this.#buffer(fd, request, buffer);
     };
+    calls.ioctl_wait = (fd, request, buffer) =>
+      Promise.resolve(calls.ioctl_buffer(fd, request, buffer));
   }
 
   /** Those with this request. */
@@ -100,6 +103,7 @@ export class OtherKvm implements Disposable {
   [Symbol.dispose](): void {
     calls.ioctl_value = this.#value;
     calls.ioctl_buffer = this.#buffer;
+    calls.ioctl_wait = this.#wait;
   }
 }
 
