@@ -55,6 +55,11 @@ export const ROOTFS: Recipe = {
   suffix: ".ext4",
   inputs: [
     "init.c",
+    "end.h",
+    "network.h",
+    "orders.h",
+    "shell.h",
+    "strings.h",
     "syscall.h",
     "vsock.c",
     "files/etc/group",

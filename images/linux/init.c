@@ -1,14 +1,20 @@
 // The guest's first process, for the kernel of vireo.config.
 //
-// It mounts what a shell expects, then does one of two things, as the kernel
-// command line says (the kernel hands unknown `NAME=value` words to init as
-// environment):
+// It mounts what a shell expects, starts the shell, and asks the machine for
+// its orders (orders.h): to run these commands and report their exit status, or
+// to be a terminal's. The shell waits for that in its profile, since to make a
+// process takes most of a second where kernel mode is emulated, and a machine
+// that was saved while init asks goes on from there.
+//
+// Where nobody gives orders the kernel command line says what to do. The kernel
+// hands unknown `NAME=value` words to init as environment:
 //
 //   VIREO_EXEC="..."  run these shell commands, report their exit status
 //   (otherwise)       an interactive shell on the console
 //
-// and then writes everything to disk and powers off. With VIREO_NONCE=n it tells
-// the host what happens by escape sequences that a terminal ignores:
+// In the end everything is written to disk, and the machine powers off. With
+// VIREO_NONCE=n it tells the host what happens by escape sequences that a
+// terminal ignores:
 //
 //   ESC _vireo:n:begin ESC \        the commands' output starts here
 //   ESC _vireo:n:end:STATUS ESC \   it ends here; their exit status
@@ -23,101 +29,21 @@
 
 #include <asm/termbits.h>
 #include <fcntl.h>
-#include <linux/reboot.h>
-#include <net/if.h>
-#include <signal.h>
-#include <sys/ioctl.h>
+#include <linux/random.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "end.h"
+#include "network.h"
+#include "orders.h"
+#include "shell.h"
+#include "strings.h"
 #include "syscall.h"
 
 // syslog(2)'s action and its argument.
 #define SET_CONSOLE_LEVEL 8
 #define EMERGENCIES_ONLY 1
-
-// --- System calls
-
-static long attach(const char *source, const char *target, const char *type,
-		   unsigned long flags, const char *options)
-{
-	return CALL(mount, source, target, type, flags, options);
-}
-
-static long control(int fd, unsigned long request, const void *argument)
-{
-	return CALL(ioctl, fd, request, argument, 0, 0);
-}
-
-// --- Strings
-
-// gcc makes calls to these of initialisers and loops, library or no library.
-void *memset(void *to, int byte, unsigned long n)
-{
-	char *p = to;
-
-	while (n--)
-		*p++ = byte;
-	return to;
-}
-
-// The rest of `s` after `prefix`, or null if it begins otherwise.
-static char *after(char *s, const char *prefix)
-{
-	while (*prefix)
-		if (*s++ != *prefix++)
-			return 0;
-	return s;
-}
-
-static char *append(char *end, const char *s)
-{
-	while (*s)
-		*end++ = *s++;
-	return end;
-}
-
-static char *append_number(char *end, unsigned int n)
-{
-	if (n >= 10)
-		end = append_number(end, n / 10);
-	*end++ = '0' + n % 10;
-	return end;
-}
-
-static unsigned int number(const char *s)
-{
-	unsigned int n = 0;
-
-	while (s && *s >= '0' && *s <= '9')
-		n = n * 10 + (*s++ - '0');
-	return n;
-}
-
-static int is_octal(char c)
-{
-	return c >= '0' && c <= '7';
-}
-
-// Decodes, in place, bytes written as `escape` and three octal digits.
-static void decode(char *s, const char *escape)
-{
-	char *to = s, *digits;
-
-	while (*s) {
-		digits = after(s, escape);
-		if (digits && is_octal(digits[0]) && is_octal(digits[1]) &&
-		    is_octal(digits[2])) {
-			*to++ = (digits[0] - '0') << 6 |
-				(digits[1] - '0') << 3 | (digits[2] - '0');
-			s = digits + 3;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = 0;
-}
 
 // --- What the command line said
 
@@ -192,15 +118,6 @@ static void mount_all(void)
 	attach("pts", "/dev/pts", "devpts", 0, 0);
 }
 
-static void loopback_up(void)
-{
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-	int fd = CALL(socket, AF_INET, SOCK_DGRAM, 0, 0, 0);
-
-	control(fd, SIOCSIFFLAGS, &request);
-	CALL(close, fd, 0, 0, 0, 0);
-}
-
 static void open_console(void)
 {
 	// The kernel's own has no name in this /dev, and from an initrd there
@@ -214,11 +131,13 @@ static void open_console(void)
 		CALL(close, fd, 0, 0, 0, 0);
 	CALL(setsid, 0, 0, 0, 0, 0);
 	control(0, TIOCSCTTY, 0);
-	if (rows && cols) {
-		struct winsize size = { number(rows), number(cols), 0, 0 };
+}
 
-		control(0, TIOCSWINSZ, &size);
-	}
+static void set_size(unsigned int rows, unsigned int columns)
+{
+	struct winsize size = { rows, columns, 0, 0 };
+
+	control(0, TIOCSWINSZ, &size);
 }
 
 // The commands' output reaches the host byte for byte: no CR before LF, and no
@@ -237,25 +156,6 @@ static void quieten_console(void)
 
 // --- The shell
 
-static void become_shell(char **env)
-{
-	static char *interactive[] = { "sh", 0 };
-	static char *commands[] = { "sh", "-c", 0, 0 };
-
-	// PID 1 keeps the session, so that it outlives the shell; the shell
-	// takes the terminal for a session of its own.
-	CALL(setsid, 0, 0, 0, 0, 0);
-	control(0, TIOCSCTTY, (void *)1);
-	if (exec) {
-		commands[2] = exec;
-		CALL(chdir, "/root", 0, 0, 0, 0);
-		CALL(close, 0, 0, 0, 0, 0);
-		CALL(open, "/dev/null", O_RDONLY, 0, 0, 0);
-	}
-	CALL(execve, "/bin/sh", exec ? commands : interactive, env, 0, 0);
-	CALL(exit, 127, 0, 0, 0, 0);
-}
-
 // Waits for `child`, and for every orphan that ends meanwhile. The answer is
 // what a shell would have in `$?`.
 static int wait_for(long child)
@@ -271,61 +171,93 @@ static int wait_for(long child)
 	return status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff;
 }
 
-// --- End
+// --- Orders
 
-// Takes the line at `s` apart at its spaces: a device, where it is mounted.
-static char *split_mount(char *s, char **device, char **target)
+struct orders {
+	char *commands;
+	const char *term;
+};
+
+static char text[ORDERS_MAX + 4096] __attribute__((aligned(4096)));
+
+// Drivers for the devices that have none yet, in the order given.
+static void bind_devices(const unsigned char *devices, unsigned int count)
 {
-	*device = s;
-	while (*s && *s != ' ')
-		s++;
-	if (*s)
-		*s++ = 0;
-	*target = s;
-	while (*s && *s != ' ')
-		s++;
-	if (*s)
-		*s++ = 0;
-	while (*s && *s++ != '\n')
-		;
-	decode(*target, "\\");
-	return s;
-}
+	long fd = CALL(open, "/sys/bus/virtio/drivers_probe", O_WRONLY, 0, 0,
+		       0);
 
-// Unmounts the disks, the last one mounted first, so that a file system on one
-// is clean on the host. What can't be unmounted is made read-only.
-static void unmount_disks(void)
-{
-	static char table[16384];
-	static char *targets[128];
-	char *line = table, *device, *target;
-	long n, fd;
-	int count = 0;
+	for (; count--; devices++) {
+		char name[16], *end = append(name, "virtio");
 
-	fd = CALL(open, "/proc/mounts", O_RDONLY, 0, 0, 0);
-	while ((n = CALL(read, fd, line, table + sizeof(table) - 1 - line, 0,
-			 0)) > 0)
-		line += n;
-	for (line = table; *line && count < 128;) {
-		line = split_mount(line, &device, &target);
-		if (after(device, "/dev/"))
-			targets[count++] = target;
+		end = append_number(end, *devices);
+		CALL(write, fd, name, end - name, 0, 0);
 	}
-	if (count > 1)
-		CALL(kill, -1, SIGKILL, 0, 0, 0);
-	while (count--)
-		if (CALL(umount2, targets[count], 0, 0, 0, 0) < 0)
-			attach(0, targets[count], 0, MS_REMOUNT | MS_RDONLY, 0);
+	CALL(close, fd, 0, 0, 0, 0);
 }
 
-static void power_off(void)
+static void set_time(const char *now)
 {
-	CALL(sync, 0, 0, 0, 0, 0);
-	unmount_disks();
-	// Until the console has sent everything.
-	control(1, TCSBRK, (void *)1);
-	CALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-	     LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
+	CALL(clock_settime, 0, now, 0, 0, 0);
+}
+
+static void add_seed(const void *seed, unsigned int count)
+{
+	struct {
+		struct rand_pool_info info;
+		char bytes[64];
+	} pool = { .info = { .entropy_count = 8 * count, .buf_size = count } };
+	long fd = CALL(open, "/dev/urandom", O_WRONLY, 0, 0, 0);
+
+	if (count <= sizeof(pool.bytes)) {
+		memcpy(pool.info.buf, seed, count);
+		control(fd, RNDADDENTROPY, &pool);
+		control(fd, RNDRESEEDCRNG, 0);
+	}
+	CALL(close, fd, 0, 0, 0, 0);
+}
+
+// Carries out what has to be before the shell, in the order given. Records end
+// with a zero byte where they are texts.
+static void obey(struct orders *orders, char *at, unsigned long left, char **env)
+{
+	while (left >= 4) {
+		unsigned int type = *(unsigned short *)at;
+		unsigned int count = *(unsigned short *)(at + 2);
+		unsigned long whole = (4ul + count + 3) & ~3ul;
+		char *value = at + 4;
+
+		if (whole > left)
+			return;
+		at += whole;
+		left -= whole;
+		switch (type) {
+		case ORDER_NONCE:
+			nonce = value;
+			break;
+		case ORDER_COMMANDS:
+			orders->commands = value;
+			break;
+		case ORDER_SIZE:
+			set_size(((unsigned short *)value)[0],
+				 ((unsigned short *)value)[1]);
+			break;
+		case ORDER_TERM:
+			orders->term = value;
+			break;
+		case ORDER_TIME:
+			set_time(value);
+			break;
+		case ORDER_SEED:
+			add_seed(value, count);
+			break;
+		case ORDER_BIND:
+			bind_devices((unsigned char *)value, count);
+			break;
+		case ORDER_ADDRESS:
+			configure_network(value, env);
+			break;
+		}
+	}
 }
 
 void start(long *stack)
@@ -340,7 +272,9 @@ void start(long *stack)
 		"USER=root",
 	};
 	char **from = (char **)stack + 1 + *stack + 1, **to = env + 5;
-	long child;
+	struct orders orders = { .term = "" };
+	struct shell shell;
+	long ordered, mode;
 
 	for (; *from; from++)
 		if (!after(*from, "HOME=") && to < env + 63)
@@ -349,19 +283,27 @@ void start(long *stack)
 
 	mount_all();
 	open_console();
-	loopback_up();
-	if (exec) {
-		decode(exec, "\\0");
+	interface_up("lo");
+	ordered = greeting();
+	mode = ordered >= 0 ? ordered : exec ? ORDERS_FOR_COMMANDS : 0;
+	if (mode == ORDERS_FOR_COMMANDS)
 		quieten_console();
+	start_shell(&shell, env, mode == ORDERS_FOR_COMMANDS);
+	if (ordered >= 0)
+		obey(&orders, text, read_orders(text), env);
+	else if (exec)
+		decode(orders.commands = exec, "\\0");
+	if (rows && cols)
+		set_size(number(rows), number(cols));
+	if (mode == ORDERS_FOR_COMMANDS) {
+		tell(":begin", -1);
+		run_commands(&shell, orders.commands ? orders.commands : "");
+		tell(":end:", wait_for(shell.pid));
+	} else {
+		tell(":ready", -1);
+		run_terminal(&shell, orders.term);
+		wait_for(shell.pid);
 	}
-	tell(exec ? ":begin" : ":ready", -1);
-	child = CALL(fork, 0, 0, 0, 0, 0);
-	if (child == 0)
-		become_shell(env);
-	if (exec)
-		tell(":end:", wait_for(child));
-	else
-		wait_for(child);
 	power_off();
 	for (;;)
 		CALL(pause, 0, 0, 0, 0, 0);

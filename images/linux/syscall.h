@@ -36,3 +36,15 @@ static inline void quit(int status)
 	for (;;)
 		CALL(exit, status, 0, 0, 0, 0);
 }
+
+static inline long control(int fd, unsigned long request, const void *argument)
+{
+	return CALL(ioctl, fd, request, argument, 0, 0);
+}
+
+static inline long attach(const char *source, const char *target,
+			  const char *type, unsigned long flags,
+			  const char *options)
+{
+	return CALL(mount, source, target, type, flags, options);
+}
