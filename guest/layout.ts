@@ -6,7 +6,8 @@
  * 0x0000_7000  boot_params               0xC000_0000  boot timer
  * 0x0000_9000  page tables               0xC000_1000  virtio-mmio windows,
  * 0x0002_0000  command line                           4 KiB each, GSI 5 + n
- * 0x0009_FC00  EBDA: MP table            0xFEC0_0000  IOAPIC
+ * 0x0009_FC00  EBDA: MP table
+ * 0x000D_0000  generation               0xFEC0_0000  IOAPIC
  * 0x000E_0000  ACPI tables               0xFEE0_0000  local APIC
  * 0x0010_0000  kernel                    0xFFFB_C000  identity map page, TSS
  *   ...        initrd at the top       0x1_0000_0000  RAM above 4 GiB
@@ -37,6 +38,8 @@ export const Layout = {
   COMMAND_LINE_MAX: 0x1_0000,
   /** Extended BIOS data area: the end of conventional memory. */
   EBDA: 0x9_fc00,
+  /** 16 bytes that are others in each machine, also after a restore. */
+  GENERATION: 0xd_0000,
   /** Where ACPI tables go. */
   ACPI: 0xe_0000,
   /** High memory: the lowest address of a kernel. */
@@ -86,6 +89,8 @@ export const Port = {
   RESET: 0xcf9,
   /** PCI's configuration mechanism #1, around the reset control. */
   PCI_CONFIG: 0xcf8,
+  /** Where the prepared init asks for its orders. */
+  ORDERS: 0x7e00,
 } as const;
 
 /**
@@ -102,6 +107,8 @@ export const SLP_TYP_S5 = 5;
 export const Gsi = {
   /** The power button, on the line of a keyboard that isn't there. */
   POWER_BUTTON: 1,
+  /** The machine's generation has changed, on COM2's line. */
+  GENERATION: 3,
   /** COM1. */
   SERIAL: 4,
   /** The first virtio-mmio device; device n has 5 + n. */

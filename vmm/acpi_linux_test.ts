@@ -114,7 +114,12 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
         `${pin} ${kind} ${name}`
       );
       assert.deepEqual(lines.toSorted(), [
-        ...["1 edge ACPI:Ged", "4 edge ttyS0", "5 edge virtio0"],
+        ...[
+          "1 edge ACPI:Ged",
+          "3 edge ACPI:Ged",
+          "4 edge ttyS0",
+          "5 edge virtio0",
+        ],
         ...["6 edge virtio1", "7 edge virtio2"],
       ]);
     });

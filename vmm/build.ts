@@ -13,12 +13,14 @@ import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
+import { VmClock } from "../ffi/kvm/vm_clock.ts";
 import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
 import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
   bootMsrs,
   type BootState,
+  GENERATION_WORD,
   loadKernel,
   Msr,
   setLocalInterrupts,
@@ -62,6 +64,8 @@ export interface MachineParts extends AsyncDisposable {
   readonly controlFd: EventFd;
   /** The VM's descriptor. */
   readonly vmFd: number;
+  /** What the guest has as its clock. */
+  readonly clock: VmClock;
   /** Commands to devices. */
   readonly channel: DeviceChannel;
   /** The vCPUs, in the order of their numbers. */
@@ -179,6 +183,7 @@ export async function buildMachine(
     serial: { state: serial, irqFd: serialIrq.fd },
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
+    orders: options.orders?.shared,
     devices: devices.map(({ state }) => state),
     pci: pci && pciBus(pci, devices, vm.fd),
   };
@@ -195,6 +200,7 @@ export async function buildMachine(
     control,
     controlFd,
     vmFd: vm.fd,
+    clock: new VmClock(vm.fd, options.clock === "catch-up"),
     channel,
     vcpus: workers.map((worker, id) => ({
       worker,
@@ -268,7 +274,7 @@ async function loadGuest(
   const virtio = onPci ? [] : devices;
   const pci = onPci ? devices.map(({ gsi }) => gsi) : undefined;
   const bootState = setUpBoot(memory, image, kernel, {
-    commandLine: config.commandLine.add(...(acpi ? [] : mmioCmdline(virtio))),
+    commandLine: config.commandLine.add(...(acpi ? [] : places(virtio))),
     initrd: config.initrd,
     rsdp: acpi
       ? (await acpiTables()).writeAcpiTables(memory, { cpus, virtio, pci })
@@ -278,12 +284,12 @@ async function loadGuest(
   return { bootState, acpi };
 }
 
-/** Words for the kernel: where these devices are. */
-function mmioCmdline(devices: readonly DeviceSpec[]): string[] {
+/** Words for a kernel without ACPI: where these devices are. */
+function places(devices: readonly DeviceSpec[]): string[] {
   const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
   return devices.map(({ window, gsi }) =>
     `virtio_mmio.device=${size}@0x${window.toString(16)}:${gsi}`
-  );
+  ).concat(GENERATION_WORD);
 }
 
 /** Makes the vCPUs as they are before the first instruction. */

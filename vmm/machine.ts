@@ -20,7 +20,7 @@ import { deviceNamed } from "./device_channel.ts";
 import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
-import type { Overrides, Snapshot } from "./snapshot/mod.ts";
+import type { Changes, Snapshot } from "./snapshot/mod.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 
 /**
@@ -46,12 +46,10 @@ export class Machine extends MachineDevices {
   /** The device worker, once it is there. */
   #devices: WorkerThread | undefined;
   #devicesReady: Promise<unknown> | undefined;
-  /** Every worker is at work. */
-  #ready: Promise<unknown> | undefined;
+  #ready: Promise<unknown> | undefined; // every worker is at work
   #startTime = 0;
   #haltWatch: HaltWatch | undefined;
-  /** The last pause or resume, while it waits or is under way. */
-  #turn: Promise<void> | undefined;
+  #turn: Promise<void> | undefined; // the last pause or resume, until it's done
   #teardown: Promise<void> | undefined;
   /** The first line of the failure that the machine ended with, in brackets. */
   #failure = "";
@@ -121,7 +119,7 @@ export class Machine extends MachineDevices {
    */
   static async restore(
     from: Snapshot | string,
-    overrides: Overrides = {},
+    overrides: Changes = {},
     options: MachineOptions = {},
   ): Promise<Machine> {
     const { restoreMachine } = await snapshots();
@@ -293,7 +291,9 @@ export class Machine extends MachineDevices {
       this.#commandDevices(Command.PAUSE);
       await this.#unlessOver(devices);
     }
-    if (!this.#life.over) this.#life.to("paused");
+    if (this.#life.over) return;
+    this.#parts.clock.stop();
+    this.#life.to("paused");
   }
 
   /** Devices first: what the vCPUs ask of them is answered at once. */
@@ -307,11 +307,11 @@ export class Machine extends MachineDevices {
       await this.#unlessOver(devices);
     }
     if (this.#life.over) return;
+    this.#parts.clock.goOn();
     this.#parts.control.vcpuCommand = Command.RUN;
     this.#life.to("running");
   }
 
-  /** Waits for `event`, or the machine's end. */
   async #unlessOver(event: Promise<unknown> | undefined): Promise<void> {
     await Promise.race([event, this.#end.promise]);
   }

@@ -4,14 +4,24 @@
  * @module
  */
 
+import type { Orders } from "./orders/orders.ts";
+
 /** What a machine's maker is told while it lives. */
 export interface MachineOptions {
+  /** @internal What the prepared init is to do; default: nobody tells it. */
+  orders?: Orders;
   /**
    * What the guest prints on its console, as it comes. Until a promise that
    * this returns resolves, no more comes, but for the rest at the machine's
    * end: a guest that prints more than 64 KiB meanwhile waits.
    */
   onOutput?(bytes: Uint8Array): unknown;
+  /**
+   * What the guest's clock (kvmclock) does of the time that the machine was
+   * paused, or nowhere but in a snapshot: `catch-up` moves on by it. Default:
+   * it stands still.
+   */
+  clock?: "catch-up";
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */

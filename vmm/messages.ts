@@ -130,6 +130,8 @@ export interface VcpuWorkerStart {
   rtc: SharedArrayBuffer;
   /** The boot timer's shared state. */
   bootTimer: SharedArrayBuffer;
+  /** Init's orders; undefined: it finds nobody who gives any. */
+  orders?: SharedArrayBuffer;
   /** The virtio devices' registers, in the order of their windows. */
   devices: SharedArrayBuffer[];
   /** With it, the devices are PCI functions. */

@@ -13,6 +13,8 @@ import {
   I8042_PORTS,
   I8042Command,
   I8042Data,
+  ORDERS_PORTS,
+  OrdersPorts,
   RESET_PORTS,
   ResetControl,
   Rtc,
@@ -117,6 +119,8 @@ function vcpuLoop(
   ports.add(Port.I8042_DATA, I8042_PORTS, new I8042Data());
   ports.add(Port.I8042_COMMAND, I8042_PORTS, new I8042Command(power));
   ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
+  const { orders } = start;
+  if (orders) ports.add(Port.ORDERS, ORDERS_PORTS, new OrdersPorts(orders));
   const reset = new ResetControl(power);
   const mmio = new Bus();
   if (pci) pci.addPci(start, hooks(start, control), { ports, mmio, reset });

@@ -1,11 +1,12 @@
 /**
  * The small devices of a PC: real-time clock, keyboard controller, reset and
- * power-off, and the boot timer.
+ * power-off, the boot timer, and the ports that have init's orders.
  *
  * @module
  */
 export { BOOT_TIMER_SIZE, BootTimer } from "./boot_timer.ts";
 export { I8042_PORTS, I8042Command, I8042Data } from "./i8042.ts";
+export { ORDERS_PORTS, OrdersPorts } from "./orders.ts";
 export {
   RESET_PORTS,
   ResetControl,

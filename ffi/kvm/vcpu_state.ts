@@ -39,6 +39,7 @@ const KVM_SET_MP_STATE = _IOW(KVMIO, 0x99, 4);
 
 /** Offset in `struct kvm_run`. */
 const IMMEDIATE_EXIT = 1;
+const IA32_TIME_STAMP_COUNTER = 0x10;
 /** The local APIC's timer, where it is a deadline. */
 const IA32_TSC_DEADLINE = 0x6e0;
 
@@ -148,6 +149,9 @@ function readMsrs(
  * needs: CPUID decides which registers there are, XCR0 what an XSAVE area may
  * have, and the deadline is lost unless the local APIC's timer is there.
  *
+ * Not every KVM lets a TSC be set, and this host's may be less than the saved
+ * one: the deadline stays as far away as it was.
+ *
  * @throws {SystemError} KVM refuses a part of it
  */
 export function restoreVcpu(vcpu: Vcpu, state: VcpuState): void {
@@ -163,8 +167,19 @@ export function restoreVcpu(vcpu: Vcpu, state: VcpuState): void {
   set(vcpu, "lapic", state.lapic);
   const isDeadline = ([index]: [number, bigint]) => index === IA32_TSC_DEADLINE;
   vcpu.setMsrs(state.msrs.filter((msr) => !isDeadline(msr)));
-  vcpu.setMsrs(state.msrs.filter(isDeadline));
+  const deadline = state.msrs.find(isDeadline)?.[1] ?? 0n;
+  if (deadline !== 0n) {
+    const moved = deadline + sinceSaved(vcpu, state);
+    vcpu.setMsrs([[IA32_TSC_DEADLINE, moved > 0n ? moved : 1n]]);
+  }
   set(vcpu, "events", state.events);
+}
+
+/** By how much the TSC is more than it was. */
+function sinceSaved(vcpu: Vcpu, { msrs }: VcpuState): bigint {
+  const saved = msrs.find(([index]) => index === IA32_TIME_STAMP_COUNTER);
+  const now = vcpu.getMsr(IA32_TIME_STAMP_COUNTER);
+  return saved && now !== undefined ? now - saved[1] : 0n;
 }
 
 /** §4.39. */

@@ -4,29 +4,21 @@
  *
  * @module
  */
-import { Errno, errno, SystemError } from "../errno.ts";
 import { _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
-import { libc } from "../libc.ts";
 import { KVMIO } from "./api.ts";
+import { CLOCK_SIZE, getClock, setClock } from "./vm_clock.ts";
 
 const IRQCHIP_SIZE = 520; // u32 chip_id, u32 padding, 512 bytes
 const PIT_SIZE = 112;
-const CLOCK_SIZE = 48;
 
 const KVM_GET_MSR_INDEX_LIST = _IOWR(KVMIO, 0x02, 4);
 const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, IRQCHIP_SIZE);
 const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, IRQCHIP_SIZE);
-const KVM_SET_CLOCK = _IOW(KVMIO, 0x7b, CLOCK_SIZE);
-const KVM_GET_CLOCK = _IOR(KVMIO, 0x7c, CLOCK_SIZE);
 const KVM_GET_PIT2 = _IOR(KVMIO, 0x9f, PIT_SIZE);
 const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, PIT_SIZE);
 
 /** `KVM_IRQCHIP_*`: the two halves of the PIC, and the I/O APIC. */
 const IRQCHIPS = [0, 1, 2] as const;
-/** Offset of `flags` in `struct kvm_clock_data`. */
-const CLOCK_FLAGS = 8;
-/** `KVM_CLOCK_REALTIME`: the guest's clock moves on by the time since. */
-const CLOCK_REALTIME = 4;
 
 /** Readable and settable, but not in KVM's own list. */
 const MORE_MSRS = [
@@ -75,9 +67,8 @@ export function savedMsrs(kvmFd: number): number[] {
 export function saveVm(vmFd: number): VmState {
   const pit = new Uint8Array(PIT_SIZE);
   ioctlBuffer(vmFd, KVM_GET_PIT2, pit, "KVM_GET_PIT2");
-  const clock = new Uint8Array(CLOCK_SIZE);
-  ioctlBuffer(vmFd, KVM_GET_CLOCK, clock, "KVM_GET_CLOCK");
-  return { irqchips: IRQCHIPS.map((id) => getIrqchip(vmFd, id)), pit, clock };
+  const irqchips = IRQCHIPS.map((id) => getIrqchip(vmFd, id));
+  return { irqchips, pit, clock: getClock(vmFd) };
 }
 
 /**
@@ -95,7 +86,7 @@ export function restoreVm(
     ioctlBuffer(vmFd, KVM_SET_IRQCHIP, irqchip, "KVM_SET_IRQCHIP");
   }
   ioctlBuffer(vmFd, KVM_SET_PIT2, pit, "KVM_SET_PIT2");
-  setClock(vmFd, clock, catchUp ? CLOCK_REALTIME : 0);
+  setClock(vmFd, clock, catchUp);
 }
 
 function getIrqchip(vmFd: number, id: number): Uint8Array<ArrayBuffer> {
@@ -103,18 +94,4 @@ function getIrqchip(vmFd: number, id: number): Uint8Array<ArrayBuffer> {
   irqchip[0] = id;
   ioctlBuffer(vmFd, KVM_GET_IRQCHIP, irqchip, "KVM_GET_IRQCHIP");
   return irqchip;
-}
-
-/** §4.30; older kernels know no flags. */
-function setClock(
-  vmFd: number,
-  clock: Uint8Array<ArrayBuffer>,
-  flags: number,
-): void {
-  const data = clock.slice();
-  new DataView(data.buffer).setUint32(CLOCK_FLAGS, flags, true);
-  if (libc.ioctl_buffer(vmFd, KVM_SET_CLOCK, data) === 0) return;
-  const code = errno();
-  if (code === Errno.EINVAL && flags !== 0) return setClock(vmFd, clock, 0);
-  throw new SystemError("KVM_SET_CLOCK", code);
 }

@@ -19,6 +19,8 @@ const REVISION = 2;
 
 /** `Notify` values of a button (§5.6.6, table 5-172). */
 const BUTTON_PRESSED = 0x80;
+/** And of a generation (its specification, "Notify"). */
+const GENERATION_CHANGED = 0x80;
 
 const COM1_PORTS = 8;
 const RTC_PORTS = 2;
@@ -48,7 +50,8 @@ export function machineTerms(
       serialPort(),
       clock(),
       powerButton(),
-      buttonEvents(),
+      generation(),
+      events(),
       ...virtio.map(virtioMmio),
     ),
     softOff(),
@@ -95,16 +98,44 @@ function powerButton(): Aml {
 }
 
 /**
- * The generic event device (§5.6.9): hardware-reduced ACPI has no fixed event
- * registers, so the button has an interrupt instead.
+ * The machine's generation, as Microsoft's "Virtual Machine Generation ID" has
+ * it: `ADDR` is where in memory, its lower and upper half.
  */
-function buttonEvents(): Aml {
+function generation(): Aml {
+  return device(
+    "VGEN",
+    name("_HID", string("VIRE0001")),
+    // As it is specified, and as Linux's driver spells it.
+    name(
+      "_CID",
+      packageOf(string("VM_Gen_Counter"), string("VM_GEN_COUNTER")),
+    ),
+    name("_DDN", string("VM_Gen_Counter")),
+    name("ADDR", packageOf(integer(Layout.GENERATION), integer(0))),
+  );
+}
+
+/**
+ * The generic event device (§5.6.9): hardware-reduced ACPI has no fixed event
+ * registers, so each event has an interrupt instead, and a method of its name:
+ * `E` for an edge.
+ */
+function events(): Aml {
+  const { POWER_BUTTON, GENERATION } = Gsi;
   return device(
     "GED",
     name("_HID", string("ACPI0013")),
-    name("_CRS", resourceTemplate(interrupt(Gsi.POWER_BUTTON))),
-    method("_EVT", 1, notify("PWRB", BUTTON_PRESSED)),
+    name(
+      "_CRS",
+      resourceTemplate(interrupt(POWER_BUTTON), interrupt(GENERATION)),
+    ),
+    method(eventOf(POWER_BUTTON), 0, notify("PWRB", BUTTON_PRESSED)),
+    method(eventOf(GENERATION), 0, notify("VGEN", GENERATION_CHANGED)),
   );
+}
+
+function eventOf(gsi: number): string {
+  return `_E${gsi.toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
 /**

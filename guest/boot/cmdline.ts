@@ -17,6 +17,8 @@ interface Parameter {
   name: string;
   /** Without the quotes around it; undefined: there is no `=`. */
   value: string | undefined;
+  /** The index of its first character. */
+  start: number;
   /** The index after its last character. */
   end: number;
   /** Its last quote is not closed: what follows would belong to it. */
@@ -60,6 +62,16 @@ export class KernelCommandLine {
       isNamed(parameter, name) &&
       (value === undefined || parameter.value === value)
     );
+  }
+
+  /** The line without the kernel's parameters of this name. */
+  without(name: string): KernelCommandLine {
+    const last = this.#parameters.findLast((word) => isNamed(word, name));
+    if (last === undefined) return this;
+    const before = this.#text.slice(0, last.start).trimEnd();
+    const after = this.#text.slice(last.end).trimStart();
+    const rest = [before, after].filter((part) => part !== "").join(" ");
+    return new KernelCommandLine(rest).without(name);
   }
 
   /**
@@ -140,7 +152,7 @@ function nextParameter(text: string, start: number): Parameter {
     if (character === '"') inQuote = !inQuote;
   }
   const closes = end > first && text[end - 1] === '"';
-  const word = { end, open: inQuote };
+  const word = { start, end, open: inQuote };
   if (equals === 0) {
     const name = text.slice(first, quoted && closes ? end - 1 : end);
     return { ...word, name, value: undefined };

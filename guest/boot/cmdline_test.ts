@@ -89,3 +89,13 @@ Deno.test("KernelCommandLine: a kernel gets bytes with a zero behind, up to its 
     message: "command line: is 3 bytes long, and the kernel takes at most 2",
   });
 });
+
+Deno.test("KernelCommandLine: without a parameter, however often it stands there", () => {
+  const without = (text: string) =>
+    `${new KernelCommandLine(text).without("ip")}`;
+  assert.equal(without("a ip=1 b"), "a b");
+  assert.equal(without("ip=dhcp"), "");
+  assert.equal(without('ip="1 2" quiet ip=3'), "quiet");
+  assert.equal(without("ipx=1 x.ip=2"), "ipx=1 x.ip=2");
+  assert.equal(without("a -- ip=1"), "a -- ip=1", "it is init's");
+});

@@ -14,6 +14,7 @@ import {
 import type { KernelCommandLine } from "./cmdline.ts";
 import { setUpLinux } from "./linux.ts";
 import { bootRegisters, enterLongMode, writeBootTables } from "./long_mode.ts";
+import { writeGeneration } from "../generation.ts";
 import type { GuestMemory } from "../memory.ts";
 import { enterProtectedMode, pvhRegisters, setUpPvh } from "./pvh.ts";
 
@@ -72,6 +73,7 @@ export function setUpBoot(
   options: LoadOptions,
 ): BootState {
   const more = { ...options, kernelEnd: kernel.end };
+  writeGeneration(memory);
   if (entry === "pvh") {
     const startInfo = setUpPvh(memory, more);
     return {

@@ -4,6 +4,7 @@
  * @module
  */
 export { vcpuCpuid } from "./cpuid.ts";
+export { GENERATION_WORD } from "../generation.ts";
 export { setLocalInterrupts } from "./lapic.ts";
 export { type BootState, loadKernel, setUpBoot } from "./load.ts";
 export { writeMpTable } from "./mptable.ts";

@@ -5,6 +5,11 @@
  * @module
  */
 export { describeFolder, verifyFolder } from "./folder.ts";
-export { type Overrides, restoreMachine } from "./restore.ts";
+export {
+  type Changes,
+  type Overrides,
+  RestoreAs,
+  restoreMachine,
+} from "./restore.ts";
 export { Snapshot } from "./snapshot.ts";
 export { takeSnapshot } from "./take.ts";

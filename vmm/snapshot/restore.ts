@@ -12,13 +12,28 @@ import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
 import type { Machine } from "../machine.ts";
+import { becomeAnother } from "./identity.ts";
 import { restorePlatform } from "./platform.ts";
-import { openFolder } from "./folder.ts";
+import { type OpenedFolder, openFolder } from "./folder.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
 /** What is to be otherwise: keys of the configuration, devices by their names. */
 export type Overrides = Partial<Omit<VmConfig, "boot-source">>;
+
+/** All that it is to be: what the snapshot says of the host counts for nothing. */
+export class RestoreAs {
+  /** Its machine, with as many devices of the same kinds. */
+  readonly config: ResolvedConfig;
+
+  /** A machine of this configuration. */
+  constructor(config: ResolvedConfig) {
+    this.config = config;
+  }
+}
+
+/** What a restored machine is to be. */
+export type Changes = Overrides | RestoreAs;
 
 /** There is a kernel in the memory already. */
 const NO_KERNEL = { kernel_image_path: new Uint8Array() };
@@ -37,15 +52,16 @@ interface Origin extends Disposable {
  */
 function openOrigin(
   from: Snapshot | string,
-  overrides: Overrides,
+  overrides: Changes,
 ): Origin {
   using undo = new DisposableStack(); // unless all goes well
   const opened = typeof from === "string"
     ? undo.use(openFolder(from))
     : undefined;
   const snapshot = opened?.snapshot ?? from as Snapshot;
-  if (opened) checkGiven(snapshot.state, overrides, opened.trusted);
-  const config = restoredConfig(snapshot, overrides);
+  const config = overrides instanceof RestoreAs
+    ? { ...overrides.config, acpi: snapshot.state.acpi }
+    : restoredConfig(snapshot, overrides, opened);
   const kept = undo.move();
   return { snapshot, config, [Symbol.dispose]: () => kept.dispose() };
 }
@@ -53,7 +69,9 @@ function openOrigin(
 function restoredConfig(
   { state }: Snapshot,
   overrides: Overrides,
+  opened: OpenedFolder | undefined,
 ): ResolvedConfig {
+  if (opened) checkGiven(state, overrides, opened.trusted);
   const config: Record<string, unknown> = { ...state.config };
   for (const [key, value] of Object.entries(overrides)) {
     config[key] = overridden(config[key], value, key);
@@ -90,7 +108,7 @@ interface Made {
 /** {@linkcode Machine.restore}; `make` makes a machine without a kernel. */
 export async function restoreMachine(
   from: Snapshot | string,
-  overrides: Overrides,
+  overrides: Changes,
   make: (config: ResolvedConfig) => Promise<Made>,
 ): Promise<Machine> {
   using undo = new DisposableStack(); // unless there is a machine
@@ -137,11 +155,12 @@ function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
   for (const region of start.memory) region.kept = true;
   restorePlatform(start, state.platform);
   parts.devices.forEach((device, i) => device.saved = state.devices[i]!);
-  restoreVm(parts.vmFd, state.vm);
+  restoreVm(parts.vmFd, state.vm, parts.clock.catchUp);
   parts.vcpus.forEach(({ start: { vcpuFd, runSize } }, id) => {
     const vcpu = new Vcpu(vcpuFd, runSize);
     using _view = vcpu.run; // the descriptor is the vCPU's thread's
     restoreVcpu(vcpu, state.vcpus[id]!);
     vcpu.kvmclockCtrl(); // it takes the time since for no lockup
   });
+  becomeAnother(parts);
 }

@@ -22,17 +22,22 @@ export function boot(args: string[], input?: string): Promise<VireoResult> {
   return vireo(["boot", "--memory", "64M", ...args], input);
 }
 
-/** Runs a command of Vireo's with `input` as its standard input. */
+/**
+ * Runs a command of Vireo's with `input` as its standard input.
+ *
+ * @param env variables besides those of the tests
+ */
 export async function vireo(
   args: string[],
   input?: string,
+  env: Record<string, string> = {},
 ): Promise<VireoResult> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", MAIN, ...args],
     stdin: input === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
   }).spawn();
   if (input !== undefined) {
     const writer = child.stdin.getWriter();

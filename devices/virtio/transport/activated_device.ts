@@ -170,10 +170,12 @@ export class ActivatedDevice implements DeviceContext {
    */
   save(): SavedDevice {
     const { device } = this;
-    if (device.quiesce === undefined) {
-      throw new VireoError("can't be saved: the device has no quiesce()");
+    if (this.#state.words[DeviceWord.ACTIVE] === 1) {
+      if (device.quiesce === undefined) {
+        throw new VireoError("can't be saved: the device has no quiesce()");
+      }
+      device.quiesce();
     }
-    device.quiesce();
     const queues = this.queues.map((queue) => queue.live ? queue.save() : null);
     const page = new Uint8Array(this.#state.shared).slice();
     return { page, queues, data: structuredClone(device.save?.()) };

@@ -1,0 +1,22 @@
+/**
+ * The generation of a machine: 128 bits in its memory by which a guest notices
+ * that it goes on as another than it was, from a snapshot. What it has drawn at
+ * random before, its twin has as well.
+ *
+ * @module
+ */
+import { Layout } from "./layout.ts";
+import type { GuestMemory } from "./memory.ts";
+
+const SIZE = 16;
+
+/** Makes this memory that of another machine than any before. */
+export function writeGeneration(memory: GuestMemory): void {
+  const id = crypto.getRandomValues(new Uint8Array(SIZE));
+  memory.write(Layout.GENERATION, id);
+}
+
+/** For a prepared kernel that has no ACPI to ask where it is. */
+export const GENERATION_WORD: string = `random.vm_generation=0x${
+  Layout.GENERATION.toString(16)
+}`;
