@@ -193,6 +193,8 @@ async function program(args: readonly string[]): Promise<Command> {
   command(vireo, "prepare")
     .description("Build the guest kernel and root image.")
     .option("--all", "both kernels, and bzImages")
+    .option("--list", "show the machines that are kept for the next boot")
+    .option("--clean", "remove them")
     .option("--export <file>", "put what is prepared into an archive")
     .option(
       "--from <file>",

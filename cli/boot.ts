@@ -21,7 +21,16 @@ import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
 import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
 import { didYouMean, parseChoice, parseCount } from "../vmm/devices/words.ts";
 import { ACPI_CHOICES, TRANSPORTS } from "./boot_options.ts";
-import { execWord, makeNonce } from "./exec.ts";
+import { makeNonce } from "./exec.ts";
+import {
+  instantBoot,
+  needsPowerOff,
+  unboundDevices,
+  unboundWord,
+  type Wish,
+  withoutAddress,
+  wordsOf,
+} from "./instant/plan.ts";
 import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
@@ -73,6 +82,8 @@ export interface BootOptions extends Record<string, unknown> {
   snapshotOn?: string[];
   /** Shell commands to run. */
   exec?: string;
+  /** Boot from the beginning. */
+  cold?: boolean;
   /** Print nothing but what the shell and its commands print. */
   quiet?: boolean;
   /** Print, at the end, which instructions were stepped past. */
@@ -90,10 +101,19 @@ export async function boot(options: BootOptions): Promise<number> {
   const snapshots = parseSnapshots(options);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
-  const nonce = makeNonce();
-  const config = await machineConfig(options, nonce);
+  const { config, ours } = await machineConfig(options);
+  const wish: Wish = {
+    nonce: makeNonce(),
+    exec: options.exec,
+    cold: options.cold || keepsCold(config, options),
+    say: (line) => standardError.note(`vireo: ${line}`),
+  };
+  const words = ours ? undefined : wordsOf(wish);
+  const address = ours ? useOrders(config) : addWords(config, words);
   const note = await addHostCmdline(config);
-  const session = new Session(nonce, {
+  const resolved = resolve(config, (findings) => optionReport(findings, 0));
+  const boot = ours ? instantBoot(resolved, address, wish) : undefined;
+  const session = new Session(wish.nonce, {
     note,
     quiet: options.quiet,
     verbose: options.verbose,
@@ -101,17 +121,43 @@ export async function boot(options: BootOptions): Promise<number> {
     timeout,
     snapshots,
     control,
+    inputAfter: boot?.ordered,
+    endsWithCommands: boot && !needsPowerOff(config),
   });
-  return await session.run(
-    resolve(config, (findings) => optionReport(findings, 0)),
-  );
+  return boot
+    ? await session.runMade(resolved, (hooks) => boot.make(hooks))
+    : await session.run(resolved);
+}
+
+/** Lets init ask for what it is to do. Returns what was given with `ip=`. */
+function useOrders(config: VmConfig): string | undefined {
+  const boot = config["boot-source"];
+  const given = boot.boot_args ?? "";
+  boot.boot_args = withoutAddress(given);
+  const resolved = resolve(config, (findings) => optionReport(findings, 0));
+  const unbound = unboundWord(unboundDevices(resolved));
+  addWords(config, unbound);
+  return new KernelCommandLine(given).get("ip");
+}
+
+function addWords(config: VmConfig, words: string[] = []): undefined {
+  const boot = config["boot-source"];
+  const line = new KernelCommandLine(boot.boot_args ?? "");
+  boot.boot_args = line.add(...words).toString();
+}
+
+/** Machines that are not kept: nobody else boots like that, or none could. */
+function keepsCold(config: VmConfig, options: BootOptions): boolean {
+  const { huge_pages, memory_file } = config["machine-config"] ?? {};
+  const console = new KernelCommandLine(options.cmdline ?? "").has("console");
+  return console || huge_pages === "2M" || memory_file !== undefined ||
+    (options.snapshotOn ?? []).length > 0;
 }
 
 /** The machine that the options ask for; prepares a kernel if needed. */
 async function machineConfig(
   options: BootOptions,
-  nonce: string,
-): Promise<VmConfig> {
+): Promise<{ config: VmConfig; ours: boolean }> {
   // Cheap mistakes first: nobody waits for a kernel to be built to hear them.
   const config: VmConfig = {
     "boot-source": {
@@ -136,7 +182,7 @@ async function machineConfig(
     },
     ...devicesOf(options),
   };
-  config["boot-source"].boot_args = commandLine(config, options, nonce);
+  config["boot-source"].boot_args = commandLine(config, options);
   const early = resolve(config, (findings) => optionReport(findings));
   const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
   if (root !== BUSYBOX && root !== NO_ROOT) addRoot(config, ownRoot(root));
@@ -158,7 +204,8 @@ async function machineConfig(
   if (root === BUSYBOX) {
     addRoot(config, parseDisk(`${rootfs?.replaceAll(",", ",,")},ro`, 0));
   }
-  return config;
+  const ours = root === BUSYBOX && !ownKernel && options.initrd === undefined;
+  return { config, ours };
 }
 
 /** The prepared kernel that has what this machine needs. */
@@ -238,22 +285,9 @@ function exists(path: string): boolean {
   }
 }
 
-function commandLine(
-  config: VmConfig,
-  options: BootOptions,
-  nonce: string,
-): string {
+function commandLine(config: VmConfig, options: BootOptions): string {
   const given = [`${bootArgs(config)}`];
   if (options.quiet) given.push("quiet loglevel=1");
   if (options.cmdline) given.push(options.cmdline);
-  const words = [`VIREO_NONCE=${nonce}`];
-  if (options.exec !== undefined) {
-    words.push(execWord(options.exec));
-  } else if (Deno.stdin.isTerminal() && Deno.stdout.isTerminal()) {
-    const { rows, columns } = Deno.consoleSize();
-    words.push(`VIREO_ROWS=${rows}`, `VIREO_COLS=${columns}`);
-    const type = Deno.env.get("TERM") ?? "";
-    if (/^[\w.+-]+$/.test(type)) words.push(`TERM=${type}`);
-  }
-  return new KernelCommandLine(given.join(" ")).add(...words).toString();
+  return given.join(" ");
 }

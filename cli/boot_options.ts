@@ -79,6 +79,10 @@ const SESSION: OptionRow[] = [
     flags: "--exec <commands>",
     about: "run them in the guest's shell, and end",
   },
+  {
+    flags: "--cold",
+    about: "boot from the beginning, and keep nothing for the next boot",
+  },
   TIMEOUT,
   ...CONTROL,
   SNAPSHOT_ON,

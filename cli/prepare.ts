@@ -6,6 +6,12 @@
 import { VireoError } from "../ffi/error.ts";
 import { prepare, prepareAll } from "../images/linux/prepare.ts";
 import { load } from "./load.ts";
+import {
+  entryText,
+  instantFolder,
+  listEntries,
+  removeEntry,
+} from "./instant/cache.ts";
 import { standardOutput } from "./streams/output.ts";
 
 /** The command line's words. */
@@ -16,6 +22,10 @@ export interface PrepareCommandOptions {
   export?: string;
   /** The archive, its URL, or the folder to read. */
   from?: string;
+  /** Show the machines that are kept for the next boot. */
+  list?: boolean;
+  /** Remove them. */
+  clean?: boolean;
 }
 
 /**
@@ -28,7 +38,15 @@ export interface PrepareCommandOptions {
 export async function prepareCommand(
   options: PrepareCommandOptions,
 ): Promise<void> {
-  const { all, from } = options;
+  const { all, from, list, clean } = options;
+  if (list || clean) {
+    if (all || from !== undefined || options.export !== undefined) {
+      throw new VireoError(
+        "prepare: --list and --clean go with no other option",
+      );
+    }
+    return keptMachines(clean);
+  }
   if (from !== undefined) {
     if (all || options.export !== undefined) {
       throw new VireoError("prepare: --from goes with no other option");
@@ -50,6 +68,16 @@ export async function prepareCommand(
   standardOutput.print(
     `export  ${options.export}: ${files.length} files, ${size.toFixed(1)} MiB`,
   );
+}
+
+/** Shows the machines that are kept for the next boot; `clean` removes them. */
+function keptMachines(clean = false): void {
+  const kept = listEntries(instantFolder());
+  for (const entry of kept) {
+    if (clean) removeEntry(entry.folder);
+    standardOutput.print(`${clean ? "removed " : ""}${entryText(entry)}`);
+  }
+  if (kept.length === 0) standardOutput.print("no machine is kept");
 }
 
 async function firstBoot(): Promise<Record<string, string>> {

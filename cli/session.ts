@@ -24,6 +24,9 @@ import { checkInput, Terminal } from "./streams/terminal.ts";
 /** The exit status after `--timeout`, as of timeout(1). */
 const TIMED_OUT = 124;
 
+/** Pieces of input that wait for a guest; then their source does. */
+const EARLY_INPUT = 64;
+
 /** What a session shows, and how long it lasts. */
 export interface SessionOptions {
   /** Nothing but what the shell and its commands print. */
@@ -42,6 +45,10 @@ export interface SessionOptions {
   control?: ControlOptions;
   /** Nobody sits there: without any input, its end says nothing. */
   detached?: boolean;
+  /** Until it resolves, the guest gets no input; default: it may at once. */
+  inputAfter?: Promise<void>;
+  /** When the commands have ended, so does the machine, as it is. */
+  endsWithCommands?: boolean;
 }
 
 /** What a session has to know of its machine. */
@@ -59,6 +66,7 @@ export class Session {
   /** What the guest did instead of ever running the commands. */
   #givenUp: string | undefined;
   #outputFailed = false;
+  readonly #commandsEnded = Promise.withResolvers<void>();
 
   /** A session for one boot; `nonce` as on the kernel command line. */
   constructor(nonce: string, options: SessionOptions = {}) {
@@ -111,13 +119,14 @@ export class Session {
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
     ended.addEventListener("abort", stop);
+    this.#commandsEnded.promise.then(stop);
     standardOutput.onFailure = (error) => this.#failed(error, stop);
     using stack = new DisposableStack();
     if (!exec && config.virtioConsole) followSize(machine, stack);
     if (!exec) {
       const terminal = stack.use(
         new Terminal({
-          input: (bytes) => machine.input(bytes),
+          input: inputOf(machine, this.#options.inputAfter),
           quit: () => endBy(),
           say: (text) => standardError.note(`\r\nvireo: ${text}\r`),
         }, detached),
@@ -142,6 +151,9 @@ export class Session {
     this.#watch?.heard();
     // From here on, silence is the commands' own.
     if (this.#stream.began) this.#watch?.[Symbol.dispose]();
+    if (this.#options.endsWithCommands && this.#stream.status !== undefined) {
+      this.#commandsEnded.resolve();
+    }
     if (!isHeld()) return undefined;
     return Promise.all([standardOutput.room(), standardError.room()]);
   }
@@ -228,6 +240,24 @@ export class Session {
       `${early} ran; they need the prepared root image, --root busybox`;
     throw new VireoError(this.#withTail(why));
   }
+}
+
+/** What is typed while the guest must not have it waits here. */
+function inputOf(
+  machine: Machine,
+  after: Promise<void> | undefined,
+): (bytes: Uint8Array) => Promise<void> | undefined {
+  const early: Uint8Array[] = [];
+  let open = after === undefined;
+  after?.then(() => {
+    open = true;
+    for (const bytes of early) machine.input(bytes);
+  });
+  return (bytes) => {
+    if (open) return machine.input(bytes);
+    early.push(bytes);
+    return early.length > EARLY_INPUT ? after : undefined;
+  };
 }
 
 /** The guest waits, because its output does. */

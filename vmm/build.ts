@@ -30,7 +30,7 @@ import {
 } from "../guest/boot/mod.ts";
 import type { OwnName } from "../ffi/own_name.ts";
 import { GuestMemory } from "../guest/memory.ts";
-import type { ResolvedConfig } from "./config/resolve.ts";
+import { descriptors, type ResolvedConfig } from "./config/mod.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
 import { acpiTables, pciState } from "./lazy.ts";
@@ -226,14 +226,6 @@ export async function buildMachine(
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
-}
-
-/** Descriptors that a machine has, at most: most are its threads' own. */
-function descriptors({ cpus, devices }: ResolvedConfig): number {
-  const ofDevices = devices.map(({ config }) =>
-    8 + 4 * ((config as { queues?: number }).queues ?? 1)
-  );
-  return 12 + 7 * cpus + ofDevices.reduce((sum, count) => sum + count, 10);
 }
 
 function setUpVm(vm: Vm, memory: GuestMemory): void {

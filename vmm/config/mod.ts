@@ -3,5 +3,6 @@
  *
  * @module
  */
+export { descriptors } from "./descriptors.ts";
 export { resolve, type ResolvedConfig } from "./resolve.ts";
 export type { VmConfig } from "./types.ts";

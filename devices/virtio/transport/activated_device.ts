@@ -170,11 +170,9 @@ export class ActivatedDevice implements DeviceContext {
    */
   save(): SavedDevice {
     const { device } = this;
-    if (this.#state.words[DeviceWord.ACTIVE] === 1) {
-      if (device.quiesce === undefined) {
-        throw new VireoError("can't be saved: the device has no quiesce()");
-      }
-      device.quiesce();
+    if (device.quiesce) device.quiesce();
+    else if (this.#state.words[DeviceWord.ACTIVE] === 1) {
+      throw new VireoError("can't be saved: the device has no quiesce()");
     }
     const queues = this.queues.map((queue) => queue.live ? queue.save() : null);
     const page = new Uint8Array(this.#state.shared).slice();

@@ -1,0 +1,128 @@
+/**
+ * A boot that goes on from where an earlier one like it was: the first leaves
+ * its machine in the cache when init asks for its orders.
+ *
+ * @module
+ */
+import { VireoError } from "../../ffi/error.ts";
+import { Machine } from "../../vmm/machine.ts";
+import type { MachineOptions } from "../../vmm/machine_options.ts";
+import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import {
+  encodeOrders,
+  type Instructions,
+  Orders,
+} from "../../vmm/orders/orders.ts";
+import { findEntry, keepEntry, ownFolder, removeEntry } from "./cache.ts";
+import { bootKey } from "./key.ts";
+
+/** What a boot's init is to do, and whether its machine is in the cache. */
+export interface InstantOptions {
+  /** What init is to do. */
+  instructions: Instructions;
+  /** Boot from the beginning, and leave nothing. */
+  cold?: boolean;
+  /** What the machine is, in the user's words. */
+  what: string;
+  /** A line for the user. */
+  say(line: string): void;
+}
+
+/** One boot of a guest whose init asks for orders. */
+export class InstantBoot {
+  readonly #config: ResolvedConfig;
+  readonly #options: InstantOptions;
+  readonly #opened = Promise.withResolvers<void>();
+
+  /** A boot of `config`. */
+  constructor(config: ResolvedConfig, options: InstantOptions) {
+    this.#config = config;
+    this.#options = options;
+  }
+
+  /** Resolves when the guest has its orders: only then it may have input. */
+  get ordered(): Promise<void> {
+    return this.#opened.promise;
+  }
+
+  /**
+   * Makes the machine: the one of the cache, or a new one, which is kept.
+   *
+   * @throws {VireoError} it can't be made
+   */
+  async make(hooks: MachineOptions): Promise<Machine> {
+    const { instructions, cold } = this.#options;
+    const orders = new Orders(instructions.commands !== undefined);
+    const options = { ...hooks, orders };
+    const place = cold ? undefined : this.#place();
+    let why: unknown;
+    try {
+      const restored = place && await this.#restore(place, options);
+      if (restored) {
+        this.#give(orders);
+        return restored;
+      }
+    } catch (error) {
+      why = error;
+    }
+    // What is the user's mistake is told by this one, in its own words.
+    const machine = await Machine.fromResolved(this.#config, options);
+    if (place && why) {
+      this.#cold(why);
+      removeEntry(`${place.cache}/${place.key}`);
+    }
+    if (place) void this.#keep(machine, orders, place);
+    else this.#give(orders);
+    return machine;
+  }
+
+  #give(orders: Orders): void {
+    orders.give(encodeOrders(this.#options.instructions));
+    this.#opened.resolve();
+  }
+
+  /** Where its machine is or would be; undefined: no cache can be used. */
+  #place(): Place | undefined {
+    try {
+      const cache = ownFolder();
+      const commands = this.#options.instructions.commands !== undefined;
+      return { cache, key: bootKey(this.#config, commands) };
+    } catch (error) {
+      this.#cold(error);
+    }
+  }
+
+  async #restore(
+    { cache, key }: Place,
+    options: MachineOptions,
+  ): Promise<Machine | undefined> {
+    const folder = findEntry(cache, key);
+    if (folder === undefined) return undefined;
+    const { RestoreAs } = await import("../../vmm/snapshot/mod.ts");
+    return await Machine.restore(folder, new RestoreAs(this.#config), options);
+  }
+
+  async #keep(machine: Machine, orders: Orders, place: Place): Promise<void> {
+    await Promise.race([orders.asked, machine.wait()]);
+    if (machine.state !== "running" && machine.state !== "starting") return;
+    try {
+      using snapshot = await machine.snapshot();
+      keepEntry(place.cache, place.key, this.#options.what, snapshot);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      this.#options.say(`not kept for the next boot: ${error.message}`);
+    }
+    this.#give(orders);
+  }
+
+  #cold(error: unknown): void {
+    if (!(error instanceof VireoError || error instanceof Error)) throw error;
+    const [line] = error.message.split("\n");
+    this.#options.say(`from the beginning: ${line}`);
+  }
+}
+
+interface Place {
+  cache: string;
+  key: string;
+}

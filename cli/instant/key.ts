@@ -1,0 +1,87 @@
+/**
+ * Which boots come to the same machine, up to where init asks for its orders:
+ * those of one key.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { Kvm } from "../../ffi/kvm/kvm.ts";
+import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import { KINDS } from "../../vmm/devices/mod.ts";
+
+/** Changes when machines are saved in another way, or init asks otherwise. */
+const FORMAT = 1;
+
+/**
+ * The key of a boot, a file's name. What only the host knows of a device (its
+ * file, its TAP, its socket) is not in it: no driver has looked at it yet.
+ *
+ * @param config of the machine, with its kernel and root disk
+ * @param commands init is to run some; else its shell is interactive
+ */
+export function bootKey(config: ResolvedConfig, commands: boolean): string {
+  const { source, kernel, initrd, commandLine, devices } = config;
+  const { poll_us: _, ...machine } = source["machine-config"] ?? {};
+  const root = source.drives?.find((drive) => drive.is_root_device);
+  const { main, ports = [] } = source.console ?? {};
+  const parts = {
+    format: FORMAT,
+    files: [kernel, initrd, root?.path_on_host].map(identity),
+    machine,
+    commandLine: `${commandLine}`,
+    commands,
+    devices: devices.map(({ kind, config }) => [
+      Object.entries(KINDS).find(([, other]) => other === kind)?.[0],
+      (config as { queues?: number }).queues,
+    ]),
+    root: [root?.is_read_only, root?.drive_id],
+    console: [main, ports.map(({ name }) => name)],
+    host: [Deno.osRelease(), processor(), supportedCpuid()],
+  };
+  const hash = createHash("sha256").update(JSON.stringify(parts));
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** What tells a file from what it was. */
+function identity(path: string | Uint8Array | undefined): unknown {
+  if (typeof path !== "string") return undefined;
+  const { dev, ino, size, mtime } = Deno.statSync(path);
+  return [path, dev, ino, size, mtime?.getTime()];
+}
+
+/** The first processor's part of `/proc/cpuinfo` that stays the same. */
+function processor(): string[] {
+  using file = Deno.openSync("/proc/cpuinfo");
+  const start = new Uint8Array(4096);
+  const count = file.readSync(start) ?? 0;
+  const [first = ""] = new TextDecoder().decode(start.subarray(0, count))
+    .split("\n\n");
+  return first.split("\n").filter((line) =>
+    /^(vendor_id|cpu family|model|model name|stepping|flags)\s/.test(line)
+  );
+}
+
+/**
+ * Registers of CPUID that say what a guest can have, as bits of EAX to EDX.
+ * Others are of the processor that was asked, such as its APIC id.
+ */
+const FEATURES = new Map([
+  [1, 0b1101],
+  [7, 0b1111],
+  [0xd, 0b1101],
+  [0x8000_0001, 0b1111],
+]);
+
+/** What this KVM can show a guest. */
+function supportedCpuid(): number[] {
+  using kvm = new Kvm();
+  const words = new Uint32Array(kvm.getSupportedCpuid().buffer, 8);
+  const features: number[] = [];
+  for (let at = 0; at < words.length; at += 10) { // kvm_cpuid_entry2
+    const wanted = FEATURES.get(words[at]!) ?? 0;
+    for (let register = 0; register < 4; register++) {
+      if (wanted >> register & 1) features.push(words[at + 3 + register]!);
+    }
+  }
+  return features;
+}

@@ -1,0 +1,110 @@
+/**
+ * What a boot's init is told, and in which way: by orders where it is the
+ * prepared one, which asks for them, else by the kernel's command line.
+ *
+ * @module
+ */
+import { KernelCommandLine } from "../../guest/boot/cmdline.ts";
+import { MiB } from "../../guest/layout.ts";
+import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import type { VmConfig } from "../../vmm/config/types.ts";
+import { KINDS } from "../../vmm/devices/mod.ts";
+import type { Instructions } from "../../vmm/orders/orders.ts";
+import { execWord } from "../exec.ts";
+import { InstantBoot } from "./instant.ts";
+
+/** What the user wants of the guest's shell. */
+export interface Wish {
+  /** Marks what init prints. */
+  nonce: string;
+  /** Commands for the shell; undefined: it is interactive. */
+  exec?: string;
+  /** Boot from the beginning, and keep nothing. */
+  cold?: boolean;
+  /** A line for the user. */
+  say(line: string): void;
+}
+
+/** Init's words on the kernel's command line. */
+export function wordsOf({ nonce, exec }: Wish): string[] {
+  const words = [`VIREO_NONCE=${nonce}`];
+  if (exec !== undefined) return [...words, execWord(exec)];
+  const { size, term } = terminal();
+  if (size) words.push(`VIREO_ROWS=${size.rows}`, `VIREO_COLS=${size.columns}`);
+  if (term) words.push(`TERM=${term}`);
+  return words;
+}
+
+/**
+ * Kernel parameters in the place of what the orders say: a clock that can be
+ * moved with the machine, and `ip=`, which init does then.
+ */
+export function withoutAddress(line: string): string {
+  const given = new KernelCommandLine(line).without("ip");
+  if (given.has("clocksource")) return given.toString();
+  return given.add("clocksource=kvm-clock").toString();
+}
+
+/**
+ * Devices that no driver takes before init has its orders: all that may be
+ * others in the next boot of the same machine.
+ */
+export function unboundDevices({ devices }: ResolvedConfig): number[] {
+  const { entropy, balloon, console } = KINDS;
+  return devices.flatMap(({ kind, config }, index) => {
+    const { is_root_device: root } = config as { is_root_device?: boolean };
+    const bound = root || kind === entropy || kind === balloon ||
+      kind === console;
+    return bound ? [] : [index];
+  });
+}
+
+/** The word for them. */
+export function unboundWord(devices: readonly number[]): string[] {
+  if (devices.length === 0) return [];
+  const mask = devices.reduce((mask, index) => mask | 1 << index, 0);
+  return [`virtio.unbound=0x${mask.toString(16)}`];
+}
+
+/**
+ * A boot by orders.
+ *
+ * @param address what was taken from the command line's `ip=`
+ */
+export function instantBoot(
+  config: ResolvedConfig,
+  address: string | undefined,
+  { nonce, exec, cold, say }: Wish,
+): InstantBoot {
+  const bind = unboundDevices(config);
+  const instructions: Instructions = exec === undefined
+    ? { nonce, bind, address, ...terminal() }
+    : { nonce, bind, address, commands: exec };
+  const what = [
+    exec === undefined ? "interactive" : "--exec",
+    `${config.memory / MiB} MiB`,
+    config.cpus === 1 ? "1 CPU" : `${config.cpus} CPUs`,
+    `${config.devices.length} devices by ${config.transport}`,
+  ].join(", ");
+  return new InstantBoot(config, { instructions, what, say, cold });
+}
+
+/**
+ * Whether anything could be under way when the commands have ended: then the
+ * guest is to power off by itself.
+ */
+export function needsPowerOff(config: VmConfig): boolean {
+  const { drives = [], vsock, devices = [], console } = config;
+  const writable = drives.some(({ is_read_only }) => !is_read_only);
+  const networks = config["network-interfaces"] ?? [];
+  return writable || networks.length > 0 || vsock !== undefined ||
+    devices.length > 0 || (console?.ports ?? []).length > 0;
+}
+
+function terminal(): Pick<Instructions, "size" | "term"> {
+  if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return {};
+  const { rows, columns } = Deno.consoleSize();
+  const type = Deno.env.get("TERM") ?? "";
+  const term = /^[\w.+-]+$/.test(type) ? type : undefined;
+  return { size: { rows, columns }, term };
+}
