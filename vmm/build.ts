@@ -40,7 +40,6 @@ import type {
   DeviceSpec,
   DeviceWorkerStart,
   MachineEnd,
-  PciBus,
   VcpuWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
@@ -185,7 +184,7 @@ export async function buildMachine(
     bootTimer: BootTimer.createState(),
     orders: options.orders?.shared,
     devices: devices.map(({ state }) => state),
-    pci: pci && pciBus(pci, devices, vm.fd),
+    pci: pci?.busOf(devices, vm.fd),
   };
   const ofDevices = {
     ...shared,
@@ -238,18 +237,6 @@ function setUpVm(vm: Vm, memory: GuestMemory): void {
   );
   vm.createIrqchip();
   vm.createPit2();
-}
-
-function pciBus(
-  state: PciState,
-  devices: readonly DeviceSpec[],
-  vmFd: number,
-): PciBus | undefined {
-  const functions = devices.flatMap(({ pci, gsi }) =>
-    pci ? [{ shared: pci, gsi }] : []
-  );
-  if (functions.length === 0) return undefined;
-  return { config: state.configPorts(), functions, vmFd };
 }
 
 /** Kernel, command line, tables; returns how the boot vCPU starts. */

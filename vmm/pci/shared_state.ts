@@ -6,13 +6,21 @@
  */
 import { PciConfigPorts } from "../../devices/pci/root.ts";
 import { PciFunctionState } from "../../devices/virtio/transport/pci_layout.ts";
+import type { DeviceSpec, PciBus } from "../messages.ts";
 
 /** Memory of one virtio function: configuration space, MSI-X table. */
 export function functionState(): SharedArrayBuffer {
   return new PciFunctionState().shared;
 }
 
-/** `CONFIG_ADDRESS`, which the machine has once. */
-export function configPorts(): SharedArrayBuffer {
-  return PciConfigPorts.createState();
+/** The bus that these devices are on; undefined when there is none of them. */
+export function busOf(
+  devices: readonly DeviceSpec[],
+  vmFd: number,
+): PciBus | undefined {
+  const functions = devices.flatMap(({ pci, gsi }) =>
+    pci ? [{ shared: pci, gsi }] : []
+  );
+  if (functions.length === 0) return undefined;
+  return { config: PciConfigPorts.createState(), functions, vmFd };
 }
