@@ -169,8 +169,10 @@ Deno.test(needing([KVM, LINUX, NETWORKS, "ping", ...EXT4], {
     await t.step("the host fetches 256 KiB from the guest's httpd", () => {
       assert.equal(fetched.trim(), sha256(page));
     });
-    await t.step("the host's pings are answered, 20 of 20", () => {
-      assert.match(ping, /20 received/);
+    await t.step("the host's pings are answered, 20 of them", () => {
+      // Several answers may come at once, after the last one that is waited for.
+      const [, received] = / (\d+) received/.exec(ping) ?? [];
+      assert.ok(Number(received) >= 20, ping);
     });
   },
 }));

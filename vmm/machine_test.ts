@@ -176,7 +176,10 @@ networkTest("Machine: the host pings the guest", async () => {
   await test.printed("answering at");
   // With -w it waits for 20 answers; else for two round trips after the last.
   const ping = ["ping", "-c", "20", "-i", "0.01", "-w", "600", network.guest];
-  assert.match(await network.run(...ping), /20 received/);
+  // Several answers may come at once, after the last one that is waited for.
+  const said = await network.run(...ping);
+  const [, received] = / (\d+) received/.exec(said) ?? [];
+  assert.ok(Number(received) >= 20, said);
 }, "ping");
 
 networkTest(
