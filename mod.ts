@@ -22,8 +22,13 @@
  */
 export { Machine } from "./vmm/machine.ts";
 export type { MachineDevices } from "./vmm/machine_devices.ts";
+export type { MachineSnapshots } from "./vmm/machine_snapshots.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
-export type { Overrides, Snapshot } from "./vmm/snapshot/mod.ts";
+export type {
+  Overrides,
+  Snapshot,
+  SnapshotOptions,
+} from "./vmm/snapshot/mod.ts";
 export type { SavedDevice } from "./devices/virtio/device.ts";
 export type { VcpuState } from "./ffi/kvm/vcpu_state.ts";
 export type { VmState } from "./ffi/kvm/vm_state.ts";
@@ -65,8 +70,8 @@ export type { GuestStats } from "./devices/virtio/balloon/stats.ts";
 export { parseConfig, readConfigFile } from "./vmm/config/file.ts";
 export type { Watcher } from "./devices/runtime/event_loop.ts";
 export { Events } from "./ffi/epoll.ts";
+export type { AllocateOptions, Backing } from "./guest/backing.ts";
 export {
-  type AllocateOptions,
   GuestAddressError,
   GuestMemory,
   MemoryRegion,

@@ -30,9 +30,10 @@ export const Lock = {
 /** `FALLOC_FL_*` bits of fallocate(2). */
 export const Falloc = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
 
-const F_GETFL = 3, F_SETFL = 4, F_ADD_SEALS = 1033;
+const F_GETFL = 3, F_SETFL = 4;
+const F_ADD_SEALS = 1033, F_DUPFD_CLOEXEC = 1030;
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
-const F_SEAL_GROW = 4;
+const F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8;
 /** Whether a block device is read-only (linux/fs.h). */
 const BLKROGET = 0x125e;
 
@@ -89,6 +90,22 @@ export function createMemoryFile(name: string, size: number): number {
   check(libc.fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), "seal");
   undo.move();
   return fd;
+}
+
+/**
+ * From now on nobody changes what {@linkcode createMemoryFile} gave: it may be
+ * mapped privately any number of times.
+ *
+ * @throws {SystemError} a writable mapping shares it
+ */
+export function sealMemoryFile(fd: number): void {
+  const seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_WRITE;
+  check(libc.fcntl(fd, F_ADD_SEALS, seals), "seal");
+}
+
+/** Another descriptor of the same open file, with its locks. */
+export function duplicateFd(fd: number): number {
+  return check(libc.fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
 /** The offset of the end of a file or block device, in bytes. */

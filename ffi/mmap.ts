@@ -28,6 +28,7 @@ export const Madvise = {
   DONTNEED: 4,
   REMOVE: 9,
   HUGEPAGE: 14,
+  POPULATE_READ: 22,
 } as const;
 
 const PAGE = 4096;

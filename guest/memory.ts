@@ -4,31 +4,18 @@
  *
  * @module
  */
-import { SystemError, VireoError } from "../ffi/errno.ts";
-import {
-  advise,
-  ADVISE_MAX,
-  Madvise,
-  mapEmpty,
-  MapFlag,
-  Mapping,
-  viewOf,
-} from "../ffi/mmap.ts";
+import { mapEmpty, viewOf } from "../ffi/mmap.ts";
 import { onBusError } from "../ffi/bus_error.ts";
-import { Layout, MiB } from "./layout.ts";
-import { MemoryFile } from "./memory_file.ts";
-
-/**
- * What the start of a region is aligned to in this process. Guest addresses of
- * regions are too, so KVM can map 2 MiB at once wherever the host has them in
- * one piece.
- */
-const ALIGNMENT = 2 * MiB;
-/** What lies around each region, and faults: FFI has no safety net. */
-const GUARD = 2 * MiB;
-
-/** Where the host's pool of pages of 2 MiB is filled. */
-const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+import {
+  type AllocateOptions,
+  type Backing,
+  backingOf,
+  giveBack,
+  mapRam,
+  MemoryFile,
+  ZeroCover,
+} from "./backing.ts";
+import { Layout } from "./layout.ts";
 
 /** A guest address range that isn't RAM. The guest's fault, never ours. */
 export class GuestAddressError extends Error {
@@ -52,14 +39,8 @@ export interface RegionHandle {
   size: number;
   /** Address of the first byte in this process. */
   hostAddress: number;
-  /** A shared mapping of a file: what is discarded is a hole in the file. */
-  shared?: boolean;
-  /**
-   * None of it is given back to the host. A page of the host's pool of huge
-   * ones may be somebody else's when the guest wants it again, which is a
-   * SIGBUS; over a snapshot's file, the file would show again.
-   */
-  kept?: boolean;
+  /** What it is made of; default the process's own memory. */
+  backing?: Backing;
 }
 
 /** Contiguous RAM with views for hot paths. */
@@ -72,10 +53,8 @@ export class MemoryRegion implements RegionHandle {
   readonly end: number;
   /** Address of the first byte in this process. */
   readonly hostAddress: number;
-  /** What is discarded is a hole in the file behind it. */
-  readonly shared: boolean;
-  /** None of it is given back to the host. */
-  readonly kept: boolean;
+  /** What it is made of. */
+  backing: Backing;
   /** The region's bytes. */
   readonly u8: Uint8Array<ArrayBuffer>;
   /** The region as little-endian 16-bit words. */
@@ -89,8 +68,7 @@ export class MemoryRegion implements RegionHandle {
     this.size = handle.size;
     this.end = handle.guestAddress + handle.size;
     this.hostAddress = handle.hostAddress;
-    this.shared = handle.shared ?? false;
-    this.kept = handle.kept ?? false;
+    this.backing = handle.backing ?? "anonymous";
     const bytes = buffer ?? viewOf(handle.hostAddress, handle.size);
     this.u8 = new Uint8Array(bytes);
     this.u16 = new Uint16Array(bytes);
@@ -101,20 +79,6 @@ export class MemoryRegion implements RegionHandle {
 /** Bytes of the host's small pages, which {@linkcode GuestMemory.discard} takes. */
 export const PAGE_SIZE = 4096;
 
-/** How to allocate RAM. */
-export interface AllocateOptions {
-  /** Advise transparent huge pages; default true. */
-  hugePages?: boolean;
-  /** Take the RAM from the host's pool of 2 MiB pages (`MAP_HUGETLB`). */
-  hugePagePool?: boolean;
-  /**
-   * Path of a file to share the RAM through: an address below the MMIO hole is
-   * the offset in the file, and what is above 4 GiB follows. Not together with
-   * `hugePagePool`.
-   */
-  file?: string;
-}
-
 /** The guest's RAM: one region below the MMIO hole, one above 4 GiB. */
 export class GuestMemory {
   /** The regions, lowest address first. */
@@ -123,7 +87,7 @@ export class GuestMemory {
   readonly size: number;
   readonly #resources: DisposableStack;
   readonly #low: MemoryRegion;
-
+  readonly #cover = new ZeroCover();
   readonly #file: MemoryFile | undefined;
   #faultOf: (() => string | undefined) | undefined;
 
@@ -161,14 +125,12 @@ export class GuestMemory {
     const regions = parts.filter((part) => part.size > 0).map((part) => {
       const mapping = resources.use(mapRam(part, size, options, file));
       const { guestAddress, size: bytes } = part;
-      const shared = file !== undefined;
       return new MemoryRegion(
         {
           guestAddress,
           size: bytes,
           hostAddress: mapping.address,
-          shared,
-          kept: options.hugePagePool,
+          backing: backingOf(options),
         },
         mapping.buffer,
       );
@@ -188,8 +150,7 @@ export class GuestMemory {
       guestAddress: region.guestAddress,
       size: region.size,
       hostAddress: region.hostAddress,
-      shared: region.shared,
-      kept: region.kept,
+      backing: region.backing,
     }));
   }
 
@@ -257,17 +218,16 @@ export class GuestMemory {
    */
   discard(address: number, length: number): boolean {
     const region = this.find(address, length);
-    if (region === undefined || region.kept) return false;
+    if (region === undefined) return false;
     if (address % PAGE_SIZE !== 0 || length % PAGE_SIZE !== 0) return false;
-    const advice = region.shared ? Madvise.REMOVE : Madvise.DONTNEED;
-    let host = region.hostAddress + (address - region.guestAddress);
-    for (let left = length; left > 0;) {
-      const piece = Math.min(left, ADVISE_MAX);
-      if (!advise(host, piece, advice)) return false;
-      host += piece;
-      left -= piece;
-    }
-    return true;
+    const host = region.hostAddress + (address - region.guestAddress);
+    return giveBack(region.backing, host, length, this.#cover);
+  }
+
+  /** A snapshot's file was mapped over all of it. */
+  liesOverImage(): void {
+    for (const region of this.regions) region.backing = "image";
+    this.#cover.clear();
   }
 
   /** Its pages come from a file, of which `fault` says what is wrong. */
@@ -313,65 +273,5 @@ export class GuestMemory {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.free();
-  }
-}
-
-function mapRam(
-  { size, offset }: { size: number; offset: number },
-  total: number,
-  { hugePages = true, hugePagePool = false }: AllocateOptions,
-  file: MemoryFile | undefined,
-): Mapping {
-  try {
-    if (hugePagePool) return mapHugePages(size);
-    const mapping = new Mapping(size, {
-      ...(file && { fd: file.fd, offset }),
-      flags: MapFlag.NORESERVE |
-        (file ? MapFlag.SHARED : MapFlag.PRIVATE | MapFlag.ANONYMOUS),
-      alignment: ALIGNMENT,
-      guard: GUARD,
-      name: "guest memory",
-    });
-    if (hugePages) mapping.advise(Madvise.HUGEPAGE);
-    return mapping;
-  } catch (error) {
-    if (!(error instanceof SystemError)) throw error;
-    throw new VireoError(
-      hugePagePool
-        ? noHugePages(total, error)
-        : `memory: this host has no room for ${total / MiB} MiB ` +
-          `(${error.message}); ask for less`,
-    );
-  }
-}
-
-/** They are reserved now: later, a missing page would be a SIGBUS. */
-function mapHugePages(size: number): Mapping {
-  if (size % ALIGNMENT !== 0) {
-    throw new VireoError(
-      `memory: ${size / MiB} MiB are not a whole number of 2 MiB pages`,
-    );
-  }
-  return new Mapping(size, {
-    flags: MapFlag.PRIVATE | MapFlag.ANONYMOUS | MapFlag.HUGETLB |
-      MapFlag.HUGE_2MB,
-    alignment: ALIGNMENT,
-    guard: GUARD,
-    name: "huge pages",
-  });
-}
-
-function noHugePages(total: number, error: SystemError): string {
-  const count = (name: string) =>
-    Number(Deno.readTextFileSync(`${POOL}/${name}`));
-  const needed = total / ALIGNMENT;
-  try {
-    const free = count("free_hugepages");
-    const pool = count("nr_hugepages") + needed - free;
-    return `memory: ${needed} huge pages of 2 MiB are needed, and this host ` +
-      `has ${free} free; get them with: ` +
-      `echo ${pool} | sudo tee ${POOL}/nr_hugepages`;
-  } catch {
-    return `memory: this host has no huge pages of 2 MiB (${error.code})`;
   }
 }

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { failingLocks } from "../ffi/testing/locks.ts";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { MountedFolder } from "../ffi/testing/loop.ts";
-import { type Need, needing, root } from "../ffi/testing/needs.ts";
+import { needing, root } from "../ffi/testing/needs.ts";
 import { GiB, Layout, MiB } from "./layout.ts";
 import { GuestMemory } from "./memory.ts";
-
-const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+import { HugePages, POOL_SIZE } from "./testing/huge_pages.ts";
 
 /** A folder that is removed at the end of its scope. */
 class ScratchFolder implements Disposable {
@@ -19,42 +18,6 @@ class ScratchFolder implements Disposable {
     Deno.removeSync(this.path, { recursive: true });
   }
 }
-
-/** Huge pages for the time of a test. */
-class HugePages implements Disposable {
-  readonly #before = poolSize();
-
-  constructor(count: number) {
-    const free = Number(Deno.readTextFileSync(`${POOL}/free_hugepages`));
-    setPoolSize(this.#before + Math.max(count - free, 0));
-  }
-
-  [Symbol.dispose](): void {
-    setPoolSize(this.#before);
-  }
-}
-
-function poolSize(): number {
-  return Number(Deno.readTextFileSync(`${POOL}/nr_hugepages`));
-}
-
-function setPoolSize(pages: number): void {
-  Deno.writeTextFileSync(`${POOL}/nr_hugepages`, `${pages}`);
-}
-
-/** The right to say how large the pool is. */
-const POOL_SIZE: Need = {
-  missing() {
-    const noRoot = root("fills the host's pool of huge pages").missing();
-    if (noRoot !== "") return noRoot;
-    try {
-      Deno.openSync(`${POOL}/nr_hugepages`, { write: true }).close();
-      return "";
-    } catch (error) {
-      return `the host's pool of huge pages: ${(error as Error).message}`;
-    }
-  },
-};
 
 Deno.test("GuestMemory: regions begin at a multiple of 2 MiB, as their guest addresses do", () => {
   // Whatever else is mapped: sizes that leave odd gaps behind.

@@ -83,6 +83,8 @@ export interface MachineParts extends AsyncDisposable {
   explained(end: MachineEnd): MachineEnd;
   /** The guest's pages come from a file, of which `fault` says what is wrong. */
   memoryComesFrom(fault: () => string | undefined): void;
+  /** Calls `release` with the parts'. */
+  defer(release: () => void): void;
   /**
    * The machine has run: files that were made for it, of its memory and of
    * frames, are not removed with the parts.
@@ -219,6 +221,7 @@ export async function buildMachine(
       memory.comesFrom(fault);
       all.use(watchMemory());
     },
+    defer: (release) => all.defer(release),
     keepFiles() {
       memory.keepFile();
       if (!filesMade.disposed) filesMade.move();

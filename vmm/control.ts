@@ -21,6 +21,7 @@ const COMMAND_MASK = (1 << COMMAND_BITS) - 1;
 const VCPU_COMMAND = 0;
 const DEVICE_COMMAND = 1;
 const MESSAGES = 2;
+const RESETS = 3;
 const VCPUS = 16;
 const VCPU_STRIDE = 16;
 const TID = 0;
@@ -84,6 +85,16 @@ export class Control {
   /** True when messages were announced since this was last asked. */
   takeMessages(): boolean {
     return Atomics.exchange(this.#words, MESSAGES, 0) === 1;
+  }
+
+  /** How often the machine has been put back to a snapshot. */
+  get resets(): number {
+    return Atomics.load(this.#words, RESETS);
+  }
+
+  /** Counts one: what vCPUs were doing for the guest is not to be done. */
+  countReset(): void {
+    Atomics.add(this.#words, RESETS, 1);
   }
 
   /** True once the machine ends. Cheap: it's asked in waiting loops. */

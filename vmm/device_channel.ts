@@ -30,8 +30,8 @@ export function deviceNamed(
   throw new VireoError(`this machine has two devices called ${name}`);
 }
 
-/** In the place of a device: all of them are to be saved, and answered. */
-export const SAVE_DEVICES = -1;
+/** In the place of a device: the command is one of {@linkcode AllCommand}. */
+export const ALL_DEVICES = -1;
 
 /** The main isolate's end. */
 export class DeviceChannel {

@@ -16,8 +16,9 @@ import { VireoError } from "../ffi/error.ts";
 import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
-import { DeviceCommands, SAVE_DEVICES } from "./device_channel.ts";
+import { ALL_DEVICES, DeviceCommands } from "./device_channel.ts";
 import type {
+  AllCommand,
   DeviceSpec,
   DeviceWorkerStart,
   WorkerMessage,
@@ -39,6 +40,8 @@ interface Connection {
   raise(source: number): void;
   /** The driver has changed the transport's own registers. */
   changed(): void;
+  /** They are as saved; so is the device, afterwards. */
+  restore?(saved: SavedDevice): void;
 }
 
 /** The devices of one machine, and their loop. */
@@ -47,6 +50,8 @@ export class DeviceThread implements Disposable {
   readonly #controlFd: number;
   readonly #commands: DeviceCommands;
   readonly #activated: readonly ActivatedDevice[];
+  readonly #connections: readonly Connection[];
+  readonly #memory: GuestMemory;
   readonly #names: readonly string[];
   readonly #window: PollWindow;
   readonly #loop: EventLoop;
@@ -54,14 +59,15 @@ export class DeviceThread implements Disposable {
   readonly #paused: EventLoop;
   readonly #post: Post;
   #parts = new DisposableStack();
-  #saved = false; // in this pause
+  #resting = false; // devices that were saved or restored begin when they go on
 
   private constructor(
     start: DeviceWorkerStart,
     post: Post,
     loop: EventLoop,
     paused: EventLoop,
-    activated: readonly ActivatedDevice[],
+    memory: GuestMemory,
+    devices: readonly [ActivatedDevice, Connection][],
   ) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
@@ -69,7 +75,9 @@ export class DeviceThread implements Disposable {
     this.#window = new PollWindow(start.pollMicroseconds);
     this.#loop = loop;
     this.#paused = paused;
-    this.#activated = activated;
+    this.#memory = memory;
+    this.#activated = devices.map(([activated]) => activated);
+    this.#connections = devices.map(([, connection]) => connection);
     this.#names = start.devices.map(({ name }) => name);
     this.#post = post;
   }
@@ -103,7 +111,7 @@ export class DeviceThread implements Disposable {
       ? await pciConnector(start.vmFd, log)
       : mmioConnector(start.vmFd);
     const eventFd = () => parts.use(new EventFd());
-    const activated = devices.map((device, index) => {
+    const connected = devices.map((device, index) => {
       const spec = start.devices[index]!;
       // Before the activated: once it has described the device, a driver that
       // is waiting for it may ring.
@@ -121,11 +129,17 @@ export class DeviceThread implements Disposable {
       loose.delete(device);
       parts.defer(() => activated.close());
       doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
-      const { name, saved } = spec;
-      if (saved) inNameOf(name, () => activated.restore(saved));
-      return activated;
+      return [activated, connection] as [ActivatedDevice, Connection];
     });
-    const thread = new DeviceThread(start, post, loop, paused, activated);
+    const thread = new DeviceThread(
+      start,
+      post,
+      loop,
+      paused,
+      memory,
+      connected,
+    );
+    thread.#restore(start.devices.map(({ saved }) => saved));
     loop.watch(start.controlFd, thread);
     paused.watch(start.controlFd, thread);
     thread.#parts = parts.move();
@@ -135,6 +149,7 @@ export class DeviceThread implements Disposable {
   /** Serves the devices until the main isolate says stop. */
   run(): void {
     const control = this.#control;
+    this.#goOn();
     for (;;) {
       if (control.deviceCommand === Command.STOP) return;
       const pause = control.devicePause;
@@ -203,17 +218,38 @@ export class DeviceThread implements Disposable {
     return work;
   }
 
-  #save(): SavedDevice[] {
-    this.#saved = true;
-    return this.#activated.map((activated, index) =>
-      inNameOf(this.#names[index]!, () => activated.save())
-    );
+  #all(command: AllCommand): unknown {
+    switch (command.type) {
+      case "save":
+        this.#resting = true;
+        return this.#activated.map((activated, index) =>
+          inNameOf(this.#names[index]!, () => activated.save())
+        );
+      case "let-go":
+        return this.#activated.forEach((activated) => activated.reset());
+      case "restore":
+        return this.#restore(command.saved);
+      case "over-image":
+        return this.#memory.liesOverImage();
+    }
   }
 
-  /** After a pause in which devices were saved. */
+  #restore(all: readonly (SavedDevice | undefined)[]): void {
+    all.forEach((saved, index) => {
+      if (saved === undefined) return;
+      this.#resting = true;
+      const connection = this.#connections[index]!;
+      inNameOf(this.#names[index]!, () => {
+        connection.restore?.(saved);
+        this.#activated[index]!.restore(saved);
+        connection.changed(); // of what is pending now
+      });
+    });
+  }
+
   #goOn(): void {
-    if (!this.#saved) return;
-    this.#saved = false;
+    if (!this.#resting) return;
+    this.#resting = false;
     for (const activated of this.#activated) activated.resume();
   }
 
@@ -223,8 +259,8 @@ export class DeviceThread implements Disposable {
     for (const activated of this.#activated) activated.serve();
     this.#commands.serve(
       (device, command) =>
-        device === SAVE_DEVICES
-          ? this.#save()
+        device === ALL_DEVICES
+          ? this.#all(command as AllCommand)
           : this.#activated[device]!.command(command),
       (answer) => this.#post({ type: "answer", answer }),
     );

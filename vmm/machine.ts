@@ -11,7 +11,7 @@ import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { releasedInTime } from "./giving_up.ts";
 import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
-import { MachineDevices } from "./machine_devices.ts";
+import { MachineSnapshots } from "./machine_snapshots.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
@@ -21,22 +21,13 @@ import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
 import type { Changes, Snapshot } from "./snapshot/mod.ts";
+import { Turns } from "./turns.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 
 /**
  * A virtual machine.
- *
- * @example Boot a kernel and print its console
- * ```ts ignore
- * await using machine = await Machine.create(
- *   { "boot-source": { kernel_image_path: "vmlinux" } },
- *   { onOutput: (bytes) => Deno.stdout.writeSync(bytes) },
- * );
- * machine.start();
- * console.log(await machine.wait());
- * ```
  */
-export class Machine extends MachineDevices {
+export class Machine extends MachineSnapshots {
   readonly #config: ResolvedConfig;
   readonly #options: MachineOptions;
   #parts!: MachineParts; // from #made on
@@ -49,7 +40,7 @@ export class Machine extends MachineDevices {
   #ready: Promise<unknown> | undefined; // every worker is at work
   #startTime = 0;
   #haltWatch: HaltWatch | undefined;
-  #turn: Promise<void> | undefined; // the last pause or resume, until it's done
+  readonly #turns = new Turns(); // of pauses, resumes and atRest
   #teardown: Promise<void> | undefined;
   /** The first line of the failure that the machine ended with, in brackets. */
   #failure = "";
@@ -175,7 +166,7 @@ export class Machine extends MachineDevices {
    * @returns resolves when the machine is paused, or ends
    */
   pause(): Promise<void> {
-    return this.#inTurn(Command.PAUSE, () => this.#pause());
+    return this.#command(Command.PAUSE, () => this.#pause());
   }
 
   /**
@@ -184,17 +175,7 @@ export class Machine extends MachineDevices {
    * @returns resolves when the machine runs, or ends
    */
   resume(): Promise<void> {
-    return this.#inTurn(Command.RUN, () => this.#resume());
-  }
-
-  /**
-   * What the machine is now. A running machine is paused for it.
-   *
-   * @throws {VireoError} it has not begun or has ended, or a part of it can't
-   * be saved
-   */
-  async snapshot(): Promise<Snapshot> {
-    return (await snapshots()).takeSnapshot(this, this.#config, this.#parts);
+    return this.#command(Command.RUN, () => this.#resume());
   }
 
   /** Ends the machine, whatever the guest is doing. */
@@ -257,19 +238,31 @@ export class Machine extends MachineDevices {
     await this.stop();
   }
 
+  /** @internal */
+  protected override atRest<T>(
+    what: string,
+    work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
+  ): Promise<T> {
+    return this.#turns.take(async () => {
+      const before = this.#life.state;
+      await this.#pause();
+      const { state } = this.#life;
+      if (state !== "paused") {
+        throw new VireoError(`${what}: the machine is ${state}`);
+      }
+      try {
+        return await work(this.#parts, this.#config);
+      } finally {
+        if (before !== "paused") await this.#resume();
+      }
+    });
+  }
+
   /** Before the start, `command` is what the vCPUs will begin with. */
-  #inTurn(command: number, step: () => Promise<void>): Promise<void> {
-    if (this.#life.state === "created") {
-      this.#parts.control.vcpuCommand = command;
-      return Promise.resolve();
-    }
-    const turn = this.#turn === undefined ? step() : this.#turn.then(step);
-    const done = () => {
-      if (this.#turn === turn) this.#turn = undefined;
-    };
-    this.#turn = turn;
-    turn.then(done, done);
-    return turn;
+  #command(command: number, step: () => Promise<void>): Promise<void> {
+    if (this.#life.state !== "created") return this.#turns.take(step);
+    this.#parts.control.vcpuCommand = command;
+    return Promise.resolve();
   }
 
   /** vCPUs first: what they have asked of the devices is still answered. */

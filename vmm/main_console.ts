@@ -64,6 +64,14 @@ export class MainConsole {
     }
   }
 
+  /** The guest that the input was for is no more; no thread takes any. */
+  dropInput(): void {
+    this.#input.length = 0;
+    this.#port?.dropInput();
+    this.#inputRoom?.resolve();
+    this.#inputRoom = undefined;
+  }
+
   /** The guest has ended: nothing waits any more, and nothing is drained. */
   close(): void {
     this.#readers = 0;

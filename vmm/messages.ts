@@ -44,11 +44,22 @@ export function failureIn(end: MachineEnd): MachineEnd | undefined {
 export interface DeviceCommand {
   /** Names the command in its {@linkcode CommandAnswer}. */
   id: number;
-  /** The device, in the order of windows; or `SAVE_DEVICES`. */
+  /** The device, in the order of windows; or `ALL_DEVICES`. */
   device: number;
   /** Plain data, for {@linkcode VirtioDevice.command}. */
   command: unknown;
 }
+
+/** What a paused machine's devices are told together. */
+export type AllCommand =
+  /** Nothing is in flight, and the answer is a {@linkcode SavedDevice} of each. */
+  | { type: "save" }
+  /** None uses the RAM any more, until they are restored. */
+  | { type: "let-go" }
+  /** They go on as saved, when the machine does. */
+  | { type: "restore"; saved: readonly SavedDevice[] }
+  /** A snapshot's file was mapped over the RAM. */
+  | { type: "over-image" };
 
 /** What a device answers: a value, or an objection. */
 export interface CommandAnswer {

@@ -159,7 +159,8 @@ export class VcpuLoop {
     const size = run.ioSize;
     const out = run.ioIsOut;
     let data = run.ioDataOffset;
-    for (let left = run.ioCount; left > 0; left--) {
+    // A reset of the machine meanwhile takes what is left away.
+    for (let done = 0; done < run.ioCount; done++) {
       if (out) ports.write(port, size, this.#get(data, size));
       else this.#set(data, size, ports.read(port, size));
       data += size;

@@ -110,8 +110,9 @@ function vcpuLoop(
     outputReady: () => post({ type: "output" }),
     inputRoom: () => post({ type: "input-room" }),
     stopping: () => {
+      const { resets } = control;
       control.waitWhileVcpusPaused(paused); // output may be stuck for hours
-      return control.stopping;
+      return control.stopping || control.resets !== resets;
     },
   });
   ports.add(Port.COM1, SERIAL_PORTS, serial);

@@ -39,8 +39,8 @@ export interface SerialHooks {
    */
   inputRoom(): void;
   /**
-   * True when the machine is to stop: ends the wait of a guest thread whose
-   * output nobody drains.
+   * True when the machine is to stop, or was put back to another state: ends
+   * the wait of a guest thread whose output nobody drains.
    */
   stopping(): boolean;
 }

@@ -139,6 +139,11 @@ export class KvmRun implements Disposable {
     return this.u32[KvmRunOffset.io_count >> 2]!;
   }
 
+  /** The guest has gone elsewhere: nothing is left of its port access. */
+  dropIo(): void {
+    if (this.exitReason === Exit.IO) this.u32[KvmRunOffset.io_count >> 2] = 0;
+  }
+
   /** Exit IO: where the data is, as an index into {@linkcode KvmRun.u8}. */
   get ioDataOffset(): number {
     return this.u32[KvmRunOffset.io_data_offset >> 2]!;

@@ -102,6 +102,7 @@ function restored(
   using driver = new MockDriver(subject.device, { memory, packed });
   try {
     driver.activated.restore(state);
+    driver.activated.resume();
   } catch (error) {
     assert.ok(error instanceof VireoError, (error as Error).stack);
     assert.match(error.message, /^[^\n]{1,150}$/);

@@ -8,7 +8,7 @@ import { VireoError } from "../../ffi/error.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { KernelEntry } from "../../guest/kernel/entry.ts";
 import { MiB, virtioGsi, virtioWindow } from "../../guest/layout.ts";
-import type { AllocateOptions } from "../../guest/memory.ts";
+import type { AllocateOptions } from "../../guest/backing.ts";
 import type { Kind } from "../devices/kind.ts";
 import { bootArgs } from "./boot_args.ts";
 import { check, devicesByKind } from "./check.ts";

@@ -5,6 +5,7 @@
  * @module
  */
 import { type MsiMessage, MsixControl } from "../../devices/pci/msix.ts";
+import type { SavedDevice } from "../../devices/virtio/device.ts";
 import {
   type DeviceState,
   DeviceWord,
@@ -88,6 +89,12 @@ export class PciConnection {
     this.#moveDoorbells();
     this.#lookAtMsix();
     this.#lookAtIntx();
+  }
+
+  /** The function's registers are as saved. */
+  restore({ pci }: SavedDevice): void {
+    if (pci) this.#options.pci.restore(pci);
+    this.changed();
   }
 
   /**

@@ -35,7 +35,7 @@ export class PciSlots {
 
   /** Describes `device` in its configuration space, and connects it. */
   connect(
-    { gsi, state, pci: shared, saved }: DeviceSpec,
+    { gsi, state, pci: shared }: DeviceSpec,
     { deviceId, queueSizes, config }: VirtioDevice,
     doorbells: readonly EventFd[],
     vectors: readonly EventFd[],
@@ -43,7 +43,6 @@ export class PciSlots {
     const pci = new PciFunctionState(shared);
     const base = Layout.PCI_MEMORY + this.#slots++ * BarLayout.SIZE;
     pci.describe(deviceId, queueSizes.length, config.length, base, gsi);
-    if (saved?.pci) pci.restore(saved.pci);
     const firstMessageGsi = this.#nextMessageGsi;
     this.#nextMessageGsi += vectors.length;
     const connection = new PciConnection({

@@ -1,31 +1,53 @@
 /**
- * A copy of a guest's RAM as a sparse file, below and above the MMIO hole one
- * after the other. Pages of zeros are holes in it.
+ * A copy of a guest's RAM: a sparse file, below and above the MMIO hole one
+ * after the other, and runs of pages that are others than the file's. Pages of
+ * zeros are holes in the file.
+ *
+ * Several images share a file. It is never written again.
  *
  * @module
  */
 import { crc32 } from "node:zlib";
-import { closeFd, createMemoryFile, endOfFile } from "../../ffi/file.ts";
-import { mapFileOver } from "../../ffi/mmap.ts";
+import {
+  closeFd,
+  createMemoryFile,
+  duplicateFd,
+  endOfFile,
+  sealMemoryFile,
+} from "../../ffi/file.ts";
+import { mapFileOver, viewOf } from "../../ffi/mmap.ts";
+import { ZeroCover } from "../../ffi/zero_cover.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
-
-const PAGE = 4096;
-const PAGE_WORDS = PAGE / 4;
+import {
+  isSame,
+  isZero,
+  overlay,
+  PAGE,
+  type Run,
+  RunCollector,
+  union,
+  wordsOf,
+} from "./runs.ts";
 
 /** Bytes that one checksum is of. */
 export const PIECE = 2 * 1024 * 1024;
+/** Zeros that are worth a mapping of their own, in bytes. */
+const COVERED = 64 * PAGE;
 
-/** RAM in a file. */
+/** A RAM. */
 export class MemoryImage implements Disposable {
   /** The file. */
   readonly fd: number;
   /** Its length in bytes. */
   readonly size: number;
+  /** What is not as in the file, in order. */
+  readonly changes: readonly Run[];
 
   /** An image that is there already; the descriptor is its own from now on. */
-  constructor(fd: number, size: number) {
+  constructor(fd: number, size: number, changes: readonly Run[] = []) {
     this.fd = fd;
     this.size = size;
+    this.changes = changes;
   }
 
   /** Copies what the guest has in memory; it must not run. */
@@ -33,20 +55,36 @@ export class MemoryImage implements Disposable {
     const fd = createMemoryFile("vireo snapshot", memory.size);
     const image = new MemoryImage(fd, memory.size);
     try {
-      using file = image.open({ write: true });
-      let offset = 0;
-      for (const { u8, u32, size } of memory.regions) {
-        copyRuns(u8, u32, (from, bytes) => {
-          file.seekSync(offset + from, Deno.SeekMode.Start);
-          writeFully(file, bytes);
-        });
-        offset += size;
+      {
+        using file = image.open({ write: true });
+        let offset = 0;
+        for (const { u8, size } of memory.regions) {
+          copyRuns(u8, (from, bytes) => {
+            file.seekSync(offset + from, Deno.SeekMode.Start);
+            writeFully(file, bytes);
+          });
+          offset += size;
+        }
       }
+      sealMemoryFile(fd);
       return image;
     } catch (error) {
       image[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** Another image over the same file, with a descriptor of its own. */
+  share(changes: readonly Run[] = this.changes): MemoryImage {
+    return new MemoryImage(duplicateFd(this.fd), this.size, changes);
+  }
+
+  /** Both are over the same file. */
+  shares(other: MemoryImage): boolean {
+    const [a, b] = [this, other].map(({ fd }) =>
+      Deno.statSync(`/proc/self/fd/${fd}`)
+    );
+    return a!.dev === b!.dev && a!.ino === b!.ino;
   }
 
   /**
@@ -57,7 +95,7 @@ export class MemoryImage implements Disposable {
   copyTo(target: Deno.FsFile): number[] {
     target.truncateSync(this.size);
     return this.sums((at, piece) =>
-      copyRuns(piece, new Uint32Array(piece.buffer), (from, bytes) => {
+      copyRuns(piece, (from, bytes) => {
         target.seekSync(at + from, Deno.SeekMode.Start);
         writeFully(target, bytes);
       })
@@ -77,10 +115,32 @@ export class MemoryImage implements Disposable {
     return Array.from({ length: Math.ceil(this.size / PIECE) }, (_, i) => {
       const at = i * PIECE;
       const piece = buffer.subarray(0, Math.min(PIECE, this.size - at));
-      readFully(source, piece);
+      this.#read(source, at, piece);
       visit?.(at, piece);
       return crc32(piece);
     });
+  }
+
+  /** Where it is another than `since`, and what it has there. */
+  changesSince(since: MemoryImage): Run[] {
+    const candidates = this.shares(since)
+      ? union(this.changes, since.changes)
+      : [{ from: 0, to: this.size }];
+    using ours = this.open({ read: true });
+    using theirs = since.open({ read: true });
+    const [now, then] = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
+    const collector = new RunCollector();
+    for (const { from, to } of candidates) {
+      for (let at = from; at < to; at += PIECE) {
+        const size = Math.min(PIECE, to - at);
+        const [a, b] = [now.subarray(0, size), then.subarray(0, size)];
+        this.#read(ours, at, a);
+        since.#read(theirs, at, b);
+        const [left, right] = [wordsOf(a), wordsOf(b)];
+        collector.add(at, a, (offset) => !isSame(left, right, offset / 4));
+      }
+    }
+    return collector.runs;
   }
 
   /** The file through another descriptor. */
@@ -89,15 +149,25 @@ export class MemoryImage implements Disposable {
   }
 
   /**
-   * Makes it the RAM of a guest that has not run: pages are read from the file
-   * when they are touched, and what is written stays the guest's.
+   * Makes it the RAM of a guest that does not run: pages are read from the file
+   * when they are touched, and what is written stays the guest's. Memory that
+   * others can map, or of the host's pool, gets a copy of all of it.
    *
-   * @param regions of the process's own memory, together as large as the image
+   * @param regions together as large as the image
    */
   mapOver(regions: readonly RegionHandle[]): void {
     let offset = 0;
-    for (const { hostAddress, size } of regions) {
-      mapFileOver(hostAddress, size, this.fd, offset);
+    const cover = new ZeroCover();
+    for (const region of regions) {
+      const { hostAddress, size } = region;
+      if (isMapped(region)) {
+        mapFileOver(hostAddress, size, this.fd, offset);
+        this.#change(offset, hostAddress, size, cover);
+        region.backing = "image";
+      } else {
+        using file = this.open({ read: true });
+        this.#read(file, offset, new Uint8Array(viewOf(hostAddress, size)));
+      }
       offset += size;
     }
   }
@@ -114,21 +184,56 @@ export class MemoryImage implements Disposable {
   [Symbol.dispose](): void {
     closeFd(this.fd);
   }
+
+  #read(
+    file: Deno.FsFile,
+    at: number,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): void {
+    file.seekSync(at, Deno.SeekMode.Start);
+    readFully(file, bytes);
+    overlay(this.changes, at, bytes);
+  }
+
+  /** Writes what is not the file's; long runs of zeros take no memory. */
+  #change(
+    offset: number,
+    address: number,
+    size: number,
+    cover: ZeroCover,
+  ): void {
+    if (this.changes.length === 0) return;
+    const memory = new Uint8Array(viewOf(address, size));
+    for (const run of this.changes) {
+      const from = Math.max(run.from - offset, 0);
+      const to = Math.min(run.to - offset, size);
+      if (from >= to) continue;
+      if (run.bytes === undefined && to - from >= COVERED) {
+        cover.cover(address + from, to - from);
+      } else {
+        overlay([run], offset + from, memory.subarray(from, to));
+      }
+    }
+  }
+}
+
+/** RAM is mapped over such a region, not copied into it. */
+export function isMapped({ backing = "anonymous" }: RegionHandle): boolean {
+  return backing === "anonymous" || backing === "image";
 }
 
 /** Calls `copy` with each run of pages that are not all zero. */
 function copyRuns(
-  u8: Uint8Array<ArrayBuffer>,
-  u32: Uint32Array<ArrayBuffer>,
+  bytes: Uint8Array<ArrayBuffer>,
   copy: (from: number, bytes: Uint8Array<ArrayBuffer>) => void,
 ): void {
+  const words = wordsOf(bytes);
   let start = -1;
-  const pages = u8.length / PAGE;
-  for (let page = 0; page <= pages; page++) {
-    const isData = page < pages && !isZero(u32, page * PAGE_WORDS);
-    if (isData && start < 0) start = page;
+  for (let at = 0; at <= bytes.length; at += PAGE) {
+    const isData = at < bytes.length && !isZero(words, at / 4);
+    if (isData && start < 0) start = at;
     if (isData || start < 0) continue;
-    copy(start * PAGE, u8.subarray(start * PAGE, page * PAGE));
+    copy(start, bytes.subarray(start, at));
     start = -1;
   }
 }
@@ -146,11 +251,4 @@ function readFully(file: Deno.FsFile, bytes: Uint8Array): void {
     if (count === null) return void bytes.fill(0, done);
     done += count;
   }
-}
-
-function isZero(words: Uint32Array<ArrayBuffer>, from: number): boolean {
-  for (let i = from; i < from + PAGE_WORDS; i++) {
-    if (words[i] !== 0) return false;
-  }
-  return true;
 }

@@ -5,11 +5,13 @@
  * @module
  */
 export { describeFolder, verifyFolder } from "./folder.ts";
+export { forkMachine } from "./fork.ts";
 export {
   type Changes,
   type Overrides,
+  resetMachine,
   RestoreAs,
   restoreMachine,
 } from "./restore.ts";
 export { Snapshot } from "./snapshot.ts";
-export { takeSnapshot } from "./take.ts";
+export { type SnapshotOptions, takeSnapshot } from "./take.ts";

@@ -3,6 +3,10 @@
  *
  * @module
  */
+import {
+  SerialState,
+  SerialWord,
+} from "../../devices/platform/serial_state.ts";
 import { VireoError } from "../../ffi/error.ts";
 import type { VcpuWorkerStart } from "../messages.ts";
 import type { SavedPlatform } from "./saved_machine.ts";
@@ -30,7 +34,7 @@ export function copyOf(shared: SharedArrayBuffer): Uint8Array {
 }
 
 /**
- * Fills them in, before anybody uses them.
+ * Fills them in, while nobody uses them.
  *
  * @throws {VireoError} the saved ones are of another size
  */
@@ -48,4 +52,16 @@ export function restorePlatform(
     }
     if (shared && bytes) new Uint8Array(shared).set(bytes);
   }
+  dropOutput(start.serial.state);
+}
+
+/**
+ * What the guest was told is printed is not for this machine's maker, and
+ * nobody has been woken for it here.
+ */
+function dropOutput(shared: SharedArrayBuffer): void {
+  const { words, output } = new SerialState(shared);
+  output.popAll();
+  words[SerialWord.OUTPUT_SIGNALLED] = 0;
+  words[SerialWord.LOCK] = 0;
 }

@@ -1,6 +1,6 @@
 /**
- * Makes the parts of a machine go on as a snapshot says, before its threads
- * begin.
+ * Makes a machine go on as a snapshot says: a new one, before its threads begin,
+ * or one that is there, while they are paused.
  *
  * @module
  */
@@ -12,9 +12,11 @@ import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
 import type { Machine } from "../machine.ts";
+import { sendToAll } from "./devices.ts";
 import { becomeAnother } from "./identity.ts";
 import { restorePlatform } from "./platform.ts";
 import { type OpenedFolder, openFolder } from "./folder.ts";
+import { imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
@@ -111,13 +113,17 @@ export async function restoreMachine(
   overrides: Changes,
   make: (config: ResolvedConfig) => Promise<Made>,
 ): Promise<Machine> {
-  using undo = new DisposableStack(); // unless there is a machine
-  const { config, snapshot } = undo.use(openOrigin(from, overrides));
+  using origin = openOrigin(from, overrides);
+  const { config, snapshot } = origin;
   const { machine, parts, begin } = await make(config);
-  const origin = undo.move(); // which is in use until its end
-  machine.wait().finally(() => origin.dispose());
   try {
-    restoreParts(parts, snapshot);
+    checkShape(parts, snapshot);
+    layOver(parts, snapshot.memory);
+    if (imageOf(parts)) parts.memoryComesFrom(() => imageOf(parts)?.fault());
+    parts.devices.forEach((device, i) => {
+      device.saved = snapshot.state.devices[i]!;
+    });
+    fillIn(parts, snapshot);
   } catch (error) {
     await machine.stop();
     throw error;
@@ -127,40 +133,63 @@ export async function restoreMachine(
 }
 
 /**
- * Fills memory, vCPUs, interrupt controllers and devices in.
- *
- * @throws {VireoError} the parts are not those of the snapshot's machine, or
- *   KVM refuses its state
+ * {@linkcode Machine.reset}: a machine whose threads are paused is back at a
+ * snapshot.
  */
-function restoreParts(parts: MachineParts, snapshot: Snapshot): void {
-  const { state, memory } = snapshot;
-  const [{ start }] = parts.vcpus as [typeof parts.vcpus[0]];
+export async function resetMachine(
+  machine: Pick<Machine, "stop">,
+  parts: MachineParts,
+  snapshot: Snapshot,
+): Promise<void> {
+  checkShape(parts, snapshot);
+  try {
+    await sendToAll(parts, { type: "let-go" });
+    parts.console.drainOutput(); // what was printed before
+    parts.console.dropInput();
+    layOver(parts, snapshot.memory);
+    if (imageOf(parts)) await sendToAll(parts, { type: "over-image" });
+    fillIn(parts, snapshot);
+    parts.control.countReset();
+    const saved = snapshot.state.devices;
+    await sendToAll(parts, { type: "restore", saved });
+  } catch (error) {
+    await machine.stop(); // it is neither here nor there
+    throw error;
+  }
+}
+
+/** @throws {VireoError} the snapshot is of another kind of machine */
+function checkShape(
+  { vcpus, devices }: MachineParts,
+  { state, memory }: Snapshot,
+): void {
   if (
-    state.vcpus.length !== parts.vcpus.length ||
-    state.devices.length !== parts.devices.length
+    state.vcpus.length !== vcpus.length ||
+    state.devices.length !== devices.length
   ) {
     throw new VireoError("snapshot: saved with other vCPUs or devices");
   }
-  if (start.memory.some(({ shared, kept }) => shared || kept)) {
-    throw new VireoError(
-      "snapshot: not with memory_file or huge pages of the pool",
-    );
-  }
-  const size = start.memory.reduce((sum, region) => sum + region.size, 0);
+  const regions = vcpus[0]!.start.memory;
+  const size = regions.reduce((sum, region) => sum + region.size, 0);
   if (size !== memory.size) {
     throw new VireoError("snapshot: its memory is not the machine's in size");
   }
-  memory.mapOver(start.memory);
-  parts.memoryComesFrom(() => memory.fault());
-  for (const region of start.memory) region.kept = true;
-  restorePlatform(start, state.platform);
-  parts.devices.forEach((device, i) => device.saved = state.devices[i]!);
+}
+
+/**
+ * Fills vCPUs, interrupt controllers and small devices in.
+ *
+ * @throws {VireoError} KVM refuses the state
+ */
+function fillIn(parts: MachineParts, { state }: Snapshot): void {
+  restorePlatform(parts.vcpus[0]!.start, state.platform);
   restoreVm(parts.vmFd, state.vm, parts.clock.catchUp);
   parts.vcpus.forEach(({ start: { vcpuFd, runSize } }, id) => {
     const vcpu = new Vcpu(vcpuFd, runSize);
-    using _view = vcpu.run; // the descriptor is the vCPU's thread's
+    using view = vcpu.run; // the descriptor is the vCPU's thread's
     restoreVcpu(vcpu, state.vcpus[id]!);
     vcpu.kvmclockCtrl(); // it takes the time since for no lockup
+    view.dropIo(); // of a thread that waits in the middle of it
   });
   becomeAnother(parts);
 }

@@ -8,48 +8,13 @@ import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import { LinuxGuest } from "../testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
+import { Twin } from "../testing/twin.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 import type { Overrides, Snapshot } from "./mod.ts";
 
-/** A restored machine whose shell is typed into. */
-class Twin implements AsyncDisposable {
-  readonly machine: Machine;
-  readonly #chunks: Uint8Array[];
-  #commands = 0;
-
-  private constructor(machine: Machine, chunks: Uint8Array[]) {
-    this.machine = machine;
-    this.#chunks = chunks;
-  }
-
-  static async of(snapshot: Snapshot, overrides?: Overrides): Promise<Twin> {
-    const chunks: Uint8Array[] = [];
-    const machine = await Machine.restore(snapshot, overrides, {
-      onOutput: (bytes) => chunks.push(bytes),
-    });
-    machine.start();
-    return new Twin(machine, chunks);
-  }
-
-  get output(): string {
-    const decoder = new TextDecoder();
-    return this.#chunks.map((chunk) => decoder.decode(chunk)).join("");
-  }
-
-  /** Types a command; returns what it prints. */
-  async run(command: string): Promise<string> {
-    const end = `<twin ${++this.#commands}>`;
-    const from = this.output.length;
-    const line = `${command}; echo "${end.replace("<", '<""')}"\n`;
-    this.machine.input(new TextEncoder().encode(line));
-    await until(() => this.output.includes(end), end, () => this.output);
-    return this.output.slice(from, this.output.indexOf(end))
-      .replaceAll("\r\n", "\n").trim();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.machine.stop();
-  }
+/** A machine that goes on from `snapshot`. */
+function twinOf(snapshot: Snapshot, overrides?: Overrides): Promise<Twin> {
+  return Twin.of((options) => Machine.restore(snapshot, overrides, options));
 }
 
 for (
@@ -91,7 +56,7 @@ for (
         drives: [{ drive_id: "data", path_on_host: other.path }],
       } as Overrides;
       for (let i = 0; i < 2; i++) {
-        await using twin = await Twin.of(snapshot, overrides);
+        await using twin = await twinOf(snapshot, overrides);
         assert.equal(
           await twin.run("echo $x; pwd; cat kept"),
           "42\n/run\nkept",
@@ -154,7 +119,7 @@ Deno.test(needing([KVM, LINUX], {
     await shrunk(machine.balloon, 8);
     using snapshot = await machine.snapshot();
     {
-      await using twin = await Twin.of(snapshot, devices("second", 9, 5));
+      await using twin = await twinOf(snapshot, devices("second", 9, 5));
       assert.equal(await twin.run("echo $x; pwd"), "42\n/run");
       const ends = "while [ ! -e ends ]; do sleep 0.1; done; cat ends";
       assert.equal(await twin.run(ends), "end", "of the stream");

@@ -1,5 +1,5 @@
 /**
- * Takes a snapshot of a machine.
+ * Takes a snapshot of a machine that doesn't run.
  *
  * @module
  */
@@ -9,50 +9,36 @@ import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { saveVcpu, type VcpuState } from "../../ffi/kvm/vcpu_state.ts";
 import { savedMsrs, saveVm } from "../../ffi/kvm/vm_state.ts";
-import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
-import type { Machine } from "../machine.ts";
-import { SAVE_DEVICES } from "../device_channel.ts";
-import { MemoryImage } from "./memory_image.ts";
+import { sendToAll } from "./devices.ts";
 import { copyOf, savePlatform } from "./platform.ts";
+import { canLie, copyRam, imageOf, layOver } from "./ram.ts";
 import { Snapshot } from "./snapshot.ts";
 
-/**
- * {@linkcode Machine.snapshot}: pauses the machine if it runs, and then lets it
- * go on.
- */
-export async function takeSnapshot(
-  machine: Pick<Machine, "state" | "pause" | "resume">,
-  config: ResolvedConfig,
-  parts: MachineParts,
-): Promise<Snapshot> {
-  const { state } = machine;
-  const runs = state === "starting" || state === "running";
-  await machine.pause();
-  try {
-    if (machine.state === "paused") return await copy(config, parts);
-    throw new VireoError(`snapshot: the machine is ${machine.state}`);
-  } finally {
-    if (runs) await machine.resume();
-  }
+/** How to take a snapshot. */
+export interface SnapshotOptions {
+  /**
+   * The machine's RAM is mapped over this snapshot's, so that later snapshots,
+   * forks and resets copy only what was written since. Default false: pages
+   * that the guest writes from now on would cost it a fault each.
+   */
+  base?: boolean;
 }
 
 /** Copies the state of a machine whose threads are paused. */
-async function copy(
-  { source, carrySyscalls }: ResolvedConfig,
+export async function takeSnapshot(
   parts: MachineParts,
+  { source, carrySyscalls }: ResolvedConfig,
+  { base = false }: SnapshotOptions,
 ): Promise<Snapshot> {
   if (carrySyscalls) {
     throw new VireoError("snapshot: not with carry_syscalls");
   }
   const { "boot-source": _kernel, ...config } = source;
-  const [{ start }] = parts.vcpus as [typeof parts.vcpus[0]];
   // First the devices: what they finish is in memory, and their interrupts
   // are at the controllers.
-  const saved = parts.deviceStart === undefined
-    ? []
-    : await parts.channel.send(SAVE_DEVICES, undefined) as SavedDevice[];
+  const saved = await sendToAll(parts, { type: "save" }) as SavedDevice[];
   const devices = saved.map((device, i) => {
     const { pci } = parts.devices[i]!;
     return pci ? { ...device, pci: copyOf(pci) } : device;
@@ -62,13 +48,16 @@ async function copy(
     acpi: parts.powerButton !== undefined,
     vcpus: vcpusOf(parts),
     vm: saveVm(parts.vmFd),
-    platform: savePlatform(start),
+    platform: savePlatform(parts.vcpus[0]!.start),
     devices,
   };
-  return new Snapshot(
-    state,
-    MemoryImage.of(GuestMemory.attach(start.memory)),
-  );
+  const memory = copyRam(parts);
+  const snapshot = new Snapshot(state, memory);
+  if (base && canLie(parts) && imageOf(parts)?.shares(memory) !== true) {
+    layOver(parts, memory);
+    await sendToAll(parts, { type: "over-image" });
+  }
+  return snapshot;
 }
 
 function vcpusOf({ vcpus }: MachineParts): VcpuState[] {

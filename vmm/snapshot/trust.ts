@@ -41,7 +41,12 @@ export function checkGiven(
   );
 }
 
-function missingIn(
+/**
+ * What of `value` is under one of `keys`, and not given: `at: key` of each.
+ *
+ * @param given the overrides of it
+ */
+export function missingIn(
   at: string,
   value: unknown,
   given: unknown,

@@ -53,6 +53,11 @@ export class TestMachine implements AsyncDisposable {
     );
   }
 
+  /** Forgets what has been printed. */
+  clear(): void {
+    this.#chunks.length = 0;
+  }
+
   /** Starts the machine and waits for its end. */
   async run(): Promise<FinishedRun> {
     this.machine.start();

@@ -76,6 +76,12 @@ export class HostEnd {
     if (count > 0) signalEventFd(this.#eventFd);
     return count;
   }
+
+  /** Takes back what the guest has not read; the other end is at rest. */
+  dropInput(): void {
+    this.#input.popAll();
+    Atomics.store(this.#words, INPUT_WAITING, 0);
+  }
 }
 
 /** What the device's end asks of its thread. */

@@ -105,7 +105,7 @@ Deno.test("balloon: pages of a mapped file are holes in the file", () => {
     guestAddress: 0,
     size: 4 * MiB,
     hostAddress: mapping.address,
-    shared: true,
+    backing: "file",
   }]);
   using driver = new BalloonDriver({}, { memory });
   driver.fill(256);

@@ -24,6 +24,7 @@ export function restore(
   driver.activated.close();
   driver.activated = driver.activate(device);
   driver.activated.restore(saved);
+  driver.activated.resume();
   driver.sleep();
 }
 

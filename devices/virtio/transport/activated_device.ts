@@ -179,14 +179,15 @@ export class ActivatedDevice implements DeviceContext {
     return { page, queues, data: structuredClone(device.save?.()) };
   }
 
-  /** After {@linkcode save}: the queues may have chains. */
+  /** After {@linkcode save} or {@linkcode restore}: queues may have chains. */
   resume(): void {
     for (const queue of this.queues) if (queue.live) this.#notify(queue);
     this.checkQueues();
   }
 
   /**
-   * Goes on as saved; before the guest runs.
+   * Is as saved, and does nothing until {@linkcode resume}; no vCPU runs. It was
+   * reset before, unless it is new.
    *
    * @throws {VireoError} that is not this device's state
    */
@@ -200,7 +201,6 @@ export class ActivatedDevice implements DeviceContext {
     if (broken) throw new VireoError(`queue ${broken.index}: ${broken.broken}`);
     if (this.device.restore) this.device.restore(saved.data);
     else this.device.activate();
-    this.resume();
     // What was raised last may not have reached the guest.
     const { raiseInterrupt } = this.#options;
     const status = this.#state.words[DeviceWord.INTERRUPT_STATUS]!;
@@ -214,7 +214,13 @@ export class ActivatedDevice implements DeviceContext {
     using all = new DisposableStack(); // in reverse; what throws stops none
     all.defer(() => this.#freeQueues());
     all.defer(() => this.device.close());
-    all.defer(() => this.#reset());
+    all.defer(() => this.reset());
+  }
+
+  /** Waits for what is in flight, and lets go of the RAM. */
+  reset(): void {
+    this.device.reset();
+    for (const queue of this.queues) queue.deactivate();
   }
 
   hasFeature(bit: number): boolean {
@@ -280,7 +286,7 @@ export class ActivatedDevice implements DeviceContext {
       case Request.ACTIVATE:
         return this.#activate();
       case Request.RESET:
-        return this.#reset();
+        return this.reset();
       case Request.QUEUE_STOP:
         return this.#stopQueue(words[DeviceWord.REQUEST_VALUE]!);
       case Request.QUEUE_START:
@@ -349,11 +355,6 @@ export class ActivatedDevice implements DeviceContext {
       eventIdx: this.hasFeature(Feature.EVENT_IDX),
       indirect: this.hasFeature(Feature.INDIRECT_DESC),
     });
-  }
-
-  #reset(): void {
-    this.device.reset();
-    for (const queue of this.queues) queue.deactivate();
   }
 
   #stopQueue(index: number): void {

@@ -1,0 +1,73 @@
+/**
+ * What a machine's RAM lies over: the image of a snapshot, once it was restored
+ * from one, reset to one, or was the base of one. Then a copy of the RAM is that
+ * image again, and the pages that have become the machine's own.
+ *
+ * That is exact for whatever wrote to a page: the guest, a device, or the host's
+ * kernel for one.
+ *
+ * @module
+ */
+import { privatePages } from "../../ffi/pagemap.ts";
+import { GuestMemory } from "../../guest/memory.ts";
+import type { MachineParts } from "../build.ts";
+import { isMapped, MemoryImage } from "./memory_image.ts";
+import { type Run, RunCollector, sizeOf } from "./runs.ts";
+
+/** Beyond this part of the RAM, a new image is better than so many pages. */
+const OWN_PART = 1 / 4;
+
+const images = new WeakMap<MachineParts, MemoryImage>();
+
+/**
+ * Maps the image over the RAM of a machine that doesn't run; it goes on from
+ * there. RAM in a file, or of the host's pool, gets a copy. Devices that have
+ * begun have to be told before they use the RAM again.
+ */
+export function layOver(parts: MachineParts, image: MemoryImage): void {
+  const { memory } = parts.vcpus[0]!.start;
+  image.mapOver(memory);
+  if (!canLie(parts)) return;
+  const before = images.get(parts);
+  if (before) before[Symbol.dispose]();
+  else parts.defer(() => images.get(parts)?.[Symbol.dispose]());
+  images.set(parts, image.share());
+}
+
+/** Whether RAM may be mapped over an image. */
+export function canLie({ vcpus }: MachineParts): boolean {
+  return vcpus[0]!.start.memory.every(isMapped);
+}
+
+/** What the machine's RAM lies over. */
+export function imageOf(parts: MachineParts): MemoryImage | undefined {
+  return images.get(parts);
+}
+
+/**
+ * Copies the RAM of a machine that doesn't run: what is its own, or all of it.
+ */
+export function copyRam(parts: MachineParts): MemoryImage {
+  const memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+  const image = images.get(parts);
+  const own = image && ownRuns(memory);
+  return own === undefined ? MemoryImage.of(memory) : image!.share(own);
+}
+
+/** Undefined: the kernel can't tell, or they are too many. */
+function ownRuns({ regions, size }: GuestMemory): Run[] | undefined {
+  const collector = new RunCollector();
+  let offset = 0;
+  let own = 0;
+  for (const region of regions) {
+    const pages = privatePages(region.hostAddress, region.size);
+    if (pages === undefined) return undefined;
+    own += sizeOf(pages);
+    if (own > size * OWN_PART) return undefined;
+    for (const { from, to } of pages) {
+      collector.add(offset + from, region.u8.subarray(from, to));
+    }
+    offset += region.size;
+  }
+  return collector.runs;
+}
