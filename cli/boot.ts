@@ -112,7 +112,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const address = ours ? useOrders(config) : addWords(config, words);
   const note = await addHostCmdline(config);
   const resolved = resolve(config, (findings) => optionReport(findings, 0));
-  const boot = ours ? instantBoot(resolved, address, wish) : undefined;
+  const boot = ours ? await instantBoot(resolved, address, wish) : undefined;
   const session = new Session(wish.nonce, {
     note,
     quiet: options.quiet,

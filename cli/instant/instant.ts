@@ -5,6 +5,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
+import { snapshots } from "../../vmm/lazy.ts";
 import { Machine } from "../../vmm/machine.ts";
 import type { MachineOptions } from "../../vmm/machine_options.ts";
 import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
@@ -98,7 +99,7 @@ export class InstantBoot {
   ): Promise<Machine | undefined> {
     const folder = findEntry(cache, key);
     if (folder === undefined) return undefined;
-    const { RestoreAs } = await import("../../vmm/snapshot/mod.ts");
+    const { RestoreAs } = await snapshots();
     return await Machine.restore(folder, new RestoreAs(this.#config), options);
   }
 

@@ -11,7 +11,8 @@ import type { VmConfig } from "../../vmm/config/types.ts";
 import { KINDS } from "../../vmm/devices/mod.ts";
 import type { Instructions } from "../../vmm/orders/orders.ts";
 import { execWord } from "../exec.ts";
-import { InstantBoot } from "./instant.ts";
+import { load } from "../load.ts";
+import type { InstantBoot } from "./instant.ts";
 
 /** What the user wants of the guest's shell. */
 export interface Wish {
@@ -71,11 +72,11 @@ export function unboundWord(devices: readonly number[]): string[] {
  *
  * @param address what was taken from the command line's `ip=`
  */
-export function instantBoot(
+export async function instantBoot(
   config: ResolvedConfig,
   address: string | undefined,
   { nonce, exec, cold, say }: Wish,
-): InstantBoot {
+): Promise<InstantBoot> {
   const bind = unboundDevices(config);
   const instructions: Instructions = exec === undefined
     ? { nonce, bind, address, ...terminal() }
@@ -86,6 +87,9 @@ export function instantBoot(
     config.cpus === 1 ? "1 CPU" : `${config.cpus} CPUs`,
     `${config.devices.length} devices by ${config.transport}`,
   ].join(", ");
+  const { InstantBoot }: typeof import("./instant.ts") = await load(
+    new URL("./instant.ts", import.meta.url),
+  );
   return new InstantBoot(config, { instructions, what, say, cold });
 }
 
