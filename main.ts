@@ -29,6 +29,7 @@ import {
   settleSignals,
 } from "./cli/streams/signals.ts";
 import { foldEvents } from "./cli/snapshot/event_words.ts";
+import type { SnapshotActionOptions } from "./cli/snapshot/mod.ts";
 import { usageError } from "./cli/usage_error.ts";
 import { versionText } from "./cli/version.ts";
 import type { OptionRow } from "./vmm/devices/kind.ts";
@@ -114,6 +115,7 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<folder>", "where it was saved")
     .addOption(new RowOption(RESTORED_DISK))
     .option("--config <file>", "what else is otherwise, in JSON")
+    .option("--trust", "open what it names on this host, but for modules")
     .action(async (folder: string, options: RestoreOptions) => {
       const { restore }: typeof import("./cli/snapshot/restore.ts") =
         await load(new URL("./cli/snapshot/restore.ts", import.meta.url));
@@ -145,11 +147,16 @@ async function program(args: readonly string[]): Promise<Command> {
   command(vireo, "snapshot")
     .description("Save a machine that runs; see what was saved.")
     .argument("<action>", Object.keys(SNAPSHOT_ACTIONS).join(", "))
-    .argument("[arguments...]", "what each takes, as below")
-    .action(async (action: string, words: string[]) => {
+    .argument("[of...]", "what each takes, as below")
+    .option("--sync", "create: let it outlive a power cut, too")
+    .action(async (
+      action: string,
+      words: string[],
+      options: SnapshotActionOptions,
+    ) => {
       const { snapshotCommand }: typeof import("./cli/snapshot/mod.ts") =
         await load(new URL("./cli/snapshot/mod.ts", import.meta.url));
-      const text = await snapshotCommand(action, words);
+      const text = await snapshotCommand(action, words, options);
       if (text !== "") standardOutput.print(text);
     });
 

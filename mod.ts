@@ -26,6 +26,7 @@ export type { MachineSnapshots } from "./vmm/machine_snapshots.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type {
   Overrides,
+  SaveOptions,
   Snapshot,
   SnapshotOptions,
 } from "./vmm/snapshot/mod.ts";

@@ -28,12 +28,15 @@ export const VIREO_HELP: HelpText = {
 /** What `vireo snapshot` can do: what each takes, and does. */
 export const SNAPSHOT_ACTIONS = {
   create: ["MACHINE FOLDER", "saves a machine that runs, by its name or PID"],
+  diff: ["FOLDER FOLDER", "what is otherwise in the second one"],
   inspect: ["FOLDER", "what is in it"],
+  ls: ["[FOLDER]", "snapshots in it, their sizes, and who runs on them"],
+  rm: ["FOLDER", "removes one that no machine runs on"],
   verify: ["FOLDER", "reads all of it, and says whether it is whole"],
 } as const satisfies Record<string, readonly [takes: string, does: string]>;
 
 const snapshotActions = Object.entries(SNAPSHOT_ACTIONS).map(
-  ([name, [takes, does]]) => `${name} ${takes}`.padEnd(24) + does,
+  ([name, [takes, does]]) => `${name} ${takes}`.padEnd(23) + does,
 );
 
 /** The commands' help. */
@@ -125,7 +128,8 @@ The machine goes on where it was saved, as often as you like, with its console
 on standard input and output, as with "run". Unless FOLDER is where you saved
 it, and only you can write to it, what it had of the host is to be given: disks
 by their names, such as --disk vireo-1=data.ext4, all else in a --config with
-the keys of "run"'s that are otherwise now.`,
+the keys of "run"'s that are otherwise now. With --trust, the snapshot's word is
+taken for all of it but modules, which are code.`,
   },
   ps: {
     examples: `

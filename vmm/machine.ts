@@ -118,7 +118,7 @@ export class Machine extends MachineSnapshots {
       const machine = await Machine.#made(config, options);
       const begin = () => machine.#startDevicesNow();
       return { machine, parts: machine.#parts, begin };
-    });
+    }, options);
   }
 
   /** Where the machine is in its life. */

@@ -27,6 +27,11 @@ export interface MachineOptions {
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
   /**
+   * What a snapshot names on the host is opened on its word, wherever it comes
+   * from; but for code, which is always given by the caller. Default: no.
+   */
+  trust?: boolean;
+  /**
    * Other processes of this user can see the machine and steer it, as `vireo ps`
    * and `vireo pause` do, from a moment after its start on; default: no.
    */

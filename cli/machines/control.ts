@@ -30,14 +30,16 @@ export async function control(
  * Saves a running machine, which goes on.
  *
  * @param which its name, process or control socket
+ * @param sync it outlives a power cut
  * @throws {VireoError} there is no such machine, or it can't be saved
  */
 export async function createSnapshot(
   which: string,
   folder: string,
+  sync = false,
 ): Promise<void> {
   const path = await socketOf(which);
-  const params = { folder: absolutePath(folder) };
+  const params = { folder: absolutePath(folder), sync };
   await telling(which, () => ask(path, "snapshot", params));
 }
 

@@ -1,10 +1,23 @@
 /**
- * `vireo snapshot inspect`: what is in a snapshot.
+ * `vireo snapshot inspect` and `vireo snapshot diff`: what is in a snapshot, and
+ * what is otherwise in another one.
  *
  * @module
  */
 import { MiB } from "../../guest/layout.ts";
-import { describeFolder } from "../../vmm/snapshot/mod.ts";
+import {
+  compareMemory,
+  describeFolder,
+  type Facts,
+  factsOf,
+  type FolderDescription,
+} from "../../vmm/snapshot/mod.ts";
+import { sizeText } from "../text.ts";
+
+type Row = [name: string, value: string];
+
+/** Registers in a line. */
+const COLUMNS = 4;
 
 /**
  * What is in a snapshot, as a person asks for it.
@@ -13,34 +26,88 @@ import { describeFolder } from "../../vmm/snapshot/mod.ts";
  * @throws {VireoError} there is none, or it is damaged
  */
 export function inspect(folder: string): string {
-  const { saved, machine, memory } = describeFolder(folder);
-  const mib = (bytes: number) => `${(bytes / MiB).toFixed(1)} MiB`;
-  const rows: [string, string][] = [
-    ["saved", saved],
-    ["memory", `${mib(memory.size)}, ${mib(memory.onDisk)} on disk`],
-    ["devices by", machine.acpi ? "ACPI" : "command line"],
-  ];
-  machine.vcpus.forEach(({ mpState, registers: { rip, rsp } }, id) => {
-    const at = `rip 0x${rip.toString(16)}, rsp 0x${rsp.toString(16)}`;
-    rows.push([
-      `vCPU ${id}`,
-      `${STATES[mpState] ?? `state ${mpState}`}, ${at}`,
-    ]);
-  });
-  machine.devices.forEach(({ queues }, index) => {
-    const live = queues.filter((queue) => queue !== null).length;
-    rows.push([`device ${index}`, `${live} of ${queues.length} queues live`]);
-  });
-  rows.push(["configuration", JSON.stringify(machine.config)]);
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`)
-    .join("\n");
+  const description = describeFolder(folder);
+  const lines = [...overview(description), ...kept(description)].map(rowText);
+  for (const facts of factsOf(description.machine)) {
+    lines.push("", rowText([facts.part, facts.summary]).trimEnd());
+    lines.push(...detailText(facts));
+  }
+  return lines.join("\n");
 }
 
-/** `KVM_MP_STATE_*`. */
-const STATES: Record<number, string> = {
-  0: "runs",
-  1: "not started",
-  2: "waits for SIPI",
-  3: "halted",
-};
+function overview({ saved, origin, machine }: FolderDescription): Row[] {
+  const { vireo, host, kernel, cpu } = origin;
+  return [
+    ["saved", saved],
+    ["by", `Vireo ${vireo} on ${host}, Linux ${kernel}`],
+    ["host's CPU", cpu],
+    ["devices by", machine.acpi ? "ACPI" : "command line"],
+    ["vCPUs", `${machine.vcpus.length}`],
+  ];
+}
+
+function kept({ memory }: FolderDescription): Row[] {
+  const mib = (bytes: number) => `${(bytes / MiB).toFixed(1)} MiB`;
+  return [["memory", `${mib(memory.size)}, ${mib(memory.onDisk)} on disk`]];
+}
+
+function rowText([name, value]: Row): string {
+  return `${name.padEnd(15)}${value}`;
+}
+
+/** Registers beside each other, all else in lines. */
+function detailText({ part, details }: Facts): string[] {
+  if (!part.startsWith("vCPU")) {
+    const width = Math.max(11, ...details.map(([name]) => name.length));
+    return details.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`);
+  }
+  const cells = details.filter(([name]) => !name.startsWith("MSR"))
+    .map(([name, value]) => `${name.padEnd(7)}${value}`.padEnd(27));
+  const lines: string[] = [];
+  for (let i = 0; i < cells.length; i += COLUMNS) {
+    lines.push(`  ${cells.slice(i, i + COLUMNS).join("")}`.trimEnd());
+  }
+  return lines;
+}
+
+/**
+ * What is otherwise in `b` than in `a`.
+ *
+ * @returns what to print; empty: nothing
+ * @throws {VireoError} one of them is none, or damaged
+ */
+export function diff(a: string, b: string): string {
+  const [before, after] = [describeFolder(a), describeFolder(b)];
+  const lines = different(overview(before), overview(after), "");
+  const [old, now] = [before, after].map(({ machine }) => factsOf(machine));
+  const parts = new Set([...old!, ...now!].map(({ part }) => part));
+  for (const part of parts) {
+    const [left, right] = [old!, now!].map((all) =>
+      all.find((facts) => facts.part === part)
+    );
+    if (!left || !right) {
+      lines.push(`${part}: only in ${left ? a : b}`);
+    } else {
+      lines.push(...different(left.details, right.details, `${part} `));
+    }
+  }
+  const { pages, bytes } = compareMemory(a, b);
+  if (before.memory.size !== after.memory.size) {
+    lines.push(
+      `memory: ${sizeText(before.memory.size)} -> ` +
+        sizeText(after.memory.size),
+    );
+  } else if (pages > 0) {
+    lines.push(`memory: ${pages} pages differ (${sizeText(bytes)})`);
+  }
+  return lines.join("\n");
+}
+
+/** A line for each name whose value is another one, or is gone. */
+function different(before: Row[], after: Row[], prefix: string): string[] {
+  const [old, now] = [new Map(before), new Map(after)];
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
+    const [left = "-", right = "-"] = [old.get(name), now.get(name)];
+    return left === right ? [] : [`${prefix}${name}: ${left} -> ${right}`];
+  });
+}

@@ -10,19 +10,39 @@ import { SNAPSHOT_ACTIONS } from "../help.ts";
 type SnapshotAction = keyof typeof SNAPSHOT_ACTIONS;
 const NAMES = Object.keys(SNAPSHOT_ACTIONS) as SnapshotAction[];
 
+/** Options of all actions; each has its own. */
+export interface SnapshotActionOptions {
+  /** Of `create`: it outlives a power cut. */
+  sync?: boolean;
+}
+
 /** Carries one out; what it returns is printed. */
-type Run = (...words: string[]) => Promise<string> | string;
+type Run = (
+  words: readonly string[],
+  options: SnapshotActionOptions,
+) => Promise<string> | string;
 
 const RUN: Record<SnapshotAction, Run> = {
-  async create(machine, folder) {
+  async create([machine, folder], { sync }) {
     const { createSnapshot } = await import("../machines/control.ts");
-    await createSnapshot(machine!, folder!);
+    await createSnapshot(machine!, folder!, sync);
     return "";
   },
-  async inspect(folder) {
+  async diff([a, b]) {
+    return (await import("./inspect.ts")).diff(a!, b!);
+  },
+  async inspect([folder]) {
     return (await import("./inspect.ts")).inspect(folder!);
   },
-  async verify(folder) {
+  async ls([folder]) {
+    return await (await import("./list.ts")).list(folder ?? ".");
+  },
+  async rm([folder]) {
+    const { removeFolder } = await import("../../vmm/snapshot/mod.ts");
+    removeFolder(folder!);
+    return "";
+  },
+  async verify([folder]) {
     const { verifyFolder } = await import("../../vmm/snapshot/mod.ts");
     verifyFolder(folder!);
     return `${folder}: whole`;
@@ -39,11 +59,17 @@ const RUN: Record<SnapshotAction, Run> = {
 export async function snapshotCommand(
   action: string,
   words: readonly string[],
+  options: SnapshotActionOptions = {},
 ): Promise<string> {
   const name = parseChoice("snapshot", action, NAMES);
   const [usage] = SNAPSHOT_ACTIONS[name];
-  if (words.length === usage.split(" ").length) {
-    return await RUN[name](...words);
+  const takes = usage.split(" ");
+  const least = takes.filter((word) => !word.startsWith("[")).length;
+  if (words.length < least || words.length > takes.length) {
+    throw new VireoError(`snapshot ${name}: takes ${usage}`);
   }
-  throw new VireoError(`snapshot ${name}: takes ${usage}`);
+  if (options.sync && name !== "create") {
+    throw new VireoError(`snapshot ${name}: --sync is for create`);
+  }
+  return await RUN[name](words, options);
 }

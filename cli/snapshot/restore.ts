@@ -5,6 +5,7 @@
  */
 import { MACHINE_DESCRIPTORS, needDescriptors } from "../../ffi/descriptors.ts";
 import { VireoError } from "../../ffi/error.ts";
+import { readJsonFile } from "../../vmm/config/file.ts";
 import { Machine } from "../../vmm/machine.ts";
 import type { Overrides } from "../../vmm/snapshot/mod.ts";
 import { parseTimeout } from "../options.ts";
@@ -18,6 +19,8 @@ export interface RestoreOptions {
   disk: string[];
   /** A file of what else is. */
   config?: string;
+  /** What the snapshot names on the host is opened on its word. */
+  trust?: boolean;
   /** What the machine is called. */
   name?: string;
   /** It has a control socket. */
@@ -43,6 +46,7 @@ export async function restore(
   const snapshots = parseSnapshots(options);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
+  const { trust } = options;
   const overrides = await overridesOf(options);
   const session = new Session("", {
     timeout,
@@ -52,7 +56,7 @@ export async function restore(
   });
   return await session.runMade(
     { memory: 0, virtioConsole: false },
-    (hooks) => Machine.restore(folder, overrides, hooks),
+    (hooks) => Machine.restore(folder, overrides, { ...hooks, trust }),
   );
 }
 
@@ -71,15 +75,11 @@ function parseDisk(text: string): { drive_id: string; path_on_host: string } {
   throw new VireoError(`--disk ${text}: not of the form ID=FILE`);
 }
 
+/** The keys' values are checked with those that they replace. */
 async function readJson(path: string): Promise<Overrides> {
-  try {
-    const value = JSON.parse(await Deno.readTextFile(path));
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      return value;
-    }
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    throw new VireoError(`--config ${path}: ${(error as Error).message}`);
+  const value = JSON.parse(await readJsonFile(path));
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value;
   }
-  throw new VireoError(`--config ${path}: is not an object`);
+  throw new VireoError(`${path}: is not an object`);
 }

@@ -147,3 +147,74 @@ Deno.test(needing([KVM], {
     await running.endBy("SIGTERM");
   },
 }));
+
+Deno.test(needing([KVM], {
+  name: "vireo snapshot: ls, diff, rm and --sync; restore --trust and --config",
+  async fn() {
+    using root = new ScratchFolder();
+    using disk = new ScratchFile(MiB);
+    const name = `test-${Deno.pid}`;
+    await using running = new Running({
+      kernel: COUNTS,
+      args: ["--name", name, "--disk", disk.path],
+    });
+    await until(
+      async () => {
+        const { stdout } = await vireo(["ps"]);
+        return stdout.includes(` ${name} `) || !running.alive;
+      },
+      name,
+      () => running.lines,
+    );
+    const [a, b] = [`${root.path}/a`, `${root.path}/b`];
+    const does = async (...args: string[]) => {
+      const { code, stdout, stderr } = await vireo(["snapshot", ...args]);
+      assert.deepEqual([code, stderr], [0, ""]);
+      return stdout;
+    };
+    await does("create", name, a, "--sync");
+    await does("create", name, b);
+    await running.endBy("SIGTERM");
+    assert.equal(await does("diff", a, a), "");
+    assert.match(await does("diff", a, b), /^saved: .* -> .*$/m);
+    const inspected = await does("inspect", a);
+    assert.match(inspected, /^by +Vireo \d+\.\d+\.\d+ on .*, Linux \d/m);
+    assert.match(inspected, /^ {2}rax +0x[0-9a-f]+ +rbx/m);
+    assert.match(inspected, /^ {2}kind +disk$/m);
+    assert.match(inspected, /^ {2}drives\[0\]\.path_on_host +"/m);
+
+    // Elsewhere it needs a word.
+    const moved = `${root.path}/moved`;
+    await new Deno.Command("cp", { args: ["-r", b, moved] }).output();
+    const refused = await vireo(["restore", moved]);
+    assert.match(refused.stderr, /to be given, .*: drives .*: path_on_host\n$/);
+    const config = `${root.path}/config.json`;
+    Deno.writeTextFileSync(config, '{\n  "drives": [}\n');
+    const bad = await vireo(["restore", moved, "--config", config]);
+    assert.equal(bad.code, 1);
+    assert.match(bad.stderr, /^vireo: .*config\.json:2:14: [^\n]*\n$/);
+
+    await using restored = new Running({
+      kernel: COUNTS,
+      words: ["restore", moved, "--trust", "--name", name],
+    });
+    await restored.until(() => restored.stdout.length > 0, "output");
+    const inUse = new RegExp(`^${moved} .* ${restored.child.pid}`, "m");
+    assert.match(await does("ls", root.path), inUse);
+    assert.match(await does("ls", a), new RegExp(`^${a} .* -$`, "m"));
+    const { code, stderr } = await vireo(["snapshot", "rm", moved]);
+    assert.match(stderr, new RegExp(`is in use by ${restored.child.pid}\n$`));
+    assert.equal(code, 1);
+    await restored.endBy("SIGTERM");
+    await does("rm", moved);
+    assert.doesNotMatch(await does("ls", root.path), /moved/);
+  },
+}));
+
+class ScratchFolder implements Disposable {
+  readonly path = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}

@@ -16,13 +16,26 @@ import { jsonError } from "./schema/json_syntax.ts";
  * @throws {VireoError} each problem in a line, with the path of its key
  */
 export async function readConfigFile(path: string): Promise<VmConfig> {
-  let text: string;
+  return parseConfig(await readText(path), path);
+}
+
+/**
+ * The text of a file of JSON.
+ *
+ * @throws {VireoError} there is none, or where it is none, by line and column
+ */
+export async function readJsonFile(path: string): Promise<string> {
+  const text = await readText(path);
+  checkJson(text, path);
+  return text;
+}
+
+async function readText(path: string): Promise<string> {
   try {
-    text = await Deno.readTextFile(path);
+    return await Deno.readTextFile(path);
   } catch (error) {
     throw new VireoError(`configuration "${path}": ${reason(error)}`);
   }
-  return parseConfig(text, path);
 }
 
 /**
@@ -32,14 +45,17 @@ export async function readConfigFile(path: string): Promise<VmConfig> {
  * @throws {VireoError} each problem in a line, with the path of its key
  */
 export function parseConfig(text: string, name: string): VmConfig {
-  const error = jsonError(text);
-  if (error !== undefined) {
-    const { line, column, text } = error;
-    throw new VireoError(`${name}:${line}:${column}: ${text}`);
-  }
+  checkJson(text, name);
   const { config, findings } = check(JSON.parse(text));
   if (config && findings.length === 0) return config;
   throw new VireoError(report(findings, name));
+}
+
+function checkJson(text: string, name: string): void {
+  const error = jsonError(text);
+  if (error === undefined) return;
+  const { line, column, text: what } = error;
+  throw new VireoError(`${name}:${line}:${column}: ${what}`);
 }
 
 function reason(error: unknown): string {

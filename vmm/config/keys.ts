@@ -26,6 +26,7 @@ import {
   notYet,
   object,
   oneOf,
+  onHost,
   optional,
   own,
   required,
@@ -84,7 +85,7 @@ const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
       "Default 50, or 0 without a core to spare.",
   ),
   memory_file: own(
-    text,
+    onHost(text),
     "A file to share the RAM through; made if there is none, reserved at " +
       "once, and kept. " +
       "An address below 3 GiB is the offset in it, and what is above 4 GiB " +

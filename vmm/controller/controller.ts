@@ -6,7 +6,7 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import type { MachineState } from "../machine_state.ts";
-import type { Snapshot } from "../snapshot/mod.ts";
+import type { SaveOptions, Snapshot } from "../snapshot/mod.ts";
 
 /** A machine, as far as it is controlled. */
 export interface ControlledMachine {
@@ -115,10 +115,10 @@ export class Controller {
    * @param folder an absolute path
    * @throws {VireoError} it can't be saved
    */
-  snapshot(folder: string): Promise<void> {
+  snapshot(folder: string, options: SaveOptions = {}): Promise<void> {
     return this.#inTurn(async () => {
       using snapshot = await this.#machine.snapshot();
-      snapshot.save(folder);
+      snapshot.save(folder, options);
     });
   }
 

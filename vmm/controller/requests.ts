@@ -13,6 +13,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { report } from "../config/schema/report.ts";
 import {
   anything,
+  boolean,
   type Finding,
   formatted,
   type Keys,
@@ -51,9 +52,12 @@ const METHODS = {
   pause: method({}, (controller) => controller.pause()),
   resume: method({}, (controller) => controller.resume()),
   "power-button": method({}, (controller) => controller.powerButton()),
-  snapshot: method<{ folder: string }>(
-    { folder: required(absolute, "where to save it") },
-    (controller, { folder }) => controller.snapshot(folder),
+  snapshot: method<{ folder: string; sync?: boolean }>(
+    {
+      folder: required(absolute, "where to save it"),
+      sync: optional(boolean, "it outlives a power cut"),
+    },
+    (controller, { folder, sync }) => controller.snapshot(folder, { sync }),
   ),
 } satisfies Record<string, Method>;
 

@@ -16,6 +16,7 @@ import {
   type Keys,
   list,
   object,
+  onHost,
   own,
   ownRequired,
   text,
@@ -52,7 +53,7 @@ const CONSOLE_SOCKET: Keys<ConsoleSocket> = {
     ),
     "Its name in the guest.",
   ),
-  path: ownRequired(text, "Where the Unix socket is made."),
+  path: ownRequired(onHost(text), "Where the Unix socket is made."),
 };
 
 function isPortName(name: string): boolean {

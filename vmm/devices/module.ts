@@ -11,6 +11,7 @@ import {
   type Keys,
   module,
   object,
+  onHost,
   own,
   ownRequired,
   type Rule,
@@ -39,7 +40,7 @@ type FilledDevice = CustomDevice & { name: string };
 
 const CUSTOM_DEVICE: Keys<CustomDevice> = {
   module: ownRequired(module, "Its default export is the device's class."),
-  options: own(anything, "Passed to the constructor."),
+  options: own(onHost(anything), "Passed to the constructor."),
   name: own(
     text,
     "What `Machine.command` calls it. Default: the module's URL, with `#2` and " +

@@ -18,6 +18,7 @@ import {
   module,
   notYet,
   object,
+  onHost,
   optional,
   own,
   required,
@@ -76,7 +77,7 @@ export type FilledInterface = Filled<NetworkInterface, Defaults>;
 const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
   iface_id: required(text, "A name for messages."),
   host_dev_name: optional(
-    text,
+    onHost(text),
     "The TAP; or one of `passt`, `socket` and `handler`.",
   ),
   guest_mac: optional(
@@ -92,20 +93,23 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     rateLimits,
     "Limits of what the guest sends. Default none.",
   ),
-  netns: own(text, "The network namespace that the TAP is in (`ip netns`)."),
+  netns: own(
+    onHost(text),
+    "The network namespace that the TAP is in (`ip netns`).",
+  ),
   queues: own(
     integer(1, MAX_QUEUE_PAIRS),
     "Pairs of queues; for more than one, the TAP was made with " +
       "`multi_queue`.",
     1,
   ),
-  passt: own(boolean, "Starts passt: no TAP, no root.", false),
-  socket: own(text, "A Unix socket that a passt listens on."),
+  passt: own(onHost(boolean), "Starts passt: no TAP, no root.", false),
+  socket: own(onHost(text), "A Unix socket that a passt listens on."),
   handler: own(
     module,
     "Its default export is a function that gets each frame and may answer.",
   ),
-  pcap: own(text, "A file that gets all frames, for tcpdump."),
+  pcap: own(onHost(text), "A file that gets all frames, for tcpdump."),
 };
 
 /** Where frames go. */

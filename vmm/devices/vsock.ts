@@ -10,6 +10,7 @@ import {
   integer,
   type Keys,
   object,
+  onHost,
   optional,
   required,
   text,
@@ -35,7 +36,7 @@ const VSOCK_KEYS: Keys<Vsock> = {
   vsock_id: optional(text, "Means nothing; Firecracker has deprecated it."),
   guest_cid: required(integer(3, 4_294_967_294), "The guest's context id."),
   uds_path: required(
-    text,
+    onHost(text),
     "The Unix socket that is made for host programs. The guest reaches those " +
       "that listen on this path, `_`, and a port.",
   ),

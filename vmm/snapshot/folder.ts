@@ -1,35 +1,29 @@
 /**
- * A snapshot in a folder: `state.json`, and the RAM in a sparse file beside it.
- *
- * The RAM has a new name each time, which `state.json` tells; that is renamed
- * into its place last. So a process that is killed meanwhile leaves the old
- * snapshot or the new one, and a machine that runs on the old one's RAM keeps
- * it.
+ * Reads a snapshot in a folder: `state.json`, which people can read, too, and
+ * the RAM in a sparse file beside it.
  *
  * @module
  */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { SystemError, VireoError } from "../../ffi/errno.ts";
+import { Errno, SystemError, VireoError } from "../../ffi/errno.ts";
 import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
 import { MiB } from "../../guest/layout.ts";
-import {
-  decodeMachine,
-  encodeMachine,
-  integer,
-  list,
-  object,
-} from "./codec.ts";
+import { decodeMachine, integer, list, object } from "./codec.ts";
+import { checkCpu, type Origin, readOrigin } from "./host.ts";
 import { MemoryImage, PIECE } from "./memory_image.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 import { Snapshot } from "./snapshot.ts";
 
 /** Another one can't be read by this Vireo. */
-const FORMAT = 1;
-const STATE = "state.json";
+export const FORMAT = 1;
+/** The file with all but the RAM. */
+export const STATE = "state.json";
 /** The longest `state.json`: 32 vCPUs and 19 devices are below 1 MiB. */
 const STATE_MAX = 16 * MiB;
 const RAM_MAX = 64 * 1024 * MiB;
+/** Times that a snapshot may be replaced while it is read. */
+const TRIES = 10;
 const MEMORY_NAME = /^memory-[0-9a-f-]{36}$/;
 
 /** Where a folder was when its snapshot was written. */
@@ -48,38 +42,6 @@ export interface OpenedFolder extends Disposable {
   readonly trusted: boolean;
 }
 
-/** Writes the snapshot; the folder is made if it isn't there. */
-export function saveFolder(snapshot: Snapshot, folder: string): void {
-  telling(folder, () => {
-    if (!exists(folder)) Deno.mkdirSync(folder, { mode: 0o700 });
-    const { dev, ino } = Deno.statSync(folder);
-    const before = memoryNames(folder);
-    const file = `memory-${randomUUID()}`;
-    using undo = new DisposableStack(); // unless all goes well
-    const options = { write: true, createNew: true, mode: 0o600 };
-    using memory = Deno.openSync(join(folder, file), options);
-    undo.defer(() => Deno.removeSync(join(folder, file)));
-    const sums = snapshot.memory.copyTo(memory);
-    const content = {
-      format: FORMAT,
-      saved: new Date().toISOString(),
-      home: { dev, ino: ino ?? 0 },
-      memory: { file, size: snapshot.memory.size, crc32: sums },
-      machine: encodeMachine(snapshot.state),
-    };
-    const text = JSON.stringify({ ...content, sha256: sum(content) }, null, 1);
-    const temporary = join(folder, `${STATE}.${randomUUID()}`);
-    Deno.writeTextFileSync(temporary, text + "\n", {
-      createNew: true,
-      mode: 0o600,
-    });
-    undo.defer(() => Deno.removeSync(temporary));
-    Deno.renameSync(temporary, join(folder, STATE));
-    undo.move();
-    for (const name of before) removeUnused(join(folder, name));
-  });
-}
-
 /**
  * Reads a snapshot. The RAM is checked when it is looked at with
  * {@linkcode verifyFolder} only: a restore maps it, and reads what it touches.
@@ -87,7 +49,13 @@ export function saveFolder(snapshot: Snapshot, folder: string): void {
  * @throws {VireoError} there is none, or it is damaged, in one line
  */
 export function openFolder(folder: string): OpenedFolder {
-  const { snapshot, trusted } = read(folder);
+  const { snapshot, trusted, origin } = read(folder);
+  try {
+    telling(folder, () => checkCpu(origin));
+  } catch (error) {
+    snapshot[Symbol.dispose]();
+    throw error;
+  }
   return {
     snapshot,
     trusted,
@@ -116,6 +84,8 @@ export function verifyFolder(folder: string): void {
 export interface FolderDescription {
   /** When it was saved, in ISO 8601. */
   saved: string;
+  /** Where, and by what. */
+  origin: Origin;
   /** The RAM's bytes, and those that it takes on disk. */
   memory: { size: number; onDisk: number };
   /** All but the RAM. */
@@ -128,50 +98,74 @@ export interface FolderDescription {
  * @throws {VireoError} there is none, or it is damaged
  */
 export function describeFolder(folder: string): FolderDescription {
-  const { snapshot, saved } = read(folder);
+  const { snapshot, saved, origin } = read(folder);
   using _snapshot = snapshot;
   const { size, fd } = snapshot.memory;
   const blocks = Deno.statSync(`/proc/self/fd/${fd}`).blocks ?? 0;
   const memory = { size, onDisk: 512 * blocks };
-  return { saved, memory, machine: snapshot.state };
+  return { saved, origin, memory, machine: snapshot.state };
 }
 
-function read(folder: string): {
+/** A snapshot, and what else its state says. */
+export interface Found {
   snapshot: Snapshot;
   saved: string;
+  origin: Origin;
   sums: number[];
   trusted: boolean;
-} {
+}
+
+/** Reads a snapshot: all that is small. */
+export function read(folder: string): Found {
   return telling(folder, () => {
-    const content = stateOf(folder);
-    const { file, size, crc32 } = object(content["memory"], "memory");
-    const bytes = integer(size, "memory.size", 4096, RAM_MAX);
-    const pieces = Math.ceil(bytes / PIECE);
-    const sums = list(
-      crc32,
-      "memory.crc32",
-      pieces,
-      pieces,
-      (item, at) => integer(item, at, 0, 2 ** 32 - 1),
-    );
-    const machine = decodeMachine(content["machine"]);
-    if (typeof file !== "string" || !MEMORY_NAME.test(file)) {
-      throw new VireoError("memory.file: is no name of a memory file");
+    for (let tries = 1;; tries++) {
+      const content = stateOf(folder);
+      const found = openFound(folder, content);
+      if (found !== undefined) return found;
+      // Replaced between the two looks: there is a newer one.
+      if (tries === TRIES) {
+        throw new VireoError("of the memory that it names there is none");
+      }
     }
-    const path = join(folder, file);
-    const fd = openFd(path, Open.RDONLY, "memory");
-    using undo = new DisposableStack(); // unless all goes well
-    undo.defer(() => closeFd(fd));
-    const found = Deno.statSync(path);
-    if (!found.isFile || found.size !== bytes) {
-      throw new VireoError(`${file}: has ${found.size} bytes, not ${bytes}`);
-    }
-    tryLock(fd, false, file); // it is in use: a newer snapshot leaves it there
-    undo.move();
-    const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes));
-    const trusted = isTrusted(folder, content["home"]);
-    return { snapshot, saved: String(content["saved"]), sums, trusted };
   });
+}
+
+/** Undefined: its memory isn't there. */
+function openFound(
+  folder: string,
+  content: Record<string, unknown>,
+): Found | undefined {
+  const { file, size, crc32 } = object(content["memory"], "memory");
+  const bytes = integer(size, "memory.size", 4096, RAM_MAX);
+  const pieces = Math.ceil(bytes / PIECE);
+  const sums = list(
+    crc32,
+    "memory.crc32",
+    pieces,
+    pieces,
+    (item, at) => integer(item, at, 0, 2 ** 32 - 1),
+  );
+  const machine = decodeMachine(content["machine"]);
+  const origin = readOrigin(content["origin"]);
+  if (typeof file !== "string" || !MEMORY_NAME.test(file)) {
+    throw new VireoError("memory.file: is no name of a memory file");
+  }
+  const path = join(folder, file);
+  const fd = ifThere(() => openFd(path, Open.RDONLY, "memory"));
+  if (fd === undefined) return undefined;
+  using undo = new DisposableStack(); // unless all goes well
+  undo.defer(() => closeFd(fd));
+  const found = Deno.statSync(`/proc/self/fd/${fd}`);
+  if (!found.isFile || found.size !== bytes) {
+    throw new VireoError(`${file}: has ${found.size} bytes, not ${bytes}`);
+  }
+  // In use: it stays, whoever replaces or removes the snapshot.
+  tryLock(fd, false, file);
+  undo.move();
+  const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes));
+  const trusted = isTrusted(folder, content["home"]);
+  const saved = String(content["saved"]);
+  return { snapshot, saved, origin, sums, trusted };
 }
 
 /** What is in `state.json`, its checksum being right. */
@@ -199,7 +193,8 @@ function stateOf(folder: string): Record<string, unknown> {
   return rest;
 }
 
-function sum(content: unknown): string {
+/** A checksum of what `state.json` says. */
+export function sum(content: unknown): string {
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }
 
@@ -212,27 +207,34 @@ function isTrusted(folder: string, home: unknown): boolean {
   return mine && now.dev === dev && now.ino === ino;
 }
 
-function memoryNames(folder: string): string[] {
+/** The names of RAMs in a folder. */
+export function memoryNames(folder: string): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name)
     .filter((name) => MEMORY_NAME.test(name));
 }
 
-/** Unless a machine maps it. */
-function removeUnused(path: string): void {
-  const fd = openFd(path, Open.RDONLY, "memory");
+/** The memory that the state names now, if that can be read. */
+export function namedMemory(folder: string): string | undefined {
   try {
-    if (tryLock(fd, true, path)) Deno.removeSync(path);
-  } finally {
-    closeFd(fd);
+    return JSON.parse(Deno.readTextFileSync(join(folder, STATE))).memory?.file;
+  } catch {
+    return undefined;
   }
 }
 
-function exists(path: string): boolean {
+/** Whether there is a file of that name, whatever it is. */
+export function exists(path: string): boolean {
+  return ifThere(() => Deno.lstatSync(path)) !== undefined;
+}
+
+/** What `action` returns; undefined when it finds no file, or no more. */
+export function ifThere<T>(action: () => T): T | undefined {
   try {
-    Deno.lstatSync(path);
-    return true;
+    return action();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    const gone = error instanceof Deno.errors.NotFound ||
+      error instanceof SystemError && error.errno === Errno.ENOENT;
+    if (gone) return undefined;
     throw error;
   }
 }
@@ -242,7 +244,7 @@ function damaged(folder: string, what: string): VireoError {
 }
 
 /** Whatever goes wrong is told with the folder's name. */
-function telling<T>(folder: string, action: () => T): T {
+export function telling<T>(folder: string, action: () => T): T {
   try {
     return action();
   } catch (error) {

@@ -4,7 +4,13 @@
  *
  * @module
  */
-export { describeFolder, verifyFolder } from "./folder.ts";
+export { type Facts, factsOf } from "./facts.ts";
+export { compareMemory } from "./compare.ts";
+export {
+  describeFolder,
+  type FolderDescription,
+  verifyFolder,
+} from "./folder.ts";
 export { forkMachine } from "./fork.ts";
 export {
   type Changes,
@@ -15,3 +21,5 @@ export {
 } from "./restore.ts";
 export { Snapshot } from "./snapshot.ts";
 export { type SnapshotOptions, takeSnapshot } from "./take.ts";
+export type { SaveOptions } from "./save_folder.ts";
+export { type FolderUse, folderUse, removeFolder } from "./use.ts";

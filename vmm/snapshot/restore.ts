@@ -14,8 +14,9 @@ import type { VmConfig } from "../config/types.ts";
 import type { Machine } from "../machine.ts";
 import { sendToAll } from "./devices.ts";
 import { becomeAnother } from "./identity.ts";
+import type { MachineOptions } from "../machine_options.ts";
 import { restorePlatform } from "./platform.ts";
-import { type OpenedFolder, openFolder } from "./folder.ts";
+import { openFolder } from "./folder.ts";
 import { imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { checkGiven, nameOf } from "./trust.ts";
@@ -55,6 +56,7 @@ interface Origin extends Disposable {
 function openOrigin(
   from: Snapshot | string,
   overrides: Changes,
+  { trust = false }: MachineOptions,
 ): Origin {
   using undo = new DisposableStack(); // unless all goes well
   const opened = typeof from === "string"
@@ -63,7 +65,7 @@ function openOrigin(
   const snapshot = opened?.snapshot ?? from as Snapshot;
   const config = overrides instanceof RestoreAs
     ? { ...overrides.config, acpi: snapshot.state.acpi }
-    : restoredConfig(snapshot, overrides, opened);
+    : restoredConfig(snapshot, overrides, opened && (trust || opened.trusted));
   const kept = undo.move();
   return { snapshot, config, [Symbol.dispose]: () => kept.dispose() };
 }
@@ -71,9 +73,9 @@ function openOrigin(
 function restoredConfig(
   { state }: Snapshot,
   overrides: Overrides,
-  opened: OpenedFolder | undefined,
+  trusted: boolean | undefined,
 ): ResolvedConfig {
-  if (opened) checkGiven(state, overrides, opened.trusted);
+  if (trusted !== undefined) checkGiven(state, overrides, trusted);
   const config: Record<string, unknown> = { ...state.config };
   for (const [key, value] of Object.entries(overrides)) {
     config[key] = overridden(config[key], value, key);
@@ -112,8 +114,9 @@ export async function restoreMachine(
   from: Snapshot | string,
   overrides: Changes,
   make: (config: ResolvedConfig) => Promise<Made>,
+  options: MachineOptions,
 ): Promise<Machine> {
-  using origin = openOrigin(from, overrides);
+  using origin = openOrigin(from, overrides, options);
   const { config, snapshot } = origin;
   const { machine, parts, begin } = await make(config);
   try {

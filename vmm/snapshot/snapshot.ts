@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { saveFolder } from "./folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
+import { saveFolder, type SaveOptions } from "./save_folder.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 
 /**
@@ -25,13 +25,13 @@ export class Snapshot implements Disposable {
 
   /**
    * Writes it to a folder, which is made if it isn't there. A snapshot that is
-   * in it already is replaced, all at once. Nothing is synced: a power cut may
-   * damage it.
+   * in it already is replaced, all at once. Unless it is synced, a power
+   * cut may damage it.
    *
    * @throws {VireoError} it can't be written there
    */
-  save(folder: string): void {
-    saveFolder(this, folder);
+  save(folder: string, options: SaveOptions = {}): void {
+    saveFolder(this, folder, options);
   }
 
   /** Lets go of the copy of the RAM. */

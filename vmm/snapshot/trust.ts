@@ -5,23 +5,28 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
+import { CONFIG } from "../config/keys.ts";
+import type { KeyTable, Named } from "../config/schema/rule.ts";
 import type { Overrides } from "./restore.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 
-/** Keys whose values are opened, joined or started on the host. */
-const HOST_KEYS = [
-  ...["path_on_host", "host_dev_name", "netns", "socket", "passt", "handler"],
-  ...["pcap", "uds_path", "path", "memory_file"],
-];
-/** Code is never run on a snapshot's word. */
-const CODE_KEYS = ["module"];
+/** Keys whose rules say that their values name such a thing, in any part. */
+export function keysThatName(
+  what: Named,
+  keys: KeyTable = CONFIG.keys ?? {},
+): string[] {
+  return Object.entries(keys).flatMap(([key, { rule }]) => [
+    ...(rule.names === what ? [key] : []),
+    ...keysThatName(what, rule.keys ?? {}),
+  ]);
+}
 
 type Item = Record<string, unknown>;
 
 /**
  * Checks that the caller has given all that a snapshot names on the host.
  *
- * @param trusted the snapshot's own word will do, but for modules
+ * @param trusted the snapshot's own word will do, but for code
  * @throws {VireoError} what is to be given, in one line
  */
 export function checkGiven(
@@ -29,7 +34,8 @@ export function checkGiven(
   overrides: Overrides,
   trusted: boolean,
 ): void {
-  const keys = trusted ? CODE_KEYS : [...HOST_KEYS, ...CODE_KEYS];
+  const keys = keysThatName("code"); // which is never run on its word
+  if (!trusted) keys.push(...keysThatName("host"));
   const missing = Object.entries(config).flatMap(([key, value]) =>
     missingIn(key, value, overrides[key as keyof Overrides], keys)
   );

@@ -18,6 +18,8 @@ export interface RunningOptions {
   redirect?: string;
   /** Shell commands before it. */
   before?: string;
+  /** Another command line, without the kernel. */
+  words?: string[];
   /** A configuration's file, with `run`, instead of `boot`. */
   run?: boolean;
   /** Programs that start it: `["setsid"]`. */
@@ -41,9 +43,10 @@ export class Running implements AsyncDisposable {
     const { args = [], redirect = "", before = "", through = [] } = options;
     const kernel = `${folder}/kernel`;
     Deno.writeFileSync(kernel, options.kernel);
-    const words = options.run
-      ? ["run", "--config", configFile(folder, kernel)]
-      : ["boot", kernel, "--memory", "16M"];
+    const words = options.words ??
+      (options.run
+        ? ["run", "--config", configFile(folder, kernel)]
+        : ["boot", kernel, "--memory", "16M"]);
     const vireo = [Deno.execPath(), "run", "--quiet", "-A", MAIN];
     const [program, ...rest] = [
       ...[...through, "sh", "-c", `${before}\nexec "$@" ${redirect}`, "sh"],

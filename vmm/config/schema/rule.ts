@@ -39,12 +39,20 @@ export type FindingCode =
   | "taken"
   | "conflict";
 
+/**
+ * What a value names: something of the host, which is opened, joined, made or
+ * started; or code, which is run.
+ */
+export type Named = "host" | "code";
+
 /** What a value may be: `T` as it is given, `R` with its defaults filled in. */
 export interface Rule<T, R = T> {
   /** The values that are taken, in words, for documents. */
   readonly takes: string;
   /** The keys, when the value is an object or a list of them. */
   readonly keys?: KeyTable;
+  /** What the value names, if anything. */
+  readonly names?: Named;
   /** `value` as it goes into the configuration, or a finding more. */
   read(value: unknown, path: string, findings: Finding[]): T | undefined;
   /** What was read, with defaults in the place of what is missing. */
@@ -259,6 +267,7 @@ export function formatted(
 /** A file that is there: a path, relative to the working directory. */
 export const file: Rule<string> = {
   ...text,
+  names: "host",
   takes: "a path",
   read(value, path, findings) {
     const name = text.read(value, path, findings);
@@ -271,6 +280,7 @@ export const file: Rule<string> = {
 
 /** A file that is there, or what would be in it. */
 export const fileOrBytes: Rule<string | Uint8Array> = {
+  names: "host",
   takes: file.takes,
   read(value, path, findings) {
     if (value instanceof Uint8Array) return value;
@@ -282,6 +292,7 @@ export const fileOrBytes: Rule<string | Uint8Array> = {
 /** A module: a URL, or a path, relative to the working directory. */
 export const module: Rule<string> = {
   ...text,
+  names: "code",
   takes: "a path or URL",
   read(value, path, findings) {
     if (typeof value === "string" && URL.canParse(value)) return value;
@@ -289,6 +300,11 @@ export const module: Rule<string> = {
     return name === undefined ? undefined : fileUrl(name).href;
   },
 };
+
+/** Values of `rule` that name something of the host. */
+export function onHost<T>(rule: Rule<T>): Rule<T> {
+  return { ...rule, names: "host" };
+}
 
 function isThere(path: string): boolean {
   try {

@@ -1,0 +1,148 @@
+/**
+ * Writes a snapshot to a folder: the RAM under a new name, which `state.json`
+ * tells; that is renamed into its place last. So a process that is killed
+ * meanwhile leaves the old snapshot or the new one.
+ *
+ * Whoever writes a RAM, or runs on it, has a shared lock on it, and it goes only
+ * when nobody has. So several may save to a folder at once, and the last one
+ * stays.
+ *
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { check } from "../../ffi/errno.ts";
+import { VireoError } from "../../ffi/error.ts";
+import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
+import { libc } from "../../ffi/libc.ts";
+import { encodeMachine } from "./codec.ts";
+import {
+  exists,
+  FORMAT,
+  ifThere,
+  memoryNames,
+  namedMemory,
+  STATE,
+  sum,
+  telling,
+} from "./folder.ts";
+import { thisOrigin } from "./host.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** A state that is not in its place yet, of the memory that is its end. */
+const NEW_STATE = /^state\.json\.(memory-[0-9a-f-]{36})$/;
+/** Times that somebody may take a new file for one that nobody wants. */
+const TRIES = 10;
+
+/** How a snapshot is written. */
+export interface SaveOptions {
+  /**
+   * It outlives a power cut as soon as this returns; default: no, which takes
+   * less time, and a killed process harms neither.
+   */
+  sync?: boolean;
+}
+
+/**
+ * Writes the snapshot; the folder is made if it isn't there.
+ *
+ * @throws {VireoError} it can't be written there; what was there stays
+ */
+export function saveFolder(
+  snapshot: Snapshot,
+  folder: string,
+  { sync = false }: SaveOptions = {},
+): void {
+  telling(folder, () => {
+    if (!exists(folder)) Deno.mkdirSync(folder, { mode: 0o700 });
+    const { dev, ino } = Deno.statSync(folder);
+    using undo = new DisposableStack(); // unless all goes well
+    using locked = new DisposableStack();
+    const file = newMemory(folder, undo, locked);
+    using memory = Deno.openSync(join(folder, file), { write: true });
+    const sums = snapshot.memory.copyTo(memory);
+    if (sync) memory.syncSync();
+    const content = {
+      format: FORMAT,
+      saved: new Date().toISOString(),
+      origin: thisOrigin(),
+      home: { dev, ino: ino ?? 0 },
+      memory: { file, size: snapshot.memory.size, crc32: sums },
+      machine: encodeMachine(snapshot.state),
+    };
+    const text = JSON.stringify({ ...content, sha256: sum(content) }, null, 1);
+    const temporary = join(folder, `${STATE}.${file}`);
+    using state = Deno.openSync(temporary, {
+      write: true,
+      createNew: true,
+      mode: 0o600,
+    });
+    undo.defer(() => Deno.removeSync(temporary));
+    writeAll(state, new TextEncoder().encode(text + "\n"));
+    if (sync) state.syncSync();
+    Deno.renameSync(temporary, join(folder, STATE));
+    undo.move();
+    if (sync) syncFolder(folder);
+    removeOthers(folder, file);
+  });
+}
+
+/** Makes an empty file for the RAM, with a lock on it. */
+function newMemory(
+  folder: string,
+  undo: DisposableStack,
+  locked: DisposableStack,
+): string {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const file = `memory-${randomUUID()}`;
+    const path = join(folder, file);
+    const flags = Open.RDONLY | Open.CREAT | Open.EXCL;
+    const fd = locked.adopt(openFd(path, flags, "memory", 0o600), closeFd);
+    undo.defer(() => ifThere(() => Deno.removeSync(path)));
+    // Until it is locked, it may be taken for one that a killed process left.
+    if (tryLock(fd, false, file) && exists(path)) return file;
+  }
+  throw new VireoError("others save there all the time");
+}
+
+/** Memory that nobody uses, and what killed processes have left. */
+function removeOthers(folder: string, file: string): void {
+  for (const name of memoryNames(folder)) {
+    if (name !== file) removeUnused(folder, name);
+  }
+  for (const { name } of Deno.readDirSync(folder)) {
+    const memory = NEW_STATE.exec(name)?.[1];
+    if (memory === undefined || exists(join(folder, memory))) continue;
+    ifThere(() => Deno.removeSync(join(folder, name)));
+  }
+}
+
+/** Unless somebody has a lock on it. */
+function removeUnused(folder: string, name: string): void {
+  const path = join(folder, name);
+  const fd = ifThere(() => openFd(path, Open.RDONLY, "memory"));
+  if (fd === undefined) return;
+  try {
+    if (!tryLock(fd, true, path)) return;
+    // Its writer may have put it in its place, and let it go, just now.
+    if (namedMemory(folder) !== name) ifThere(() => Deno.removeSync(path));
+  } finally {
+    closeFd(fd);
+  }
+}
+
+function writeAll(file: Deno.FsFile, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    done += file.writeSync(bytes.subarray(done));
+  }
+}
+
+/** The names in it outlive a power cut. */
+function syncFolder(folder: string): void {
+  const fd = openFd(folder, Open.RDONLY, "folder");
+  try {
+    check(libc.fdatasync(fd), "sync the folder");
+  } finally {
+    closeFd(fd);
+  }
+}
