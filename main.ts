@@ -17,7 +17,14 @@ import {
   VIREO_HELP,
 } from "./cli/help.ts";
 import { RowOption } from "./cli/option.ts";
-import { CONTROL, RESTORED_DISK, SNAPSHOT_ON, TIMEOUT } from "./cli/options.ts";
+import {
+  CONTROL,
+  QUIET,
+  RESTORED_DISK,
+  RESTORED_EXEC,
+  SNAPSHOT_ON,
+  TIMEOUT,
+} from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/streams/output.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/snapshot/restore.ts";
@@ -121,7 +128,7 @@ async function program(args: readonly string[]): Promise<Command> {
         await load(new URL("./cli/snapshot/restore.ts", import.meta.url));
       Deno.exitCode = await restore(folder, options);
     });
-  addRows(restore, [TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
+  addRows(restore, [RESTORED_EXEC, QUIET, TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
 
   command(vireo, "ps")
     .description("List the machines that run.")

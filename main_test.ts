@@ -288,7 +288,7 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 const OPTIONS_OF_BOOT =
   "entry distro initrd cmdline memory hugepages memory-file cpus root disk " +
   "net pcap vsock device transport acpi console port rng balloon exec " +
-  "cold timeout name no-control snapshot-on poll-us quiet verbose";
+  "cold instant timeout name no-control snapshot-on poll-us quiet verbose";
 
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");

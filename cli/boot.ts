@@ -39,7 +39,7 @@ import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshots } from "./snapshot/trigger.ts";
+import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
 const NOT_YET = new Uint8Array();
@@ -84,6 +84,8 @@ export interface BootOptions extends Record<string, unknown> {
   exec?: string;
   /** Boot from the beginning. */
   cold?: boolean;
+  /** A kernel of one's own is one that the prepared init can ask under. */
+  instant?: boolean;
   /** Print nothing but what the shell and its commands print. */
   quiet?: boolean;
   /** Print, at the end, which instructions were stepped past. */
@@ -106,6 +108,8 @@ export async function boot(options: BootOptions): Promise<number> {
     nonce: makeNonce(),
     exec: options.exec,
     cold: options.cold || keepsCold(config, options),
+    ownKernel: options.kernel !== undefined,
+    folders: rendezvousFolders(snapshots, ours),
     say: (line) => standardError.note(`vireo: ${line}`),
   };
   const words = ours ? undefined : wordsOf(wish);
@@ -204,8 +208,14 @@ async function machineConfig(
   if (root === BUSYBOX) {
     addRoot(config, parseDisk(`${rootfs?.replaceAll(",", ",,")},ro`, 0));
   }
-  const ours = root === BUSYBOX && !ownKernel && options.initrd === undefined;
-  return { config, ours };
+  const asks = root === BUSYBOX && options.initrd === undefined;
+  if (options.instant && (!asks || options.distro !== undefined)) {
+    throw new VireoError(
+      "--instant: needs the prepared root image, --root busybox, without " +
+        "--initrd and --distro: its init asks for orders",
+    );
+  }
+  return { config, ours: asks && (!ownKernel || options.instant === true) };
 }
 
 /** The prepared kernel that has what this machine needs. */

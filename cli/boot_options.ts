@@ -12,6 +12,7 @@ import {
   CONTROL,
   DISTROS,
   NO_ROOT,
+  QUIET,
   SNAPSHOT_ON,
   TIMEOUT,
 } from "./options.ts";
@@ -83,6 +84,11 @@ const SESSION: OptionRow[] = [
     flags: "--cold",
     about: "boot from the beginning, and keep nothing for the next boot",
   },
+  {
+    flags: "--instant",
+    about: "keep a KERNEL of your own, too, with --root busybox; it needs " +
+      "X86_IOPL_IOPERM, and changed disks are another machine",
+  },
   TIMEOUT,
   ...CONTROL,
   SNAPSHOT_ON,
@@ -90,7 +96,7 @@ const SESSION: OptionRow[] = [
     flags: "--poll-us <time>",
     about: "longest time to look for I/O before sleeping",
   },
-  { flags: "--quiet", about: "no kernel log" },
+  QUIET,
   {
     flags: "--verbose",
     about: "say what KVM's emulator left to Vireo, at the end",

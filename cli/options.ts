@@ -33,10 +33,20 @@ export const CONTROL: OptionRow[] = [
 /** When to save a machine, and where. */
 export const SNAPSHOT_ON: OptionRow = {
   flags: "--snapshot-on <event> <dir>",
-  about: 'save it there: at SIGUSR2 (signal), or text "WORDS" on its console',
+  about: "save it there: when init asks what to do (rendezvous), at SIGUSR2 " +
+    '(signal), or text "WORDS" on its console',
   values: EVENTS,
   repeatable: true,
 };
+
+/** `restore --exec`. */
+export const RESTORED_EXEC: OptionRow = {
+  flags: "--exec <commands>",
+  about: "run them in a guest that was saved at its rendezvous, and end",
+};
+
+/** Of whatever shows a guest's log. */
+export const QUIET: OptionRow = { flags: "--quiet", about: "no kernel log" };
 
 /** `restore --disk`. */
 export const RESTORED_DISK: OptionRow = {

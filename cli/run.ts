@@ -12,7 +12,7 @@ import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
-import { parseSnapshots } from "./snapshot/trigger.ts";
+import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
 
 /** The command line of `vireo run`, as words. */
 export interface RunOptions {
@@ -37,6 +37,7 @@ export interface RunOptions {
 export async function run(options: RunOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
+  rendezvousFolders(snapshots, false);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {

@@ -17,12 +17,16 @@ import {
 import { findEntry, keepEntry, ownFolder, removeEntry } from "./cache.ts";
 import { bootKey } from "./key.ts";
 
-/** What a boot's init is to do, and whether its machine is in the cache. */
+/** What a boot's init is to do, and what is done with its machine. */
 export interface InstantOptions {
   /** What init is to do. */
   instructions: Instructions;
   /** Boot from the beginning, and leave nothing. */
   cold?: boolean;
+  /** The kernel is the user's own. */
+  ownKernel?: boolean;
+  /** Folders to save the machine in when init asks. */
+  folders: readonly string[];
   /** What the machine is, in the user's words. */
   what: string;
   /** A line for the user. */
@@ -52,7 +56,8 @@ export class InstantBoot {
    * @throws {VireoError} it can't be made
    */
   async make(hooks: MachineOptions): Promise<Machine> {
-    const { instructions, cold } = this.#options;
+    const { instructions, cold, folders } = this.#options;
+    encodeOrders(instructions); // what it refuses is known now
     const orders = new Orders(instructions.commands !== undefined);
     const options = { ...hooks, orders };
     const place = cold ? undefined : this.#place();
@@ -72,7 +77,7 @@ export class InstantBoot {
       this.#cold(why);
       removeEntry(`${place.cache}/${place.key}`);
     }
-    if (place) void this.#keep(machine, orders, place);
+    if (place || folders.length > 0) void this.#keep(machine, orders, place);
     else this.#give(orders);
     return machine;
   }
@@ -86,8 +91,9 @@ export class InstantBoot {
   #place(): Place | undefined {
     try {
       const cache = ownFolder();
-      const commands = this.#options.instructions.commands !== undefined;
-      return { cache, key: bootKey(this.#config, commands) };
+      const { instructions: { commands }, ownKernel = false } = this.#options;
+      const key = bootKey(this.#config, commands !== undefined, ownKernel);
+      return { cache, key };
     } catch (error) {
       this.#cold(error);
     }
@@ -103,15 +109,24 @@ export class InstantBoot {
     return await Machine.restore(folder, new RestoreAs(this.#config), options);
   }
 
-  async #keep(machine: Machine, orders: Orders, place: Place): Promise<void> {
+  async #keep(
+    machine: Machine,
+    orders: Orders,
+    place: Place | undefined,
+  ): Promise<void> {
     await Promise.race([orders.asked, machine.wait()]);
-    if (machine.state !== "running" && machine.state !== "starting") return;
+    if (["ending", "ended"].includes(machine.state)) return;
+    const { what, folders, say } = this.#options;
     try {
       using snapshot = await machine.snapshot();
-      keepEntry(place.cache, place.key, this.#options.what, snapshot);
+      for (const folder of folders) {
+        snapshot.save(folder);
+        say(`saved in ${folder}; it goes on with: vireo restore ${folder}`);
+      }
+      if (place) keepEntry(place.cache, place.key, what, snapshot);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      this.#options.say(`not kept for the next boot: ${error.message}`);
+      say(`not kept for the next boot: ${error.message}`);
     }
     this.#give(orders);
   }

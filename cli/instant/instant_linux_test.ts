@@ -275,3 +275,92 @@ Deno.test(needing([KVM, LINUX], {
     });
   },
 }));
+
+Deno.test(needing([KVM, LINUX], {
+  name: "instant boot: a kernel of one's own with --instant, as it was",
+  async fn() {
+    using cache = await Cache.make();
+    const disk = `${cache.dir}/disk`;
+    Deno.writeTextFileSync(disk, "a disk\n");
+    Deno.truncateSync(disk, 1 << 20);
+    const kernel = `${cache.dir}/vmlinux`;
+    Deno.copyFileSync((await prepared())!.kernel, kernel);
+    const args = [
+      ...[kernel, "--root", "busybox", "--instant", "--quiet"],
+      ...["--disk", `${disk},ro`, "--exec", "head -n 1 /dev/vdb; exit 5"],
+    ];
+    const [cold, instant] = await cache.twice(() => args);
+    assert.deepEqual(cold, { code: 5, stdout: "a disk\n", stderr: "" });
+    assert.deepEqual(instant, cold);
+    Deno.writeTextFileSync(disk, "another\n");
+    Deno.truncateSync(disk, 1 << 20);
+    const changed = await cache.boot(args);
+    assert.deepEqual(changed, { code: 5, stdout: "another\n", stderr: "" });
+    const own = await cache.boot(["--root", disk, "--instant"]);
+    assert.match(
+      own.stderr,
+      /^vireo: --instant: needs the prepared root image/,
+    );
+  },
+}));
+
+Deno.test(needing([KVM, LINUX], {
+  name: "instant boot: saved at the rendezvous, it is told what to do later",
+  async fn() {
+    using cache = await Cache.make();
+    const [saved, disk] = [`${cache.dir}/saved`, `${cache.dir}/disk`];
+    Deno.writeTextFileSync(disk, "a disk\n");
+    Deno.truncateSync(disk, 1 << 20);
+    const { code, stdout, stderr } = await cache.boot([
+      ...["--quiet", "--disk", `${disk},ro`],
+      ...["--snapshot-on", "rendezvous", saved, "--exec", "echo first; exit 1"],
+    ]);
+    assert.equal(stdout, "first\n", stderr);
+    assert.equal(code, 1);
+    assert.match(stderr, /^vireo: saved in .*saved; it goes on with: /);
+    for (const turn of [2, 3]) {
+      const commands = `echo ${turn}; head -n 1 /dev/vdb; exit ${turn}`;
+      const args = ["restore", saved, "--quiet", "--exec", commands];
+      const result = await vireo(args, undefined, cache.env);
+      const stdout = `${turn}\na disk\n`;
+      assert.deepEqual(result, { code: turn, stdout, stderr: "" });
+    }
+    const wrong = ["--root", "none", "--snapshot-on", "rendezvous", saved];
+    const other = await cache.boot(wrong);
+    assert.match(
+      other.stderr,
+      /^vireo: --snapshot-on rendezvous .*: only the /,
+    );
+  },
+}));
+
+Deno.test(needing([KVM, LINUX], {
+  name: "instant boot: SIGINT in the middle leaves nothing half-made",
+  async fn() {
+    using cache = await Cache.make();
+    for (const milliseconds of [300, 1500, 4000]) {
+      const running = new Deno.Command(Deno.execPath(), {
+        args: [
+          ...["run", "-q", "-A", MAIN, "boot", "--memory", "64M", "--quiet"],
+          ...["--exec", "sleep 100"],
+        ],
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+        env: { NO_COLOR: "1", ...cache.env },
+      }).spawn();
+      setTimeout(() => running.kill("SIGINT"), milliseconds);
+      const { signal, code, stderr } = await running.output();
+      assert.equal(new TextDecoder().decode(stderr), "");
+      assert.ok(signal === "SIGINT" || code === 130, `${signal} ${code}`);
+      const names = [...Deno.readDirSync(`${cache.dir}/vireo`)]
+        .filter(({ name }) => name === "instant")
+        .flatMap(() => [...Deno.readDirSync(cache.instant)])
+        .map(({ name }) => name);
+      assert.ok(!names.some((name) => name.startsWith("new-")), `${names}`);
+    }
+    const { code, stdout } = await cache.boot(["--quiet", "--exec", "echo ok"]);
+    assert.equal(stdout, "ok\n");
+    assert.equal(code, 0);
+  },
+}));

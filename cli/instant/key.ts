@@ -18,8 +18,14 @@ const FORMAT = 1;
  *
  * @param config of the machine, with its kernel and root disk
  * @param commands init is to run some; else its shell is interactive
+ * @param ownKernel it has drivers for all devices by then: their files, too,
+ *   have to be the same
  */
-export function bootKey(config: ResolvedConfig, commands: boolean): string {
+export function bootKey(
+  config: ResolvedConfig,
+  commands: boolean,
+  ownKernel: boolean,
+): string {
   const { source, kernel, initrd, commandLine, devices } = config;
   const { poll_us: _, ...machine } = source["machine-config"] ?? {};
   const root = source.drives?.find((drive) => drive.is_root_device);
@@ -35,6 +41,10 @@ export function bootKey(config: ResolvedConfig, commands: boolean): string {
       (config as { queues?: number }).queues,
     ]),
     root: [root?.is_read_only, root?.drive_id],
+    bound: ownKernel && [
+      devices.map(({ config }) => config),
+      source.drives?.map(({ path_on_host }) => identity(path_on_host)),
+    ],
     console: [main, ports.map(({ name }) => name)],
     host: [Deno.osRelease(), processor(), supportedCpuid()],
   };

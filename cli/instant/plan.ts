@@ -22,6 +22,12 @@ export interface Wish {
   exec?: string;
   /** Boot from the beginning, and keep nothing. */
   cold?: boolean;
+  /**
+   * The kernel is the user's own: its drivers have all devices when init asks.
+   */
+  ownKernel?: boolean;
+  /** Folders to save the machine in when init asks. */
+  folders: string[];
   /** A line for the user. */
   say(line: string): void;
 }
@@ -75,7 +81,7 @@ export function unboundWord(devices: readonly number[]): string[] {
 export async function instantBoot(
   config: ResolvedConfig,
   address: string | undefined,
-  { nonce, exec, cold, say }: Wish,
+  { nonce, exec, ...wish }: Wish,
 ): Promise<InstantBoot> {
   const bind = unboundDevices(config);
   const instructions: Instructions = exec === undefined
@@ -90,22 +96,22 @@ export async function instantBoot(
   const { InstantBoot }: typeof import("./instant.ts") = await load(
     new URL("./instant.ts", import.meta.url),
   );
-  return new InstantBoot(config, { instructions, what, say, cold });
+  return new InstantBoot(config, { ...wish, instructions, what });
 }
 
 /**
  * Whether anything could be under way when the commands have ended: then the
- * guest is to power off by itself.
+ * guest is to power off by itself. Its disks are unmounted by then.
  */
 export function needsPowerOff(config: VmConfig): boolean {
-  const { drives = [], vsock, devices = [], console } = config;
-  const writable = drives.some(({ is_read_only }) => !is_read_only);
+  const { vsock, devices = [], console } = config;
   const networks = config["network-interfaces"] ?? [];
-  return writable || networks.length > 0 || vsock !== undefined ||
-    devices.length > 0 || (console?.ports ?? []).length > 0;
+  return networks.length > 0 || vsock !== undefined || devices.length > 0 ||
+    (console?.ports ?? []).length > 0;
 }
 
-function terminal(): Pick<Instructions, "size" | "term"> {
+/** The terminal that this process is on, both ways. */
+export function terminal(): Pick<Instructions, "size" | "term"> {
   if (!Deno.stdin.isTerminal() || !Deno.stdout.isTerminal()) return {};
   const { rows, columns } = Deno.consoleSize();
   const type = Deno.env.get("TERM") ?? "";

@@ -5,10 +5,11 @@
  * @module
  */
 
-/** What may happen. The guest's rendezvous becomes one as soon as it has one. */
-export const EVENTS = ["signal", "text"] as const;
+/** What may happen. `rendezvous`: the prepared init asks what to do. */
+export const EVENTS = ["rendezvous", "signal", "text"] as const;
 /** What each is followed by. */
-export const EVENT_FORM = 'signal FOLDER or text "WORDS" FOLDER';
+export const EVENT_FORM =
+  'rendezvous FOLDER, signal FOLDER or text "WORDS" FOLDER';
 /** Between the words of one option: no argument has it in it. */
 export const SEPARATOR = "\0";
 

@@ -8,9 +8,13 @@ import { VireoError } from "../../ffi/error.ts";
 import { readJsonFile } from "../../vmm/config/file.ts";
 import { Machine } from "../../vmm/machine.ts";
 import type { Overrides } from "../../vmm/snapshot/mod.ts";
+import { MAX_VIRTIO_DEVICES } from "../../guest/layout.ts";
+import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
+import { makeNonce } from "../exec.ts";
+import { terminal } from "../instant/plan.ts";
 import { parseTimeout } from "../options.ts";
 import { parseControl } from "../machines/control_options.ts";
-import { parseSnapshots } from "./trigger.ts";
+import { parseSnapshots, rendezvousFolders } from "./trigger.ts";
 import { Session } from "../session.ts";
 
 /** The command line of `vireo restore`, as words. */
@@ -27,6 +31,10 @@ export interface RestoreOptions {
   control?: boolean;
   /** When to save the machine again, and where. */
   snapshotOn?: string[];
+  /** Shell commands for a machine that was saved at its rendezvous. */
+  exec?: string;
+  /** Print nothing but what they print. */
+  quiet?: boolean;
   /** Seconds until the machine is ended: `60`. */
   timeout?: string;
 }
@@ -44,20 +52,35 @@ export async function restore(
 ): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
+  rendezvousFolders(snapshots, false);
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
   const overrides = await overridesOf(options);
-  const session = new Session("", {
+  const { exec } = options;
+  const nonce = makeNonce();
+  const session = new Session(nonce, {
     timeout,
     snapshots,
     control,
+    exec: exec !== undefined,
+    quiet: options.quiet,
     detached: true,
   });
+  const orders = ordersOf(nonce, exec);
   return await session.runMade(
     { memory: 0, virtioConsole: false },
-    (hooks) => Machine.restore(folder, overrides, { ...hooks, trust }),
+    (hooks) => Machine.restore(folder, overrides, { ...hooks, trust, orders }),
   );
+}
+
+/** For a machine that was saved when its init asked for them; no other asks. */
+function ordersOf(nonce: string, commands: string | undefined): Orders {
+  const orders = new Orders(commands !== undefined);
+  const bind = Array.from({ length: MAX_VIRTIO_DEVICES }, (_, index) => index);
+  const more = commands === undefined ? terminal() : { commands };
+  orders.give(encodeOrders({ nonce, bind, ...more }));
+  return orders;
 }
 
 async function overridesOf(

@@ -15,7 +15,7 @@ export const SNAPSHOT_SIGNAL: SignalName = "SIGUSR2";
 /** When to save a machine, and where. */
 export interface SnapshotOptions {
   /** What has to happen. */
-  event: "signal" | "text";
+  event: "rendezvous" | "signal" | "text";
   /** Of `text`: what the console shows then, the first time. */
   text?: string;
   /** The snapshot's folder. */
@@ -31,6 +31,27 @@ export function parseSnapshots(
   { snapshotOn = [] }: { snapshotOn?: string[] },
 ): SnapshotOptions[] {
   return snapshotOn.map((words) => parse(words.split(SEPARATOR)));
+}
+
+/**
+ * The folders of those that happen when a prepared init asks for its orders.
+ *
+ * @param asks such an init is what is booted
+ * @throws {VireoError} it is not
+ */
+export function rendezvousFolders(
+  options: readonly SnapshotOptions[],
+  asks: boolean,
+): string[] {
+  const folders = options.filter(({ event }) => event === "rendezvous")
+    .map(({ folder }) => folder);
+  if (folders.length === 0 || asks) return folders;
+  throw new VireoError(
+    `--snapshot-on rendezvous ${
+      folders[0]
+    }: only the prepared kernel and root ` +
+      "image, as vireo boot has them, come to one",
+  );
 }
 
 function parse(words: string[]): SnapshotOptions {

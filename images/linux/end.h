@@ -55,10 +55,14 @@ static void unmount_disks(void)
 			attach(0, targets[count], 0, MS_REMOUNT | MS_RDONLY, 0);
 }
 
-static void power_off(void)
+static void put_away(void)
 {
 	CALL(sync, 0, 0, 0, 0, 0);
 	unmount_disks();
+}
+
+static void power_off(void)
+{
 	// Until the console has sent everything.
 	control(1, TCSBRK, (void *)1);
 	CALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,

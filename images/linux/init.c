@@ -298,11 +298,15 @@ void start(long *stack)
 	if (mode == ORDERS_FOR_COMMANDS) {
 		tell(":begin", -1);
 		run_commands(&shell, orders.commands ? orders.commands : "");
-		tell(":end:", wait_for(shell.pid));
+		ordered = wait_for(shell.pid);
+		// Who hears of the end may take it for the machine's.
+		put_away();
+		tell(":end:", ordered);
 	} else {
 		tell(":ready", -1);
 		run_terminal(&shell, orders.term);
 		wait_for(shell.pid);
+		put_away();
 	}
 	power_off();
 	for (;;)

@@ -187,6 +187,7 @@ function checkShape(
 function fillIn(parts: MachineParts, { state }: Snapshot): void {
   restorePlatform(parts.vcpus[0]!.start, state.platform);
   restoreVm(parts.vmFd, state.vm, parts.clock.catchUp);
+  parts.clock.stop(); // where it stands now, whatever it showed in a pause
   parts.vcpus.forEach(({ start: { vcpuFd, runSize } }, id) => {
     const vcpu = new Vcpu(vcpuFd, runSize);
     using view = vcpu.run; // the descriptor is the vCPU's thread's
