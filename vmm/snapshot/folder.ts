@@ -9,11 +9,18 @@ import { join } from "node:path";
 import { Errno, SystemError, VireoError } from "../../ffi/errno.ts";
 import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
 import { MiB } from "../../guest/layout.ts";
-import { decodeMachine, integer, list, object } from "./codec.ts";
+import { decodeMachine, object } from "./codec.ts";
 import { checkCpu, type Origin, readOrigin } from "./host.ts";
 import { MemoryImage, PIECE } from "./memory_image.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 import { Snapshot } from "./snapshot.ts";
+import type { Run } from "./runs.ts";
+import {
+  decodeStored,
+  readChanges,
+  type StoredMemory,
+  storedSize,
+} from "./stored_memory.ts";
 
 /** Another one can't be read by this Vireo. */
 export const FORMAT = 1;
@@ -21,7 +28,6 @@ export const FORMAT = 1;
 export const STATE = "state.json";
 /** The longest `state.json`: 32 vCPUs and 19 devices are below 1 MiB. */
 const STATE_MAX = 16 * MiB;
-const RAM_MAX = 64 * 1024 * MiB;
 /** Times that a snapshot may be replaced while it is read. */
 const TRIES = 10;
 const MEMORY_NAME = /^memory-[0-9a-f-]{36}$/;
@@ -46,11 +52,12 @@ export interface OpenedFolder extends Disposable {
  * Reads a snapshot. The RAM is checked when it is looked at with
  * {@linkcode verifyFolder} only: a restore maps it, and reads what it touches.
  *
- * @throws {VireoError} there is none, or it is damaged, in one line
+ * @throws {VireoError} there is none, or it is damaged, or a diff, in one line
  */
 export function openFolder(folder: string): OpenedFolder {
-  const { snapshot, trusted, origin } = read(folder);
+  const { snapshot, trusted, origin, stored } = read(folder);
   try {
+    telling(folder, () => checkWhole(stored));
     telling(folder, () => checkCpu(origin));
   } catch (error) {
     snapshot[Symbol.dispose]();
@@ -63,16 +70,52 @@ export function openFolder(folder: string): OpenedFolder {
   };
 }
 
+/** A diff that was read. */
+export interface OpenedChanges {
+  /** All but the RAM. */
+  readonly state: SavedMachine;
+  /** SHA-256 of the snapshot that it is since. */
+  readonly since: string;
+  /** What differs from that one's RAM. */
+  readonly changes: Run[];
+  /** {@linkcode OpenedFolder.trusted} */
+  readonly trusted: boolean;
+}
+
 /**
- * Reads all of a snapshot.
+ * Reads a diff, and checks all of it.
+ *
+ * @throws {VireoError} there is none, or it is damaged
+ */
+export function openChanges(folder: string): OpenedChanges {
+  const { snapshot, stored, trusted } = read(folder);
+  using _snapshot = snapshot;
+  return telling(folder, () => {
+    if (!stored.diff) throw new VireoError("is whole, and no diff");
+    using source = snapshot.memory.open({ read: true });
+    const changes = readChanges(source, stored);
+    const { state } = snapshot;
+    return { state, since: stored.diff.since, changes, trusted };
+  });
+}
+
+/** @throws {VireoError} it is a diff */
+export function checkWhole({ diff }: StoredMemory): void {
+  if (diff === undefined) return;
+  throw new VireoError("is a diff of another one: merge it with that first");
+}
+
+/**
+ * Reads all of a snapshot, or of a diff.
  *
  * @throws {VireoError} what is damaged
  */
 export function verifyFolder(folder: string): void {
-  const { snapshot, sums } = read(folder);
+  const { snapshot, stored } = read(folder);
   using _snapshot = snapshot;
+  if (stored.diff) return void openChanges(folder);
   const found = snapshot.memory.sums();
-  const index = found.findIndex((value, i) => value !== sums[i]);
+  const index = found.findIndex((value, i) => value !== stored.crc32![i]);
   if (index < 0) return;
   throw damaged(
     folder,
@@ -88,6 +131,10 @@ export interface FolderDescription {
   origin: Origin;
   /** The RAM's bytes, and those that it takes on disk. */
   memory: { size: number; onDisk: number };
+  /** Its SHA-256. */
+  sha256: string;
+  /** That of the snapshot that it is a diff of; undefined: it is whole. */
+  since?: string;
   /** All but the RAM. */
   machine: SavedMachine;
 }
@@ -98,20 +145,23 @@ export interface FolderDescription {
  * @throws {VireoError} there is none, or it is damaged
  */
 export function describeFolder(folder: string): FolderDescription {
-  const { snapshot, saved, origin } = read(folder);
+  const { snapshot, saved, origin, stored, sha256 } = read(folder);
   using _snapshot = snapshot;
-  const { size, fd } = snapshot.memory;
+  const { fd } = snapshot.memory;
   const blocks = Deno.statSync(`/proc/self/fd/${fd}`).blocks ?? 0;
-  const memory = { size, onDisk: 512 * blocks };
-  return { saved, origin, memory, machine: snapshot.state };
+  const memory = { size: stored.size, onDisk: 512 * blocks };
+  const since = stored.diff && { since: stored.diff.since };
+  return { saved, origin, memory, sha256, ...since, machine: snapshot.state };
 }
 
 /** A snapshot, and what else its state says. */
 export interface Found {
+  /** Of a diff, the memory is the file of its changes. */
   snapshot: Snapshot;
+  stored: StoredMemory;
   saved: string;
+  sha256: string;
   origin: Origin;
-  sums: number[];
   trusted: boolean;
 }
 
@@ -135,21 +185,11 @@ function openFound(
   folder: string,
   content: Record<string, unknown>,
 ): Found | undefined {
-  const { file, size, crc32 } = object(content["memory"], "memory");
-  const bytes = integer(size, "memory.size", 4096, RAM_MAX);
-  const pieces = Math.ceil(bytes / PIECE);
-  const sums = list(
-    crc32,
-    "memory.crc32",
-    pieces,
-    pieces,
-    (item, at) => integer(item, at, 0, 2 ** 32 - 1),
-  );
+  const stored = decodeStored(content["memory"]);
   const machine = decodeMachine(content["machine"]);
   const origin = readOrigin(content["origin"]);
-  if (typeof file !== "string" || !MEMORY_NAME.test(file)) {
-    throw new VireoError("memory.file: is no name of a memory file");
-  }
+  const { file } = stored;
+  const bytes = storedSize(stored);
   const path = join(folder, file);
   const fd = ifThere(() => openFd(path, Open.RDONLY, "memory"));
   if (fd === undefined) return undefined;
@@ -162,10 +202,11 @@ function openFound(
   // In use: it stays, whoever replaces or removes the snapshot.
   tryLock(fd, false, file);
   undo.move();
-  const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes));
+  const sha256 = String(content["sha256"]);
+  const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes), sha256);
   const trusted = isTrusted(folder, content["home"]);
   const saved = String(content["saved"]);
-  return { snapshot, saved, origin, sums, trusted };
+  return { snapshot, stored, saved, sha256, origin, trusted };
 }
 
 /** What is in `state.json`, its checksum being right. */
@@ -190,7 +231,7 @@ function stateOf(folder: string): Record<string, unknown> {
   if (sha256 !== sum(rest)) {
     throw new VireoError(`${STATE}: is not as it was saved (sha256)`);
   }
-  return rest;
+  return content;
 }
 
 /** A checksum of what `state.json` says. */

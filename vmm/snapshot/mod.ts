@@ -12,6 +12,7 @@ export {
   verifyFolder,
 } from "./folder.ts";
 export { forkMachine } from "./fork.ts";
+export { mergeFolders } from "./merge.ts";
 export {
   type Changes,
   type Overrides,

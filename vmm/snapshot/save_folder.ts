@@ -28,6 +28,7 @@ import {
 } from "./folder.ts";
 import { thisOrigin } from "./host.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { type Since, storeMemory } from "./stored_memory.ts";
 
 /** A state that is not in its place yet, of the memory that is its end. */
 const NEW_STATE = /^state\.json\.(memory-[0-9a-f-]{36})$/;
@@ -41,36 +42,53 @@ export interface SaveOptions {
    * less time, and a killed process harms neither.
    */
   sync?: boolean;
+  /**
+   * Another one that was saved, or its folder: of the RAM only what differs
+   * from it is written. To be restored, the two are merged. It takes time by
+   * what has changed if that one was the machine's base, or the machine was
+   * restored from it; otherwise all of the two is compared.
+   */
+  since?: Snapshot | string;
+}
+
+/** The same, for {@linkcode saveFolder}. */
+export interface SaveFolderOptions extends Omit<SaveOptions, "since"> {
+  /** Only what differs from this. */
+  since?: Since;
+  /** What it names may be opened on its word, as long as it stays there. */
+  trusted?: boolean;
 }
 
 /**
  * Writes the snapshot; the folder is made if it isn't there.
  *
+ * @returns its SHA-256
  * @throws {VireoError} it can't be written there; what was there stays
  */
 export function saveFolder(
   snapshot: Snapshot,
   folder: string,
-  { sync = false }: SaveOptions = {},
-): void {
-  telling(folder, () => {
+  { sync = false, since, trusted = true }: SaveFolderOptions = {},
+): string {
+  return telling(folder, () => {
     if (!exists(folder)) Deno.mkdirSync(folder, { mode: 0o700 });
     const { dev, ino } = Deno.statSync(folder);
     using undo = new DisposableStack(); // unless all goes well
     using locked = new DisposableStack();
     const file = newMemory(folder, undo, locked);
     using memory = Deno.openSync(join(folder, file), { write: true });
-    const sums = snapshot.memory.copyTo(memory);
+    const stored = storeMemory(memory, file, snapshot.memory, since);
     if (sync) memory.syncSync();
     const content = {
       format: FORMAT,
       saved: new Date().toISOString(),
       origin: thisOrigin(),
-      home: { dev, ino: ino ?? 0 },
-      memory: { file, size: snapshot.memory.size, crc32: sums },
+      ...(trusted && { home: { dev, ino: ino ?? 0 } }),
+      memory: stored,
       machine: encodeMachine(snapshot.state),
     };
-    const text = JSON.stringify({ ...content, sha256: sum(content) }, null, 1);
+    const sha256 = sum(content);
+    const text = JSON.stringify({ ...content, sha256 }, null, 1);
     const temporary = join(folder, `${STATE}.${file}`);
     using state = Deno.openSync(temporary, {
       write: true,
@@ -84,6 +102,7 @@ export function saveFolder(
     undo.move();
     if (sync) syncFolder(folder);
     removeOthers(folder, file);
+    return sha256;
   });
 }
 

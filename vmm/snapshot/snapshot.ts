@@ -3,9 +3,12 @@
  *
  * @module
  */
+import { VireoError } from "../../ffi/error.ts";
+import { openFolder } from "./folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
 import { saveFolder, type SaveOptions } from "./save_folder.ts";
 import type { SavedMachine } from "./saved_machine.ts";
+import type { Since } from "./stored_memory.ts";
 
 /**
  * A machine between two instructions. It holds a copy of the guest's RAM until
@@ -17,10 +20,18 @@ export class Snapshot implements Disposable {
   /** @internal The RAM. */
   readonly memory: MemoryImage;
 
+  #sha256: string | undefined;
+
   /** @internal */
-  constructor(state: SavedMachine, memory: MemoryImage) {
+  constructor(state: SavedMachine, memory: MemoryImage, sha256?: string) {
     this.state = state;
     this.memory = memory;
+    this.#sha256 = sha256;
+  }
+
+  /** @internal As it was saved last, or read. */
+  get sha256(): string | undefined {
+    return this.#sha256;
   }
 
   /**
@@ -28,14 +39,24 @@ export class Snapshot implements Disposable {
    * in it already is replaced, all at once. Unless it is synced, a power
    * cut may damage it.
    *
-   * @throws {VireoError} it can't be written there
+   * @throws {VireoError} it can't be written there; `since` was not saved
    */
-  save(folder: string, options: SaveOptions = {}): void {
-    saveFolder(this, folder, options);
+  save(folder: string, { since, ...options }: SaveOptions = {}): void {
+    using opened = typeof since === "string" ? openFolder(since) : undefined;
+    const base = opened?.snapshot ?? since as Snapshot | undefined;
+    this.#sha256 = saveFolder(this, folder, {
+      ...options,
+      since: base && sinceOf(base),
+    });
   }
 
   /** Lets go of the copy of the RAM. */
   [Symbol.dispose](): void {
     this.memory[Symbol.dispose]();
   }
+}
+
+function sinceOf({ memory, sha256 }: Snapshot): Since {
+  if (sha256 !== undefined) return { memory, sha256 };
+  throw new VireoError("snapshot: the one that it is to be since is not saved");
 }
