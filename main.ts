@@ -19,6 +19,7 @@ import {
 import { RowOption } from "./cli/option.ts";
 import {
   CONTROL,
+  PAGES,
   QUIET,
   RESTORED_DISK,
   RESTORED_EXEC,
@@ -128,7 +129,8 @@ async function program(args: readonly string[]): Promise<Command> {
         await load(new URL("./cli/snapshot/restore.ts", import.meta.url));
       Deno.exitCode = await restore(folder, options);
     });
-  addRows(restore, [RESTORED_EXEC, QUIET, TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
+  addRows(restore, [RESTORED_EXEC, QUIET, PAGES, TIMEOUT, ...CONTROL]);
+  addRows(restore, [SNAPSHOT_ON]);
 
   command(vireo, "ps")
     .description("List the machines that run.")

@@ -129,7 +129,12 @@ on standard input and output, as with "run". Unless FOLDER is where you saved
 it, and only you can write to it, what it had of the host is to be given: disks
 by their names, such as --disk vireo-1=data.ext4, all else in a --config with
 the keys of "run"'s that are otherwise now. With --trust, the snapshot's word is
-taken for all of it but modules, which are code.`,
+taken for all of it but modules, which are code.
+
+With --pages, memory comes from elsewhere, each page when it is first touched:
+from a program that speaks Firecracker's userfaultfd protocol on the socket PATH
+(examples/page_handler.ts is one), or from the function that is the default
+export of MODULE: (offset, length) => bytes.`,
   },
   ps: {
     examples: `

@@ -48,6 +48,13 @@ export const RESTORED_EXEC: OptionRow = {
 /** Of whatever shows a guest's log. */
 export const QUIET: OptionRow = { flags: "--quiet", about: "no kernel log" };
 
+/** `restore --pages`. */
+export const PAGES: OptionRow = {
+  flags: "--pages <source>",
+  about: "memory as it is touched, from socket=PATH or module=MODULE",
+  values: ["socket=PATH", "module=MODULE"],
+};
+
 /** `restore --disk`. */
 export const RESTORED_DISK: OptionRow = {
   flags: "--disk <disk>",

@@ -120,6 +120,12 @@ export const LIBC_SYMBOLS = {
     result: "i32",
   },
 
+  userfaultfd: {
+    name: "syscall",
+    parameters: ["u32", "i32"],
+    result: "i32",
+  },
+
   // The address as an integer: it lies in guest memory, and changes.
   getrandom: { parameters: ["usize", "u32", "u32"], result: "i32" },
 
@@ -166,6 +172,8 @@ export const LIBC_SYMBOLS = {
   },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "u32", "i32"], result: "i32" },
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   getsockopt: {
     parameters: ["i32", "i32", "i32", "buffer", "buffer"],
     result: "i32",

@@ -117,7 +117,10 @@ export class Machine extends MachineSnapshots {
     return await restoreMachine(from, overrides, async (config) => {
       const machine = await Machine.#made(config, options);
       const begin = () => machine.#startDevicesNow();
-      return { machine, parts: machine.#parts, begin };
+      const fail = (message: string) =>
+        machine.#finish({ reason: "error", message });
+      const ending = machine.#end.promise;
+      return { machine, parts: machine.#parts, begin, fail, ending };
     }, options);
   }
 

@@ -5,6 +5,7 @@
  */
 
 import type { Orders } from "./orders/orders.ts";
+import type { PageSource } from "./snapshot/on_demand.ts";
 
 /** What a machine's maker is told while it lives. */
 export interface MachineOptions {
@@ -31,6 +32,11 @@ export interface MachineOptions {
    * from; but for code, which is always given by the caller. Default: no.
    */
   trust?: boolean;
+  /**
+   * Of a restored machine: where its RAM comes from, each page when it is first
+   * touched; default: the snapshot's own file, which needn't be there otherwise.
+   */
+  pages?: PageSource;
   /**
    * Other processes of this user can see the machine and steer it, as `vireo ps`
    * and `vireo pause` do, from a moment after its start on; default: no.

@@ -6,8 +6,9 @@
 import { MACHINE_DESCRIPTORS, needDescriptors } from "../../ffi/descriptors.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { readJsonFile } from "../../vmm/config/file.ts";
+import { didYouMean, moduleUrl } from "../../vmm/devices/words.ts";
 import { Machine } from "../../vmm/machine.ts";
-import type { Overrides } from "../../vmm/snapshot/mod.ts";
+import type { Overrides, PageSource } from "../../vmm/snapshot/mod.ts";
 import { MAX_VIRTIO_DEVICES } from "../../guest/layout.ts";
 import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
 import { makeNonce } from "../exec.ts";
@@ -23,6 +24,8 @@ export interface RestoreOptions {
   disk: string[];
   /** A file of what else is. */
   config?: string;
+  /** Where pages come from: `socket=PATH` or `module=MODULE`. */
+  pages?: string;
   /** What the snapshot names on the host is opened on its word. */
   trust?: boolean;
   /** What the machine is called. */
@@ -56,6 +59,7 @@ export async function restore(
   const control = parseControl(options);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
+  const pages = parsePages(options.pages);
   const overrides = await overridesOf(options);
   const { exec } = options;
   const nonce = makeNonce();
@@ -70,7 +74,8 @@ export async function restore(
   const orders = ordersOf(nonce, exec);
   return await session.runMade(
     { memory: 0, virtioConsole: false },
-    (hooks) => Machine.restore(folder, overrides, { ...hooks, trust, orders }),
+    (hooks) =>
+      Machine.restore(folder, overrides, { ...hooks, trust, pages, orders }),
   );
 }
 
@@ -90,6 +95,19 @@ async function overridesOf(
   if (disk.length === 0) return given;
   const drives = disk.map(parseDisk) as unknown as Overrides["drives"];
   return { ...given, drives: [...given.drives ?? [], ...drives!] };
+}
+
+function parsePages(text: string | undefined): PageSource | undefined {
+  if (text === undefined) return undefined;
+  const [way, value] = text.split(/=(.*)/s);
+  if (way === "socket" && value) return { socket: value };
+  if (way === "module" && value) {
+    return { module: moduleUrl("--pages", value) };
+  }
+  throw new VireoError(
+    `--pages ${text}: not of the form socket=PATH or module=MODULE` +
+      didYouMean(text, ["socket=PATH", "module=MODULE"]),
+  );
 }
 
 function parseDisk(text: string): { drive_id: string; path_on_host: string } {

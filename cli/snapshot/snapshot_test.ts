@@ -80,6 +80,13 @@ Deno.test(needing([KVM], {
         [["snapshot", "verfy", folder], /did you mean "verify"/],
         [["restore", `${root}/none`], /snapshot ".*none": there is none/],
         [["restore", folder, "--disk", "x"], /not of the form ID=FILE/],
+        [["restore", folder, "--pages", "/x"], /not of the form socket=PATH/],
+        [
+          ["restore", folder, "--pages", "sockt=x"],
+          /did you mean "socket=PATH"/,
+        ],
+        [["restore", folder, "--pages", "socket=/none"], /no handler listens/],
+        [["restore", folder, "--pages", "module=/none.ts"], /none\.ts/],
         [["run", "--config", "x", "--snapshot-on", "text", "y"], /of the form/],
         [["boot", "--snapshot-on", "signal"], /signal: not of the form/],
         [

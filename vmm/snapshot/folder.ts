@@ -7,7 +7,13 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Errno, SystemError, VireoError } from "../../ffi/errno.ts";
-import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
+import {
+  closeFd,
+  createMemoryFile,
+  Open,
+  openFd,
+  tryLock,
+} from "../../ffi/file.ts";
 import { MiB } from "../../guest/layout.ts";
 import { decodeMachine, object } from "./codec.ts";
 import { checkCpu, type Origin, readOrigin } from "./host.ts";
@@ -52,12 +58,16 @@ export interface OpenedFolder extends Disposable {
  * Reads a snapshot. The RAM is checked when it is looked at with
  * {@linkcode verifyFolder} only: a restore maps it, and reads what it touches.
  *
+ * @param withoutMemory the RAM comes from elsewhere: here it is zeros
  * @throws {VireoError} there is none, or it is damaged, or a diff, in one line
  */
-export function openFolder(folder: string): OpenedFolder {
-  const { snapshot, trusted, origin, stored } = read(folder);
+export function openFolder(
+  folder: string,
+  withoutMemory = false,
+): OpenedFolder {
+  const { snapshot, trusted, origin, stored } = read(folder, withoutMemory);
   try {
-    telling(folder, () => checkWhole(stored));
+    if (!withoutMemory) telling(folder, () => checkWhole(stored));
     telling(folder, () => checkCpu(origin));
   } catch (error) {
     snapshot[Symbol.dispose]();
@@ -166,11 +176,11 @@ export interface Found {
 }
 
 /** Reads a snapshot: all that is small. */
-export function read(folder: string): Found {
+export function read(folder: string, withoutMemory = false): Found {
   return telling(folder, () => {
     for (let tries = 1;; tries++) {
       const content = stateOf(folder);
-      const found = openFound(folder, content);
+      const found = openFound(folder, content, withoutMemory);
       if (found !== undefined) return found;
       // Replaced between the two looks: there is a newer one.
       if (tries === TRIES) {
@@ -184,14 +194,17 @@ export function read(folder: string): Found {
 function openFound(
   folder: string,
   content: Record<string, unknown>,
+  withoutMemory: boolean,
 ): Found | undefined {
   const stored = decodeStored(content["memory"]);
   const machine = decodeMachine(content["machine"]);
   const origin = readOrigin(content["origin"]);
   const { file } = stored;
-  const bytes = storedSize(stored);
+  const bytes = withoutMemory ? stored.size : storedSize(stored);
   const path = join(folder, file);
-  const fd = ifThere(() => openFd(path, Open.RDONLY, "memory"));
+  const fd = withoutMemory
+    ? createMemoryFile("no memory", bytes)
+    : ifThere(() => openFd(path, Open.RDONLY, "memory"));
   if (fd === undefined) return undefined;
   using undo = new DisposableStack(); // unless all goes well
   undo.defer(() => closeFd(fd));

@@ -20,6 +20,7 @@ export {
   RestoreAs,
   restoreMachine,
 } from "./restore.ts";
+export type { PageSource } from "./on_demand.ts";
 export { Snapshot } from "./snapshot.ts";
 export { type SnapshotOptions, takeSnapshot } from "./take.ts";
 export type { SaveOptions } from "./save_folder.ts";

@@ -15,9 +15,10 @@ import type { Machine } from "../machine.ts";
 import { sendToAll } from "./devices.ts";
 import { becomeAnother } from "./identity.ts";
 import type { MachineOptions } from "../machine_options.ts";
+import type { PageSource } from "./on_demand.ts";
 import { restorePlatform } from "./platform.ts";
 import { openFolder } from "./folder.ts";
-import { imageOf, layOver } from "./ram.ts";
+import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
@@ -38,6 +39,8 @@ export class RestoreAs {
 /** What a restored machine is to be. */
 export type Changes = Overrides | RestoreAs;
 
+// No literal: that would be read whether it is needed or not.
+const ON_DEMAND = new URL("./on_demand.ts", import.meta.url).href;
 /** There is a kernel in the memory already. */
 const NO_KERNEL = { kernel_image_path: new Uint8Array() };
 
@@ -56,11 +59,11 @@ interface Origin extends Disposable {
 function openOrigin(
   from: Snapshot | string,
   overrides: Changes,
-  { trust = false }: MachineOptions,
+  { trust = false, pages }: MachineOptions,
 ): Origin {
   using undo = new DisposableStack(); // unless all goes well
   const opened = typeof from === "string"
-    ? undo.use(openFolder(from))
+    ? undo.use(openFolder(from, pages !== undefined))
     : undefined;
   const snapshot = opened?.snapshot ?? from as Snapshot;
   const config = overrides instanceof RestoreAs
@@ -107,6 +110,10 @@ interface Made {
   parts: MachineParts;
   /** Lets its devices begin. */
   begin(): Promise<void>;
+  /** Ends it with an error. */
+  fail(message: string): void;
+  /** Resolves when it begins to end. */
+  ending: Promise<unknown>;
 }
 
 /** {@linkcode Machine.restore}; `make` makes a machine without a kernel. */
@@ -118,10 +125,12 @@ export async function restoreMachine(
 ): Promise<Machine> {
   using origin = openOrigin(from, overrides, options);
   const { config, snapshot } = origin;
-  const { machine, parts, begin } = await make(config);
+  const made = await make(config);
+  const { machine, parts, begin } = made;
   try {
     checkShape(parts, snapshot);
-    layOver(parts, snapshot.memory);
+    if (options.pages) await serve(made, options.pages);
+    else layOver(parts, snapshot.memory);
     if (imageOf(parts)) parts.memoryComesFrom(() => imageOf(parts)?.fault());
     parts.devices.forEach((device, i) => {
       device.saved = snapshot.state.devices[i]!;
@@ -133,6 +142,24 @@ export async function restoreMachine(
   }
   await begin();
   return machine;
+}
+
+/** RAM comes page by page; not from the snapshot's own file. */
+async function serve(
+  { parts, fail, ending }: Made,
+  source: PageSource,
+): Promise<void> {
+  if (!canLie(parts)) {
+    throw new VireoError(
+      "memory on demand: not with memory_file or huge pages of the pool",
+    );
+  }
+  const { serveOnDemand }: typeof import("./on_demand.ts") = await import(
+    ON_DEMAND
+  );
+  const { memory: regions } = parts.vcpus[0]!.start;
+  const defer = (release: () => void) => parts.defer(release);
+  await serveOnDemand({ regions, fail, ending, defer }, source);
 }
 
 /**
