@@ -25,7 +25,10 @@ export type { MachineDevices } from "./vmm/machine_devices.ts";
 export type { MachineSnapshots } from "./vmm/machine_snapshots.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type {
+  ForkOptions,
+  MachinePool,
   Overrides,
+  PoolOptions,
   SaveOptions,
   Snapshot,
   SnapshotOptions,

@@ -26,6 +26,7 @@ const EXCLUSIVE: Partial<Record<keyof Overrides, readonly string[]>> = {
 export function checkShared(
   { config }: SavedMachine,
   overrides: Overrides,
+  what: "fork" | "pool" = "fork",
 ): void {
   const drives = config.drives?.filter((drive) => !drive.is_read_only);
   const missing = Object.entries(EXCLUSIVE).flatMap(([name, keys]) => {
@@ -34,8 +35,11 @@ export function checkShared(
     return missingIn(key, value, overrides[key], keys);
   });
   if (missing.length === 0) return;
+  const why = what === "fork"
+    ? "the machine itself has it"
+    : "each machine has its own";
   throw new VireoError(
-    `fork: to be given, since the machine itself has it: ${missing.join(", ")}`,
+    `${what}: to be given, since ${why}: ${missing.join(", ")}`,
   );
 }
 

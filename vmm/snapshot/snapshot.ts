@@ -6,6 +6,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import { openFolder } from "./folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
+import { MachinePool, type PoolOptions } from "./pool.ts";
 import { saveFolder, type SaveOptions } from "./save_folder.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 import type { Since } from "./stored_memory.ts";
@@ -48,6 +49,16 @@ export class Snapshot implements Disposable {
       ...options,
       since: base && sinceOf(base),
     });
+  }
+
+  /**
+   * Machines that wait to go on from here, and then do in a moment.
+   *
+   * @param size how many are kept ready, 1 at least
+   * @throws {VireoError} one can't be made, or something is missing
+   */
+  async pool(size: number, options: PoolOptions = {}): Promise<MachinePool> {
+    return await MachinePool.of(this, size, options);
   }
 
   /** Lets go of the copy of the RAM. */
