@@ -157,6 +157,7 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Save a machine that runs; see what was saved.")
     .argument("<action>", Object.keys(SNAPSHOT_ACTIONS).join(", "))
     .argument("[of...]", "what each takes, as below")
+    .option("--since <folder>", "create: only what differs from that one")
     .option("--sync", "create: let it outlive a power cut, too")
     .action(async (
       action: string,

@@ -31,6 +31,7 @@ export const SNAPSHOT_ACTIONS = {
   diff: ["FOLDER FOLDER", "what is otherwise in the second one"],
   inspect: ["FOLDER", "what is in it"],
   ls: ["[FOLDER]", "snapshots in it, their sizes, and who runs on them"],
+  merge: ["BASE DIFF [FOLDER]", "makes a diff whole again, there or elsewhere"],
   rm: ["FOLDER", "removes one that no machine runs on"],
   verify: ["FOLDER", "reads all of it, and says whether it is whole"],
 } as const satisfies Record<string, readonly [takes: string, does: string]>;

@@ -7,6 +7,7 @@
 import { absolutePath } from "../../ffi/own_name.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { ask, socketOf } from "../../vmm/controller/client.ts";
+import type { SnapshotActionOptions } from "../snapshot/mod.ts";
 import type { MethodName } from "../../vmm/controller/requests.ts";
 
 /** How long a machine may take for all but a snapshot, in milliseconds. */
@@ -30,16 +31,19 @@ export async function control(
  * Saves a running machine, which goes on.
  *
  * @param which its name, process or control socket
- * @param sync it outlives a power cut
  * @throws {VireoError} there is no such machine, or it can't be saved
  */
 export async function createSnapshot(
   which: string,
   folder: string,
-  sync = false,
+  { sync, since }: SnapshotActionOptions = {},
 ): Promise<void> {
   const path = await socketOf(which);
-  const params = { folder: absolutePath(folder), sync };
+  const params = {
+    folder: absolutePath(folder),
+    sync,
+    ...(since !== undefined && { since: absolutePath(since) }),
+  };
   await telling(which, () => ask(path, "snapshot", params));
 }
 

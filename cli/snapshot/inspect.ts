@@ -46,9 +46,14 @@ function overview({ saved, origin, machine }: FolderDescription): Row[] {
   ];
 }
 
-function kept({ memory }: FolderDescription): Row[] {
+function kept({ memory, since, sha256 }: FolderDescription): Row[] {
+  const differs: Row[] = since === undefined ? [] : [["a diff of", since]];
   const mib = (bytes: number) => `${(bytes / MiB).toFixed(1)} MiB`;
-  return [["memory", `${mib(memory.size)}, ${mib(memory.onDisk)} on disk`]];
+  return [
+    ["SHA-256", sha256],
+    ...differs,
+    ["memory", `${mib(memory.size)}, ${mib(memory.onDisk)} on disk`],
+  ];
 }
 
 function rowText([name, value]: Row): string {

@@ -14,6 +14,8 @@ const NAMES = Object.keys(SNAPSHOT_ACTIONS) as SnapshotAction[];
 export interface SnapshotActionOptions {
   /** Of `create`: it outlives a power cut. */
   sync?: boolean;
+  /** Of `create`: only what differs from this one is saved. */
+  since?: string;
 }
 
 /** Carries one out; what it returns is printed. */
@@ -23,9 +25,9 @@ type Run = (
 ) => Promise<string> | string;
 
 const RUN: Record<SnapshotAction, Run> = {
-  async create([machine, folder], { sync }) {
+  async create([machine, folder], options) {
     const { createSnapshot } = await import("../machines/control.ts");
-    await createSnapshot(machine!, folder!, sync);
+    await createSnapshot(machine!, folder!, options);
     return "";
   },
   async diff([a, b]) {
@@ -36,6 +38,11 @@ const RUN: Record<SnapshotAction, Run> = {
   },
   async ls([folder]) {
     return await (await import("./list.ts")).list(folder ?? ".");
+  },
+  async merge([base, diff, folder]) {
+    const { mergeFolders } = await import("../../vmm/snapshot/mod.ts");
+    mergeFolders(base!, diff!, folder);
+    return "";
   },
   async rm([folder]) {
     const { removeFolder } = await import("../../vmm/snapshot/mod.ts");
@@ -68,8 +75,9 @@ export async function snapshotCommand(
   if (words.length < least || words.length > takes.length) {
     throw new VireoError(`snapshot ${name}: takes ${usage}`);
   }
-  if (options.sync && name !== "create") {
-    throw new VireoError(`snapshot ${name}: --sync is for create`);
+  const [option] = Object.keys(options);
+  if (option !== undefined && name !== "create") {
+    throw new VireoError(`snapshot ${name}: --${option} is for create`);
   }
   return await RUN[name](words, options);
 }

@@ -181,7 +181,17 @@ Deno.test(needing([KVM], {
     };
     await does("create", name, a, "--sync");
     await does("create", name, b);
+    const [since, merged] = [`${root.path}/since`, `${root.path}/merged`];
+    await does("create", name, since, "--since", a);
     await running.endBy("SIGTERM");
+    assert.match(await does("inspect", since), /^a diff of +[0-9a-f]{64}$/m);
+    const early = await vireo(["restore", since]);
+    assert.match(early.stderr, /is a diff of another one: merge it/);
+    await does("merge", a, since, merged);
+    await does("verify", merged);
+    const other = await vireo(["snapshot", "merge", b, since]);
+    assert.match(other.stderr, /is a diff of another snapshot than/);
+    assert.deepEqual([early.code, other.code], [1, 1]);
     assert.equal(await does("diff", a, a), "");
     assert.match(await does("diff", a, b), /^saved: .* -> .*$/m);
     const inspected = await does("inspect", a);

@@ -52,12 +52,14 @@ const METHODS = {
   pause: method({}, (controller) => controller.pause()),
   resume: method({}, (controller) => controller.resume()),
   "power-button": method({}, (controller) => controller.powerButton()),
-  snapshot: method<{ folder: string; sync?: boolean }>(
+  snapshot: method<{ folder: string; sync?: boolean; since?: string }>(
     {
+      since: optional(absolute, "save what differs from the one there"),
       folder: required(absolute, "where to save it"),
       sync: optional(boolean, "it outlives a power cut"),
     },
-    (controller, { folder, sync }) => controller.snapshot(folder, { sync }),
+    (controller, { folder, ...options }) =>
+      controller.snapshot(folder, options),
   ),
 } satisfies Record<string, Method>;
 
