@@ -137,18 +137,20 @@ Deno.test(needing([KVM], {
     using snapshot = await first.machine.snapshot();
     assert.deepEqual(snapshot.state.devices[0]!.data, { count: 1 });
     assert.equal(await count(first.machine), 2);
-    for (
-      const [module, message] of [
-        [DEVICE, /^mine: can't be saved: the device has no quiesce\(\)$/],
-        [ready, /^mine: .*could not be cloned/],
-      ] as const
-    ) {
-      const devices = [{ module, name: "mine" }];
-      await using other = await TestMachine.create({ ...config(), devices });
-      other.machine.start();
-      await assert.rejects(other.machine.snapshot(), { message });
-      assert.equal(await count(other.machine), 1, "it goes on");
-    }
+    const own = (module: string) => ({
+      ...config(),
+      devices: [{ module, name: "mine" }],
+    });
+    await using bad = await TestMachine.create(own(ready));
+    bad.machine.start();
+    const message = /^mine: .*could not be cloned/;
+    await assert.rejects(bad.machine.snapshot(), { message });
+    assert.equal(await count(bad.machine), 1, "it goes on");
+    // As long as no driver uses it, there is nothing to be quiet about.
+    await using other = await TestMachine.create(own(DEVICE));
+    other.machine.start();
+    using unused = await other.machine.snapshot();
+    assert.equal(unused.state.devices[0]!.data, undefined);
   },
 }));
 
