@@ -1,0 +1,265 @@
+/**
+ * How long it takes to save, fork, put back and restore machines, and what forks
+ * take in memory: `deno task bench:snapshot --help`.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError } from "commander";
+import { buildElf } from "../../guest/testing/mod.ts";
+import { Machine, type Snapshot } from "../../mod.ts";
+import { LinuxGuest } from "../../vmm/testing/linux.ts";
+import { MAIN } from "../../vmm/testing/command.ts";
+import { BareVm } from "./bare_vm.ts";
+import { type Figure, table } from "./figures.ts";
+import { guestMemory, residentSize } from "./memory.ts";
+
+const RAM = 64;
+const PLOT = new URL("../paths/plot/snapshot.ts", import.meta.url).pathname;
+/** `in al, 0x60; jmp back`: it exits all the time. */
+const BUSY = Uint8Array.of(0xe4, 0x60, 0xeb, 0xfc);
+/** Milliseconds between two forks, for the pool to be full again. */
+const REFILL = 400;
+
+interface Options {
+  runs: number;
+  forks: number;
+  json?: string;
+  svg?: string;
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("not a positive whole number");
+}
+
+function progress(text: string): void {
+  console.error(`bench:snapshot: ${text}`);
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, milliseconds));
+}
+
+/** Milliseconds that each of `runs` calls takes. */
+async function timed(
+  runs: number,
+  action: () => unknown,
+  before: () => unknown = () => {},
+): Promise<number[]> {
+  const values: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    await before();
+    const start = performance.now();
+    await action();
+    values.push(performance.now() - start);
+  }
+  return values;
+}
+
+/** Until the first exit is counted: a little after the first KVM_RUN. */
+function untilExit(machine: Machine, exits: number): void {
+  const end = performance.now() + 1000;
+  while (machine.exits === exits && performance.now() < end);
+}
+
+/** Forks of a guest that exits all the time. */
+async function forks(runs: number): Promise<Figure[]> {
+  progress("forks of a small guest");
+  const kernel = buildElf({
+    segments: [{ address: 0x10_0000n, bytes: BUSY }],
+  });
+  await using parent = await Machine.create({
+    "boot-source": { kernel_image_path: kernel },
+    "machine-config": { mem_size_mib: RAM },
+    entropy: {},
+  });
+  parent.start();
+  untilExit(parent, 0);
+  using snapshot = await parent.snapshot({ base: true });
+  await parent.pause();
+  const pooled: number[] = [];
+  {
+    await using pool = await snapshot.pool(2);
+    for (let run = 0; run < runs; run++) {
+      await wait(REFILL);
+      const start = performance.now();
+      await using child = await pool.fork();
+      untilExit(child, 0);
+      pooled.push(performance.now() - start);
+    }
+  }
+  const whole: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    const start = performance.now();
+    await using child = await Machine.restore(snapshot);
+    child.start();
+    untilExit(child, 0);
+    whole.push(performance.now() - start);
+  }
+  let bare: BareVm | undefined;
+  const close = () => bare?.[Symbol.dispose]();
+  const alone = await timed(runs, () => bare = new BareVm(snapshot), close);
+  close();
+  return [
+    { name: "fork from the pool, to its first exit", goal: 1, values: pooled },
+    { name: "fork from nothing, VM alone", goal: 2, values: alone },
+    { name: "fork from nothing, with isolates", goal: 100, values: whole },
+  ].map((figure) => ({ ...figure, unit: "ms" }));
+}
+
+/** What is done with a Linux that runs. */
+async function ofLinux(
+  linux: LinuxGuest,
+  folder: string,
+  { runs, forks }: Options,
+): Promise<Figure[]> {
+  const { machine } = linux.test;
+  progress("full saves");
+  const full = await timed(runs, async () => {
+    using snapshot = await machine.snapshot();
+    snapshot.save(`${folder}/full`);
+  });
+  using base = await machine.snapshot({ base: true });
+  base.save(`${folder}/base`);
+  const echo = () => linux.run("echo hello");
+  progress("diffs");
+  const diff = await timed(runs, async () => {
+    using snapshot = await machine.snapshot();
+    snapshot.save(`${folder}/diff`, { since: base });
+  }, echo);
+  progress("live forks");
+  const pauses = await timed(runs, async () => {
+    using _snapshot = await machine.snapshot({ base: true });
+  }, echo);
+  progress("resets");
+  const resets = await timed(runs, () => machine.reset(base), echo);
+  await machine.pause();
+  const paused = await timed(runs, () => machine.reset(base));
+  await machine.resume();
+  using bare = new BareVm(base);
+  const alone = await timed(
+    runs,
+    () => bare.reset(),
+    () => bare.dirty(500),
+  );
+  return [
+    { name: `full save of ${RAM} MiB`, goal: 60, values: full },
+    { name: "diff after an echo", goal: 5, values: diff },
+    { name: "live fork, the parent's pause", goal: 5, values: pauses },
+    { name: "reset, memory and KVM's state", goal: 0.8, values: alone },
+    { name: "reset of a paused machine, all in all", values: paused },
+    { name: "reset of a running machine, all in all", values: resets },
+  ].map((figure) => ({ unit: "ms", ...figure }))
+    .concat(await memoryOf(base, forks));
+}
+
+/** What each of many forks takes. */
+async function memoryOf(
+  snapshot: Snapshot,
+  forks: number,
+): Promise<Figure[]> {
+  progress(`${forks} forks at once`);
+  await using all = new AsyncDisposableStack();
+  const before = [guestMemory(RAM), residentSize()] as const;
+  for (let fork = 0; fork < forks; fork++) {
+    const machine = all.use(await Machine.restore(snapshot));
+    machine.start();
+  }
+  await wait(2000);
+  const after = [guestMemory(RAM), residentSize()] as const;
+  const each = (index: 0 | 1) => [(after[index] - before[index]) / forks];
+  return [
+    { name: `${forks} forks: RAM of each`, goal: 3, values: each(0) },
+    { name: `${forks} forks: each with its isolates`, values: each(1) },
+  ].map((figure) => ({ unit: "MiB", ...figure }));
+}
+
+/** Whole commands, the second time. */
+async function commands(folder: string, runs: number): Promise<Figure[]> {
+  progress("commands");
+  const vireo = (...args: string[]) => async () => {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", MAIN, ...args],
+      stdin: "null",
+      env: { NO_COLOR: "1" },
+    }).output();
+    if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
+  };
+  const boot = vireo("boot", "--quiet", "--exec", "true");
+  await boot();
+  const restored = async () => {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", MAIN, "restore", `${folder}/full`],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode("echo $((1200 + 34))\n"));
+    let text = "";
+    for await (const bytes of child.stdout) {
+      text += new TextDecoder().decode(bytes);
+      if (text.includes("1234")) break;
+    }
+    child.kill("SIGTERM");
+    const status = child.status;
+    await writer.abort().catch(() => {});
+    return await status;
+  };
+  return [
+    {
+      name: "vireo boot --exec true",
+      goal: 500,
+      values: await timed(runs, boot),
+    },
+    {
+      name: "vireo restore, to an echo's answer and its end",
+      values: await timed(runs, restored),
+    },
+  ].map((figure) => ({ unit: "ms", ...figure }));
+}
+
+async function plot(figures: Figure[]): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--frozen", "--allow-env", PLOT],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(JSON.stringify(figures)));
+  await writer.close();
+  const { success, stdout } = await child.output();
+  if (!success) throw new Error("the plot failed");
+  return new TextDecoder().decode(stdout);
+}
+
+if (import.meta.main) {
+  const options = new Command("bench:snapshot")
+    .description("Measures snapshots, forks and resets.")
+    .option("--runs <n>", "of each", count, 20)
+    .option("--forks <n>", "at once, for their memory", count, 100)
+    .option("--json <file>", "write every figure there")
+    .option("--svg <file>", "plot them there")
+    .parse(Deno.args, { from: "user" }).opts<Options>();
+  const folder = await Deno.makeTempDir({ prefix: "vireo-bench-" });
+  try {
+    const figures = await forks(options.runs);
+    {
+      progress("Linux boots");
+      await using linux = await LinuxGuest.boot(
+        { "machine-config": { mem_size_mib: RAM } },
+        "console=ttyS0 clocksource=kvm-clock",
+      );
+      figures.push(...await ofLinux(linux, folder, options));
+    }
+    figures.push(...await commands(folder, options.runs));
+    console.log(table(figures));
+    const { json, svg } = options;
+    if (json) await Deno.writeTextFile(json, JSON.stringify(figures, null, 1));
+    if (svg) await Deno.writeTextFile(svg, await plot(figures));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
