@@ -23,6 +23,7 @@ import {
   QUIET,
   RESTORED_DISK,
   RESTORED_EXEC,
+  RUN_INSTANT,
   SNAPSHOT_ON,
   TIMEOUT,
 } from "./cli/options.ts";
@@ -116,7 +117,7 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await run(options);
     });
-  addRows(run, [TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
+  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
 
   const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")

@@ -5,6 +5,7 @@
  * @module
  */
 import { products } from "../images/linux/bundle/manifest.ts";
+import { instantFolder, removeEntry } from "../cli/instant/cache.ts";
 import { cacheFolder, RECIPES } from "../images/linux/cache.ts";
 
 const folder = cacheFolder();
@@ -16,3 +17,5 @@ for (const { name, isFile } of Deno.readDirSync(folder)) {
     Deno.removeSync(`${folder}/${name}`);
   }
 }
+// Machines that are kept for the next boot are this checkout's own.
+removeEntry(instantFolder());

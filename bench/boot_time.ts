@@ -96,7 +96,7 @@ if (import.meta.main) {
   const memory = Number(Deno.args[1] ?? 64);
   const guest = await prepared() ?? await prepare();
   const vireo = [
-    ...["run", "-A", MAIN, "boot", "--memory", `${memory}M`],
+    ...["run", "-A", MAIN, "boot", "--cold", "--memory", `${memory}M`],
     ...["--exec", GUEST_COMMAND],
   ];
   const runs: { vireo: BootTimes; qemu: BootTimes }[] = [];

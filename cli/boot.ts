@@ -18,17 +18,17 @@ import {
 import type { VmConfig } from "../vmm/config/types.ts";
 import { bootArgs } from "../vmm/config/boot_args.ts";
 import { resolve, type ResolvedConfig } from "../vmm/config/resolve.ts";
+import type { Finding } from "../vmm/config/schema/rule.ts";
 import { type Drive, parseDisk } from "../vmm/devices/blk.ts";
 import { didYouMean, parseChoice, parseCount } from "../vmm/devices/words.ts";
 import { ACPI_CHOICES, TRANSPORTS } from "./boot_options.ts";
 import { makeNonce } from "./exec.ts";
 import {
+  addWords,
   instantBoot,
   needsPowerOff,
-  unboundDevices,
-  unboundWord,
+  useOrders,
   type Wish,
-  withoutAddress,
   wordsOf,
 } from "./instant/plan.ts";
 import { devicesOf } from "./device_options.ts";
@@ -112,10 +112,12 @@ export async function boot(options: BootOptions): Promise<number> {
     folders: rendezvousFolders(snapshots, ours),
     say: (line) => standardError.note(`vireo: ${line}`),
   };
-  const words = ours ? undefined : wordsOf(wish);
-  const address = ours ? useOrders(config) : addWords(config, words);
+  const report = (findings: Finding[]) => optionReport(findings, 0);
+  const address = ours
+    ? useOrders(config, report)
+    : addWords(config, wordsOf(wish));
   const note = await addHostCmdline(config);
-  const resolved = resolve(config, (findings) => optionReport(findings, 0));
+  const resolved = resolve(config, report);
   const boot = ours ? await instantBoot(resolved, address, wish) : undefined;
   const session = new Session(wish.nonce, {
     note,
@@ -131,23 +133,6 @@ export async function boot(options: BootOptions): Promise<number> {
   return boot
     ? await session.runMade(resolved, (hooks) => boot.make(hooks))
     : await session.run(resolved);
-}
-
-/** Lets init ask for what it is to do. Returns what was given with `ip=`. */
-function useOrders(config: VmConfig): string | undefined {
-  const boot = config["boot-source"];
-  const given = boot.boot_args ?? "";
-  boot.boot_args = withoutAddress(given);
-  const resolved = resolve(config, (findings) => optionReport(findings, 0));
-  const unbound = unboundWord(unboundDevices(resolved));
-  addWords(config, unbound);
-  return new KernelCommandLine(given).get("ip");
-}
-
-function addWords(config: VmConfig, words: string[] = []): undefined {
-  const boot = config["boot-source"];
-  const line = new KernelCommandLine(boot.boot_args ?? "");
-  boot.boot_args = line.add(...words).toString();
 }
 
 /** Machines that are not kept: nobody else boots like that, or none could. */

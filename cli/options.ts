@@ -45,6 +45,12 @@ export const RESTORED_EXEC: OptionRow = {
   about: "run them in a guest that was saved at its rendezvous, and end",
 };
 
+/** `run --instant`. */
+export const RUN_INSTANT: OptionRow = {
+  flags: "--instant",
+  about: "a prepared guest goes on from its last boot, as with vireo boot",
+};
+
 /** Of whatever shows a guest's log. */
 export const QUIET: OptionRow = { flags: "--quiet", about: "no kernel log" };
 

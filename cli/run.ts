@@ -7,7 +7,11 @@ import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
 import { VireoError } from "../ffi/error.ts";
 import { readConfigFile } from "../vmm/config/file.ts";
 import { resolve } from "../vmm/config/resolve.ts";
+import type { VmConfig } from "../vmm/config/types.ts";
+import { prepared } from "../images/linux/prepare.ts";
 import { makeNonce } from "./exec.ts";
+import { instantBoot, useOrders } from "./instant/plan.ts";
+import { standardError } from "./streams/output.ts";
 import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { parseControl } from "./machines/control_options.ts";
@@ -26,6 +30,8 @@ export interface RunOptions {
   control?: boolean;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
+  /** Go on from where an earlier run asked for its orders. */
+  instant?: boolean;
 }
 
 /**
@@ -44,10 +50,51 @@ export async function run(options: RunOptions): Promise<number> {
     throw new VireoError("required option '--config <file>' not specified");
   }
   const config = await readConfigFile(options.config);
+  if (options.instant) await checkPrepared(config);
+  const address = options.instant ? useOrders(config) : undefined;
   const note = await addHostCmdline(config);
-  const session = new Session(makeNonce(), {
+  const resolved = resolve(config);
+  const say = (line: string) => standardError.note(`vireo: ${line}`);
+  const wish = { nonce: makeNonce(), folders: [], say };
+  const boot = options.instant
+    ? await instantBoot(resolved, address, wish)
+    : undefined;
+  const session = new Session(wish.nonce, {
     ...{ note, timeout, snapshots, control },
+    inputAfter: boot?.ordered,
     detached: true,
   });
-  return await session.run(resolve(config));
+  return boot
+    ? await session.runMade(resolved, (hooks) => boot.make(hooks))
+    : await session.run(resolved);
+}
+
+/**
+ * Checks that it is the prepared guest: another's init asks for no orders.
+ *
+ * @throws {VireoError} it is not
+ */
+async function checkPrepared(config: VmConfig): Promise<void> {
+  const { kernel_image_path: kernel, initrd_path, boot_args = "" } =
+    config["boot-source"];
+  const root = config.drives?.find((drive) => drive.is_root_device);
+  const guests = await Promise.all([prepared("small"), prepared("full")]);
+  const asks = guests.some((guest) =>
+    guest !== undefined && isSame(kernel, guest.kernel) &&
+    isSame(root?.path_on_host, guest.rootfs)
+  );
+  const told = /(^|\s)(VIREO_\w+|init)=/.test(boot_args);
+  if (asks && root?.is_read_only && !initrd_path && !told) return;
+  throw new VireoError(
+    "--instant: only with the kernel and the read-only root image that vireo " +
+      "prepare prints, without an initrd, init= and VIREO_EXEC",
+  );
+}
+
+function isSame(path: unknown, other: string): boolean {
+  try {
+    return Deno.realPathSync(`${path}`) === Deno.realPathSync(other);
+  } catch {
+    return false; // which is told when it is opened
+  }
 }

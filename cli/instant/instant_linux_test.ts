@@ -364,3 +364,37 @@ Deno.test(needing([KVM, LINUX], {
     assert.equal(code, 0);
   },
 }));
+
+Deno.test(needing([KVM, LINUX], {
+  name: "instant boot: a file's machine with --instant",
+  async fn() {
+    using cache = await Cache.make();
+    const { kernel, rootfs } = (await prepared())!;
+    const root = {
+      drive_id: "root",
+      path_on_host: rootfs,
+      is_root_device: true,
+      is_read_only: true,
+    };
+    const run = (boot_args: string) => {
+      const file = `${cache.dir}/vm.json`;
+      const config = {
+        "boot-source": { kernel_image_path: kernel, boot_args },
+        "machine-config": { vcpu_count: 1, mem_size_mib: 64 },
+        drives: [root],
+      };
+      Deno.writeTextFileSync(file, JSON.stringify(config));
+      const args = ["run", "--config", file, "--instant"];
+      return vireo(args, "echo $((40 + 2))\nexit\n", cache.env);
+    };
+    for (const turn of ["first", "second"]) {
+      const { code, stdout, stderr } = await run("console=ttyS0 quiet");
+      assert.match(stdout, /^42\r?$/m, `${turn}: ${stderr}`);
+      assert.equal(code, 0, turn);
+      assert.ok(cache.entry);
+    }
+    const { code, stderr } = await run("console=ttyS0 VIREO_EXEC=true");
+    assert.equal(code, 1);
+    assert.match(stderr, /^vireo: --instant: only with the kernel and .*\n$/);
+  },
+}));

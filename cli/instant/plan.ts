@@ -4,9 +4,10 @@
  *
  * @module
  */
-import { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import { MiB } from "../../guest/layout.ts";
-import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import { bootArgs } from "../../vmm/config/boot_args.ts";
+import { resolve, type ResolvedConfig } from "../../vmm/config/resolve.ts";
+import type { Finding } from "../../vmm/config/schema/rule.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import { KINDS } from "../../vmm/devices/mod.ts";
 import type { Instructions } from "../../vmm/orders/orders.ts";
@@ -43,20 +44,36 @@ export function wordsOf({ nonce, exec }: Wish): string[] {
 }
 
 /**
- * Kernel parameters in the place of what the orders say: a clock that can be
- * moved with the machine, and `ip=`, which init does then.
+ * Lets init ask for what it is to do: in the place of that, its kernel gets a
+ * clock that can be moved with the machine, and learns which devices are init's
+ * to bind.
+ *
+ * @param report what is said of mistakes in `config`
+ * @returns what was given with `ip=`, which init does then
  */
-export function withoutAddress(line: string): string {
-  const given = new KernelCommandLine(line).without("ip");
-  if (given.has("clocksource")) return given.toString();
-  return given.add("clocksource=kvm-clock").toString();
+export function useOrders(
+  config: VmConfig,
+  report?: (findings: Finding[]) => string | undefined,
+): string | undefined {
+  const boot = config["boot-source"];
+  const given = bootArgs(config);
+  boot.boot_args = given.without("ip").toString();
+  const unbound = unboundDevices(resolve(config, report));
+  if (!given.has("clocksource")) addWords(config, ["clocksource=kvm-clock"]);
+  addWords(config, unboundWord(unbound));
+  return given.get("ip");
+}
+
+/** Adds words for the kernel. */
+export function addWords(config: VmConfig, words: string[]): undefined {
+  config["boot-source"].boot_args = bootArgs(config).add(...words).toString();
 }
 
 /**
  * Devices that no driver takes before init has its orders: all that may be
  * others in the next boot of the same machine.
  */
-export function unboundDevices({ devices }: ResolvedConfig): number[] {
+function unboundDevices({ devices }: ResolvedConfig): number[] {
   const { entropy, balloon, console } = KINDS;
   return devices.flatMap(({ kind, config }, index) => {
     const { is_root_device: root } = config as { is_root_device?: boolean };
@@ -67,7 +84,7 @@ export function unboundDevices({ devices }: ResolvedConfig): number[] {
 }
 
 /** The word for them. */
-export function unboundWord(devices: readonly number[]): string[] {
+function unboundWord(devices: readonly number[]): string[] {
   if (devices.length === 0) return [];
   const mask = devices.reduce((mask, index) => mask | 1 << index, 0);
   return [`virtio.unbound=0x${mask.toString(16)}`];
