@@ -1,5 +1,7 @@
 /** What guest RAM can be made of: huge pages, a file. */
 import assert from "node:assert/strict";
+import { closeFd, createMemoryFile } from "../ffi/file.ts";
+import { mapFileOver } from "../ffi/mmap.ts";
 import { failingLocks } from "../ffi/testing/locks.ts";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { MountedFolder } from "../ffi/testing/loop.ts";
@@ -186,3 +188,28 @@ Deno.test(needing([POOL_SIZE], {
     assert.match(own!.name, /anon_hugepage/);
   },
 }));
+
+Deno.test("GuestMemory: what is discarded over a snapshot's file is zeros, not the file", () => {
+  using memory = GuestMemory.allocate(4 * MiB);
+  const fd = createMemoryFile("test", 4 * MiB);
+  {
+    using file = Deno.openSync(`/proc/self/fd/${fd}`, { write: true });
+    const ones = new Uint8Array(4 * MiB).fill(1);
+    for (let done = 0; done < ones.length;) {
+      done += file.writeSync(ones.subarray(done));
+    }
+  }
+  mapFileOver(memory.regions[0]!.hostAddress, 4 * MiB, fd, 0);
+  closeFd(fd);
+  memory.liesOverImage();
+  memory.write(2 * MiB, Uint8Array.of(7));
+  assert.equal(memory.discard(2 * MiB, 8192), true);
+  assert.deepEqual(
+    [...memory.bytes(2 * MiB - 1, 3)],
+    [1, 0, 0],
+  );
+  assert.deepEqual([...memory.bytes(2 * MiB + 8191, 2)], [0, 1]);
+  assert.equal(memory.discard(2 * MiB + 1, 4096), false);
+  memory.write(2 * MiB, Uint8Array.of(9)); // the guest takes it again
+  assert.equal(memory.bytes(2 * MiB, 1)[0], 9);
+});
