@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { check, Errno, errno, SystemError } from "./errno.ts";
-import { closeFd } from "./file.ts";
-import { _IOR, _IOWR, ioctlBuffer } from "./ioctl.ts";
+import { Errno, errno, SystemError } from "./errno.ts";
+import { closeFd, cString, Open } from "./file.ts";
+import { _IO, _IOR, _IOWR, ioctlBuffer, ioctlValue } from "./ioctl.ts";
 import { libc } from "./libc.ts";
 
 const SYS_USERFAULTFD = 323; // x86-64
@@ -17,6 +17,8 @@ const UFFDIO = 0xaa;
 const UFFD_API = 0xaan;
 const FEATURE_EVENT_REMOVE = 1n << 3n;
 const REGISTER_MODE_MISSING = 1n;
+const DEVICE = "/dev/userfaultfd";
+const NEW = _IO(UFFDIO, 0x00);
 const API = _IOWR(UFFDIO, 0x3f, 24);
 const REGISTER = _IOWR(UFFDIO, 0x00, 32);
 const UNREGISTER = _IOR(UFFDIO, 0x01, 16);
@@ -42,10 +44,7 @@ export type MemoryEvent =
  * @throws {SystemError} the kernel has none, or not for this user
  */
 export function createUserFaultFd(): number {
-  const fd = check(
-    libc.userfaultfd(SYS_USERFAULTFD, O_NONBLOCK | O_CLOEXEC),
-    "userfaultfd",
-  );
+  const fd = open(O_NONBLOCK | O_CLOEXEC);
   try {
     const api = BigUint64Array.of(UFFD_API, FEATURE_EVENT_REMOVE, 0n);
     ioctlBuffer(fd, API, api, "UFFDIO_API");
@@ -53,6 +52,24 @@ export function createUserFaultFd(): number {
   } catch (error) {
     closeFd(fd);
     throw error;
+  }
+}
+
+/** By the system call, or by the device, which has rights as files have. */
+function open(flags: number): number {
+  const fd = libc.userfaultfd(SYS_USERFAULTFD, flags);
+  if (fd >= 0) return fd;
+  const code = errno();
+  const device = libc.open(cString(DEVICE), Open.RDWR | Open.CLOEXEC, 0);
+  if (device < 0) {
+    const advice = `it takes root, or rights to ${DEVICE}, or ` +
+      "sysctl vm.unprivileged_userfaultfd=1";
+    throw new SystemError("userfaultfd", code, advice);
+  }
+  try {
+    return ioctlValue(device, NEW, flags, `new userfaultfd of ${DEVICE}`);
+  } finally {
+    closeFd(device);
   }
 }
 

@@ -1,13 +1,14 @@
 /** Memory whose pages come when they are touched. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { advise, Madvise, Mapping } from "../../ffi/mmap.ts";
+import { KVM, needing, root } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { MiB } from "../../guest/layout.ts";
 import { readPayload } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
-import { type PageSource, regionMessages } from "./on_demand.ts";
+import { type PageSource, regionMessages, serveOnDemand } from "./on_demand.ts";
 
 const HANDLER =
   new URL("../../examples/page_handler.ts", import.meta.url).pathname;
@@ -91,7 +92,7 @@ async function goesOn(
   await work(machine);
 }
 
-Deno.test(needing([KVM], {
+Deno.test(needing([KVM, root("has a userfaultfd")], {
   name:
     "memory on demand: from a function, each page once, and only what is touched",
   async fn() {
@@ -113,7 +114,7 @@ Deno.test(needing([KVM], {
   },
 }));
 
-Deno.test(needing([KVM], {
+Deno.test(needing([KVM, root("has a userfaultfd")], {
   name:
     "memory on demand: from a program by Firecracker's protocol; its end is the machine's",
   async fn() {
@@ -147,7 +148,7 @@ Deno.test(needing([KVM], {
   },
 }));
 
-Deno.test(needing([KVM], {
+Deno.test(needing([KVM, root("has a userfaultfd")], {
   name:
     "memory on demand: what can't be had is told in a line, before or at the page",
   async fn() {
@@ -185,6 +186,39 @@ async function ending(folder: string, pages: PageSource): Promise<string> {
     return (error as Error).message;
   }
 }
+
+Deno.test(needing([root("has a userfaultfd")], {
+  name:
+    "memory on demand: pages that are given back are zeros, whatever the source has",
+  async fn() {
+    const path = Deno.makeTempFileSync({ suffix: ".ts" });
+    Deno.writeTextFileSync(
+      path,
+      "export default (offset: number, length: number) =>" +
+        " new Uint8Array(length).fill(1 + offset / 4096);",
+    );
+    const size = 8 * 4096;
+    using mapping = new Mapping(size);
+    const ending = Promise.withResolvers<void>();
+    using held = new DisposableStack();
+    await serveOnDemand({
+      regions: [{ guestAddress: 0, size, hostAddress: mapping.address }],
+      fail: (message) => assert.fail(message),
+      ending: ending.promise,
+      defer: (release) => held.defer(release),
+    }, { module: `file://${path}` });
+    const bytes = new Uint8Array(mapping.buffer);
+    const first = () => Array.from({ length: 8 }, (_, i) => bytes[i * 4096]);
+    assert.deepEqual(first(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    bytes[4096] = 99; // what was written stays
+    // Touched or not: both are gone.
+    assert.ok(advise(mapping.address + 2 * 4096, 3 * 4096, Madvise.DONTNEED));
+    assert.deepEqual(first(), [1, 99, 0, 0, 0, 6, 7, 8]);
+    ending.resolve();
+    await ending.promise;
+    Deno.removeSync(path);
+  },
+}));
 
 Deno.test("memory on demand: regions as Firecracker tells them", () => {
   const regions = [
