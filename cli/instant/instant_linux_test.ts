@@ -181,7 +181,8 @@ Deno.test(needing([KVM, LINUX, NETWORKS, "ping", "mke2fs", "e2fsck"], {
       ...["--quiet", "--memory", "96M", "--disk", disks[turn]!],
       ...["--disk", `${disks[1 - turn]},ro`, "--balloon", "0"],
       "--net",
-      `tap=tap0,netns=${networks[turn]!.netns},mac=02:00:00:00:00:1${turn}`,
+      `tap=tap0,netns=${networks[turn]!.netns},mac=02:00:00:00:00:1${turn},` +
+      `pcap=${cache.dir}/frames${turn}`,
       ...["--vsock", `cid=${30 + turn},uds=${cache.dir}/vsock`],
       ...["--device", devices[turn]!],
       ...["--cmdline", `ip=${networks[turn]!.guest}:::255.255.255.0::eth0:off`],
@@ -212,6 +213,12 @@ Deno.test(needing([KVM, LINUX, NETWORKS, "ping", "mke2fs", "e2fsck"], {
         expected(turn, networks[turn]!),
         said.stderr,
       );
+      const frames = Deno.readFileSync(`${cache.dir}/frames${turn}`).toHex();
+      const address = networks[turn]!.guest.split(".")
+        .map((byte) => Number(byte).toString(16).padStart(2, "0")).join("");
+      const announced = "08060001080006040001" + `02000000001${turn}` +
+        `${address}000000000000${address}`; // an ARP request for oneself
+      assert.ok(frames.includes(announced), "the neighbours are told");
       const { success } = new Deno.Command("e2fsck", {
         args: ["-fn", disks[turn]!],
       }).outputSync();

@@ -1,0 +1,97 @@
+/**
+ * Linux suspends to idle: its drivers reset every virtio device and set it up
+ * anew (`freeze` and `restore`), with I/O before, across and after.
+ */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { until } from "../ffi/testing/until.ts";
+import { MiB } from "../guest/layout.ts";
+import { prepared } from "../images/linux/prepare.ts";
+import { FULL_LINUX } from "../images/testing/prepared.ts";
+import { LinuxGuest } from "./testing/linux.ts";
+import { ScratchFile } from "./testing/mod.ts";
+
+const WAKEUP = "/sys/devices/pnp0/00:00/tty/ttyS0/power/wakeup";
+/** Reads the first MiB of the disk, and writes behind it, for ever. */
+const LOAD = `(while :; do
+  dd if=/dev/vdb of=/dev/null bs=64k count=4 iflag=direct
+  dd if=/proc/cmdline of=/dev/vdb bs=4k seek=300 conv=fsync
+  head -c 16 /dev/hwrng > /run/random
+  echo x >> /run/count
+done 2>/dev/null) & true`;
+
+for (const transport of ["mmio", "pci"] as const) {
+  Deno.test(needing([KVM, FULL_LINUX], {
+    name:
+      `Linux: suspends to idle and wakes up, its I/O whole, over ${transport}`,
+    async fn() {
+      using disk = new ScratchFile(2 * MiB);
+      const data = randomBytes(MiB);
+      const sum = createHash("sha256").update(data).digest("hex");
+      using file = Deno.openSync(disk.path, { write: true });
+      file.writeSync(data);
+      await using guest = await LinuxGuest.boot(
+        {
+          "machine-config": { mem_size_mib: 64, transport },
+          drives: [{
+            drive_id: "data",
+            path_on_host: disk.path,
+            is_root_device: false,
+          }],
+          entropy: {},
+          balloon: { amount_mib: 0, deflate_on_oom: false },
+        },
+        "console=ttyS0 clocksource=kvm-clock",
+        (await prepared("full"))!.kernel,
+      );
+      const whole = async () => {
+        const said = await guest.run(
+          "dd if=/dev/vdb bs=64k count=16 iflag=direct 2>/dev/null | sha256sum",
+        );
+        assert.ok(said.includes(sum), said);
+      };
+      const suspended = async () =>
+        Number(await guest.run("cat /sys/power/suspend_stats/success"));
+      const progress = async () => {
+        const count = async () =>
+          Number(await guest.run("cat /run/count 2>/dev/null | wc -l"));
+        const before = await count();
+        await until(
+          async () => await count() > before,
+          "progress",
+          () => guest.test.output,
+        );
+      };
+      await whole();
+      await guest.run(LOAD);
+      await progress();
+
+      // The devices' part of it, which ends by itself.
+      await guest.run("echo devices > /sys/power/pm_test");
+      assert.equal(
+        await guest.run("echo freeze > /sys/power/state; echo $?"),
+        "0",
+      );
+      await progress();
+      await whole();
+
+      // All of it: until something is typed.
+      await guest.run(
+        `echo none > /sys/power/pm_test; echo enabled > ${WAKEUP}`,
+      );
+      const before = await suspended();
+      let awake = false;
+      const woken = guest.run("echo freeze > /sys/power/state; echo $?");
+      woken.then(() => awake = true);
+      await new Promise((resolve) => setTimeout(resolve, 4000));
+      assert.ok(!awake, "it sleeps until it is woken");
+      const keys = setInterval(() => guest.type("\n"), 500);
+      assert.equal(await woken, "0");
+      clearInterval(keys);
+      assert.equal(await suspended(), before + 1);
+      await progress();
+      await whole();
+    },
+  }));
+}
