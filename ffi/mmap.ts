@@ -128,8 +128,8 @@ export class Mapping {
 }
 
 /**
- * Puts a private mapping of a file in the place of memory that is mapped
- * already: reads see the file, and writes stay here.
+ * Puts a mapping of a file in the place of memory that is mapped already.
+ * Private: reads see the file, and writes stay here.
  *
  * @param address whole pages of a {@linkcode Mapping}, which unmaps them too
  * @throws {SystemError} the kernel refuses; the memory is as it was
@@ -139,8 +139,10 @@ export function mapFileOver(
   size: number,
   fd: number,
   offset: number,
+  kind: "private" | "shared" = "private",
 ): void {
-  const flags = MapFlag.PRIVATE | MapFlag.FIXED | MapFlag.NORESERVE;
+  const sharing = kind === "shared" ? MapFlag.SHARED : MapFlag.PRIVATE;
+  const flags = sharing | MapFlag.FIXED | MapFlag.NORESERVE;
   const prot = Prot.READ | Prot.WRITE;
   const at = Deno.UnsafePointer.create(BigInt(address));
   mmap(at, size, { prot, flags, fd, offset, name: "a file" });

@@ -30,6 +30,8 @@ export type Backing =
   | "anonymous"
   /** A shared mapping of a file: what is given back is a hole in that. */
   | "file"
+  /** The same of a file without a name, which nobody else maps. */
+  | "shared"
   /**
    * The host's pool of huge pages. None is given back: it may be somebody
    * else's when the guest wants it again, which is a SIGBUS.
@@ -145,7 +147,7 @@ export function giveBack(
     cover.cover(address, length);
     return true;
   }
-  const advice = backing === "file" ? Madvise.REMOVE : Madvise.DONTNEED;
+  const advice = backing === "anonymous" ? Madvise.DONTNEED : Madvise.REMOVE;
   for (let done = 0; done < length; done += ADVISE_MAX) {
     const piece = Math.min(length - done, ADVISE_MAX);
     if (!advise(address + done, piece, advice)) return false;

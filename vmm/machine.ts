@@ -92,6 +92,9 @@ export class Machine extends MachineSnapshots {
   ): Promise<Machine> {
     using kernel = await openConfiguredKernel(config, options.onLog);
     const machine = await Machine.#made(config, options, kernel);
+    if (options.forkable) {
+      await (await snapshots()).makeForkable(machine, machine.#parts);
+    }
     // Modules of the user's own may fail to load: that is to be known now.
     if (config.devices.some(({ kind, config }) => kind.early?.(config))) {
       await machine.#startDevicesNow();

@@ -23,6 +23,11 @@ export interface MachineOptions {
    * it stands still.
    */
   clock?: "catch-up";
+  /**
+   * The RAM is in a file without a name, so that the first fork copies none of
+   * it. It has no huge pages then. Default: no; the first fork takes longer.
+   */
+  forkable?: boolean;
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** The guest reported through the boot timer that it is up. */

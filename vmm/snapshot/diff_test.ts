@@ -173,11 +173,12 @@ Deno.test(needing([KVM], {
 }));
 
 for (
-  const [name, drive, words] of [
+  const [name, drive, words, forkable] of [
     ["reads by io_uring", { io_engine: "Async" }, "blk-randread"],
     ["reads by system calls", { io_engine: "Sync" }, "blk-randread"],
     ["O_DIRECT", { direct: true }, "blk-randread"],
     ["a guest's own writes", {}, "blk-randwrite"],
+    ["RAM that was in a file", {}, "blk-randread", true],
   ] as const
 ) {
   Deno.test(needing([KVM], {
@@ -201,7 +202,7 @@ for (
           is_root_device: false,
           ...drive,
         }],
-      });
+      }, { forkable });
       const { machine } = test;
       machine.start();
       await benched(test, 1);

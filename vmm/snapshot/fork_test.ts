@@ -80,7 +80,7 @@ Deno.test(needing([KVM], {
         "boot-source": { kernel_image_path: HI },
         "machine-config": { mem_size_mib: 8 },
         entropy: {},
-      });
+      }, { forkable: true });
       const { machine } = test;
       machine.start();
       await test.printed("hi");

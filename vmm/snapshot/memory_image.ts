@@ -52,21 +52,25 @@ export class MemoryImage implements Disposable {
 
   /** Copies what the guest has in memory; it must not run. */
   static of(memory: GuestMemory): MemoryImage {
+    const image = MemoryImage.writable(memory);
+    sealMemoryFile(image.fd);
+    return image;
+  }
+
+  /** The same, whose file may still be written. */
+  static writable(memory: GuestMemory): MemoryImage {
     const fd = createMemoryFile("vireo snapshot", memory.size);
     const image = new MemoryImage(fd, memory.size);
     try {
-      {
-        using file = image.open({ write: true });
-        let offset = 0;
-        for (const { u8, size } of memory.regions) {
-          copyRuns(u8, (from, bytes) => {
-            file.seekSync(offset + from, Deno.SeekMode.Start);
-            writeFully(file, bytes);
-          });
-          offset += size;
-        }
+      using file = image.open({ write: true });
+      let offset = 0;
+      for (const { u8, size } of memory.regions) {
+        copyRuns(u8, (from, bytes) => {
+          file.seekSync(offset + from, Deno.SeekMode.Start);
+          writeFully(file, bytes);
+        });
+        offset += size;
       }
-      sealMemoryFile(fd);
       return image;
     } catch (error) {
       image[Symbol.dispose]();
@@ -219,7 +223,7 @@ export class MemoryImage implements Disposable {
 
 /** RAM is mapped over such a region, not copied into it. */
 export function isMapped({ backing = "anonymous" }: RegionHandle): boolean {
-  return backing === "anonymous" || backing === "image";
+  return backing !== "file" && backing !== "pool";
 }
 
 /** Calls `copy` with each run of pages that are not all zero. */

@@ -13,6 +13,7 @@ export {
 } from "./folder.ts";
 export { forkMachine } from "./fork.ts";
 export { mergeFolders } from "./merge.ts";
+export { makeForkable } from "./ram.ts";
 export { type ForkOptions, MachinePool, type PoolOptions } from "./pool.ts";
 export {
   type Changes,

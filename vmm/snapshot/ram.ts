@@ -8,9 +8,12 @@
  *
  * @module
  */
+import { sealMemoryFile } from "../../ffi/file.ts";
+import { mapFileOver } from "../../ffi/mmap.ts";
 import { privatePages } from "../../ffi/pagemap.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
+import type { Machine } from "../machine.ts";
 import { isMapped, MemoryImage } from "./memory_image.ts";
 import { type Run, RunCollector, sizeOf } from "./runs.ts";
 
@@ -18,6 +21,41 @@ import { type Run, RunCollector, sizeOf } from "./runs.ts";
 const OWN_PART = 1 / 4;
 
 const images = new WeakMap<MachineParts, MemoryImage>();
+/** The files that machines write to, which may become their images. */
+const files = new WeakMap<MachineParts, MemoryImage>();
+
+/**
+ * Puts the RAM of a machine that has not begun into a file, which the first
+ * image can be without a copy.
+ *
+ * @throws {VireoError} the host has no room; the machine has ended
+ */
+export async function makeForkable(
+  machine: Pick<Machine, "stop">,
+  parts: MachineParts,
+): Promise<void> {
+  try {
+    moveToFile(parts);
+  } catch (error) {
+    await machine.stop();
+    throw error;
+  }
+}
+
+function moveToFile(parts: MachineParts): void {
+  if (!canLie(parts)) return; // it is copied
+  const { memory } = parts.vcpus[0]!.start;
+  const file = MemoryImage.writable(GuestMemory.attach(memory));
+  files.set(parts, file);
+  parts.defer(() => files.get(parts)?.[Symbol.dispose]());
+  let offset = 0;
+  for (const region of memory) {
+    const { hostAddress, size } = region;
+    mapFileOver(hostAddress, size, file.fd, offset, "shared");
+    region.backing = "shared";
+    offset += size;
+  }
+}
 
 /**
  * Maps the image over the RAM of a machine that doesn't run; it goes on from
@@ -28,6 +66,8 @@ export function layOver(parts: MachineParts, image: MemoryImage): void {
   const { memory } = parts.vcpus[0]!.start;
   image.mapOver(memory);
   if (!canLie(parts)) return;
+  files.get(parts)?.[Symbol.dispose](); // it is mapped nowhere any more
+  files.delete(parts);
   const before = images.get(parts);
   if (before) before[Symbol.dispose]();
   else parts.defer(() => images.get(parts)?.[Symbol.dispose]());
@@ -52,6 +92,19 @@ export function copyRam(parts: MachineParts): MemoryImage {
   const image = images.get(parts);
   const own = image && ownRuns(memory);
   return own === undefined ? MemoryImage.of(memory) : image!.share(own);
+}
+
+/**
+ * Makes the RAM of a machine that doesn't run lie over an image of what it is
+ * now, and returns that. Its devices are to be told, if it didn't before.
+ */
+export function baseOf(parts: MachineParts): MemoryImage {
+  const file = files.get(parts);
+  const image = file?.share() ?? copyRam(parts);
+  if (!canLie(parts) || imageOf(parts)?.shares(image)) return image;
+  layOver(parts, image);
+  if (file) sealMemoryFile(image.fd);
+  return image;
 }
 
 /** Undefined: the kernel can't tell, or they are too many. */

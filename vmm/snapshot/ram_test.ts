@@ -5,6 +5,7 @@ import { MiB } from "../../guest/layout.ts";
 import { HugePages, POOL_SIZE } from "../../guest/testing/huge_pages.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
+import type { MachineOptions } from "../machine_options.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
 import {
   lastRecord,
@@ -18,7 +19,8 @@ import type { Overrides } from "./mod.ts";
 const FILE = `/dev/shm/vireo-test-${crypto.randomUUID()}`;
 
 /** Each kind of RAM. */
-const KINDS: [string, VmConfig["machine-config"], Need[]][] = [
+const KINDS: [string, VmConfig["machine-config"], Need[], MachineOptions?][] = [
+  ["a file without a name", {}, [], { forkable: true }],
   ["transparent huge pages", { huge_pages: "Transparent" }, []],
   ["a file", { memory_file: FILE }, []],
   ["the pool of huge pages", { huge_pages: "2M" }, [POOL_SIZE]],
@@ -33,7 +35,7 @@ function removeFiles(): void {
   }
 }
 
-for (const [kind, machineConfig, needs] of KINDS) {
+for (const [kind, machineConfig, needs, options] of KINDS) {
   Deno.test(needing([KVM, ...needs], {
     name: `snapshots of RAM in ${kind}: reset, forked, restored`,
     async fn() {
@@ -42,6 +44,7 @@ for (const [kind, machineConfig, needs] of KINDS) {
       using disk = new ScratchFile(MiB);
       await using test = await TestMachine.create(
         recording(disk.path, machineConfig),
+        options,
       );
       const { machine } = test;
       machine.start();

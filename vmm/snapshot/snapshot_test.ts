@@ -135,5 +135,15 @@ Deno.test(needing([KVM, LINUX], {
     );
     const data = crypto.getRandomValues(new Uint8Array(50_000));
     assert.deepEqual(await echoed(old, data), data);
+    // The same machine again: its streams are gone, and it has no others.
+    await linux.run("x=44; rm -f ends");
+    await machine.reset(snapshot);
+    assert.equal(await linux.run("echo $x; pwd"), "42\r\n/run");
+    const ends = "while [ ! -e ends ]; do sleep 0.1; done; cat ends";
+    assert.equal(await linux.run(ends), "end", "of the stream");
+    using again = await connect(`${dir}/first.vsock`, 52);
+    assert.deepEqual(await echoed(again, data), data);
+    await shrunk(machine.balloon, 8);
+    assert.deepEqual(linux.test.log, []);
   },
 }));

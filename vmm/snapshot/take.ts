@@ -13,7 +13,7 @@ import type { MachineParts } from "../build.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import { sendToAll } from "./devices.ts";
 import { copyOf, savePlatform } from "./platform.ts";
-import { canLie, copyRam, imageOf, layOver } from "./ram.ts";
+import { baseOf, copyRam, imageOf } from "./ram.ts";
 import { Snapshot } from "./snapshot.ts";
 
 /** How to take a snapshot. */
@@ -51,13 +51,10 @@ export async function takeSnapshot(
     platform: savePlatform(parts.vcpus[0]!.start),
     devices,
   };
-  const memory = copyRam(parts);
-  const snapshot = new Snapshot(state, memory);
-  if (base && canLie(parts) && imageOf(parts)?.shares(memory) !== true) {
-    layOver(parts, memory);
-    await sendToAll(parts, { type: "over-image" });
-  }
-  return snapshot;
+  const lay = imageOf(parts);
+  const memory = base ? baseOf(parts) : copyRam(parts);
+  if (imageOf(parts) !== lay) await sendToAll(parts, { type: "over-image" });
+  return new Snapshot(state, memory);
 }
 
 function vcpusOf({ vcpus }: MachineParts): VcpuState[] {

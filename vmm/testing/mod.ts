@@ -7,6 +7,7 @@
 import { TestNamespace } from "../../ffi/testing/tap.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
+import type { MachineOptions } from "../machine_options.ts";
 import type { MachineEnd } from "../messages.ts";
 import { until } from "../../ffi/testing/until.ts";
 
@@ -35,10 +36,14 @@ export class TestMachine implements AsyncDisposable {
   }
 
   /** Makes a machine; it is not started. */
-  static async create(config: VmConfig): Promise<TestMachine> {
+  static async create(
+    config: VmConfig,
+    options: MachineOptions = {},
+  ): Promise<TestMachine> {
     const log: string[] = [];
     const chunks: Uint8Array[] = [];
     const machine = await Machine.create(config, {
+      ...options,
       onOutput: (bytes) => chunks.push(bytes),
       onLog: (message) => log.push(message),
     });
