@@ -16,6 +16,12 @@ export function table(rows: readonly (readonly string[])[]): string {
   ).join("\n");
 }
 
+/** Lines of text without anything that a terminal acts on. */
+export function plain(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replaceAll(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, "?");
+}
+
 /** Such as `12s`, `3m07s`, `5h02m` and `3d04h`. */
 export function durationText(seconds: number): string {
   const two = (value: number) => `${Math.floor(value)}`.padStart(2, "0");

@@ -5,7 +5,7 @@
  */
 import { MiB } from "../../guest/layout.ts";
 import { type FoundMachine, machines } from "../../vmm/controller/client.ts";
-import { durationText, table } from "../text.ts";
+import { durationText, plain, table } from "../text.ts";
 
 /** What a machine whose process doesn't answer is. */
 const SILENT = "no answer";
@@ -21,7 +21,7 @@ export async function ps({ json }: { json?: boolean }): Promise<string> {
   const all = await machines();
   if (json) return JSON.stringify(all.map(described), null, 2);
   const head = ["PID", "NAME", "STATE", "CPUS", "MEMORY", "UPTIME", "COMMAND"];
-  return table([head, ...all.map(row)]);
+  return plain(table([head, ...all.map(row)]));
 }
 
 function described({ id, description }: FoundMachine): object {
@@ -40,7 +40,6 @@ function row({ id, description }: FoundMachine): string[] {
 /** A word as a shell takes it, without anything that a terminal acts on. */
 function shellWord(word: string): string {
   if (/^[\w./,:=@%+-]+$/.test(word)) return word;
-  // deno-lint-ignore no-control-regex
-  const plain = word.replaceAll(/[\x00-\x1f\x7f-\x9f]/g, "?");
-  return `'${plain.replaceAll("'", "'\\''")}'`;
+  const line = plain(word).replaceAll("\n", "?");
+  return `'${line.replaceAll("'", "'\\''")}'`;
 }

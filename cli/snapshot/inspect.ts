@@ -12,7 +12,7 @@ import {
   factsOf,
   type FolderDescription,
 } from "../../vmm/snapshot/mod.ts";
-import { sizeText } from "../text.ts";
+import { plain, sizeText } from "../text.ts";
 
 type Row = [name: string, value: string];
 
@@ -32,7 +32,7 @@ export function inspect(folder: string): string {
     lines.push("", rowText([facts.part, facts.summary]).trimEnd());
     lines.push(...detailText(facts));
   }
-  return lines.join("\n");
+  return plain(lines.join("\n"));
 }
 
 function overview({ saved, origin, machine }: FolderDescription): Row[] {
@@ -105,7 +105,7 @@ export function diff(a: string, b: string): string {
   } else if (pages > 0) {
     lines.push(`memory: ${pages} pages differ (${sizeText(bytes)})`);
   }
-  return lines.join("\n");
+  return plain(lines.join("\n"));
 }
 
 /** A line for each name whose value is another one, or is gone. */

@@ -6,7 +6,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import { machines } from "../../vmm/controller/client.ts";
 import { type FolderUse, folderUse } from "../../vmm/snapshot/mod.ts";
-import { sizeText, table } from "../text.ts";
+import { plain, sizeText, table } from "../text.ts";
 
 /**
  * The snapshot in a folder, or those in the folders in it.
@@ -26,7 +26,7 @@ export async function list(folder: string): Promise<string> {
     replaced === 0 ? "-" : sizeText(replaced),
     users.map((pid) => names.get(pid) ?? `${pid}`).join(", ") || "-",
   ]);
-  return table([head, ...rows]);
+  return plain(table([head, ...rows]));
 }
 
 function found(folder: string): [string, FolderUse][] {

@@ -7,6 +7,7 @@ import { payloadPath } from "../../images/payload/payload.ts";
 import { MAIN, vireo } from "../../vmm/testing/command.ts";
 import { Running } from "../../vmm/testing/running.ts";
 import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
+import { plain } from "../text.ts";
 import { foldEvents } from "./event_words.ts";
 import { ScratchFile } from "../../vmm/testing/mod.ts";
 
@@ -235,3 +236,8 @@ class ScratchFolder implements Disposable {
     Deno.removeSync(this.path, { recursive: true });
   }
 }
+
+Deno.test("vireo snapshot, ps: what is shown has nothing that a terminal acts on", () => {
+  const escapes = "a\x1b]0;title\x07\x9b2J\r\tb\nc";
+  assert.equal(plain(escapes), "a?]0;title??2J??b\nc");
+});

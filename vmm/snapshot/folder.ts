@@ -218,7 +218,7 @@ function openFound(
   const sha256 = String(content["sha256"]);
   const snapshot = new Snapshot(machine, new MemoryImage(fd, bytes), sha256);
   const trusted = isTrusted(folder, content["home"]);
-  const saved = String(content["saved"]);
+  const saved = `${content["saved"]}`;
   return { snapshot, stored, saved, sha256, origin, trusted };
 }
 

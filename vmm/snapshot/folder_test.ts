@@ -185,6 +185,16 @@ Deno.test(needing([KVM], {
     await refuses(/vcpus\[0\]\.registers\.rip: is not a number of 64 bits/);
     edit(
       folder.path,
+      (text) => text.replace(/"cpu": "\w+/, '"cpu": "AnotherCPU'),
+    );
+    await refuses(/was saved on another CPU \(AnotherCPU .*; here .*\)$/);
+    edit(
+      folder.path,
+      (text) => text.replace(/"host": "/, '"host": "\\u001b]0;title'),
+    );
+    await refuses(/origin\.host: is not a line of text$/);
+    edit(
+      folder.path,
       (text) => text.replace('"mem_size_mib": 16', '"mem_size_mib": 32'),
     );
     await refuses(/memory is not the machine's in size/);

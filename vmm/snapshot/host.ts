@@ -19,6 +19,8 @@ export interface Origin {
   cpu: string;
 }
 
+/** It is shown on terminals. */
+const TEXT = /^[\x20-\x7e]{0,255}$/;
 /** More than the first processor's lines of proc(5). */
 const CPU_INFO = 4096;
 
@@ -53,8 +55,8 @@ export function readOrigin(value: unknown): Origin {
   const found = object(value, "origin");
   const text = (name: keyof Origin) => {
     const text = found[name];
-    if (typeof text === "string" && text.length < 256) return text;
-    throw new VireoError(`origin.${name}: is not a text`);
+    if (typeof text === "string" && TEXT.test(text)) return text;
+    throw new VireoError(`origin.${name}: is not a line of text`);
   };
   return {
     vireo: text("vireo"),
