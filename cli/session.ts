@@ -123,6 +123,9 @@ export class Session {
     standardOutput.onFailure = (error) => this.#failed(error, stop);
     using stack = new DisposableStack();
     if (!exec && config.virtioConsole) followSize(machine, stack);
+    // First: what follows takes a moment, and nothing is printed before it.
+    if (ended.aborted) stop();
+    else machine.start();
     if (!exec) {
       const terminal = stack.use(
         new Terminal({
@@ -134,8 +137,6 @@ export class Session {
       terminal.feed();
     }
     this.#limit(machine, config, stack);
-    if (ended.aborted) stop();
-    else machine.start();
     const end = await machine.wait();
     this.#stream.flush();
     await printedSoon();

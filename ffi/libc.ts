@@ -186,35 +186,47 @@ export const LIBC_SYMBOLS = {
 /** The type of {@linkcode libc}. */
 export type Libc = Deno.StaticForeignLibraryInterface<typeof LIBC_SYMBOLS>;
 
+/** What every machine calls in most of its threads, and the newest of all. */
+const COMMON = [
+  "__errno_location",
+  "close",
+  "eventfd",
+  "ioctl_buffer",
+  "ioctl_value",
+  "madvise",
+  "mmap",
+  "munmap",
+  "strerrorname_np",
+] as const satisfies (keyof Libc)[];
+
 /** glibc. It needs `--allow-ffi`. */
 export const libc: Libc = openLibc();
+
+lookUpNow(...COMMON);
 
 function openLibc(): Libc {
   const all = {} as Libc;
   for (const name of Object.keys(LIBC_SYMBOLS) as (keyof Libc)[]) {
     // A value like any other from the first use on.
-    const become = (value: unknown) =>
-      Object.defineProperty(all, name, { value, writable: true });
     Object.defineProperty(all, name, {
       configurable: true,
       enumerable: true,
-      get: () => (become(lookUp(name)), all[name]),
-      set: become, // for tests
+      get: () => (lookUpNow(name), all[name]),
+      set: (value) => become(all, name, value), // for tests
     });
   }
-  all.strerrorname_np; // the newest of them
   return all;
 }
 
-/** For who has time now, and not when it first calls them. */
+/** In one go, which is quicker: for who has time now. */
 export function lookUpNow(...names: (keyof Libc)[]): void {
-  for (const name of names) libc[name];
-}
-
-function lookUp(name: keyof Libc): unknown {
+  const wanted = names.filter((name) =>
+    Object.getOwnPropertyDescriptor(libc, name)?.get !== undefined
+  );
   try {
-    const one = { [name]: LIBC_SYMBOLS[name] };
-    return Deno.dlopen("libc.so.6", one).symbols[name];
+    const table = wanted.map((name) => [name, LIBC_SYMBOLS[name]]);
+    const { symbols } = Deno.dlopen("libc.so.6", Object.fromEntries(table));
+    for (const name of wanted) become(libc, name, symbols[name]);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     throw new Error(
@@ -222,4 +234,8 @@ function lookUp(name: keyof Libc): unknown {
         (error instanceof Error ? error.message : String(error)),
     );
   }
+}
+
+function become(all: Libc, name: keyof Libc, value: unknown): void {
+  Object.defineProperty(all, name, { value, writable: true });
 }

@@ -47,14 +47,7 @@ const PCI = new URL("./pci/bus.ts", import.meta.url).href;
 
 // While the rest of the machine is made, this thread has time.
 blockKickSignal();
-lookUpNow(
-  "gettid",
-  "mmap",
-  "ioctl_pointer",
-  "ioctl_buffer",
-  "ioctl_value",
-  "write_u32",
-);
+lookUpNow("gettid", "ioctl_pointer", "write_u32");
 
 self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => run(data);
 
