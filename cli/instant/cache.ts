@@ -96,12 +96,29 @@ export function keepEntry(
     snapshot.save(folder);
     const about = { what, memory: memoryOf(folder) };
     Deno.writeTextFileSync(join(folder, ABOUT), JSON.stringify(about));
-    removeEntry(join(cache, key));
-    Deno.renameSync(folder, join(cache, key));
+    // Nobody ever sees a half of one: it is moved away before it is removed.
+    moveAway(join(cache, key));
+    if (!moved(folder, join(cache, key)) && !isThere(join(cache, key))) {
+      throw new VireoError(`${cache}/${key}: can't be put there`);
+    } // else another boot has just kept the same
   } finally {
     removeEntry(folder);
   }
   trim(cache, LIMIT);
+}
+
+function moveAway(folder: string): void {
+  const away = join(folder, "..", `new-${crypto.randomUUID()}`);
+  if (moved(folder, away)) removeEntry(away);
+}
+
+function moved(from: string, to: string): boolean {
+  try {
+    Deno.renameSync(from, to);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Removes a saved machine. One that runs on its memory runs on. */

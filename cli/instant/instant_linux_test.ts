@@ -284,6 +284,20 @@ Deno.test(needing([KVM, LINUX], {
 }));
 
 Deno.test(needing([KVM, LINUX], {
+  name: "instant boot: first boots at once, of which one is kept",
+  async fn() {
+    using cache = await Cache.make();
+    const boot = () => cache.boot(["--quiet", "--exec", "echo ok"]);
+    const right = { code: 0, stdout: "ok\n", stderr: "" };
+    const all = await Promise.all([boot(), boot(), boot()]);
+    assert.deepEqual(all, [right, right, right]);
+    assert.ok(cache.entry);
+    assert.equal([...Deno.readDirSync(cache.instant)].length, 1);
+    assert.deepEqual(await boot(), right);
+  },
+}));
+
+Deno.test(needing([KVM, LINUX], {
   name: "instant boot: a kernel of one's own with --instant, as it was",
   async fn() {
     using cache = await Cache.make();
