@@ -150,6 +150,24 @@ export class Vcpu {
     return count === 1 ? msrs.getBigUint64(16, true) : undefined;
   }
 
+  /** §4.18: model-specific registers; those that KVM refuses are left out. */
+  getMsrs(indices: readonly number[]): [index: number, value: bigint][] {
+    const found: [number, bigint][] = [];
+    for (let next = 0; next < indices.length;) {
+      const rest = indices.slice(next);
+      const msrs = new DataView(new ArrayBuffer(8 + rest.length * 16));
+      msrs.setUint32(0, rest.length, true);
+      rest.forEach((index, i) => msrs.setUint32(8 + i * 16, index, true));
+      // It stops at the first that it refuses, and says how many came before.
+      const count = ioctlBuffer(this.fd, KVM_GET_MSRS, msrs, "KVM_GET_MSRS");
+      for (let i = 0; i < count; i++) {
+        found.push([rest[i]!, msrs.getBigUint64(16 + i * 16, true)]);
+      }
+      next += count + 1;
+    }
+    return found;
+  }
+
   /** §4.56: the TSC's frequency in kHz; 0 where KVM doesn't know it. */
   getTscKhz(): number {
     return Math.max(0, libc.ioctl_value(this.fd, KVM_GET_TSC_KHZ, 0n));

@@ -129,19 +129,8 @@ export function saveVcpu(vcpu: Vcpu, msrs: readonly number[]): VcpuState {
     debugRegisters: get(vcpu, "debugRegisters"),
     lapic: get(vcpu, "lapic"),
     events: get(vcpu, "events"),
-    msrs: readMsrs(vcpu, msrs),
+    msrs: vcpu.getMsrs(msrs),
   };
-}
-
-/** What KVM refuses is left out. */
-function readMsrs(
-  vcpu: Vcpu,
-  indices: readonly number[],
-): [number, bigint][] {
-  return indices.flatMap((index) => {
-    const value = vcpu.getMsr(index);
-    return value === undefined ? [] : [[index, value]];
-  });
 }
 
 /**

@@ -154,3 +154,24 @@ test("VM state: an interrupt that waits at the I/O APIC waits in the twin", () =
   assert.deepEqual(irr(twin), waiting);
   assert.ok(waiting.some((byte) => byte !== 0));
 });
+
+Deno.test(needing([KVM], {
+  name:
+    "vCPU state: all MSRs together are as one by one, without those refused",
+  fn() {
+    using machine = new Machine();
+    const { kvm, vcpu } = machine;
+    const REFUSED = [0x1234_5678, 0x2345_6789];
+    const known = savedMsrs(kvm.fd);
+    const asked = [REFUSED[0]!, ...known, ...REFUSED, 0x1b, REFUSED[1]!];
+    const moving = [0x10, 0x6e0]; // the TSC, and its deadline
+    const found = vcpu.getMsrs(asked).filter(([i]) => !moving.includes(i));
+    const one = asked.filter((index) => !moving.includes(index))
+      .map((index) => [index, vcpu.getMsr(index)])
+      .filter(([, value]) => value !== undefined);
+    assert.ok(found.length > 20);
+    assert.deepEqual(found, one);
+    assert.deepEqual(vcpu.getMsrs([]), []);
+    assert.deepEqual(vcpu.getMsrs(REFUSED), []);
+  },
+}));
