@@ -228,6 +228,7 @@ export class DeviceThread implements Disposable {
       case "let-go":
         return this.#activated.forEach((activated) => activated.reset());
       case "restore":
+        if (command.overImage) this.#memory.liesOverImage();
         return this.#restore(command.saved);
       case "over-image":
         return this.#memory.liesOverImage();

@@ -56,8 +56,8 @@ export type AllCommand =
   | { type: "save" }
   /** None uses the RAM any more, until they are restored. */
   | { type: "let-go" }
-  /** They go on as saved, when the machine does. */
-  | { type: "restore"; saved: readonly SavedDevice[] }
+  /** They go on as saved, when the machine does; perhaps over an image. */
+  | { type: "restore"; saved: readonly SavedDevice[]; overImage: boolean }
   /** A snapshot's file was mapped over the RAM. */
   | { type: "over-image" };
 

@@ -177,11 +177,11 @@ export async function resetMachine(
     parts.console.drainOutput(); // what was printed before
     parts.console.dropInput();
     layOver(parts, snapshot.memory);
-    if (imageOf(parts)) await sendToAll(parts, { type: "over-image" });
     fillIn(parts, snapshot);
     parts.control.countReset();
     const saved = snapshot.state.devices;
-    await sendToAll(parts, { type: "restore", saved });
+    const overImage = imageOf(parts) !== undefined;
+    await sendToAll(parts, { type: "restore", saved, overImage });
   } catch (error) {
     await machine.stop(); // it is neither here nor there
     throw error;
