@@ -6,7 +6,7 @@
  */
 import { Command, InvalidArgumentError } from "commander";
 import { buildElf } from "../../guest/testing/mod.ts";
-import { Machine, type Snapshot } from "../../mod.ts";
+import { Machine, type Snapshot, type VmConfig } from "../../mod.ts";
 import { LinuxGuest } from "../../vmm/testing/linux.ts";
 import { MAIN } from "../../vmm/testing/command.ts";
 import { BareVm } from "./bare_vm.ts";
@@ -63,12 +63,42 @@ function untilExit(machine: Machine, exits: number): void {
   while (machine.exits === exits && performance.now() < end);
 }
 
-/** Forks of a guest that exits all the time. */
+/** Forks from a pool of a guest that exits all the time. */
+async function fromPool(
+  runs: number,
+  kernel: Uint8Array<ArrayBuffer>,
+  devices: Partial<VmConfig>,
+): Promise<number[]> {
+  await using parent = await Machine.create({
+    "boot-source": { kernel_image_path: kernel },
+    "machine-config": { mem_size_mib: RAM },
+    ...devices,
+  });
+  parent.start();
+  untilExit(parent, 0);
+  using snapshot = await parent.snapshot({ base: true });
+  await parent.pause();
+  await using pool = await snapshot.pool(2);
+  const values: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    await wait(REFILL);
+    const start = performance.now();
+    await using child = await pool.fork();
+    untilExit(child, 0);
+    values.push(performance.now() - start);
+  }
+  return values;
+}
+
+/** Forks of such a guest. */
 async function forks(runs: number): Promise<Figure[]> {
   progress("forks of a small guest");
   const kernel = buildElf({
     segments: [{ address: 0x10_0000n, bytes: BUSY }],
   });
+  // With a device, the vCPU begins when that is at work.
+  const pooled = await fromPool(runs, kernel, {});
+  const complete = await fromPool(runs, kernel, { entropy: {} });
   await using parent = await Machine.create({
     "boot-source": { kernel_image_path: kernel },
     "machine-config": { mem_size_mib: RAM },
@@ -78,17 +108,6 @@ async function forks(runs: number): Promise<Figure[]> {
   untilExit(parent, 0);
   using snapshot = await parent.snapshot({ base: true });
   await parent.pause();
-  const pooled: number[] = [];
-  {
-    await using pool = await snapshot.pool(2);
-    for (let run = 0; run < runs; run++) {
-      await wait(REFILL);
-      const start = performance.now();
-      await using child = await pool.fork();
-      untilExit(child, 0);
-      pooled.push(performance.now() - start);
-    }
-  }
   const whole: number[] = [];
   for (let run = 0; run < runs; run++) {
     const start = performance.now();
@@ -103,6 +122,10 @@ async function forks(runs: number): Promise<Figure[]> {
   close();
   return [
     { name: "fork from the pool, to its first exit", goal: 1, values: pooled },
+    {
+      name: "the same of one with a device",
+      values: complete,
+    },
     { name: "fork from nothing, VM alone", goal: 2, values: alone },
     { name: "fork from nothing, with isolates", goal: 100, values: whole },
   ].map((figure) => ({ ...figure, unit: "ms" }));
