@@ -32,7 +32,8 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 console.error("code_runner: warming a guest up");
 using warm = await warmUp(64);
-const server = serve(warm, {
+await using pool = await warm.pool(4);
+const server = serve(pool, {
   token,
   port,
   milliseconds: 10_000,

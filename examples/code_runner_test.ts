@@ -29,6 +29,7 @@ Deno.test(needing([KVM, LINUX], {
   name: "code runner: a script has a machine of its own, and its limits",
   async fn(t) {
     using warm = await warmUp(64);
+    await using pool = await warm.pool(1);
     const step = (
       name: string,
       change: Partial<ServerOptions>,
@@ -37,7 +38,7 @@ Deno.test(needing([KVM, LINUX], {
       t.step(name, async () => {
         const ending = new AbortController();
         const options = { ...OPTIONS, ...change };
-        const server = serve(warm, options, ending.signal);
+        const server = serve(pool, options, ending.signal);
         const url = `http://127.0.0.1:${server.addr.port}`;
         await fn(
           (init) => fetch(url, { method: "POST", headers: HEADERS, ...init }),

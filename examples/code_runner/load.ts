@@ -19,9 +19,10 @@ const held = () => ({
 });
 
 using warm = await warmUp(64);
+await using pool = await warm.pool(4);
 const ending = new AbortController();
 const token = crypto.randomUUID();
-const server = serve(warm, {
+const server = serve(pool, {
   token,
   port: 0,
   milliseconds: 60_000,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Snapshot } from "../../mod.ts";
+import type { MachinePool } from "../../mod.ts";
 import { type Limits, runScript, type ScriptEnd } from "./warm_guest.ts";
 
 /** What a server allows. */
@@ -32,7 +32,7 @@ class Refusal extends Error {
 
 /** Serves until `signal` aborts. */
 export function serve(
-  warm: Snapshot,
+  pool: MachinePool,
   options: ServerOptions,
   signal: AbortSignal,
 ): Deno.HttpServer<Deno.NetAddr> {
@@ -45,7 +45,7 @@ export function serve(
   }, async (request) => {
     try {
       const script = await scriptOf(request, options);
-      return answer(warm, script, options, await places.take());
+      return answer(pool, script, options, await places.take());
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       return new Response(`${error.message}\n`, { status: error.status });
@@ -104,7 +104,7 @@ async function textOf(request: Request, limit: number): Promise<string> {
 
 /** Streams what the script prints; who goes away stops it. */
 function answer(
-  warm: Snapshot,
+  pool: MachinePool,
   script: string,
   limits: Limits,
   place: Disposable,
@@ -120,7 +120,7 @@ function answer(
       };
       const onOutput = (bytes: Uint8Array) =>
         line({ output: decoder.decode(bytes, { stream: true }) });
-      line(await runScript(warm, script, limits, onOutput, signal));
+      line(await runScript(pool, script, limits, onOutput, signal));
       if (!signal.aborted) stream.close();
     },
     cancel: () => gone.abort(),

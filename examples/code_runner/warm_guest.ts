@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { Machine, prepare, prepared, type Snapshot } from "../../mod.ts";
+import {
+  Machine,
+  type MachinePool,
+  prepare,
+  prepared,
+  type Snapshot,
+} from "../../mod.ts";
 
 /** The most that may be asked of one script. */
 export interface Limits {
@@ -80,11 +86,12 @@ export async function warmUp(memory: number): Promise<Snapshot> {
 /**
  * Runs a script in a machine of its own, which is gone afterwards.
  *
+ * @param pool of machines that go on from {@linkcode warmUp}'s
  * @param onOutput gets what it prints, as it prints it
  * @param cancelled stops it
  */
 export async function runScript(
-  warm: Snapshot,
+  pool: MachinePool,
   script: string,
   limits: Limits,
   onOutput: (bytes: Uint8Array) => void,
@@ -96,7 +103,7 @@ export async function runScript(
   const mark = crypto.randomUUID();
   const tail = new Tail(`\n${mark} `);
   let left = limits.output;
-  await using machine = await Machine.restore(warm, {}, {
+  await using machine = await pool.fork({
     onOutput(bytes) {
       const printed = tail.take(bytes);
       const shown = printed.subarray(0, left);
@@ -112,7 +119,6 @@ export async function runScript(
   const timer = setTimeout(stop("time"), limits.milliseconds);
   cancelled.addEventListener("abort", stop("cancelled"));
   if (cancelled.aborted) stop("cancelled")();
-  machine.start();
   machine.wait().then(stop("machine"));
   machine.input(encoder.encode(`${mark}\n${script}\n${mark}\n`));
   try {
