@@ -144,3 +144,20 @@ export function unlock(fd: number): void {
 export function isTerminal(fd: number): boolean {
   return libc.isatty(fd) === 1;
 }
+
+/** Whether there is a file of that name, whatever it is. */
+export function exists(path: string): boolean {
+  return ifThere(() => Deno.lstatSync(path)) !== undefined;
+}
+
+/** What `action` returns; undefined when it finds no file, or no more. */
+export function ifThere<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch (error) {
+    const gone = error instanceof Deno.errors.NotFound ||
+      error instanceof SystemError && error.errno === Errno.ENOENT;
+    if (gone) return undefined;
+    throw error;
+  }
+}

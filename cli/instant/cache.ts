@@ -10,6 +10,7 @@
  */
 import { join } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
+import { exists } from "../../ffi/file.ts";
 import { GiB, MiB } from "../../guest/layout.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import type { Snapshot } from "../../vmm/snapshot/mod.ts";
@@ -67,7 +68,7 @@ export function findEntry(cache: string, key: string): string | undefined {
   try {
     about = JSON.parse(Deno.readTextFileSync(join(folder, ABOUT)));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound && !isThere(folder)) return;
+    if (error instanceof Deno.errors.NotFound && !exists(folder)) return;
     throw new VireoError(`${folder}: ${ABOUT}: ${(error as Error).message}`);
   }
   const now = JSON.stringify(memoryOf(folder));
@@ -98,7 +99,7 @@ export function keepEntry(
     Deno.writeTextFileSync(join(folder, ABOUT), JSON.stringify(about));
     // Nobody ever sees a half of one: it is moved away before it is removed.
     moveAway(join(cache, key));
-    if (!moved(folder, join(cache, key)) && !isThere(join(cache, key))) {
+    if (!moved(folder, join(cache, key)) && !exists(join(cache, key))) {
       throw new VireoError(`${cache}/${key}: can't be put there`);
     } // else another boot has just kept the same
   } finally {
@@ -132,7 +133,7 @@ export function removeEntry(folder: string): void {
 
 /** All that there are, the one used last first. */
 export function listEntries(cache: string): About[] {
-  if (!isThere(cache)) return [];
+  if (!exists(cache)) return [];
   return [...Deno.readDirSync(cache)].filter(({ name, isDirectory }) =>
     isDirectory && !UNFINISHED.test(name)
   ).map(({ name }) => aboutEntry(join(cache, name)))
@@ -183,14 +184,4 @@ function memoryOf(folder: string): unknown[] {
     const { ino, size, mtime } = Deno.lstatSync(join(folder, name));
     return [name, ino, size, mtime?.getTime()];
   });
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

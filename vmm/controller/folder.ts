@@ -6,7 +6,7 @@
  */
 import { Errno } from "../../ffi/errno.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { closeFd } from "../../ffi/file.ts";
+import { closeFd, exists } from "../../ffi/file.ts";
 import { OwnName } from "../../ffi/own_name.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 
@@ -95,14 +95,4 @@ function removeStale(path: string): boolean {
   if (fd !== -Errno.ECONNREFUSED) return false;
   name[Symbol.dispose]();
   return true;
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }

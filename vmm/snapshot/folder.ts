@@ -6,10 +6,11 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { Errno, SystemError, VireoError } from "../../ffi/errno.ts";
+import { SystemError, VireoError } from "../../ffi/errno.ts";
 import {
   closeFd,
   createMemoryFile,
+  ifThere,
   Open,
   openFd,
   tryLock,
@@ -273,23 +274,6 @@ export function namedMemory(folder: string): string | undefined {
     return JSON.parse(Deno.readTextFileSync(join(folder, STATE))).memory?.file;
   } catch {
     return undefined;
-  }
-}
-
-/** Whether there is a file of that name, whatever it is. */
-export function exists(path: string): boolean {
-  return ifThere(() => Deno.lstatSync(path)) !== undefined;
-}
-
-/** What `action` returns; undefined when it finds no file, or no more. */
-export function ifThere<T>(action: () => T): T | undefined {
-  try {
-    return action();
-  } catch (error) {
-    const gone = error instanceof Deno.errors.NotFound ||
-      error instanceof SystemError && error.errno === Errno.ENOENT;
-    if (gone) return undefined;
-    throw error;
   }
 }
 

@@ -13,13 +13,18 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { check } from "../../ffi/errno.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
+import {
+  closeFd,
+  exists,
+  ifThere,
+  Open,
+  openFd,
+  tryLock,
+} from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
 import { encodeMachine } from "./codec.ts";
 import {
-  exists,
   FORMAT,
-  ifThere,
   memoryNames,
   namedMemory,
   STATE,

@@ -5,15 +5,15 @@
  */
 import { join } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
-import { closeFd, Open, openFd, tryLock } from "../../ffi/file.ts";
 import {
+  closeFd,
   exists,
   ifThere,
-  memoryNames,
-  namedMemory,
-  STATE,
-  telling,
-} from "./folder.ts";
+  Open,
+  openFd,
+  tryLock,
+} from "../../ffi/file.ts";
+import { memoryNames, namedMemory, STATE, telling } from "./folder.ts";
 
 /** A folder with a snapshot, as far as one sees without reading it. */
 export interface FolderUse {
