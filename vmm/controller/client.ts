@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Alarm } from "../../ffi/alarm.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { didYouMean } from "../devices/words.ts";
 import type { MachineDescription } from "./controller.ts";
@@ -47,8 +48,7 @@ export async function ask(
   if (time === undefined) return await asked;
   const late = Promise.withResolvers<never>();
   const why = `"${path}": no answer for ${time / 1000} s`;
-  const timer = setTimeout(() => late.reject(new NoAnswer(why)), time);
-  stack.defer(() => clearTimeout(timer));
+  stack.use(new Alarm(time, () => late.reject(new NoAnswer(why))));
   asked.catch(() => {}); // when it is late, nobody hears of it
   return await Promise.race([asked, late.promise]);
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Alarm } from "../../ffi/alarm.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { Machine } from "../machine.ts";
 import type { MachineOptions } from "../machine_options.ts";
@@ -45,7 +46,7 @@ export class MachinePool implements AsyncDisposable {
   #made = 0;
   #refilling: Promise<void> | undefined;
   #failure: unknown; // of a refill, for the next who asks
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timer: Alarm | undefined;
   #closed = false;
 
   private constructor(snapshot: Snapshot, size: number, options: PoolOptions) {
@@ -97,14 +98,14 @@ export class MachinePool implements AsyncDisposable {
     const { machine, options: late } = await this.#take();
     late.target = options;
     await machine.resume();
-    this.#timer ??= setTimeout(() => this.#refill(), REFILL_AFTER);
+    this.#timer ??= new Alarm(REFILL_AFTER, () => this.#refill());
     return machine;
   }
 
   /** Ends the machines that wait. Those that were forked go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer?.[Symbol.dispose]();
     await this.#refilling;
     await Promise.all(this.#waiting.map(({ machine }) => machine.stop()));
     this.#waiting.length = 0;
