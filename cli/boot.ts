@@ -4,6 +4,7 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
+import { exists } from "../ffi/file.ts";
 import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
@@ -269,15 +270,6 @@ function ownRoot(text: string): Drive {
   const meant = didYouMean(drive.path_on_host, [BUSYBOX, NO_ROOT]);
   if (meant === "" || exists(drive.path_on_host)) return drive;
   throw new VireoError(`--root ${text}: no such file${meant}`);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function commandLine(config: VmConfig, options: BootOptions): string {

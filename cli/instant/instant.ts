@@ -27,6 +27,8 @@ export interface InstantOptions {
   ownKernel?: boolean;
   /** Folders to save the machine in when init asks. */
   folders: readonly string[];
+  /** What else has to be the same. */
+  of?: string;
   /** What the machine is, in the user's words. */
   what: string;
   /** A line for the user. */
@@ -91,8 +93,12 @@ export class InstantBoot {
   #place(): Place | undefined {
     try {
       const cache = ownFolder();
-      const { instructions: { commands }, ownKernel = false } = this.#options;
-      const key = bootKey(this.#config, commands !== undefined, ownKernel);
+      const { instructions: { commands }, ownKernel, of } = this.#options;
+      const key = bootKey(this.#config, {
+        commands: commands !== undefined,
+        ownKernel,
+        of,
+      });
       return { cache, key };
     } catch (error) {
       this.#cold(error);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { basename } from "node:path";
+import { exists } from "../../ffi/file.ts";
 import { KVM, needing, NETWORKS } from "../../ffi/testing/needs.ts";
 import { Pty } from "../../ffi/testing/pty.ts";
 import { prepared } from "../../images/linux/prepare.ts";
@@ -40,9 +41,26 @@ class Cache implements Disposable {
     return one!.folder;
   }
 
+  /** All that is in it. */
+  get names(): string[] {
+    if (!exists(this.instant)) return [];
+    return [...Deno.readDirSync(this.instant)].map(({ name }) => name);
+  }
+
   async boot(args: string[], input?: string): Promise<VireoResult> {
     const all = ["boot", "--memory", "64M", ...args];
     return await vireo(all, input, this.env);
+  }
+
+  /** A boot that is not over yet. */
+  start(args: string[]): Deno.ChildProcess {
+    return new Deno.Command(Deno.execPath(), {
+      args: ["run", "-q", "-A", MAIN, "boot", "--memory", "64M", ...args],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1", ...this.env },
+    }).spawn();
   }
 
   /** Boots twice: nothing is kept yet, and then it is. */
@@ -52,13 +70,14 @@ class Cache implements Disposable {
   ): Promise<[VireoResult, VireoResult]> {
     const cold = await this.boot(args(0), input);
     assert.ok(this.entry, `nothing is kept: ${cold.stderr}`);
-    const memory = this.#memory();
+    const { memory } = this;
     const instant = await this.boot(args(1), input);
-    assert.equal(this.#memory(), memory, "kept again");
+    assert.equal(this.memory, memory, "kept again");
     return [cold, instant];
   }
 
-  #memory(): string | undefined {
+  /** Its file of memory; another when it is kept again. */
+  get memory(): string | undefined {
     return [...Deno.readDirSync(this.entry)].map(({ name }) => name)
       .find((name) => name.startsWith("memory-"));
   }
@@ -74,10 +93,29 @@ Deno.test(needing([KVM, LINUX], {
     using cache = await Cache.make();
     const args = ["--quiet", "--exec", "echo $((6 * 7)); echo no >&2; exit 9"];
     const right = { code: 9, stdout: "42\nno\n", stderr: "" };
-    const [cold, instant] = await cache.twice(() => args);
-    assert.deepEqual(cold, right);
-    assert.deepEqual(instant, right);
 
+    await t.step("SIGINT in the middle leaves nothing half-made", async () => {
+      for (const milliseconds of [300, 1500, 4000]) {
+        const running = cache.start(["--quiet", "--exec", "sleep 100"]);
+        setTimeout(() => running.kill("SIGINT"), milliseconds);
+        const { signal, code, stderr } = await running.output();
+        assert.equal(new TextDecoder().decode(stderr), "");
+        assert.ok(signal === "SIGINT" || code === 130, `${signal} ${code}`);
+        assert.ok(!cache.names.some((name) => name.startsWith("new-")));
+      }
+    });
+    await t.step("first boots at once, of which one is kept", async () => {
+      Deno.removeSync(cache.instant, { recursive: true });
+      const both = await Promise.all([cache.boot(args), cache.boot(args)]);
+      assert.deepEqual(both, [right, right]);
+      assert.ok(cache.entry);
+      assert.equal(cache.names.length, 1);
+    });
+    await t.step("and the next goes on from there", async () => {
+      const { memory } = cache;
+      assert.deepEqual(await cache.boot(args), right);
+      assert.equal(cache.memory, memory, "kept again");
+    });
     await t.step("--cold boots from the beginning", async () => {
       const { code, stderr } = await cache.boot(["--cold", "--exec", "true"]);
       assert.equal(code, 0);
@@ -98,31 +136,6 @@ Deno.test(needing([KVM, LINUX], {
       );
       assert.deepEqual(all.map(({ stdout }) => stdout), ["1\n", "2\n", "3\n"]);
     });
-    await t.step(
-      "removed while it is in use: the machine goes on",
-      async () => {
-        const exec = "echo begun; sleep 1; ls /bin | tail -n 1; echo done";
-        const running = new Deno.Command(Deno.execPath(), {
-          args: [
-            ...["run", "-q", "-A", MAIN, "boot", "--memory", "64M", "--quiet"],
-            ...["--exec", exec],
-          ],
-          stdin: "null",
-          stdout: "piped",
-          stderr: "piped",
-          env: { NO_COLOR: "1", ...cache.env },
-        }).spawn();
-        await new Promise((resolve) => setTimeout(resolve, 300));
-        const folder = cache.entry;
-        Deno.renameSync(folder, `${cache.dir}/away`);
-        Deno.removeSync(`${cache.dir}/away`, { recursive: true });
-        const { code, stdout } = await running.output();
-        assert.equal(code, 0);
-        assert.match(new TextDecoder().decode(stdout), /^begun\n.*\ndone\n$/s);
-      },
-    );
-    // It is kept again by the next, unless that had begun before.
-    await cache.boot(["--quiet", "--exec", "true"]);
     await t.step("damaged: from the beginning, in one line", async () => {
       const state = `${cache.entry}/state.json`;
       Deno.truncateSync(state, 1000);
@@ -147,6 +160,17 @@ Deno.test(needing([KVM, LINUX], {
       const { code, stderr } = await cache.boot(wrong);
       assert.equal(code, 1);
       assert.match(stderr, /^vireo: disk ".*none": no such file\n$/);
+    });
+    await t.step("removed while in use: the machine goes on", async () => {
+      const exec = "echo begun; sleep 1; ls /bin | tail -n 1; echo done";
+      const running = cache.start(["--quiet", "--exec", exec]);
+      const away = `${cache.dir}/away`;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      Deno.renameSync(cache.entry, away);
+      Deno.removeSync(away, { recursive: true });
+      const { code, stdout } = await running.output();
+      assert.equal(code, 0);
+      assert.match(new TextDecoder().decode(stdout), /^begun\n.*\ndone\n$/s);
     });
   },
 }));
@@ -284,20 +308,6 @@ Deno.test(needing([KVM, LINUX], {
 }));
 
 Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: first boots at once, of which one is kept",
-  async fn() {
-    using cache = await Cache.make();
-    const boot = () => cache.boot(["--quiet", "--exec", "echo ok"]);
-    const right = { code: 0, stdout: "ok\n", stderr: "" };
-    const all = await Promise.all([boot(), boot(), boot()]);
-    assert.deepEqual(all, [right, right, right]);
-    assert.ok(cache.entry);
-    assert.equal([...Deno.readDirSync(cache.instant)].length, 1);
-    assert.deepEqual(await boot(), right);
-  },
-}));
-
-Deno.test(needing([KVM, LINUX], {
   name: "instant boot: a kernel of one's own with --instant, as it was",
   async fn() {
     using cache = await Cache.make();
@@ -352,37 +362,6 @@ Deno.test(needing([KVM, LINUX], {
       other.stderr,
       /^vireo: --snapshot-on rendezvous .*: only the /,
     );
-  },
-}));
-
-Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: SIGINT in the middle leaves nothing half-made",
-  async fn() {
-    using cache = await Cache.make();
-    for (const milliseconds of [300, 1500, 4000]) {
-      const running = new Deno.Command(Deno.execPath(), {
-        args: [
-          ...["run", "-q", "-A", MAIN, "boot", "--memory", "64M", "--quiet"],
-          ...["--exec", "sleep 100"],
-        ],
-        stdin: "null",
-        stdout: "null",
-        stderr: "piped",
-        env: { NO_COLOR: "1", ...cache.env },
-      }).spawn();
-      setTimeout(() => running.kill("SIGINT"), milliseconds);
-      const { signal, code, stderr } = await running.output();
-      assert.equal(new TextDecoder().decode(stderr), "");
-      assert.ok(signal === "SIGINT" || code === 130, `${signal} ${code}`);
-      const names = [...Deno.readDirSync(`${cache.dir}/vireo`)]
-        .filter(({ name }) => name === "instant")
-        .flatMap(() => [...Deno.readDirSync(cache.instant)])
-        .map(({ name }) => name);
-      assert.ok(!names.some((name) => name.startsWith("new-")), `${names}`);
-    }
-    const { code, stdout } = await cache.boot(["--quiet", "--exec", "echo ok"]);
-    assert.equal(stdout, "ok\n");
-    assert.equal(code, 0);
   },
 }));
 

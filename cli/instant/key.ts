@@ -12,19 +12,28 @@ import { KINDS } from "../../vmm/devices/mod.ts";
 /** Changes when machines are saved in another way, or init asks otherwise. */
 const FORMAT = 1;
 
+/** What is not in a machine's configuration. */
+export interface BootKind {
+  /** Init is to run some; else its shell is interactive. */
+  commands: boolean;
+  /**
+   * The kernel is the user's, and has drivers for all devices by then: their
+   * files, too, have to be the same.
+   */
+  ownKernel?: boolean;
+  /** What else has to be the same. */
+  of?: string;
+}
+
 /**
  * The key of a boot, a file's name. What only the host knows of a device (its
  * file, its TAP, its socket) is not in it: no driver has looked at it yet.
  *
  * @param config of the machine, with its kernel and root disk
- * @param commands init is to run some; else its shell is interactive
- * @param ownKernel it has drivers for all devices by then: their files, too,
- *   have to be the same
  */
 export function bootKey(
   config: ResolvedConfig,
-  commands: boolean,
-  ownKernel: boolean,
+  { commands, ownKernel = false, of }: BootKind,
 ): string {
   const { source, kernel, initrd, commandLine, devices } = config;
   const { poll_us: _, ...machine } = source["machine-config"] ?? {};
@@ -32,6 +41,7 @@ export function bootKey(
   const { main, ports = [] } = source.console ?? {};
   const parts = {
     format: FORMAT,
+    of,
     files: [kernel, initrd, root?.path_on_host].map(identity),
     machine,
     commandLine: `${commandLine}`,

@@ -29,6 +29,8 @@ export interface Wish {
   ownKernel?: boolean;
   /** Folders to save the machine in when init asks. */
   folders: string[];
+  /** What else has to be the same. */
+  of?: string;
   /** A line for the user. */
   say(line: string): void;
 }

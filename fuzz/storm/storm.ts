@@ -7,7 +7,7 @@
 import { readPayload } from "../../images/payload/payload.ts";
 import { VireoError } from "../../ffi/error.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
-import { residentBytes } from "../../vmm/testing/linux.ts";
+import { ramOf, residentBytes } from "../../vmm/testing/ram.ts";
 import {
   ScratchFile,
   TestMachine,
@@ -228,7 +228,7 @@ function footprint(): Footprint[] {
     .split(" ");
   const fds = [...Deno.readDirSync("/proc/self/fd")].length;
   try {
-    const ram = residentBytes(MEMORY_MIB << 20);
+    const ram = residentBytes(ramOf(MEMORY_MIB << 20));
     return [{ rss: Number(resident) * 4096 - ram, fds }];
   } catch {
     return [];

@@ -14,21 +14,22 @@ import {
 import { MiB } from "../../guest/layout.ts";
 import { preparedAll } from "../../images/linux/prepare.ts";
 import { ALL_KERNELS, LINUX } from "../../images/testing/prepared.ts";
-import { LinuxGuest, makeResident, residentBytes } from "../testing/linux.ts";
+import { LinuxGuest } from "../testing/linux.ts";
 import { TestNetwork } from "../testing/mod.ts";
+import { makeResident, ramOf, residentBytes } from "../testing/ram.ts";
 import { assertRebinds } from "../testing/rebind.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 
 /** An unusual size, by which the RAM's mapping is found. */
-const MEMORY_MIB = 50;
+const MEMORY_MIB = 40;
 const SIZE = MEMORY_MIB * MiB;
-const HALF_MIB = 25;
+const HALF_MIB = 20;
 /**
  * What a program touches: more than is free beside the inflated balloon, so
  * that it must get memory that was in it.
  */
-const FILL_MIB = 14;
+const FILL_MIB = 9;
 /** What the host may add where it uses large pages: a few of them. */
 const LARGE_PAGES = 6 * MiB;
 /** What the guest's kernel hints at: free blocks of the largest order. */
@@ -83,6 +84,7 @@ for (const transport of ["mmio", "pci"] as const) {
         ),
       );
       const { machine } = guest.test;
+      const ram = ramOf(SIZE);
 
       await t.step("the kernel boots to its shell, also from LZ4", async () => {
         const variant = kernel === undefined ? /-vireo$/ : /-vireo-full$/;
@@ -232,14 +234,14 @@ for (const transport of ["mmio", "pci"] as const) {
       await t.step(
         "the balloon gives memory back to the host, and takes it again",
         async () => {
-          makeResident(SIZE);
-          assert.equal(residentBytes(SIZE), SIZE);
+          makeResident(ram);
+          assert.equal(residentBytes(ram), SIZE);
 
           await machine.balloon.setTarget(HALF_MIB);
           const inflated = async (mib: number) =>
             (await machine.balloon.stats()).actual_mib === mib;
           await until(() => inflated(HALF_MIB), "inflated balloon");
-          const half = residentBytes(SIZE);
+          const half = residentBytes(ram);
           const stats = await machine.balloon.stats();
           assert.equal(stats.discarded_pages, HALF_MIB * MiB / 4096);
           assert.ok(half <= SIZE - HALF_MIB * MiB + LARGE_PAGES, `${half}`);
@@ -247,7 +249,7 @@ for (const transport of ["mmio", "pci"] as const) {
           await machine.balloon.setTarget(0);
           await until(() => inflated(0), "deflated balloon");
           assert.equal(await guest.run(TOUCH), "0");
-          const again = residentBytes(SIZE);
+          const again = residentBytes(ram);
           assert.ok(again > half + MiB, `${again}, ${half} before`);
           await until(
             async () => ((await machine.balloon.stats()).free_memory ?? 0) > 0,
@@ -262,14 +264,14 @@ for (const transport of ["mmio", "pci"] as const) {
         // Which free pages a program gets is the kernel's business: it takes
         // them from broken blocks first, which it gives no hint at. So the
         // host has all of RAM resident before it asks.
-        makeResident(SIZE);
+        makeResident(ram);
         const blocks = await freeBlocks(guest);
         assert.ok(blocks > 0, "the guest has a free block");
-        const before = residentBytes(SIZE);
+        const before = residentBytes(ram);
         await machine.balloon.startHinting();
         const idle = async () => !(await machine.balloon.stats()).hinting;
         await until(idle, "end of the hints");
-        const after = residentBytes(SIZE);
+        const after = residentBytes(ram);
         assert.ok(
           after <= before - blocks * BLOCK + BLOCK / 2,
           `${after}, ${before} before, ${blocks} blocks`,

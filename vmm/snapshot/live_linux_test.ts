@@ -1,15 +1,20 @@
-/** Linux is forked and put back while it computes and writes to a disk. */
+/**
+ * Linux is saved, goes on elsewhere, is forked and put back while it computes
+ * and writes to a disk: one boot for each kind of machine.
+ */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { MiB } from "../../guest/layout.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
 import type { VmConfig } from "../config/types.ts";
+import { Machine } from "../machine.ts";
 import { LinuxGuest } from "../testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
 import { Twin } from "../testing/twin.ts";
 import type { Overrides } from "./mod.ts";
 
+const TWINS = 2;
 const FORKS = 3;
 const RESETS = 8;
 
@@ -33,6 +38,19 @@ async function sum(guest: { run(command: string): Promise<string> }) {
   return count!;
 }
 
+const WRITES = "(while :; do echo $i > /dev/vdb; i=$((i + 1)); " +
+  "echo $i . $i > writes; done) & true";
+
+/** Both its sums and its writes go on. */
+async function goesOn(guest: Twin, there: number): Promise<void> {
+  const writes = async () =>
+    Number((await guest.run("n writes")).split(" ")[0]);
+  const written = await writes();
+  const seen = () => guest.output;
+  await until(async () => await writes() > written, "progress, disk", seen);
+  await until(async () => await sum(guest) > there, "its sum", seen);
+}
+
 for (
   const [name, machineConfig] of [
     ["one CPU, mmio", {}],
@@ -40,10 +58,13 @@ for (
   ] as [string, VmConfig["machine-config"]][]
 ) {
   Deno.test(needing([KVM, LINUX], {
-    name:
-      `Linux: forked ${FORKS} times and reset ${RESETS} times under load, its sums are right (${name})`,
-    async fn() {
+    name: `Linux: saved, forked and reset in the middle of I/O (${name})`,
+    async fn(t) {
       using disk = new ScratchFile(16 * MiB);
+      using other = new ScratchFile(16 * MiB);
+      const overrides = {
+        drives: [{ drive_id: "data", path_on_host: other.path }],
+      } as Overrides;
       await using linux = await LinuxGuest.boot({
         "machine-config": { mem_size_mib: 96, ...machineConfig },
         drives: [{
@@ -52,45 +73,65 @@ for (
           is_root_device: false,
         }],
         entropy: {},
+        // With the TSC for a clock, all time since the snapshot comes at once.
       }, "console=ttyS0 clocksource=kvm-clock");
       const { machine } = linux.test;
-      await linux.run("cd /run; x=42");
-      await linux.run(NUMBERS);
-      await linux.run(SUMS);
-      await linux.run(
-        "(while :; do echo $i > /dev/vdb; i=$((i + 1)); " +
-          "echo $i . $i > writes; done) & true",
-      );
-      for (let i = 0; i < FORKS; i++) {
+      await linux.run("cd /run; x=42; echo kept > kept");
+      for (const line of [NUMBERS, SUMS, "s=$!", WRITES, "w=$!"]) {
+        await linux.run(line);
+      }
+      const lines = await linux.run("dmesg | grep -c virtio");
+
+      await t.step("goes on as it was saved, in other machines", async () => {
         const before = await sum(linux);
-        using other = new ScratchFile(16 * MiB);
-        const drives = [{ drive_id: "data", path_on_host: other.path }];
-        await using child = await Twin.of((options) =>
-          machine.fork({ drives } as Overrides, options)
-        );
-        const there = await sum(child);
-        assert.ok(there >= before, `${there} after ${before}`);
-        const writes = async () =>
-          Number((await child.run("n writes")).split(" ")[0]);
-        const written = await writes();
-        await until(
-          async () => await writes() > written,
-          "progress of the child's disk",
-          () => child.output,
-        );
-        await until(async () => await sum(child) > there, "its sum");
-        assert.equal(await child.run("echo $x; x=43"), "42");
-      }
-      using snapshot = await machine.snapshot({ base: true });
-      const outputs: string[] = [];
-      for (let i = 0; i < RESETS; i++) {
-        const there = await sum(linux);
-        outputs.push(await linux.run("echo $x; x=44; pwd; echo *"));
-        await until(async () => await sum(linux) > there, "its sum");
-        await machine.reset(snapshot);
-      }
-      assert.deepEqual(outputs, outputs.map(() => outputs[0]));
-      assert.equal(await linux.run("echo $x"), "42");
+        using snapshot = await machine.snapshot();
+        assert.equal(await linux.run("x=43; echo $x"), "43");
+        for (let i = 0; i < TWINS; i++) {
+          await using twin = await Twin.of((options) =>
+            Machine.restore(snapshot, overrides, options)
+          );
+          assert.equal(
+            await twin.run("echo $x; pwd; cat kept"),
+            "42\n/run\nkept",
+          );
+          const there = await sum(twin);
+          assert.ok(there >= before, `${there} after ${before}`);
+          await goesOn(twin, there);
+          await twin.run("kill $s $w; wait");
+          await twin.run(":"); // the shell tells of it
+          assert.equal(await twin.run("head -c 99 /dev/hwrng | wc -c"), "99");
+          const seen = await twin.run("dmesg | grep -c virtio");
+          assert.equal(seen, lines, "all in order");
+        }
+        assert.equal(await linux.run("echo $x"), "43", "the first goes on");
+      });
+
+      await t.step(`forked ${FORKS} times, its sums are right`, async () => {
+        for (let i = 0; i < FORKS; i++) {
+          const before = await sum(linux);
+          await using child = await Twin.of((options) =>
+            machine.fork(overrides, options)
+          );
+          const there = await sum(child);
+          assert.ok(there >= before, `${there} after ${before}`);
+          await goesOn(child, there);
+          assert.equal(await child.run("echo $x; x=44"), "43");
+        }
+      });
+
+      await t.step(`reset ${RESETS} times, its sums are right`, async () => {
+        using snapshot = await machine.snapshot({ base: true });
+        const outputs: string[] = [];
+        for (let i = 0; i < RESETS; i++) {
+          const there = await sum(linux);
+          outputs.push(await linux.run("echo $x; x=45; pwd; echo *"));
+          const seen = () => linux.test.output;
+          await until(async () => await sum(linux) > there, "its sum", seen);
+          await machine.reset(snapshot);
+        }
+        assert.deepEqual(outputs, outputs.map(() => outputs[0]));
+        assert.equal(await linux.run("echo $x"), "43");
+      });
       assert.deepEqual(linux.test.log, []);
     },
   }));

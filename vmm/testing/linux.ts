@@ -3,13 +3,13 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
-import { advise } from "../../ffi/mmap.ts";
-import { mappingsOfProcess } from "../../ffi/testing/mmap.ts";
+import { instantBoot, useOrders } from "../../cli/instant/plan.ts";
 import type { KernelVariant } from "../../images/linux/cache.ts";
 import { prepared } from "../../images/linux/prepare.ts";
+import { resolve } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
 import { TestMachine } from "./mod.ts";
+import { sourcesHash } from "./sources.ts";
 import { until } from "../../ffi/testing/until.ts";
 
 /** A machine with the prepared Linux; its shell is on the main console. */
@@ -23,14 +23,15 @@ export class LinuxGuest implements AsyncDisposable {
   }
 
   /**
-   * Boots the prepared kernel with `config`, and waits for the shell. Several
-   * CPUs, and PCI, take the full one.
+   * The prepared kernel with `config`, when its shell is there: from where an
+   * earlier one was saved, if these sources have saved one. Several CPUs, and
+   * PCI, take the full one.
    *
    * @param words more words for the kernel command line
-   * @param kernel another kernel than the one that suits the configuration
+   * @param kernel another of the prepared kernels than the one that suits
    */
   static async boot(
-    config: Omit<VmConfig, "boot-source">,
+    { drives = [], ...config }: Omit<VmConfig, "boot-source">,
     words = "console=ttyS0",
     kernel?: string,
   ): Promise<LinuxGuest> {
@@ -42,15 +43,25 @@ export class LinuxGuest implements AsyncDisposable {
       is_root_device: true,
       is_read_only: true,
     };
-    const test = await TestMachine.create({
+    const whole = {
       ...config,
       "boot-source": {
         kernel_image_path: kernel ?? guest.kernel,
-        boot_args: `${words} reboot=k panic=-1 quiet VIREO_NONCE=t`,
+        boot_args: `${words} reboot=k panic=-1 quiet`,
       },
-      drives: [root, ...config.drives ?? []],
+      drives: [root, ...drives],
+    };
+    const address = useOrders(whole);
+    const said: string[] = [];
+    const boot = await instantBoot(resolve(whole), address, {
+      nonce: "t",
+      folders: [],
+      of: sourcesHash(),
+      say: (line) => said.push(line),
     });
-    test.machine.start();
+    const test = await TestMachine.of((options) => boot.make(options));
+    test.log.push(...said);
+    if (test.machine.state === "created") test.machine.start();
     const linux = new LinuxGuest(test);
     await linux.printed("_vireo:t:ready");
     await linux.run("stty -echo; PS1= PS2=");
@@ -98,35 +109,4 @@ export function interruptCounts(text: string, line: string): number[] {
   const [, counts = ""] =
     new RegExp(`^ *${line}: +([\\d ]+)`, "m").exec(text) ?? [];
   return counts.trim().split(/ +/).map(Number);
-}
-
-/** From Linux 5.14 on: pages are made present, and keep what is in them. */
-const MADV_POPULATE_WRITE = 23;
-
-/**
- * Makes all of the mapping of this process that is `size` bytes long resident,
- * whatever the guest has touched of it.
- */
-export function makeResident(size: number): void {
-  const mapping = mappingsOfProcess().find((mapping) => mapping.size === size);
-  assert.ok(mapping, `no mapping of ${size} bytes`);
-  assert.ok(advise(mapping.start, size, MADV_POPULATE_WRITE));
-}
-
-/**
- * Bytes of RAM that the host keeps for the mapping of this process that is
- * `size` bytes long: `Rss` of /proc/self/smaps.
- */
-export function residentBytes(size: number): number {
-  let matches = false;
-  for (const line of Deno.readTextFileSync("/proc/self/smaps").split("\n")) {
-    const range = /^([0-9a-f]+)-([0-9a-f]+) /.exec(line);
-    if (range) {
-      const [start, end] = range.slice(1).map((hex) => parseInt(hex, 16));
-      matches = end! - start! === size;
-    }
-    const rss = /^Rss: +(\d+) kB/.exec(line);
-    if (matches && rss) return Number(rss[1]) * 1024;
-  }
-  throw new Error(`no mapping of ${size} bytes`);
 }

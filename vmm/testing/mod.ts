@@ -36,14 +36,22 @@ export class TestMachine implements AsyncDisposable {
   }
 
   /** Makes a machine; it is not started. */
-  static async create(
+  static create(
     config: VmConfig,
     options: MachineOptions = {},
   ): Promise<TestMachine> {
+    return TestMachine.of((mine) =>
+      Machine.create(config, { ...options, ...mine })
+    );
+  }
+
+  /** The machine that `make` makes with these options. */
+  static async of(
+    make: (options: MachineOptions) => Promise<Machine>,
+  ): Promise<TestMachine> {
     const log: string[] = [];
     const chunks: Uint8Array[] = [];
-    const machine = await Machine.create(config, {
-      ...options,
+    const machine = await make({
       onOutput: (bytes) => chunks.push(bytes),
       onLog: (message) => log.push(message),
     });
