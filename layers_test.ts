@@ -22,8 +22,9 @@ const MAY_IMPORT: Record<string, string[]> = {
   probe: [...MACHINE, "emulate"],
   cli: [...MACHINE, "images", "probe"],
   fuzz: [...MACHINE, "vmm/testing", "images"],
-  // Only tests and fuzz boot a machine with what images builds.
-  "vmm/testing": [...MACHINE, "images"],
+  // Only tests and fuzz boot a machine with what images builds, at once as the
+  // command line does.
+  "vmm/testing": [...MACHINE, "images", "cli"],
   "mod.ts": [...MACHINE, "images", "probe"],
   "main.ts": [...MACHINE, "cli", "images", "probe", "examples"],
 };

@@ -46,7 +46,7 @@ for (const transport of ["mmio", "pci"] as const) {
           balloon: { amount_mib: 0, deflate_on_oom: false },
         },
         "console=ttyS0 clocksource=kvm-clock suspend.pm_test_delay=1",
-        (await prepared("full"))!.kernel,
+        { kernel: (await prepared("full"))!.kernel },
       );
       const whole = async () => {
         const said = await guest.run(

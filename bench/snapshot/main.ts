@@ -274,6 +274,7 @@ if (import.meta.main) {
       await using linux = await LinuxGuest.boot(
         { "machine-config": { mem_size_mib: RAM } },
         "console=ttyS0 clocksource=kvm-clock",
+        { cold: true },
       );
       figures.push(...await ofLinux(linux, folder, options));
     }

@@ -80,7 +80,7 @@ for (const transport of ["mmio", "pci"] as const) {
             },
           },
           "console=hvc0",
-          kernel,
+          { kernel },
         ),
       );
       const { machine } = guest.test;

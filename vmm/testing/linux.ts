@@ -28,12 +28,14 @@ export class LinuxGuest implements AsyncDisposable {
    * PCI, take the full one.
    *
    * @param words more words for the kernel command line
-   * @param kernel another of the prepared kernels than the one that suits
+   * @param options.kernel another of the prepared kernels than the one that
+   *   suits
+   * @param options.cold from the beginning, whatever is saved
    */
   static async boot(
     { drives = [], ...config }: Omit<VmConfig, "boot-source">,
     words = "console=ttyS0",
-    kernel?: string,
+    { kernel, cold }: { kernel?: string; cold?: boolean } = {},
   ): Promise<LinuxGuest> {
     const guest = await prepared(needed(config));
     if (guest === undefined) throw new Error("no prepared guest");
@@ -55,6 +57,7 @@ export class LinuxGuest implements AsyncDisposable {
     const said: string[] = [];
     const boot = await instantBoot(resolve(whole), address, {
       nonce: "t",
+      cold,
       folders: [],
       of: sourcesHash(),
       say: (line) => said.push(line),
