@@ -88,6 +88,13 @@ export const LIBC_SYMBOLS = {
     parameters: ["usize", "u32", "i32"],
     result: "i32",
   },
+  // In a thread of Deno's: pages may never come.
+  madvise_wait: {
+    name: "madvise",
+    parameters: ["usize", "u32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
 
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },

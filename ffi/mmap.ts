@@ -152,6 +152,15 @@ export function mapFileOver(
 export const ADVISE_MAX = 0x4000_0000;
 
 /**
+ * Resolves when the page at `address` is there: whoever wants it before waits in
+ * the kernel, and can't do anything else meanwhile.
+ */
+export async function pagePresent(address: number): Promise<void> {
+  const page = Math.floor(address / PAGE) * PAGE;
+  await libc.madvise_wait(BigInt(page), PAGE, Madvise.POPULATE_READ);
+}
+
+/**
  * `madvise` of `length` bytes at `address`, which must be the caller's to
  * advise on; false when the kernel refuses.
  */

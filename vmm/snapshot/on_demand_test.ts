@@ -149,6 +149,47 @@ Deno.test(needing([KVM, root("has a userfaultfd")], {
 }));
 
 Deno.test(needing([KVM, root("has a userfaultfd")], {
+  name: "memory on demand: a program that never answers holds no isolate",
+  async fn() {
+    using saved = await Saved.create();
+    const socket = `${saved.path}/pages.sock`;
+    using silent = Deno.listen({ transport: "unix", path: socket });
+    const restored = Machine.restore(saved.folder, {}, { pages: { socket } });
+    const connection = await silent.accept();
+    let settled = false;
+    restored.catch(() => {}).finally(() => settled = true);
+    await new Promise((done) => setTimeout(done, 200));
+    assert.ok(!settled, "it waits for the pages that it needs itself");
+    connection.close();
+    await assert.rejects(restored, { message: /: the handler has gone$/ });
+  },
+}));
+
+Deno.test(needing([KVM, root("has a userfaultfd")], {
+  name: "memory on demand: a guest that waits for a page can be stopped",
+  async fn() {
+    using saved = await Saved.create();
+    // The last page of those that restoring takes is the last that comes.
+    const module = saved.module(`
+let first = true;
+export default () => {
+  if (first) return first = false, undefined;
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+};`);
+    let output = "";
+    await using machine = await Machine.restore(saved.folder, {}, {
+      pages: { module },
+      onOutput: (bytes) => output += new TextDecoder().decode(bytes),
+    });
+    machine.start();
+    await new Promise((done) => setTimeout(done, 200)); // its threads wait
+    await machine.stop();
+    assert.equal(output, "");
+    assert.deepEqual(await machine.wait(), { reason: "stopped" });
+  },
+}));
+
+Deno.test(needing([KVM, root("has a userfaultfd")], {
   name:
     "memory on demand: what can't be had is told in a line, before or at the page",
   async fn() {

@@ -8,6 +8,8 @@ import { VireoError } from "../../ffi/error.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
+import { pagePresent } from "../../ffi/mmap.ts";
+import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
@@ -20,6 +22,7 @@ import { restorePlatform } from "./platform.ts";
 import { openFolder } from "./folder.ts";
 import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
+import { touchedAddresses } from "./touched.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
 /** What is to be otherwise: keys of the configuration, devices by their names. */
@@ -129,8 +132,9 @@ export async function restoreMachine(
   const { machine, parts, begin } = made;
   try {
     checkShape(parts, snapshot);
-    if (options.pages) await serve(made, options.pages);
-    else layOver(parts, snapshot.memory);
+    if (options.pages) {
+      await serve(made, options.pages, snapshot);
+    } else layOver(parts, snapshot.memory);
     if (imageOf(parts)) parts.memoryComesFrom(() => imageOf(parts)?.fault());
     parts.devices.forEach((device, i) => {
       device.saved = snapshot.state.devices[i]!;
@@ -146,8 +150,9 @@ export async function restoreMachine(
 
 /** RAM comes page by page; not from the snapshot's own file. */
 async function serve(
-  { parts, fail, ending }: Made,
+  { machine, parts, fail, ending }: Made,
   source: PageSource,
+  { state }: Snapshot,
 ): Promise<void> {
   if (!canLie(parts)) {
     throw new VireoError(
@@ -160,6 +165,12 @@ async function serve(
   const { memory: regions } = parts.vcpus[0]!.start;
   const defer = (release: () => void) => parts.defer(release);
   await serveOnDemand({ regions, fail, ending, defer }, source);
+  // A handler that never answers must not hold this isolate, too.
+  const memory = GuestMemory.attach(regions);
+  const places = touchedAddresses(state).map((at) => memory.hostAddress(at, 1));
+  await Promise.all(places.filter((at) => at !== 0).map(pagePresent));
+  if (machine.state === "created") return;
+  throw new VireoError((await machine.wait()).message ?? "it has ended");
 }
 
 /**
