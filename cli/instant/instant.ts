@@ -121,7 +121,8 @@ export class InstantBoot {
     place: Place | undefined,
   ): Promise<void> {
     await Promise.race([orders.asked, machine.wait()]);
-    if (["ending", "ended"].includes(machine.state)) return;
+    const over = () => ["ending", "ended"].includes(machine.state);
+    if (over()) return;
     const { what, folders, say } = this.#options;
     try {
       using snapshot = await machine.snapshot();
@@ -132,6 +133,7 @@ export class InstantBoot {
       if (place) keepEntry(place.cache, place.key, what, snapshot);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
+      if (over()) return; // by a signal, in the middle of it
       say(`not kept for the next boot: ${error.message}`);
     }
     this.#give(orders);
