@@ -153,7 +153,7 @@ export const ADVISE_MAX = 0x4000_0000;
 
 /**
  * Resolves when the page at `address` is there: whoever wants it before waits in
- * the kernel, and can't do anything else meanwhile.
+ * the kernel, and can't do anything else meanwhile. Before Linux 5.14: at once.
  */
 export async function pagePresent(address: number): Promise<void> {
   const page = Math.floor(address / PAGE) * PAGE;

@@ -169,7 +169,8 @@ Deno.test(needing([KVM, root("has a userfaultfd")], {
   name: "memory on demand: a guest that waits for a page can be stopped",
   async fn() {
     using saved = await Saved.create();
-    // The last page of those that restoring takes is the last that comes.
+    // Restoring takes one page itself, the generation's: this guest has no
+    // kvmclock.
     const module = saved.module(`
 let first = true;
 export default () => {

@@ -22,6 +22,21 @@ export function boot(args: string[], input?: string): Promise<VireoResult> {
   return vireo(["boot", "--memory", "64M", ...args], input);
 }
 
+/** Starts a command of Vireo's; for the parameters, see {@linkcode vireo}. */
+export function startVireo(
+  args: string[],
+  env: Record<string, string> = {},
+  stdin: "null" | "piped" = "null",
+): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", MAIN, ...args],
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1", ...env },
+  }).spawn();
+}
+
 /**
  * Runs a command of Vireo's with `input` as its standard input.
  *
@@ -32,13 +47,8 @@ export async function vireo(
   input?: string,
   env: Record<string, string> = {},
 ): Promise<VireoResult> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", MAIN, ...args],
-    stdin: input === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1", ...env },
-  }).spawn();
+  const stdin = input === undefined ? "null" : "piped";
+  const child = startVireo(args, env, stdin);
   if (input !== undefined) {
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(input));
