@@ -9,7 +9,7 @@ import { ALL_KERNELS } from "../images/testing/prepared.ts";
 import type { VmConfig } from "./config/types.ts";
 import { DEFAULT_BOOT_ARGS } from "./config/boot_args.ts";
 import { execWord, makeNonce } from "../cli/exec.ts";
-import { interruptCounts } from "./testing/linux.ts";
+import { interruptCounts } from "../cli/testing/linux.ts";
 import { ScratchFile, TestMachine, TestNetwork } from "./testing/mod.ts";
 
 Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { FULL_LINUX } from "../images/testing/prepared.ts";
 import { boot } from "./testing/command.ts";
-import { interruptCounts } from "./testing/linux.ts";
+import { interruptCounts } from "../cli/testing/linux.ts";
 
 Deno.test(needing([KVM, FULL_LINUX], {
   name: "Linux: two CPUs, found by the MP table; a reboot ends the machine",

@@ -9,7 +9,7 @@ import { until } from "../ffi/testing/until.ts";
 import { MiB } from "../guest/layout.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { FULL_LINUX } from "../images/testing/prepared.ts";
-import { LinuxGuest } from "./testing/linux.ts";
+import { LinuxGuest } from "../cli/testing/linux.ts";
 import { ScratchFile } from "./testing/mod.ts";
 
 const WAKEUP = "/sys/devices/pnp0/00:00/tty/ttyS0/power/wakeup";
@@ -85,7 +85,7 @@ for (const transport of ["mmio", "pci"] as const) {
       let awake = false;
       const woken = guest.run("echo freeze > /sys/power/state; echo $?");
       woken.then(() => awake = true);
-      await new Promise((resolve) => setTimeout(resolve, 2000));
+      await new Promise((resolve) => setTimeout(resolve, 4000));
       assert.ok(!awake, "it sleeps until it is woken");
       const keys = setInterval(() => guest.type("\n"), 500);
       assert.equal(await woken, "0");

@@ -7,7 +7,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { buildElf } from "../../guest/testing/mod.ts";
 import { Machine, type Snapshot, type VmConfig } from "../../mod.ts";
-import { LinuxGuest } from "../../vmm/testing/linux.ts";
+import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { MAIN } from "../../vmm/testing/command.ts";
 import { BareVm } from "./bare_vm.ts";
 import { type Figure, table } from "./figures.ts";

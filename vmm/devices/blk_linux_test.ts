@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { MiB } from "../../guest/layout.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
-import { LinuxGuest } from "../testing/linux.ts";
+import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { ScratchFile } from "../testing/mod.ts";
 

@@ -14,10 +14,10 @@ import {
 import { MiB } from "../../guest/layout.ts";
 import { preparedAll } from "../../images/linux/prepare.ts";
 import { ALL_KERNELS, LINUX } from "../../images/testing/prepared.ts";
-import { LinuxGuest } from "../testing/linux.ts";
+import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { TestNetwork } from "../testing/mod.ts";
 import { makeResident, ramOf, residentBytes } from "../testing/ram.ts";
-import { assertRebinds } from "../testing/rebind.ts";
+import { assertRebinds } from "../../cli/testing/rebind.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 

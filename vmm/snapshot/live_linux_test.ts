@@ -9,7 +9,7 @@ import { MiB } from "../../guest/layout.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
-import { LinuxGuest } from "../testing/linux.ts";
+import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
 import { Twin } from "../testing/twin.ts";
 import type { Overrides } from "./mod.ts";
@@ -38,8 +38,9 @@ async function sum(guest: { run(command: string): Promise<string> }) {
   return count!;
 }
 
-const WRITES = "(while :; do echo $i > /dev/vdb; i=$((i + 1)); " +
-  "echo $i . $i > writes; done) & true";
+/** Also flushes the disk, each time; how many times it did. */
+const WRITES = "(while :; do dd if=/proc/cmdline of=/dev/vdb bs=4k count=4 " +
+  "conv=fsync 2>/dev/null; i=$((i + 1)); echo $i . $i > writes; done) & true";
 
 /** Both its sums and its writes go on. */
 async function goesOn(guest: Twin, there: number): Promise<void> {

@@ -4,7 +4,7 @@ import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
 import { Machine } from "../machine.ts";
-import { LinuxGuest } from "../testing/linux.ts";
+import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { Twin } from "../testing/twin.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 import type { Overrides, Snapshot } from "./mod.ts";

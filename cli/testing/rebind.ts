@@ -8,7 +8,7 @@
  */
 import assert from "node:assert/strict";
 import type { LinuxGuest } from "./linux.ts";
-import type { TestNetwork } from "./mod.ts";
+import type { TestNetwork } from "../../vmm/testing/mod.ts";
 
 /** One for the drivers as they were at boot, one for drivers bound anew. */
 const ROUNDS = [1, 2];

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { instantBoot, useOrders } from "../../cli/instant/plan.ts";
+import { instantBoot, useOrders } from "../instant/plan.ts";
 import type { KernelVariant } from "../../images/linux/cache.ts";
 import { prepared } from "../../images/linux/prepare.ts";
-import { resolve } from "../config/resolve.ts";
-import type { VmConfig } from "../config/types.ts";
-import { TestMachine } from "./mod.ts";
+import { resolve } from "../../vmm/config/resolve.ts";
+import type { VmConfig } from "../../vmm/config/types.ts";
+import { TestMachine } from "../../vmm/testing/mod.ts";
 import { sourcesHash } from "./sources.ts";
 import { until } from "../../ffi/testing/until.ts";
 
