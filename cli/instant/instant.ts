@@ -15,20 +15,16 @@ import {
   Orders,
 } from "../../vmm/orders/orders.ts";
 import { findEntry, keepEntry, ownFolder, removeEntry } from "./cache.ts";
-import { bootKey } from "./key.ts";
+import { bootKey, type BootKind } from "./key.ts";
 
 /** What a boot's init is to do, and what is done with its machine. */
-export interface InstantOptions {
+export interface InstantOptions extends Omit<BootKind, "commands"> {
   /** What init is to do. */
   instructions: Instructions;
   /** Boot from the beginning, and leave nothing. */
   cold?: boolean;
-  /** The kernel is the user's own. */
-  ownKernel?: boolean;
   /** Folders to save the machine in when init asks. */
   folders: readonly string[];
-  /** What else has to be the same. */
-  of?: string;
   /** What the machine is, in the user's words. */
   what: string;
   /** A line for the user. */

@@ -13,26 +13,14 @@ import { KINDS } from "../../vmm/devices/mod.ts";
 import type { Instructions } from "../../vmm/orders/orders.ts";
 import { execWord } from "../exec.ts";
 import { load } from "../load.ts";
-import type { InstantBoot } from "./instant.ts";
+import type { InstantBoot, InstantOptions } from "./instant.ts";
 
 /** What the user wants of the guest's shell. */
-export interface Wish {
+export interface Wish extends Omit<InstantOptions, "instructions" | "what"> {
   /** Marks what init prints. */
   nonce: string;
   /** Commands for the shell; undefined: it is interactive. */
   exec?: string;
-  /** Boot from the beginning, and keep nothing. */
-  cold?: boolean;
-  /**
-   * The kernel is the user's own: its drivers have all devices when init asks.
-   */
-  ownKernel?: boolean;
-  /** Folders to save the machine in when init asks. */
-  folders: string[];
-  /** What else has to be the same. */
-  of?: string;
-  /** A line for the user. */
-  say(line: string): void;
 }
 
 /** Init's words on the kernel's command line. */

@@ -9,8 +9,8 @@ import { prepared } from "../../images/linux/prepare.ts";
 import { resolve } from "../../vmm/config/resolve.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import { TestMachine } from "../../vmm/testing/mod.ts";
+import { answer } from "../../vmm/testing/shell.ts";
 import { sourcesHash } from "./sources.ts";
-import { until } from "../../ffi/testing/until.ts";
 
 /** A machine with the prepared Linux; its shell is on the main console. */
 export class LinuxGuest implements AsyncDisposable {
@@ -64,36 +64,21 @@ export class LinuxGuest implements AsyncDisposable {
     });
     const test = await TestMachine.of((options) => boot.make(options));
     test.log.push(...said);
-    if (test.machine.state === "created") test.machine.start();
+    test.machine.start();
     const linux = new LinuxGuest(test);
-    await linux.printed("_vireo:t:ready");
+    await test.printed("_vireo:t:ready");
     await linux.run("stty -echo; PS1= PS2=");
     return linux;
   }
 
   /** Types a command; returns what it prints, when it has ended. */
-  async run(command: string): Promise<string> {
-    const id = ++this.#commands;
-    const from = this.test.output.length;
-    // The quotes keep the echo of this line from looking like its answer.
-    this.type(`${command}; echo "<"end ${id}">"\n`);
-    await this.printed(`<end ${id}>`);
-    const output = this.test.output.slice(from);
-    return output.slice(0, output.indexOf(`<end ${id}>`)).trim();
+  run(command: string): Promise<string> {
+    return answer(this.test, command, `end ${++this.#commands}`);
   }
 
   /** Types. */
   type(text: string): void {
     this.test.machine.input(new TextEncoder().encode(text));
-  }
-
-  /** Waits until the console has shown `text`. */
-  async printed(text: string): Promise<void> {
-    await until(
-      () => this.test.output.includes(text),
-      text,
-      () => this.test.output,
-    );
   }
 
   /** Ends the machine. */
