@@ -37,7 +37,7 @@ export type {
   PageFunction,
   PageSource,
   RegionMessage,
-} from "./vmm/snapshot/on_demand.ts";
+} from "./vmm/snapshot/on_demand/on_demand.ts";
 export type { SavedDevice } from "./devices/virtio/device.ts";
 export type { VcpuState } from "./ffi/kvm/vcpu_state.ts";
 export type { VmState } from "./ffi/kvm/vm_state.ts";

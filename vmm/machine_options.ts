@@ -5,7 +5,7 @@
  */
 
 import type { Orders } from "./orders/orders.ts";
-import type { PageSource } from "./snapshot/on_demand.ts";
+import type { PageSource } from "./snapshot/on_demand/on_demand.ts";
 
 /** What a machine's maker is told while it lives. */
 export interface MachineOptions {

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { VireoError } from "../../ffi/error.ts";
 import { Random } from "../../guest/testing/random.ts";
-import { openFolder } from "../../vmm/snapshot/folder.ts";
+import { openFolder } from "../../vmm/snapshot/on_disk/folder.ts";
 import { checkGiven } from "../../vmm/snapshot/trust.ts";
 
 /** What became of the states. */

@@ -5,14 +5,14 @@
  * @module
  */
 export { type Facts, factsOf } from "./facts.ts";
-export { compareMemory } from "./compare.ts";
+export { compareMemory } from "./on_disk/compare.ts";
 export {
   describeFolder,
   type FolderDescription,
   verifyFolder,
-} from "./folder.ts";
+} from "./on_disk/folder.ts";
 export { forkMachine } from "./fork.ts";
-export { mergeFolders } from "./merge.ts";
+export { mergeFolders } from "./on_disk/merge.ts";
 export { makeForkable } from "./ram.ts";
 export { type ForkOptions, MachinePool, type PoolOptions } from "./pool.ts";
 export {
@@ -22,8 +22,8 @@ export {
   RestoreAs,
   restoreMachine,
 } from "./restore.ts";
-export type { PageSource } from "./on_demand.ts";
+export type { PageSource } from "./on_demand/on_demand.ts";
 export { Snapshot } from "./snapshot.ts";
 export { type SnapshotOptions, takeSnapshot } from "./take.ts";
-export type { SaveOptions } from "./save_folder.ts";
-export { type FolderUse, folderUse, removeFolder } from "./use.ts";
+export type { SaveOptions } from "./on_disk/save_folder.ts";
+export { type FolderUse, folderUse, removeFolder } from "./on_disk/use.ts";

@@ -17,12 +17,12 @@ import type { Machine } from "../machine.ts";
 import { sendToAll } from "./devices.ts";
 import { becomeAnother } from "./identity.ts";
 import type { MachineOptions } from "../machine_options.ts";
-import type { PageSource } from "./on_demand.ts";
+import type { PageSource } from "./on_demand/on_demand.ts";
 import { restorePlatform } from "./platform.ts";
-import { openFolder } from "./folder.ts";
+import { openFolder } from "./on_disk/folder.ts";
 import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { touchedAddresses } from "./touched.ts";
+import { touchedAddresses } from "./on_demand/touched.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
 /** What is to be otherwise: keys of the configuration, devices by their names. */
@@ -43,7 +43,7 @@ export class RestoreAs {
 export type Changes = Overrides | RestoreAs;
 
 // No literal: that would be read whether it is needed or not.
-const ON_DEMAND = new URL("./on_demand.ts", import.meta.url).href;
+const ON_DEMAND = new URL("./on_demand/on_demand.ts", import.meta.url).href;
 /** There is a kernel in the memory already. */
 const NO_KERNEL = { kernel_image_path: new Uint8Array() };
 
@@ -159,9 +159,10 @@ async function serve(
       "memory on demand: not with memory_file or huge pages of the pool",
     );
   }
-  const { serveOnDemand }: typeof import("./on_demand.ts") = await import(
-    ON_DEMAND
-  );
+  const { serveOnDemand }: typeof import("./on_demand/on_demand.ts") =
+    await import(
+      ON_DEMAND
+    );
   const { memory: regions } = parts.vcpus[0]!.start;
   const defer = (release: () => void) => parts.defer(release);
   await serveOnDemand({ regions, fail, ending, defer }, source);

@@ -4,12 +4,12 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import { openFolder } from "./folder.ts";
+import { openFolder } from "./on_disk/folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
 import { MachinePool, type PoolOptions } from "./pool.ts";
-import { saveFolder, type SaveOptions } from "./save_folder.ts";
+import { saveFolder, type SaveOptions } from "./on_disk/save_folder.ts";
 import type { SavedMachine } from "./saved_machine.ts";
-import type { Since } from "./stored_memory.ts";
+import type { Since } from "./on_disk/stored_memory.ts";
 
 /**
  * A machine between two instructions. It holds a copy of the guest's RAM until

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { openFolder } from "../snapshot/folder.ts";
-import { saveFolder } from "../snapshot/save_folder.ts";
+import { openFolder } from "../snapshot/on_disk/folder.ts";
+import { saveFolder } from "../snapshot/on_disk/save_folder.ts";
 
 const [from, to] = Deno.args as [string, string];
 const line = new TextEncoder().encode("saves\n");

@@ -1,17 +1,17 @@
 /** Memory whose pages come when they are touched. */
 import assert from "node:assert/strict";
-import { advise, Madvise, Mapping } from "../../ffi/mmap.ts";
-import { KVM, needing, root } from "../../ffi/testing/needs.ts";
-import { until } from "../../ffi/testing/until.ts";
-import { MiB } from "../../guest/layout.ts";
-import { readPayload } from "../../images/payload/payload.ts";
-import type { VmConfig } from "../config/types.ts";
-import { Machine } from "../machine.ts";
-import { ScratchFile, TestMachine } from "../testing/mod.ts";
+import { advise, Madvise, Mapping } from "../../../ffi/mmap.ts";
+import { KVM, needing, root } from "../../../ffi/testing/needs.ts";
+import { until } from "../../../ffi/testing/until.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { readPayload } from "../../../images/payload/payload.ts";
+import type { VmConfig } from "../../config/types.ts";
+import { Machine } from "../../machine.ts";
+import { ScratchFile, TestMachine } from "../../testing/mod.ts";
 import { type PageSource, regionMessages, serveOnDemand } from "./on_demand.ts";
 
 const HANDLER =
-  new URL("../../examples/page_handler.ts", import.meta.url).pathname;
+  new URL("../../../examples/page_handler.ts", import.meta.url).pathname;
 const PAGES = 16 * MiB / 4096;
 const payload = await readPayload();
 

@@ -6,11 +6,11 @@
  * @module
  */
 import { crc32 } from "node:zlib";
-import { VireoError } from "../../ffi/error.ts";
-import { MiB } from "../../guest/layout.ts";
-import { integer, list, object } from "./codec.ts";
-import { MemoryImage, PIECE } from "./memory_image.ts";
-import { PAGE, type Run, sizeOf } from "./runs.ts";
+import { VireoError } from "../../../ffi/error.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { integer, list, object } from "../codec.ts";
+import { MemoryImage, PIECE } from "../memory_image.ts";
+import { PAGE, type Run, sizeOf } from "../runs.ts";
 
 const RAM_MAX = 64 * 1024 * MiB;
 const NAME = /^memory-[0-9a-f-]{36}$/;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { Layout } from "../../guest/layout.ts";
-import type { SavedMachine } from "./saved_machine.ts";
+import { Layout } from "../../../guest/layout.ts";
+import type { SavedMachine } from "../saved_machine.ts";
 
 /** MSRs that hold an address which KVM writes to (Documentation/virt/kvm/x86/msr.rst). */
 const KVM_MSRS = [

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { Epoll } from "../../ffi/epoll.ts";
-import { FaultAnswerer, unregister } from "../../ffi/userfaultfd.ts";
+import { Epoll } from "../../../ffi/epoll.ts";
+import { FaultAnswerer, unregister } from "../../../ffi/userfaultfd.ts";
 import type { PageFunction, RegionMessage } from "./on_demand.ts";
 
 /** What it begins with. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkWhole, type Found, read, telling } from "./folder.ts";
-import { PAGE, sizeOf } from "./runs.ts";
+import { PAGE, sizeOf } from "../runs.ts";
 
 /**
  * How much of the RAM of `b` is otherwise than in `a`; 0 where they differ in

@@ -1,14 +1,15 @@
 /** Snapshots in folders: who may save, read and remove at the same time. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
-import { Random } from "../../guest/testing/random.ts";
-import { readPayload } from "../../images/payload/payload.ts";
-import { Machine } from "../machine.ts";
+import { KVM, needing } from "../../../ffi/testing/needs.ts";
+import { Random } from "../../../guest/testing/random.ts";
+import { readPayload } from "../../../images/payload/payload.ts";
+import { Machine } from "../../machine.ts";
 import { openFolder, verifyFolder } from "./folder.ts";
 import { saveFolder } from "./save_folder.ts";
 import { folderUse, removeFolder } from "./use.ts";
 
-const PROGRAM = new URL("../testing/save_forever.ts", import.meta.url).pathname;
+const PROGRAM =
+  new URL("../../testing/save_forever.ts", import.meta.url).pathname;
 const KILLS = 50;
 /** Longer than one save takes, in milliseconds. */
 const SPAN = 60;

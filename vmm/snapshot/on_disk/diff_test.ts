@@ -1,25 +1,25 @@
 /** Diffs of snapshots, and whole ones made of them. */
 import assert from "node:assert/strict";
-import { viewOf } from "../../ffi/mmap.ts";
-import { mappingsOfProcess } from "../../ffi/testing/mmap.ts";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
-import { until } from "../../ffi/testing/until.ts";
-import { MiB } from "../../guest/layout.ts";
-import { readPayload } from "../../images/payload/payload.ts";
-import { Machine } from "../machine.ts";
-import { ScratchFile, TestMachine } from "../testing/mod.ts";
+import { viewOf } from "../../../ffi/mmap.ts";
+import { mappingsOfProcess } from "../../../ffi/testing/mmap.ts";
+import { KVM, needing } from "../../../ffi/testing/needs.ts";
+import { until } from "../../../ffi/testing/until.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { readPayload } from "../../../images/payload/payload.ts";
+import { Machine } from "../../machine.ts";
+import { ScratchFile, TestMachine } from "../../testing/mod.ts";
 import {
   lastRecord,
   recorded,
   recording,
   recordingOn,
-} from "../testing/records.ts";
+} from "../../testing/records.ts";
 import {
   compareMemory,
   describeFolder,
   mergeFolders,
   verifyFolder,
-} from "./mod.ts";
+} from "../mod.ts";
 
 const payload = await readPayload();
 

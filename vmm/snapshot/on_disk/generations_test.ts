@@ -1,11 +1,11 @@
 /** A machine that is saved and goes on elsewhere, over and over, at work. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
-import type { VmConfig } from "../config/types.ts";
-import { Machine } from "../machine.ts";
-import { ScratchFile } from "../testing/mod.ts";
-import { recorded, recording } from "../testing/records.ts";
-import { verifyFolder } from "./mod.ts";
+import { KVM, needing } from "../../../ffi/testing/needs.ts";
+import type { VmConfig } from "../../config/types.ts";
+import { Machine } from "../../machine.ts";
+import { ScratchFile } from "../../testing/mod.ts";
+import { recorded, recording } from "../../testing/records.ts";
+import { verifyFolder } from "../mod.ts";
 
 const GENERATIONS = 10;
 const BLOCK = 4096, BLOCKS = 1024;

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { VireoError } from "../../ffi/error.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import { openChanges, openFolder } from "./folder.ts";
 import { saveFolder } from "./save_folder.ts";
-import { Snapshot } from "./snapshot.ts";
+import { Snapshot } from "../snapshot.ts";
 
 /**
  * Writes what `diff` was taken of: the RAM of `base` with the changes, and all

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import project from "../../deno.json" with { type: "json" };
-import { VireoError } from "../../ffi/error.ts";
-import { object } from "./codec.ts";
+import project from "../../../deno.json" with { type: "json" };
+import { VireoError } from "../../../ffi/error.ts";
+import { object } from "../codec.ts";
 
 /** Who saved a snapshot. */
 export interface Origin {

@@ -6,7 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { SystemError, VireoError } from "../../ffi/errno.ts";
+import { SystemError, VireoError } from "../../../ffi/errno.ts";
 import {
   closeFd,
   createMemoryFile,
@@ -14,14 +14,14 @@ import {
   Open,
   openFd,
   tryLock,
-} from "../../ffi/file.ts";
-import { MiB } from "../../guest/layout.ts";
-import { decodeMachine, object } from "./codec.ts";
+} from "../../../ffi/file.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { decodeMachine, object } from "../codec.ts";
 import { checkCpu, type Origin, readOrigin } from "./host.ts";
-import { MemoryImage, PIECE } from "./memory_image.ts";
-import type { SavedMachine } from "./saved_machine.ts";
-import { Snapshot } from "./snapshot.ts";
-import type { Run } from "./runs.ts";
+import { MemoryImage, PIECE } from "../memory_image.ts";
+import type { SavedMachine } from "../saved_machine.ts";
+import { Snapshot } from "../snapshot.ts";
+import type { Run } from "../runs.ts";
 import {
   decodeStored,
   readChanges,

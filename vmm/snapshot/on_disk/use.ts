@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { VireoError } from "../../ffi/error.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import {
   closeFd,
   exists,
@@ -12,7 +12,7 @@ import {
   Open,
   openFd,
   tryLock,
-} from "../../ffi/file.ts";
+} from "../../../ffi/file.ts";
 import { memoryNames, namedMemory, STATE, telling } from "./folder.ts";
 
 /** A folder with a snapshot, as far as one sees without reading it. */

@@ -1,15 +1,19 @@
 /** A snapshot in a folder: written, read, refused. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
-import { until } from "../../ffi/testing/until.ts";
-import { Random } from "../../guest/testing/random.ts";
-import { MiB } from "../../guest/layout.ts";
-import { readPayload } from "../../images/payload/payload.ts";
-import type { VmConfig } from "../config/types.ts";
-import { Machine } from "../machine.ts";
-import { descriptorsAtRest, ScratchFile, TestMachine } from "../testing/mod.ts";
-import { verifyFolder } from "./mod.ts";
+import { KVM, needing } from "../../../ffi/testing/needs.ts";
+import { until } from "../../../ffi/testing/until.ts";
+import { Random } from "../../../guest/testing/random.ts";
+import { MiB } from "../../../guest/layout.ts";
+import { readPayload } from "../../../images/payload/payload.ts";
+import type { VmConfig } from "../../config/types.ts";
+import { Machine } from "../../machine.ts";
+import {
+  descriptorsAtRest,
+  ScratchFile,
+  TestMachine,
+} from "../../testing/mod.ts";
+import { verifyFolder } from "../mod.ts";
 
 const payload = await readPayload();
 

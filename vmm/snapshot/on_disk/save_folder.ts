@@ -11,8 +11,8 @@
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
-import { check } from "../../ffi/errno.ts";
-import { VireoError } from "../../ffi/error.ts";
+import { check } from "../../../ffi/errno.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import {
   closeFd,
   exists,
@@ -20,9 +20,9 @@ import {
   Open,
   openFd,
   tryLock,
-} from "../../ffi/file.ts";
-import { libc } from "../../ffi/libc.ts";
-import { encodeMachine } from "./codec.ts";
+} from "../../../ffi/file.ts";
+import { libc } from "../../../ffi/libc.ts";
+import { encodeMachine } from "../codec.ts";
 import {
   FORMAT,
   memoryNames,
@@ -32,7 +32,7 @@ import {
   telling,
 } from "./folder.ts";
 import { thisOrigin } from "./host.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { Snapshot } from "../snapshot.ts";
 import { type Since, storeMemory } from "./stored_memory.ts";
 
 /** A state that is not in its place yet, of the memory that is its end. */
