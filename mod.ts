@@ -142,4 +142,4 @@ export {
   SpecialRegisters,
   type TableName,
 } from "./ffi/kvm/registers.ts";
-export { Mapping, type MappingOptions } from "./ffi/mmap.ts";
+export { Mapping, type MappingOptions } from "./ffi/memory/mmap.ts";

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { Mapping } from "../ffi/mmap.ts";
+import { Mapping } from "../ffi/memory/mmap.ts";
 
 // C functions that do nearly nothing, each with the type that is measured.
 const library = Deno.dlopen("libc.so.6", {

@@ -12,7 +12,7 @@
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Registers, SpecialRegisters } from "../ffi/kvm/registers.ts";
 import { Exit } from "../ffi/kvm/run.ts";
-import { Mapping } from "../ffi/mmap.ts";
+import { Mapping } from "../ffi/memory/mmap.ts";
 import { type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { GiB } from "../guest/layout.ts";
 import { enterLongMode } from "../guest/boot/long_mode.ts";

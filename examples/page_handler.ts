@@ -12,7 +12,7 @@ import { Epoll } from "../ffi/epoll.ts";
 import { receiveWithFd } from "../ffi/pass_fd.ts";
 import { Poll, pollFd } from "../ffi/poll.ts";
 import { acceptUnix, UnixListener } from "../ffi/unix_socket.ts";
-import { FaultAnswerer } from "../ffi/userfaultfd.ts";
+import { FaultAnswerer } from "../ffi/memory/userfaultfd.ts";
 import type { RegionMessage } from "../mod.ts";
 
 const PAGE = 4096;

@@ -5,7 +5,7 @@
  */
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { Mapping } from "./mmap.ts";
+import { Mapping } from "./memory/mmap.ts";
 import { libc } from "./libc.ts";
 
 /** `EPOLL*` event bits. */

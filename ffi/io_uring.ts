@@ -6,7 +6,7 @@
  */
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
-import { MapFlag, Mapping } from "./mmap.ts";
+import { MapFlag, Mapping } from "./memory/mmap.ts";
 import { libc } from "./libc.ts";
 
 const SYS_io_uring_setup = 425;

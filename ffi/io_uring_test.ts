@@ -5,7 +5,7 @@ import { EventFd } from "./eventfd.ts";
 import { closeFd, Open, openFd } from "./file.ts";
 import { IoUring, RWF_NOWAIT } from "./io_uring.ts";
 import { Iovecs } from "./iovecs.ts";
-import { Mapping } from "./mmap.ts";
+import { Mapping } from "./memory/mmap.ts";
 import { descriptorsOfProcess } from "./testing/mmap.ts";
 
 const FILE_SIZE = 64 * 1024;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Mapping } from "./mmap.ts";
+import type { Mapping } from "./memory/mmap.ts";
 
 /** `sizeof(struct iovec)`: u64 iov_base, u64 iov_len. */
 export const IOVEC_SIZE = 16;

@@ -1,7 +1,7 @@
 /** `struct iovec` as the kernel reads it. */
 import assert from "node:assert/strict";
 import { IOVEC_SIZE, Iovecs } from "./iovecs.ts";
-import { Mapping } from "./mmap.ts";
+import { Mapping } from "./memory/mmap.ts";
 
 Deno.test("Iovecs: the kernel finds base and length where C has them", () => {
   using mapping = new Mapping(4096);

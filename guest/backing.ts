@@ -4,13 +4,19 @@
  * @module
  */
 import { SystemError, VireoError } from "../ffi/errno.ts";
-import { advise, ADVISE_MAX, Madvise, MapFlag, Mapping } from "../ffi/mmap.ts";
-import type { ZeroCover } from "../ffi/zero_cover.ts";
+import {
+  advise,
+  ADVISE_MAX,
+  Madvise,
+  MapFlag,
+  Mapping,
+} from "../ffi/memory/mmap.ts";
+import type { ZeroCover } from "../ffi/memory/zero_cover.ts";
 import { MiB } from "./layout.ts";
 import type { MemoryFile } from "./memory_file.ts";
 
 export { MemoryFile } from "./memory_file.ts";
-export { ZeroCover } from "../ffi/zero_cover.ts";
+export { ZeroCover } from "../ffi/memory/zero_cover.ts";
 
 /**
  * What the start of a region is aligned to in this process. Guest addresses of

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { mapEmpty, viewOf } from "../ffi/mmap.ts";
-import { onBusError } from "../ffi/bus_error.ts";
+import { mapEmpty, viewOf } from "../ffi/memory/mmap.ts";
+import { onBusError } from "../ffi/memory/bus_error.ts";
 import {
   type AllocateOptions,
   type Backing,

@@ -1,7 +1,7 @@
 /** What guest RAM can be made of: huge pages, a file. */
 import assert from "node:assert/strict";
 import { closeFd, createMemoryFile } from "../ffi/file.ts";
-import { mapFileOver } from "../ffi/mmap.ts";
+import { mapFileOver } from "../ffi/memory/mmap.ts";
 import { failingLocks } from "../ffi/testing/locks.ts";
 import { mappingsOfProcess } from "../ffi/testing/mmap.ts";
 import { MountedFolder } from "../ffi/testing/loop.ts";

@@ -7,7 +7,7 @@ import { SystemError, VireoError } from "../ffi/errno.ts";
 import { closeFd, Open, openFd } from "../ffi/file.ts";
 import { IoUring } from "../ffi/io_uring.ts";
 import { Iovecs } from "../ffi/iovecs.ts";
-import { MapFlag, Mapping } from "../ffi/mmap.ts";
+import { MapFlag, Mapping } from "../ffi/memory/mmap.ts";
 import type { Failed, HostNames, ResourceReport } from "./report.ts";
 
 const CAP_NET_ADMIN = 12n;

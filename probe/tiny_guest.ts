@@ -8,7 +8,7 @@ import { KickTimer } from "../ffi/kvm/kick_timer.ts";
 import type { Kvm, Vm } from "../ffi/kvm/kvm.ts";
 import { Exit, exitName } from "../ffi/kvm/run.ts";
 import type { Registers, SpecialRegisters } from "../ffi/kvm/registers.ts";
-import { Mapping } from "../ffi/mmap.ts";
+import { Mapping } from "../ffi/memory/mmap.ts";
 import { type Vcpu, wasKicked } from "../ffi/kvm/vcpu.ts";
 import { Layout } from "../guest/layout.ts";
 import { ControlBit } from "../guest/boot/long_mode.ts";

@@ -1,6 +1,6 @@
 /** The entropy device (virtio 1.2 §5.4). */
 import assert from "node:assert/strict";
-import { viewOf } from "../../ffi/mmap.ts";
+import { viewOf } from "../../ffi/memory/mmap.ts";
 import { type EntropySource, getrandom } from "../backends/entropy/source.ts";
 import { RateLimiter } from "../runtime/rate_limiter.ts";
 import { Rng } from "./rng.ts";

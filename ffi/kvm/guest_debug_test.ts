@@ -1,6 +1,6 @@
 /** Breakpoints and steps of a vCPU, and who has them. */
 import assert from "node:assert/strict";
-import { Mapping } from "../mmap.ts";
+import { Mapping } from "../memory/mmap.ts";
 import { KVM, needing } from "../testing/needs.ts";
 import { Kvm } from "./kvm.ts";
 import { Exit } from "./run.ts";

@@ -10,7 +10,7 @@ import { closeFd, cString, Open } from "../file.ts";
 import { _IO, _IOW, _IOWR, ioctlBuffer, ioctlValue } from "../ioctl.ts";
 import { KVMIO } from "./api.ts";
 import { Cap, capName } from "./capabilities.ts";
-import { Mapping } from "../mmap.ts";
+import { Mapping } from "../memory/mmap.ts";
 import { libc } from "../libc.ts";
 import { Vcpu } from "./vcpu.ts";
 

@@ -4,7 +4,7 @@ import { EventFd } from "../eventfd.ts";
 import { Cap } from "./capabilities.ts";
 import { Kvm, type Vm } from "./kvm.ts";
 import { Exit, exitName } from "./run.ts";
-import { Mapping } from "../mmap.ts";
+import { Mapping } from "../memory/mmap.ts";
 import { descriptorsOfProcess } from "../testing/mmap.ts";
 import { KVM, needing } from "../testing/needs.ts";
 import { MpState, type Vcpu, wasKicked } from "./vcpu.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Mapping } from "../mmap.ts";
+import { Mapping } from "../memory/mmap.ts";
 
 /** `KVM_EXIT_*` reasons. */
 export const Exit = {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Kvm, type Vm } from "./kvm.ts";
 import { Exit } from "./run.ts";
-import { Mapping } from "../mmap.ts";
+import { Mapping } from "../memory/mmap.ts";
 import { KVM, needing } from "../testing/needs.ts";
 import { type Vcpu, wasKicked } from "./vcpu.ts";
 import { completeExit, restoreVcpu, saveVcpu } from "./vcpu_state.ts";

@@ -15,8 +15,8 @@ import {
   endOfFile,
   sealMemoryFile,
 } from "../../ffi/file.ts";
-import { mapFileOver, viewOf } from "../../ffi/mmap.ts";
-import { ZeroCover } from "../../ffi/zero_cover.ts";
+import { mapFileOver, viewOf } from "../../ffi/memory/mmap.ts";
+import { ZeroCover } from "../../ffi/memory/zero_cover.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 import {
   isSame,

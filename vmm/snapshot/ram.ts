@@ -9,8 +9,8 @@
  * @module
  */
 import { sealMemoryFile } from "../../ffi/file.ts";
-import { mapFileOver } from "../../ffi/mmap.ts";
-import { privatePages } from "../../ffi/pagemap.ts";
+import { mapFileOver } from "../../ffi/memory/mmap.ts";
+import { privatePages } from "../../ffi/memory/pagemap.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import type { Machine } from "../machine.ts";

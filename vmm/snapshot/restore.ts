@@ -8,7 +8,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
-import { pagePresent } from "../../ffi/mmap.ts";
+import { pagePresent } from "../../ffi/memory/mmap.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";

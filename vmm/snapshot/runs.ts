@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { PageRange } from "../../ffi/pagemap.ts";
+import type { PageRange } from "../../ffi/memory/pagemap.ts";
 
 /** Bytes of a page. */
 export const PAGE = 4096;

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { advise } from "../../ffi/mmap.ts";
+import { advise } from "../../ffi/memory/mmap.ts";
 import {
   mappingsOfProcess,
   type ProcessMapping,

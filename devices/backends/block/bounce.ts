@@ -14,7 +14,7 @@ import {
 } from "../../../ffi/file.ts";
 import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { libc } from "../../../ffi/libc.ts";
-import { Mapping, viewOf } from "../../../ffi/mmap.ts";
+import { Mapping, viewOf } from "../../../ffi/memory/mmap.ts";
 import type { BlockBackend } from "./backend.ts";
 import type { RawImage } from "./image.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Errno, VireoError } from "../../../ffi/errno.ts";
 import { closeFd, Open, openFd, tryLock } from "../../../ffi/file.ts";
 import { Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 import { failingLocks } from "../../../ffi/testing/locks.ts";
 import { descriptorsOfProcess } from "../../../ffi/testing/mmap.ts";
 import { SystemCalls } from "../../../ffi/testing/system_calls.ts";

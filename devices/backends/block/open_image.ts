@@ -14,7 +14,7 @@ import {
 } from "../../../ffi/file.ts";
 import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
 import { libc } from "../../../ffi/libc.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 import { backingOf, deviceNumbers, loopsOver, usageOf } from "./host_usage.ts";
 import { imageSize, type RawImage, SECTOR } from "./image.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Errno } from "../../../ffi/errno.ts";
 import { Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 import { libc } from "../../../ffi/libc.ts";
 import type { Frame } from "./backend.ts";
 import { TapBackend } from "./tap.ts";

@@ -7,7 +7,7 @@ import { check, Errno } from "../../../ffi/errno.ts";
 import { EventFd } from "../../../ffi/eventfd.ts";
 import { closeFd } from "../../../ffi/file.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
-import { viewOf } from "../../../ffi/mmap.ts";
+import { viewOf } from "../../../ffi/memory/mmap.ts";
 import {
   gather,
   guestBytes,

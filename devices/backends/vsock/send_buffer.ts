@@ -5,7 +5,7 @@
  * @module
  */
 import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 
 /** A ring of bytes with two iovecs over what is in it. */
 export class SendBuffer {

@@ -1,7 +1,7 @@
 /** The memory balloon (virtio 1.2 §5.5). */
 import assert from "node:assert/strict";
 import { closeFd, Open, openFd } from "../../../ffi/file.ts";
-import { MapFlag, Mapping } from "../../../ffi/mmap.ts";
+import { MapFlag, Mapping } from "../../../ffi/memory/mmap.ts";
 import { GiB, MiB } from "../../../guest/layout.ts";
 import { GuestMemory, PAGE_SIZE } from "../../../guest/memory.ts";
 import { BalloonFeature, HintCommand } from "./spec.ts";

@@ -6,7 +6,7 @@
  * @module
  */
 import { IOV_MAX, IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { Frame } from "../../backends/net/backend.ts";
 import type { DescriptorChain } from "../queue/chain.ts";

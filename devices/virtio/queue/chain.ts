@@ -5,7 +5,7 @@
  * @module
  */
 import { IOVEC_SIZE, Iovecs } from "../../../ffi/iovecs.ts";
-import type { Mapping } from "../../../ffi/mmap.ts";
+import type { Mapping } from "../../../ffi/memory/mmap.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 
 /** Bytes of a range: its iovec, and its guest address. */

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { Mapping } from "../../../ffi/mmap.ts";
+import { Mapping } from "../../../ffi/memory/mmap.ts";
 import type { GuestMemory, MemoryRegion } from "../../../guest/memory.ts";
 import { DescriptorChain } from "./chain.ts";
 

@@ -11,7 +11,7 @@
 import { errnoName, VireoError } from "../../../ffi/errno.ts";
 import { closeFd } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
-import { mapEmpty } from "../../../ffi/mmap.ts";
+import { mapEmpty } from "../../../ffi/memory/mmap.ts";
 import { sendWithFd } from "../../../ffi/pass_fd.ts";
 import { Poll, pollFd } from "../../../ffi/poll.ts";
 import { connectUnix, Shut, shutdownSocket } from "../../../ffi/unix_socket.ts";
@@ -19,7 +19,7 @@ import {
   createUserFaultFd,
   registerMissing,
   unregister,
-} from "../../../ffi/userfaultfd.ts";
+} from "../../../ffi/memory/userfaultfd.ts";
 import type { RegionHandle } from "../../../guest/memory.ts";
 import type { PageWorkerMessage, PageWorkerStart } from "./page_worker.ts";
 

@@ -1,6 +1,6 @@
 /** Memory whose pages come when they are touched. */
 import assert from "node:assert/strict";
-import { advise, Madvise, Mapping } from "../../../ffi/mmap.ts";
+import { advise, Madvise, Mapping } from "../../../ffi/memory/mmap.ts";
 import { KVM, needing, root } from "../../../ffi/testing/needs.ts";
 import { until } from "../../../ffi/testing/until.ts";
 import { MiB } from "../../../guest/layout.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { Epoll } from "../../../ffi/epoll.ts";
-import { FaultAnswerer, unregister } from "../../../ffi/userfaultfd.ts";
+import { FaultAnswerer, unregister } from "../../../ffi/memory/userfaultfd.ts";
 import type { PageFunction, RegionMessage } from "./on_demand.ts";
 
 /** What it begins with. */

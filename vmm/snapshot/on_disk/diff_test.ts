@@ -1,6 +1,6 @@
 /** Diffs of snapshots, and whole ones made of them. */
 import assert from "node:assert/strict";
-import { viewOf } from "../../../ffi/mmap.ts";
+import { viewOf } from "../../../ffi/memory/mmap.ts";
 import { mappingsOfProcess } from "../../../ffi/testing/mmap.ts";
 import { KVM, needing } from "../../../ffi/testing/needs.ts";
 import { until } from "../../../ffi/testing/until.ts";

@@ -1,8 +1,8 @@
 /** Memory outside the JavaScript heap. */
 import assert from "node:assert/strict";
-import { closeFd, Open, openFd } from "./file.ts";
+import { closeFd, Open, openFd } from "../file.ts";
 import { Madvise, MapFlag, Mapping, viewOf } from "./mmap.ts";
-import { mappingsOfProcess } from "./testing/mmap.ts";
+import { mappingsOfProcess } from "../testing/mmap.ts";
 
 /** The part of the process's mappings that holds `address`. */
 function mapped(address: number): boolean {

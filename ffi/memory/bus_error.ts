@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { defaultSignal, getAction, isCaught, setAction } from "./signal.ts";
+import { defaultSignal, getAction, isCaught, setAction } from "../signal.ts";
 
 /** Mends what it knows of; true when the access can succeed now. */
 type Mender = () => boolean;

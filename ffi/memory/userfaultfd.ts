@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { Errno, errno, SystemError } from "./errno.ts";
-import { closeFd, cString, Open } from "./file.ts";
-import { _IO, _IOR, _IOWR, ioctlBuffer, ioctlValue } from "./ioctl.ts";
-import { libc } from "./libc.ts";
+import { Errno, errno, SystemError } from "../errno.ts";
+import { closeFd, cString, Open } from "../file.ts";
+import { _IO, _IOR, _IOWR, ioctlBuffer, ioctlValue } from "../ioctl.ts";
+import { libc } from "../libc.ts";
 
 const SYS_USERFAULTFD = 323; // x86-64
 const O_NONBLOCK = 0o4000, O_CLOEXEC = 0o2000000;

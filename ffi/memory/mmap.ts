@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { errno, SystemError } from "./errno.ts";
-import { libc } from "./libc.ts";
+import { errno, SystemError } from "../errno.ts";
+import { libc } from "../libc.ts";
 
 /** `PROT_*` bits. */
 export const Prot = { NONE: 0, READ: 1, WRITE: 2 } as const;

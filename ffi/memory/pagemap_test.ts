@@ -1,10 +1,10 @@
 /** Pages of a private mapping that are the process's own, and zeros over some. */
 import assert from "node:assert/strict";
-import { closeFd, createMemoryFile, Open, openFd } from "./file.ts";
-import { libc } from "./libc.ts";
+import { closeFd, createMemoryFile, Open, openFd } from "../file.ts";
+import { libc } from "../libc.ts";
 import { mapFileOver, Mapping } from "./mmap.ts";
 import { type PageRange, privatePages } from "./pagemap.ts";
-import { type Need, needing } from "./testing/needs.ts";
+import { type Need, needing } from "../testing/needs.ts";
 import { ZeroCover } from "./zero_cover.ts";
 
 const PAGE = 4096;

@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { closeFd, Open, openFd } from "./file.ts";
-import { _IOWR } from "./ioctl.ts";
-import { libc } from "./libc.ts";
+import { closeFd, Open, openFd } from "../file.ts";
+import { _IOWR } from "../ioctl.ts";
+import { libc } from "../libc.ts";
 
 const ARGUMENT_SIZE = 96;
 const PAGEMAP_SCAN = _IOWR("f".charCodeAt(0), 16, ARGUMENT_SIZE);
