@@ -4,8 +4,8 @@ import { readPayload } from "../images/payload/payload.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import type { Drive } from "./devices/mod.ts";
+import { Counters } from "./testing/counters.ts";
 import { runMachine, ScratchFile, TestMachine } from "./testing/mod.ts";
-import { until } from "../ffi/testing/until.ts";
 
 const payload = await readPayload();
 
@@ -88,41 +88,6 @@ kvmTest(
   },
 );
 
-/** How far each vCPU of `smp=4 ap=count` has counted. */
-class Counters implements Disposable {
-  readonly #file: Deno.FsFile;
-  readonly #address: number;
-
-  constructor(path: string, output: string) {
-    this.#file = Deno.openSync(path);
-    const [, address = ""] = /counters at (0x[0-9a-f]+)/.exec(output) ?? [];
-    this.#address = Number(address);
-  }
-
-  /** One count for each vCPU. */
-  read(): bigint[] {
-    const bytes = new Uint8Array(4 * 64);
-    this.#file.seekSync(this.#address, Deno.SeekMode.Start);
-    this.#file.readSync(bytes);
-    const view = new DataView(bytes.buffer);
-    return [0, 64, 128, 192].map((at) => view.getBigUint64(at, true));
-  }
-
-  /** Waits until every vCPU has counted on. */
-  async moved(): Promise<void> {
-    const before = this.read();
-    await until(
-      () => this.read().every((count, i) => count > before[i]!),
-      `count of each vCPU beyond ${before}`,
-      () => this.read(),
-    );
-  }
-
-  [Symbol.dispose](): void {
-    this.#file.close();
-  }
-}
-
 function pause(milliseconds: number): Promise<void> {
   return new Promise((done) => setTimeout(done, milliseconds));
 }
@@ -138,9 +103,7 @@ kvmTest(
     });
     await using test = await TestMachine.create(config);
     test.machine.start();
-    await test.printed("counters at 0x");
-    await test.printed("\n");
-    using counters = new Counters(ram.path, test.output);
+    const counters = await Counters.of(test, ram.path, 4);
     for (let round = 0; round < 20; round++) {
       await counters.moved();
       await test.machine.pause();

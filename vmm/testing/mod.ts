@@ -78,11 +78,17 @@ export class TestMachine implements AsyncDisposable {
     return { end, output: this.output, log: this.log };
   }
 
-  /** Waits until the guest has printed `text`, or has ended. */
-  async printed(text: string): Promise<void> {
+  /**
+   * Waits until the guest has printed `text`; throws when it has ended
+   * without. Output comes in pieces: what is read of it needs a pattern with
+   * what comes after it.
+   */
+  async printed(text: string | RegExp): Promise<void> {
     let ended = false;
     this.machine.wait().finally(() => ended = true);
-    const printed = () => this.output.includes(text);
+    const printed = typeof text === "string"
+      ? () => this.output.includes(text)
+      : () => text.test(this.output);
     await until(() => printed() || ended, `"${text}"`, () => this.output);
     if (printed()) return;
     throw new Error(`ended before it printed "${text}":\n${this.output}`);
