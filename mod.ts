@@ -22,6 +22,14 @@
  */
 export { Machine } from "./vmm/machine.ts";
 export type { MachineDevices } from "./vmm/machine_devices.ts";
+export type {
+  ExecOptions,
+  ExecOutput,
+  GuestProcess,
+  GuestStatus,
+  SpawnOptions,
+  TerminalSize,
+} from "./vmm/agent/mod.ts";
 export type { MachineSnapshots } from "./vmm/machine_snapshots.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type {

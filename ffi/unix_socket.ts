@@ -101,6 +101,14 @@ export function connectSocket(fd: number, path: string): number {
   return libc.connect(fd, address, address.length) === 0 ? 0 : errno();
 }
 
+/** Two sockets, each the other's other end. They don't block. */
+export function socketPair(): [number, number] {
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  const pair = new Int32Array(2);
+  check(libc.socketpair(AF_UNIX, type, 0, pair), "socketpair");
+  return [pair[0]!, pair[1]!];
+}
+
 /** Who is at a socket's other end. */
 export interface Peer {
   /** The process that has connected, or that listens. */

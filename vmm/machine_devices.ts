@@ -4,11 +4,26 @@
  * @module
  */
 import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
-import type { ConsoleCommand } from "../devices/virtio/console/console.ts";
+import type { ConsoleSize } from "../devices/virtio/console/console.ts";
+import type {
+  Agent,
+  ExecOptions,
+  ExecOutput,
+  GuestProcess,
+  SpawnOptions,
+} from "./agent/mod.ts";
 import { BalloonHandle } from "./devices/mod.ts";
+
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const AGENT = new URL("./agent/mod.ts", import.meta.url).href;
 
 /** A machine, as its devices' owner sees it. */
 export abstract class MachineDevices {
+  #agent: Promise<Agent> | undefined;
+
+  /** Waits for the end. */
+  abstract wait(): Promise<unknown>;
+
   /**
    * Sends a device a command, and returns what it answers: plain data, in the
    * device's own words ({@linkcode VirtioDevice.command}). Before the start it
@@ -26,7 +41,7 @@ export abstract class MachineDevices {
    * can't tell the guest
    */
   async resize(columns: number, rows: number): Promise<void> {
-    const command: ConsoleCommand = { type: "resize", columns, rows };
+    const command: ConsoleSize = { type: "resize", columns, rows };
     await this.command("console", command);
   }
 
@@ -43,5 +58,48 @@ export abstract class MachineDevices {
   /** The balloon; asking for one that isn't there is an error. */
   get balloon(): BalloonHandle {
     return new BalloonHandle((command) => this.command("balloon", command));
+  }
+
+  /**
+   * Runs a command in the guest, to its end. It takes the prepared root image
+   * and `"console": { "agent": true }`. Any number may run one after the other,
+   * and 32 side by side; more wait. On a machine that was restored or forked,
+   * or is back at a snapshot, those that it ran before are killed with its first.
+   *
+   * @param command for the guest's shell; a list is a program and its arguments
+   * @throws {VireoError} there is no agent, or it doesn't answer, or says what
+   *   makes no sense; the command was given up; the machine has ended
+   */
+  async exec(
+    command: string | readonly string[],
+    options?: ExecOptions,
+  ): Promise<ExecOutput> {
+    return await (await this.#agentOf()).exec(command, options);
+  }
+
+  /**
+   * Starts a command in the guest, as {@linkcode exec} does, and returns with
+   * its streams while it runs.
+   *
+   * @throws {VireoError} there is no agent, or it doesn't answer
+   */
+  async spawn(
+    command: string | readonly string[],
+    options?: SpawnOptions,
+  ): Promise<GuestProcess> {
+    return await (await this.#agentOf()).spawn(command, options);
+  }
+
+  /** A shell in the guest, on a terminal of its own: 24 lines of 80 unless told. */
+  async shell(options: SpawnOptions = {}): Promise<GuestProcess> {
+    const terminal = { rows: 24, columns: 80 };
+    return await this.spawn(["sh", "-i"], { terminal, ...options });
+  }
+
+  #agentOf(): Promise<Agent> {
+    return this.#agent ??= (async () => {
+      const { Agent }: typeof import("./agent/mod.ts") = await import(AGENT);
+      return new Agent(this);
+    })();
   }
 }

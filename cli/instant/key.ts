@@ -38,7 +38,7 @@ export function bootKey(
   const { source, kernel, initrd, commandLine, devices } = config;
   const { poll_us: _, ...machine } = source["machine-config"] ?? {};
   const root = source.drives?.find((drive) => drive.is_root_device);
-  const { main, ports = [] } = source.console ?? {};
+  const { main, agent, ports = [] } = source.console ?? {};
   const parts = {
     format: FORMAT,
     of,
@@ -55,7 +55,7 @@ export function bootKey(
       devices.map(({ config }) => config),
       source.drives?.map(({ path_on_host }) => identity(path_on_host)),
     ],
-    console: [main, ports.map(({ name }) => name)],
+    console: [main, agent, ports.map(({ name }) => name)],
     host: [Deno.osRelease(), processor(), supportedCpuid()],
   };
   const hash = createHash("sha256").update(JSON.stringify(parts));

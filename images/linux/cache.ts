@@ -55,6 +55,10 @@ export const ROOTFS: Recipe = {
   suffix: ".ext4",
   inputs: [
     "init.c",
+    "agent.h",
+    "agent_port.h",
+    "channel.h",
+    "command.h",
     "end.h",
     "network.h",
     "orders.h",

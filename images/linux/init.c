@@ -20,6 +20,9 @@
 //   ESC _vireo:n:end:STATUS ESC \   it ends here; their exit status
 //   ESC _vireo:n:ready ESC \        the interactive shell starts
 //
+// With VIREO_AGENT=1 there is a port of a virtio console by which the host runs
+// more commands, while the shell goes on (agent.h).
+//
 // VIREO_EXEC's value is encoded: `\0` and three octal digits is that byte.
 // VIREO_ROWS and VIREO_COLS give the terminal's size.
 //
@@ -34,6 +37,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "end.h"
 #include "network.h"
 #include "orders.h"
@@ -47,7 +51,7 @@
 
 // --- What the command line said
 
-static char *exec, *nonce, *rows, *cols;
+static char *exec, *nonce, *rows, *cols, *with_agent;
 
 // Takes our own words out of the environment: the commands don't see them.
 static void read_environment(char **env)
@@ -60,6 +64,7 @@ static void read_environment(char **env)
 		{ "VIREO_NONCE=", &nonce },
 		{ "VIREO_ROWS=", &rows },
 		{ "VIREO_COLS=", &cols },
+		{ "VIREO_AGENT=", &with_agent },
 	};
 	char **to = env;
 
@@ -67,7 +72,7 @@ static void read_environment(char **env)
 		unsigned int i;
 		char *value = 0;
 
-		for (i = 0; i < 4 && !value; i++)
+		for (i = 0; i < 5 && !value; i++)
 			if ((value = after(*env, words[i].prefix)))
 				*words[i].value = value;
 		if (!value)
@@ -158,14 +163,17 @@ static void quieten_console(void)
 
 // Waits for `child`, and for every orphan that ends meanwhile. The answer is
 // what a shell would have in `$?`.
-static int wait_for(long child)
+static int wait_for(long child, char **env)
 {
 	int status = 0;
-	long pid;
+	long pid = child;
 
-	do
-		pid = CALL(wait4, -1, &status, 0, 0, 0);
-	while (pid > 0 && pid != child);
+	if (agent_port >= 0)
+		status = serve_until(child, env);
+	else
+		do
+			pid = CALL(wait4, -1, &status, 0, 0, 0);
+		while (pid > 0 && pid != child);
 	if (pid < 0)
 		return 127;
 	return status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff;
@@ -284,6 +292,8 @@ void start(long *stack)
 	mount_all();
 	open_console();
 	interface_up("lo");
+	if (with_agent)
+		open_agent();
 	ordered = greeting();
 	mode = ordered >= 0 ? ordered : exec ? ORDERS_FOR_COMMANDS : 0;
 	if (mode == ORDERS_FOR_COMMANDS)
@@ -298,14 +308,14 @@ void start(long *stack)
 	if (mode == ORDERS_FOR_COMMANDS) {
 		tell(":begin", -1);
 		run_commands(&shell, orders.commands ? orders.commands : "");
-		ordered = wait_for(shell.pid);
+		ordered = wait_for(shell.pid, env);
 		// Who hears of the end may take it for the machine's.
 		put_away();
 		tell(":end:", ordered);
 	} else {
 		tell(":ready", -1);
 		run_terminal(&shell, orders.term);
-		wait_for(shell.pid);
+		wait_for(shell.pid, env);
 		put_away();
 	}
 	power_off();

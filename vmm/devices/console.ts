@@ -5,7 +5,11 @@
  * @module
  */
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
-import { MAX_PORTS, PORT_NAME_MAX } from "../../devices/virtio/console/spec.ts";
+import {
+  AGENT_PORT,
+  MAX_PORTS,
+  PORT_NAME_MAX,
+} from "../../devices/virtio/console/spec.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
@@ -34,6 +38,11 @@ export interface VirtioConsole {
   main?: boolean;
   /** Ports: `/dev/virtio-ports/NAME` or `/dev/vport0p1` and so on. */
   ports?: ConsoleSocket[];
+  /**
+   * A port for the agent in the prepared root image's init, by which
+   * {@linkcode MachineDevices.exec} runs commands. Default false.
+   */
+  agent?: boolean;
 }
 
 /** A port of the virtio console that ends in a Unix socket. */
@@ -76,7 +85,13 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
     "Ports, which end in Unix sockets on the host.",
     [],
   ),
+  agent: own(
+    boolean,
+    "A port for the agent in the prepared init, for `Machine.exec`.",
+  ),
 };
+
+const RESERVED = `${AGENT_PORT} is the port of console.agent`;
 
 const MAIN_CONSOLES = ["serial", "virtio"] as const;
 
@@ -95,16 +110,27 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   make: new URL("../../devices/virtio/console/make.ts", import.meta.url),
 
   conflicts([console]) {
-    const { main = false, ports = [] } = console!;
-    const most = main ? MAX_PORTS - 1 : MAX_PORTS;
+    const { main = false, ports = [], agent = false } = console!;
+    const most = MAX_PORTS - Number(main) - Number(agent);
     const tooMany = `${ports.length} ports; at most ${most} fit`;
     const nothing = "neither main nor a port: it has nothing to do";
+    const names = ports.map(({ name }) => name);
     return [
-      ...!main && ports.length === 0 ? [conflict("console", nothing)] : [],
+      ...!main && !agent && ports.length === 0
+        ? [conflict("console", nothing)]
+        : [],
       ...ports.length > most ? [conflict("console.ports", tooMany)] : [],
-      ...twice("console.ports", "name", ports.map(({ name }) => name)),
+      ...twice("console.ports", "name", names),
+      ...names.flatMap((name, index) =>
+        name === AGENT_PORT
+          ? [conflict(`console.ports[${index}].name`, RESERVED)]
+          : []
+      ),
     ];
   },
+
+  cmdline: (consoles) =>
+    consoles.some(({ agent }) => agent) ? ["VIREO_AGENT=1"] : [],
 
   async open(console, stack) {
     const { openConsole }: typeof import("./open_console.ts") = await import(
@@ -127,9 +153,18 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
           "repeatable",
         repeatable: true,
       },
+      {
+        flags: "--agent",
+        about: "the guest runs commands from outside (prepared root image)",
+      },
     ],
-    read: ({ console, port }: { console?: string; port?: string[] }) =>
-      parseConsole(console, port),
+    read: (
+      { console, port, agent }: {
+        console?: string;
+        port?: string[];
+        agent?: boolean;
+      },
+    ) => parseConsole(console, port, agent),
     texts: {
       "ports": (finding) => `console: ${findingText(finding)}`,
       "ports.name": ({ code, value }) =>
@@ -142,18 +177,19 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
 };
 
 /**
- * A virtio console from `--console serial|virtio` and each `--port NAME=PATH`;
- * undefined when there is nothing for it to do.
+ * A virtio console from `--console serial|virtio`, each `--port NAME=PATH` and
+ * `--agent`; undefined when there is nothing for it to do.
  *
  * @throws {VireoError} when a word is unknown, or a name or a path missing
  */
 export function parseConsole(
   console = "serial",
   ports: readonly string[] = [],
+  agent = false,
 ): VirtioConsole | undefined {
   const main = parseChoice("--console", console, MAIN_CONSOLES) === "virtio";
-  if (!main && ports.length === 0) return undefined;
-  return { main, ports: ports.map(parsePort) };
+  if (!main && !agent && ports.length === 0) return undefined;
+  return { main, ports: ports.map(parsePort), ...(agent && { agent }) };
 }
 
 function parsePort(text: string): ConsoleSocket {

@@ -21,7 +21,7 @@ import type { Opened } from "./kind.ts";
  * @throws {VireoError} a socket can't be had
  */
 export function openConsole(
-  { main, ports }: FilledConsole,
+  { main, ports, agent }: FilledConsole,
   stack: DisposableStack,
 ): Opened<ConsoleData> {
   const channel = main ? openChannel(stack) : undefined;
@@ -33,7 +33,7 @@ export function openConsole(
   });
   return {
     name: "console",
-    data: { main: channel, ports: listening },
+    data: { main: channel, ports: listening, ...(agent && { agent }) },
     names: listeners.map(({ name }) => name),
     ...(channel && { console: new HostEnd(channel) }),
   };

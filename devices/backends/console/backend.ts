@@ -34,6 +34,8 @@ export interface ConsoleBackend {
    * 0 when there is none. What isn't read waits.
    */
   read(bytes: Uint8Array, start: number, end: number): number;
+  /** The machine is another one from now on: who was connected is gone. */
+  another?(): void;
   /** Releases what the backend holds. */
   close(): void;
 }

@@ -17,15 +17,15 @@ const STAGE_SIZE = 16 * 1024;
 
 /** A backend on a listening socket, which stays its owner's. */
 export class SocketBackend implements ConsoleBackend {
-  readonly #listener: number;
+  readonly #listener: number | undefined;
   readonly #stage = new Uint8Array(STAGE_SIZE);
   #client = -1;
   #deaf = false; // the client takes no more; what it sent may still be here
   #loop!: ConsoleLoop;
   #changed: () => void = () => {};
 
-  /** Clients connect to `listener`, which doesn't block. */
-  constructor(listener: number) {
+  /** Clients connect to `listener`, which doesn't block, or are given. */
+  constructor(listener?: number) {
     this.#listener = listener;
   }
 
@@ -75,14 +75,19 @@ export class SocketBackend implements ConsoleBackend {
 
   /** The listening socket stays open: its owner closes it. */
   close(): void {
-    this.#loop?.unwatch(this.#listener);
+    if (this.#listener !== undefined) this.#loop?.unwatch(this.#listener);
     this.#dropClient();
   }
 
   #accept(): void {
-    if (this.connected) return;
+    if (this.connected || this.#listener === undefined) return;
     const client = acceptUnix(this.#listener);
-    if (client < 0) return;
+    if (client >= 0) this.take(client);
+  }
+
+  /** This socket, which doesn't block, is the client from now on. */
+  take(client: number): void {
+    this.#dropClient();
     this.#client = client;
     const onReady = (events: number) => {
       if (events & (Events.HUP | Events.ERR)) this.#checkEnd();
@@ -102,11 +107,13 @@ export class SocketBackend implements ConsoleBackend {
   /** The client has gone. If another waits already, that is an edge anew. */
   #hangUp(): void {
     this.#dropClient();
+    if (this.#listener === undefined) return;
     this.#loop.unwatch(this.#listener);
     this.#watchListener();
   }
 
   #watchListener(): void {
+    if (this.#listener === undefined) return;
     // Edges: a second client waits until the first one has gone.
     const onReady = () => this.#accept();
     this.#loop.watch(this.#listener, { onReady }, Events.IN | Events.ET);

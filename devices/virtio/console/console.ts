@@ -6,6 +6,8 @@
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
+import { duplicateFd } from "../../../ffi/file.ts";
+import { GivenBackend } from "../../backends/console/given.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
 import { ConsolePort, Due, type PortOptions, type PortSaved } from "./ports.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
@@ -13,6 +15,7 @@ import { type ChainServer, Drain } from "../queue/drain.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "../spec.ts";
 import {
+  AGENT_PORT,
   ConsoleConfig,
   ConsoleEvent,
   ConsoleFeature,
@@ -30,7 +33,18 @@ const NO_PORT = {} as PortSaved;
 const BUDGET = 16;
 
 /** A command to the device. */
-export interface ConsoleCommand {
+export type ConsoleCommand = ConsoleSize | AgentEnd;
+
+/** The agent's port has another end. */
+export interface AgentEnd {
+  /** Who has the other end of a socket talks to the guest's agent. */
+  type: "agent";
+  /** The device's end of it, of which it makes a descriptor of its own. */
+  fd: number;
+}
+
+/** The terminal has another size. */
+export interface ConsoleSize {
   /** The terminal at the main console's other end has a new size. */
   type: "resize";
   /** Its width in characters. */
@@ -142,7 +156,10 @@ export class Console implements VirtioDevice, ChainServer {
       this.#ports.every((port, id) => port.restore(ports[id] ?? NO_PORT));
     if (!good) throw new VireoError("console: that is no state of its ports");
     this.#learnMultiport();
-    for (const port of this.#ports) this.#connectionChanged(port);
+    for (const port of this.#ports) {
+      port.backend.another?.();
+      this.#connectionChanged(port);
+    }
   }
 
   reset(queue?: VirtQueue): void {
@@ -158,7 +175,9 @@ export class Console implements VirtioDevice, ChainServer {
   }
 
   command(command: unknown): void {
-    const { columns, rows } = command as ConsoleCommand;
+    const asked = command as ConsoleCommand;
+    if (asked.type === "agent") return this.#giveAgent(asked.fd);
+    const { columns, rows } = asked;
     for (const length of [columns, rows]) {
       if (!Number.isInteger(length) || length < 0 || length > 0xffff) {
         throw new VireoError(`console: ${columns} x ${rows} is no size`);
@@ -175,6 +194,15 @@ export class Console implements VirtioDevice, ChainServer {
       if (port.console && port.ready) port.due |= Due.SIZE;
     }
     this.#tell();
+  }
+
+  #giveAgent(fd: number): void {
+    const port = this.#ports.find(({ name }) => name === AGENT_PORT);
+    if (!(port?.backend instanceof GivenBackend)) {
+      throw new VireoError("console: it has no port for the guest's agent");
+    }
+    port.backend.give(duplicateFd(fd));
+    this.#pump(port);
   }
 
   close(): void {

@@ -7,10 +7,12 @@ import {
   type ConsoleChannel,
   GuestEnd,
 } from "../../backends/console/channel.ts";
+import { GivenBackend } from "../../backends/console/given.ts";
 import { SocketBackend } from "../../backends/console/socket.ts";
 import type { Maker } from "../maker.ts";
 import { Console } from "./console.ts";
 import type { PortOptions } from "./ports.ts";
+import { AGENT_PORT } from "./spec.ts";
 
 /** What a console's ports end in. */
 export interface ConsoleData {
@@ -18,10 +20,12 @@ export interface ConsoleData {
   main: ConsoleChannel | undefined;
   /** Named ports and their listening sockets. */
   ports: { name: string; listener: number }[];
+  /** There is a port for the guest's agent. */
+  agent?: boolean;
 }
 
 /** The device. */
-export const make: Maker<ConsoleData> = ({ main, ports }, context) => {
+export const make: Maker<ConsoleData> = ({ main, ports, agent }, context) => {
   const options: PortOptions[] = ports.map(({ name, listener }) => ({
     name,
     backend: new SocketBackend(listener),
@@ -30,5 +34,7 @@ export const make: Maker<ConsoleData> = ({ main, ports }, context) => {
     const backend = new GuestEnd(main, context.console);
     options.unshift({ name: "console", backend, console: true });
   }
+  // The last: the numbers of the others are the same without it.
+  if (agent) options.push({ name: AGENT_PORT, backend: new GivenBackend() });
   return new Console(options);
 };

@@ -48,3 +48,6 @@ export const PORT_NAME_MAX = 64;
 
 /** The most ports: each has two queues, and so have the control messages. */
 export const MAX_PORTS = 14;
+
+/** The port of the agent in the prepared root image's init. */
+export const AGENT_PORT = "org.vireo.agent";
