@@ -1,5 +1,6 @@
 /**
- * Runs test files in processes of `deno test`, one lane of them per core.
+ * Runs test files in processes of `deno test`, in one lane of them per core and
+ * one more: much of what tests do is to wait.
  *
  * A process of its own keeps a file's descriptors, mappings and threads apart
  * from those of the file that runs beside it, which tests count.
@@ -13,6 +14,9 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** A process is started for so many tests of files that take no time. */
 const SMALL_BATCH = 60;
+
+/** Or for so much time, in seconds. */
+const SHORT = 15;
 
 /** Longer than any process takes that goes on at all. */
 const LIMIT_MS = 20 * 60_000;
@@ -50,23 +54,27 @@ export function batches(
   seconds: ReadonlyMap<string, number>,
 ): Batch[] {
   const result: Batch[] = [];
-  let small: Batch | undefined;
-  let tests = 0;
+  /** The last batch of small ones that need what is prepared, and that don't. */
+  const small = new Map<boolean, Batch & { tests: number }>();
   for (const file of files) {
     const needsPrepared = file.prepared.length > 0;
     const guess = seconds.get(file.path) ?? (needsPrepared ? 30 : 1);
-    if (needsPrepared || guess > 5) {
+    if (guess > 5) {
       result.push({ paths: [file.path], needsPrepared, seconds: guess });
       continue;
     }
-    if (small === undefined || tests >= SMALL_BATCH) {
-      small = { paths: [], needsPrepared: false, seconds: 0 };
-      tests = 0;
-      result.push(small);
+    let batch = small.get(needsPrepared);
+    if (
+      batch === undefined || batch.tests >= SMALL_BATCH ||
+      batch.seconds >= SHORT
+    ) {
+      batch = { paths: [], needsPrepared, seconds: 0, tests: 0 };
+      small.set(needsPrepared, batch);
+      result.push(batch);
     }
-    small.paths.push(file.path);
-    small.seconds += guess;
-    tests += file.tests;
+    batch.paths.push(file.path);
+    batch.seconds += guess;
+    batch.tests += file.tests;
   }
   return result.sort((a, b) => b.seconds - a.seconds);
 }
@@ -107,7 +115,7 @@ export async function runLanes(
     }
   };
   const others = Array.from(
-    { length: navigator.hardwareConcurrency - 1 },
+    { length: navigator.hardwareConcurrency },
     async () => {
       await whenReady;
       await lane();

@@ -30,3 +30,19 @@ Deno.test("lanes: what takes long has a process of its own and begins first", ()
     [false, true, false, false],
   );
 });
+
+Deno.test("lanes: what is known to be quick shares a process, with its like", () => {
+  const files = [
+    file("a", 10, ["small"]),
+    file("b", 10),
+    ...["c", "d", "e", "f", "g"].map((name) => file(name, 1, ["small"])),
+  ];
+  const seconds = new Map([..."abcdefg"].map((name) => [name, 4]));
+  assert.deepEqual(
+    batches(files, seconds).map(({ paths, needsPrepared }) => [
+      paths.join(""),
+      needsPrepared,
+    ]),
+    [["acde", true], ["fg", true], ["b", false]],
+  );
+});
