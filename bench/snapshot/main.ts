@@ -11,7 +11,7 @@ import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { MAIN } from "../../vmm/testing/command.ts";
 import { BareVm } from "./bare_vm.ts";
 import { type Figure, table } from "./figures.ts";
-import { guestMemory, residentSize } from "./memory.ts";
+import { guestMemory, residentSize } from "../../vmm/testing/own_memory.ts";
 
 const RAM = 64;
 const PLOT = new URL("../paths/plot/snapshot.ts", import.meta.url).pathname;

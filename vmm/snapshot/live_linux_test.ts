@@ -11,32 +11,13 @@ import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { ScratchFile } from "../testing/mod.ts";
+import { NUMBERS, sum, SUMS } from "../testing/sums.ts";
 import { Twin } from "../testing/twin.ts";
 import type { Overrides } from "./mod.ts";
 
 const TWINS = 2;
 const FORKS = 3;
 const RESETS = 8;
-
-/** Writes how far it is, and the sum of all numbers until there, for ever. */
-const SUMS = "awk 'BEGIN { for (i = 1;; i++) { s += i; " +
-  'if (i % 100000 == 0) { print i, s, i > "/run/sum"; close("/run/sum") } } }\' & true';
-
-/**
- * A function of the shell, since each typed byte costs the guest a thousand
- * instructions. It prints what is in a file without a process of its own; that
- * begins and ends with the same number, if it was not written meanwhile.
- */
-const NUMBERS = "n() { a=; until { read a b c < $1; } 2> /dev/null && " +
-  '[ "$a" ] && [ "$a" = "$c" ]; do :; done; echo $a $b; }';
-
-/** The sum that a guest has is right; how far it is. */
-async function sum(guest: { run(command: string): Promise<string> }) {
-  const line = await guest.run("n sum");
-  const [count, total] = line.split(" ").map(Number);
-  assert.equal(total, count! * (count! + 1) / 2, line);
-  return count!;
-}
 
 /** Also flushes the disk, each time; how many times it did. */
 const WRITES = "(while :; do dd if=/proc/cmdline of=/dev/vdb bs=4k count=4 " +
