@@ -12,11 +12,24 @@ const [requests, atOnce] = [
   Number(Deno.args[0] ?? 1000),
   Number(Deno.args[1] ?? 20),
 ];
-const held = () => ({
-  descriptors: [...Deno.readDirSync("/proc/self/fd")].length,
-  threads: [...Deno.readDirSync("/proc/self/task")].length,
-  mib: Deno.memoryUsage().rss / 1024 ** 2,
-});
+/** What this process has, once nothing of it changes any more. */
+async function held() {
+  const now = () => ({
+    descriptors: [...Deno.readDirSync("/proc/self/fd")].length,
+    threads: [...Deno.readDirSync("/proc/self/task")].length,
+    processes: Deno.readTextFileSync("/proc/thread-self/children")
+      .split(" ").length - 1,
+    files: [...Deno.readDirSync(Deno.env.get("TMPDIR") ?? "/tmp")].length,
+  });
+  let last = now();
+  for (let same = 0; same < 20;) {
+    await new Promise((done) => setTimeout(done, 100));
+    const next = now();
+    same = JSON.stringify(next) === JSON.stringify(last) ? same + 1 : 0;
+    last = next;
+  }
+  return { ...last, mib: Deno.memoryUsage().rss / 1024 ** 2 };
+}
 
 using warm = await warmUp(64);
 await using pool = await warm.pool(4);
@@ -53,7 +66,7 @@ async function one(number: number): Promise<void> {
 }
 
 await one(0); // what is opened once
-const before = held();
+const before = await held(); // the pool is full again
 times.length = 0;
 const begun = performance.now();
 let next = 1;
@@ -64,9 +77,9 @@ await Promise.all(Array.from({ length: atOnce }, async () => {
   }
 }));
 const seconds = (performance.now() - begun) / 1000;
-const after = held();
 ending.abort();
 await server.finished;
+const after = await held();
 
 times.sort((a, b) => a - b);
 const at = (part: number) =>
@@ -79,8 +92,11 @@ console.table({
   "ms, median": Number(at(0.5)),
   "ms, least": Number(at(0)),
   "ms, 99 %": Number(at(0.99)),
+  "ms, greatest": Number(at(1)),
   "descriptors more": after.descriptors - before.descriptors,
   "threads more": after.threads - before.threads,
+  "processes more": after.processes - before.processes,
+  "files in /tmp more": after.files - before.files,
   "MiB more": Math.round(after.mib - before.mib),
 });
 if (wrong.length > 0) {
