@@ -11,7 +11,7 @@ import { until } from "../../../ffi/testing/until.ts";
 import { FULL_LINUX } from "../../../images/testing/prepared.ts";
 import type { Machine } from "../../../vmm/machine.ts";
 import type { Overrides } from "../../../vmm/snapshot/mod.ts";
-import { LinuxGuest } from "../../../vmm/testing/linux.ts";
+import { LinuxGuest } from "../../../cli/testing/linux.ts";
 import { command } from "../../../vmm/testing/mod.ts";
 import { ownMemory } from "../../../vmm/testing/own_memory.ts";
 import { NUMBERS, type Shell, sum, SUMS } from "../../../vmm/testing/sums.ts";
