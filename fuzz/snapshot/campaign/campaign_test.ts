@@ -1,7 +1,7 @@
 /** The quickest campaign, one round of it: `task storm:snapshot` has them all. */
 import { needing } from "../../../ffi/testing/needs.ts";
 import type { Campaign } from "./campaign.ts";
-import { CPUS_32 } from "./cpus.ts";
+import { KILLS } from "./kills.ts";
 
 function short(name: string, rounds: number, campaign: Campaign): void {
   Deno.test(needing(campaign.needs, {
@@ -17,4 +17,4 @@ function short(name: string, rounds: number, campaign: Campaign): void {
   }));
 }
 
-short("32 CPUs at work are saved, restored, forked and put back", 1, CPUS_32);
+short("killed while it saves, what is there is whole", 3, KILLS);
