@@ -22,6 +22,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   probe: [...MACHINE, "emulate"],
   cli: [...MACHINE, "images", "probe"],
   fuzz: [...MACHINE, "vmm/testing", "images"],
+  // Its campaigns boot Linux as the command line does.
+  "fuzz/snapshot": ["fuzz", ...MACHINE, "vmm/testing", "images", "cli/testing"],
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
   // And some as the command line does.
@@ -75,7 +77,7 @@ Deno.test("layers: the machine names in full what it starts or loads by a URL", 
 });
 
 Deno.test("layers: only what belongs to tests imports a folder of tests", () => {
-  const ofTests = ["testing", "fuzz", "bench"];
+  const ofTests = ["testing", "fuzz", "fuzz/snapshot", "bench"];
   const imported = REFERENCES.filter(({ from, to }) =>
     to.includes("testing/") && !from.includes("testing/") &&
     !ofTests.includes(roomOf(from))
