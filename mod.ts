@@ -95,7 +95,9 @@ export {
   type RegionHandle,
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
+export type { OwnContext, OwnEvent } from "./devices/own/context.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
+export type { OwnDeviceContext } from "./devices/virtio/own_device.ts";
 export type {
   ChainPart,
   DescriptorChain,

@@ -45,6 +45,11 @@ export class Epoll {
     this.#words = new Uint32Array(this.#events.buffer);
   }
 
+  /** Readable when there are events. */
+  get fd(): number {
+    return this.#fd;
+  }
+
   /** Watches `fd`; {@linkcode Epoll.token} gives `token` back. */
   add(fd: number, token: number, events: number = Events.IN): void {
     this.#control(CTL_ADD, fd, token, events);

@@ -124,11 +124,16 @@ export class DeviceCommands {
       message = this.#take()
     ) {
       const { id, device, command } = message;
-      try {
-        answer({ id, value: run(device, command) });
-      } catch (error) {
+      const refuse = (error: unknown) => {
         const text = error instanceof Error ? error.message : String(error);
         answer({ id, error: text });
+      };
+      try {
+        const value = run(device, command);
+        if (!(value instanceof Promise)) answer({ id, value });
+        else value.then((value) => answer({ id, value })).catch(refuse);
+      } catch (error) {
+        refuse(error);
       }
     }
   }

@@ -34,6 +34,8 @@ const TURNS_EXPECTANT = 16;
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
 
+import type { OwnTurns } from "./own_turns.ts";
+
 /** What is between a device and KVM. */
 interface Connection {
   /** Interrupts the guest; `source` is a queue's number, or the configuration's. */
@@ -58,6 +60,7 @@ export class DeviceThread implements Disposable {
   // Watches only what may happen while the devices are paused.
   readonly #paused: EventLoop;
   readonly #post: Post;
+  readonly #own: OwnTurns | undefined; // there is code of the user's
   #parts = new DisposableStack();
   #resting = false; // devices that were saved or restored begin when they go on
 
@@ -68,6 +71,7 @@ export class DeviceThread implements Disposable {
     paused: EventLoop,
     memory: GuestMemory,
     devices: readonly [ActivatedDevice, Connection][],
+    own: OwnTurns | undefined,
   ) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
@@ -80,6 +84,7 @@ export class DeviceThread implements Disposable {
     this.#connections = devices.map(([, connection]) => connection);
     this.#names = start.devices.map(({ name }) => name);
     this.#post = post;
+    this.#own = own;
   }
 
   /**
@@ -99,6 +104,7 @@ export class DeviceThread implements Disposable {
     const devices = await makeDevices(start.devices, {
       memory,
       log,
+      emit: (event) => post({ type: "event", event }),
       console: {
         outputReady: () => post({ type: "output" }),
         inputRoom: () => post({ type: "input-room" }),
@@ -131,6 +137,9 @@ export class DeviceThread implements Disposable {
       doorbells.forEach(({ fd }, index) => activated.watchDoorbell(index, fd));
       return [activated, connection] as [ActivatedDevice, Connection];
     });
+    const own = start.devices.some(({ own }) => own)
+      ? parts.use(await ownTurns(loop.fd, start.pollMicroseconds, log))
+      : undefined;
     const thread = new DeviceThread(
       start,
       post,
@@ -138,6 +147,7 @@ export class DeviceThread implements Disposable {
       paused,
       memory,
       connected,
+      own,
     );
     thread.#restore(start.devices.map(({ saved }) => saved));
     loop.watch(start.controlFd, thread);
@@ -147,21 +157,31 @@ export class DeviceThread implements Disposable {
   }
 
   /** Serves the devices until the main isolate says stop. */
-  run(): void {
+  async run(): Promise<void> {
     const control = this.#control;
     this.#goOn();
     for (;;) {
       if (control.deviceCommand === Command.STOP) return;
       const pause = control.devicePause;
       if (pause !== 0) {
+        await this.#own?.settle(() => {
+          this.#turn();
+          return control.devicePause === pause;
+        });
         this.#post({ type: "paused" });
-        while (control.devicePause === pause) this.#paused.turn(-1);
+        while (control.devicePause === pause) {
+          await (this.#own?.rest(this.#paused) ?? this.#paused.turn(-1));
+        }
         this.#goOn();
         this.#post({ type: "resumed" });
-      } else {
-        this.#pollThenSleep();
-      }
+      } else if (this.#own === undefined) this.#pollThenSleep();
+      else await this.#own.turn(this.#turn(), () => this.#enable());
     }
+  }
+
+  /** Does what there is to do. */
+  #turn(): boolean {
+    return this.#loop.turn(0) > 0 || this.#poll();
   }
 
   /** Looks for work until none has come for a window's time, then sleeps. */
@@ -340,8 +360,16 @@ function mmioConnector(vmFd: number): Connector {
   };
 }
 
-/** Not a literal in `import()`: that is read at the start, needed or not. */
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const OWN_TURNS = new URL("./own_turns.ts", import.meta.url).href;
 const SLOTS = new URL("./pci/slots.ts", import.meta.url).href;
+
+async function ownTurns(
+  ...of: ConstructorParameters<typeof OwnTurns>
+): Promise<OwnTurns> {
+  const { OwnTurns }: typeof import("./own_turns.ts") = await import(OWN_TURNS);
+  return new OwnTurns(...of);
+}
 
 async function pciConnector(
   vmFd: number,

@@ -17,7 +17,7 @@ self.onmessage = async ({ data }: MessageEvent<DeviceWorkerStart>) => {
   try {
     using devices = await DeviceThread.make(data, post);
     post({ type: "ready" });
-    devices.run();
+    await devices.run();
   } catch (error) {
     post({ type: "end", end: { reason: "error", message: errorText(error) } });
   } finally {

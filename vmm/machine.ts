@@ -24,9 +24,7 @@ import type { Changes, Snapshot } from "./snapshot/mod.ts";
 import { Turns } from "./turns.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
 
-/**
- * A virtual machine.
- */
+/** A virtual machine. */
 export class Machine extends MachineSnapshots {
   readonly #config: ResolvedConfig;
   readonly #options: MachineOptions;
@@ -349,6 +347,8 @@ export class Machine extends MachineSnapshots {
         return this.#parts.channel.answered(message.answer);
       case "log":
         return this.#options.onLog?.(message.message);
+      case "event":
+        return this.#options.onEvent?.(message.event);
       case "end":
         return this.#finish(this.#parts.explained(message.end));
       case "stopped":

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { OwnEvent } from "../devices/own/context.ts";
 import type { Orders } from "./orders/orders.ts";
 import type { PageSource } from "./snapshot/on_demand/on_demand.ts";
 
@@ -30,6 +31,8 @@ export interface MachineOptions {
   forkable?: boolean;
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
+  /** A module of yours has emitted an event. */
+  onEvent?(event: OwnEvent): void;
   /** The guest reported through the boot timer that it is up. */
   onBooted?(milliseconds: number): void;
   /**

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { OwnEvent } from "../devices/own/context.ts";
 import type { SavedDevice } from "../devices/virtio/device.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { StepCounts } from "./refused.ts";
@@ -79,6 +80,8 @@ export interface DeviceSpec {
   make: string;
   /** For the maker. */
   data: unknown;
+  /** Code of the user's is part of it. */
+  own?: boolean;
   /** The device's registers. */
   state: SharedArrayBuffer;
   /** Guest address of its virtio-mmio window. */
@@ -162,4 +165,5 @@ export type WorkerMessage =
   | { type: "stopped"; steppedPast?: StepCounts }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }
+  | { type: "event"; event: OwnEvent }
   | { type: "end"; end: MachineEnd };

@@ -22,6 +22,11 @@ export class EventLoop implements Disposable {
   // be to come, and must not reach a new watcher.
   readonly #retired: number[] = [];
 
+  /** Readable when someone is ready. */
+  get fd(): number {
+    return this.#epoll.fd;
+  }
+
   /** Calls `watcher` when `fd` is ready; 0 events waits for nothing. */
   watch(fd: number, watcher: Watcher, events: number = Events.IN): void {
     const token = this.#free.pop() ?? this.#watchers.length;

@@ -6,12 +6,16 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import { failureOf, loadModule } from "../runtime/load_module.ts";
+import { OwnCode } from "../own/code.ts";
 import type { VirtioDevice } from "./device.ts";
 import type { Maker } from "./maker.ts";
+import { guarded } from "./own_device.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "./spec.ts";
 
 /** A class of the user's. */
 export interface ModuleData {
+  /** What the configuration calls the device. */
+  name: string;
   /** URL of the module that has it as its default export. */
   module: string;
   /** The constructor's parameter. */
@@ -19,7 +23,10 @@ export interface ModuleData {
 }
 
 /** The device. */
-export const make: Maker<ModuleData> = async ({ module, options }) => {
+export const make: Maker<ModuleData> = async (
+  { name, module, options },
+  context,
+) => {
   const Device = await loadModule("device", module) as unknown;
   const wrong = (text: string) => new VireoError(`device ${module}: ${text}`);
   if (typeof Device !== "function") {
@@ -34,7 +41,7 @@ export const make: Maker<ModuleData> = async ({ module, options }) => {
     throw wrong(failureOf(error, module));
   }
   if (objection !== undefined) throw wrong(objection);
-  return device;
+  return guarded(device, new OwnCode(name, module, context));
 };
 
 const METHODS = ["attach", "activate", "notify", "reset", "close"] as const;

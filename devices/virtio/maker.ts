@@ -6,6 +6,7 @@
  */
 import type { GuestEndHooks } from "../backends/console/channel.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
+import type { OwnEvent } from "../own/context.ts";
 import type { VirtioDevice } from "./device.ts";
 
 /** What a maker may use of the thread that it is on. */
@@ -16,6 +17,8 @@ export interface MakerContext {
   readonly console: GuestEndHooks;
   /** One line for the machine's owner. */
   log(message: string): void;
+  /** An event of a module of the user's. */
+  emit(event: OwnEvent): void;
 }
 
 /** Makes a device of plain data, which has come from another thread. */

@@ -57,6 +57,8 @@ export interface Opened<Data> {
   name: string;
   /** For the maker: plain data. */
   data: Data;
+  /** Code of the user's is part of it, which may wait for promises. */
+  own?: boolean;
   /** It can be used, but the machine's owner should know this: one line. */
   warning?: string;
   /** Names that its stack takes away, as does whoever can't wait for that. */

@@ -18,7 +18,7 @@ import {
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
-import { moduleUrl } from "./words.ts";
+import { moduleWords } from "./words.ts";
 
 /** A virtio device of the user's own. */
 export interface CustomDevice {
@@ -78,14 +78,30 @@ export const MODULE: Kind<CustomDevice, FilledDevice, ModuleData> & {
     });
   },
 
-  open: ({ name, module, options }) => ({ name, data: { module, options } }),
+  open: ({ name, module, options }) => ({
+    name,
+    data: { name, module, options },
+    own: true,
+  }),
   options: {
     rows: [{
       flags: "--device <module>",
-      about: "a virtio device of your own, see examples/rng.ts; repeatable",
+      about: "a virtio device of your own: FILE[,name=NAME][,KEY=VALUE], see " +
+        "docs/lab.md; repeatable",
       repeatable: true,
+      words: ["name=NAME"],
     }],
     read: ({ device }: { device: string[] }) =>
-      device.map((text) => ({ module: moduleUrl("--device", text) })),
+      device.map((text) => {
+        const { module, options: { name, ...options } } = moduleWords(
+          "--device",
+          text,
+        );
+        return {
+          module,
+          ...(name !== undefined && { name: String(name) }),
+          ...(Object.keys(options).length > 0 && { options }),
+        };
+      }),
   },
 };

@@ -70,6 +70,40 @@ export function moduleUrl(option: string, text: string): string {
   return url.href;
 }
 
+/** A value after `KEY=`: a number, true or false is one, all else is text. */
+export type WordValue = string | number | boolean;
+
+/**
+ * A module and its options from `FILE[,KEY=VALUE]`; `KEY` alone is true.
+ *
+ * @throws {VireoError} there is no such file, or a word has no key, or one of
+ *   another
+ */
+export function moduleWords(
+  option: string,
+  text: string,
+): { module: string; options: Record<string, WordValue> } {
+  // A URL may have commas of its own; a path has them twice.
+  const [file = "", ...words] = /^data:/.test(text) ? [text] : splitWords(text);
+  if (file === "") throw new VireoError(`${option} ${text}: no file is named`);
+  const options: Record<string, WordValue> = {};
+  for (const word of words) {
+    const [, key, value] = /^([^=]+)(?:=(.*))?$/s.exec(word) ?? [];
+    if (key === undefined || Object.hasOwn(options, key)) {
+      const wrong = key === undefined ? "no KEY=VALUE" : "there already";
+      throw new VireoError(`${option} ${text}: "${word}" is ${wrong}`);
+    }
+    options[key] = value === undefined ? true : wordValue(value);
+  }
+  return { module: moduleUrl(option, file), options };
+}
+
+function wordValue(text: string): WordValue {
+  if (text === "true" || text === "false") return text === "true";
+  const isNumber = /^-?(0x[\da-f]+|\d+(\.\d+)?)$/i.test(text);
+  return isNumber && Number.isFinite(Number(text)) ? Number(text) : text;
+}
+
 function isFile(url: URL): boolean {
   try {
     return Deno.statSync(url).isFile;

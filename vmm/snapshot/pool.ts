@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { OwnEvent } from "../../devices/own/context.ts";
 import { Alarm } from "../../ffi/alarm.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { Machine } from "../machine.ts";
@@ -25,7 +26,7 @@ export interface PoolOptions {
 /** What the maker of a machine from the pool may still choose. */
 export type ForkOptions = Pick<
   MachineOptions,
-  "onOutput" | "onLog" | "onBooted" | "onHalted"
+  "onOutput" | "onLog" | "onEvent" | "onBooted" | "onHalted"
 >;
 
 /** A machine that waits, and whom it will tell. */
@@ -161,6 +162,10 @@ class LateOptions implements ForkOptions {
 
   onLog(message: string): void {
     this.target.onLog?.(message);
+  }
+
+  onEvent(event: OwnEvent): void {
+    this.target.onEvent?.(event);
   }
 
   onBooted(milliseconds: number): void {
