@@ -21,20 +21,24 @@ const MAY_IMPORT: Record<string, string[]> = {
   images: ["ffi", "guest"],
   probe: [...MACHINE, "emulate"],
   cli: [...MACHINE, "images", "probe"],
-  fuzz: [...MACHINE, "vmm/testing", "images"],
+  api: [...MACHINE],
+  fuzz: [...MACHINE, "vmm/testing", "images", "api"],
   // Its campaigns boot Linux as the command line does.
   "fuzz/snapshot": ["fuzz", ...MACHINE, "vmm/testing", "images", "cli/testing"],
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
   // And some as the command line does.
   "cli/testing": [...MACHINE, "vmm/testing", "images", "cli"],
+  "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
   "mod.ts": [...MACHINE, "images", "probe"],
-  "main.ts": [...MACHINE, "cli", "images", "probe", "examples"],
+  "main.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
 };
 
 /** What it may load besides: by `import()` or as a URL, never at its start. */
 const MAY_LOAD: Record<string, string[]> = {
   vmm: ["emulate"],
+  // What a kernel has to be told of this host.
+  api: ["cli"],
   "vmm/testing": ["main.ts"],
 };
 

@@ -8,6 +8,7 @@ import { Command, CommanderError, Help } from "commander";
 // command that is run, so that a missing permission gets a message.
 import { VireoError } from "./ffi/error.ts";
 import { load } from "./cli/load.ts";
+import { API_FLAGS } from "./api/flag_table.ts";
 import type { BootOptions } from "./cli/boot.ts";
 import {
   HELP,
@@ -170,6 +171,16 @@ async function program(args: readonly string[]): Promise<Command> {
       const text = await snapshotCommand(action, words, options);
       if (text !== "") standardOutput.print(text);
     });
+
+  const api = command(vireo, "api")
+    .description("Serve Firecracker's API on a Unix socket.")
+    .action(async () => {
+      const { api }: typeof import("./api/main.ts") = await load(
+        new URL("./api/main.ts", import.meta.url),
+      );
+      await api(args.slice(args.indexOf("api") + 1));
+    });
+  for (const [flags, about] of API_FLAGS) api.option(flags, about);
 
   command(vireo, "probe")
     .description("Tell what this host offers, and what that means.")

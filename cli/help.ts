@@ -172,6 +172,16 @@ Only a guest with ACPI has one (--acpi on); what it does then is its own choice.
     details: `
 ${snapshotActions.join("\n")}`,
   },
+  api: {
+    examples: `
+  vireo api --api-sock /run/vm.socket --id web      waits for requests
+  vireo api --api-sock vm.socket --config-file vm.json`,
+    details: `
+Firecracker's API on a Unix socket, with its command line: one machine, which
+its clients make and steer. bin/firecracker is the same, for clients that want
+the path of Firecracker's binary. docs/api.md says what is the same and what is
+not.`,
+  },
   probe: {
     examples: `
   vireo probe                         a table, and what it means

@@ -108,6 +108,11 @@ export function duplicateFd(fd: number): number {
   return check(libc.fcntl(fd, F_DUPFD_CLOEXEC, 0), "fcntl");
 }
 
+/** `fd` stays, and is another descriptor of what `other` has open. */
+export function becomeFd(fd: number, other: number): void {
+  check(libc.dup3(other, fd, Open.CLOEXEC), "dup3");
+}
+
 /** The offset of the end of a file or block device, in bytes. */
 export function endOfFile(fd: number): number {
   const SEEK_END = 2;

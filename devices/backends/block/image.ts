@@ -28,6 +28,8 @@ export interface RawImage {
   physicalBlockSize: number;
   /** For a loop device: a descriptor of its file, which is locked, too. */
   backing?: number;
+  /** The descriptor may become another image's while it is used. */
+  replaceable?: boolean;
 }
 
 /**

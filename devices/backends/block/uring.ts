@@ -18,7 +18,9 @@ export class UringBackend extends ImageBackend implements BlockBackend {
   constructor(image: RawImage, requests: number) {
     super(image);
     using undo = new DisposableStack(); // unless all goes well
-    this.#ring = undo.use(new IoUring(image.fd, requests));
+    this.#ring = undo.use(
+      new IoUring(image.fd, requests, !image.replaceable),
+    );
     this.completionFd = undo.adopt(createEventFd(), closeFd);
     this.#ring.registerEventFd(this.completionFd);
     undo.move();

@@ -1,0 +1,24 @@
+/**
+ * All endpoints, in one table.
+ *
+ * @module
+ */
+import { BALLOON_ENDPOINTS } from "./balloon.ts";
+import { DEVICE_ENDPOINTS } from "./devices.ts";
+import { DRIVE_ENDPOINTS } from "./drives.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { MACHINE_ENDPOINTS } from "./machine.ts";
+import { MISSING_ENDPOINTS } from "./missing.ts";
+import { NETWORK_ENDPOINTS } from "./networks.ts";
+import { OUTPUT_ENDPOINTS } from "./outputs.ts";
+
+/** What can be asked; of rows with the same path, the first that fits. */
+export const TABLE: readonly Endpoint[] = [
+  ...MACHINE_ENDPOINTS,
+  ...DRIVE_ENDPOINTS,
+  ...NETWORK_ENDPOINTS,
+  ...DEVICE_ENDPOINTS,
+  ...BALLOON_ENDPOINTS,
+  ...OUTPUT_ENDPOINTS,
+  ...MISSING_ENDPOINTS,
+];

@@ -1,0 +1,114 @@
+/**
+ * `bin/firecracker`, and `vireo api`: a process with one machine, which clients
+ * of Firecracker make and steer through a socket.
+ *
+ * Only what it takes to listen is loaded here; the rest comes with the first
+ * request that needs it.
+ *
+ * @module
+ */
+import { API_FLAGS } from "./flag_table.ts";
+import { FlagError, type Flags, parseFlags } from "./flags.ts";
+import { ApiServer } from "./http/connection.ts";
+import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
+import type { Answer } from "./http/answer.ts";
+import { Log } from "./log.ts";
+import { Console } from "./console.ts";
+import { FIRECRACKER_VERSION, VERSION_TEXT } from "./version.ts";
+
+type Serving = typeof import("./serving.ts");
+
+// No literal in `import()`: that is read at the start, needed or not.
+const SERVING = new URL("./serving.ts", import.meta.url).href;
+
+const WRONG_ARGUMENTS = 153;
+const ROWS = API_FLAGS.map(([flags, about]) =>
+  `  ${flags.padEnd(36)} ${about}`
+);
+const HELP = `Firecracker v${FIRECRACKER_VERSION}, by Vireo\n\n${
+  ROWS.join("\n")
+}\n`;
+
+/** Runs the process of `bin/firecracker`. */
+export async function api(args: readonly string[]): Promise<never> {
+  const console = new Console();
+  let flags: Flags;
+  try {
+    flags = parseFlags(args);
+  } catch (error) {
+    const { message, exit } = error instanceof FlagError
+      ? error
+      : { message: String(error), exit: WRONG_ARGUMENTS };
+    return await console.fail(message, exit);
+  }
+  if (flags.only === "help") return await console.tell(HELP);
+  if (flags.only === "version") return await console.tell(VERSION_TEXT);
+  if (flags.only === "snapshot-version") return await console.tell("v11.0.0\n");
+  const log = new Log(flags.id, (line) => console.line(line));
+  nameProcess();
+  const loading = { serving: undefined as Promise<Serving> | undefined };
+  const state = { flags, log, console };
+  const serving = () => loading.serving ??= import(SERVING);
+  if (needsMore(flags)) {
+    await (await serving()).prepare(state);
+  }
+  log.info(`Running Firecracker v${FIRECRACKER_VERSION}`);
+  let server: ApiServer | undefined;
+  if (!flags.noApi) {
+    const answer = async (request: HttpRequest): Promise<Answer> =>
+      (await serving()).answer(state, request);
+    server = new ApiServer(
+      await listen(flags, log, console),
+      flags.bodyMax ?? BODY_MAX,
+      answer,
+    );
+    log.info(
+      `Listening on API socket (${JSON.stringify(flags.apiSock)}).`,
+      "fc_api",
+    );
+    log.info("API server started.", "fc_api");
+    void server.run();
+  }
+  if (flags.configFile !== undefined || flags.metadata !== undefined) {
+    await (await serving()).startFromFile(state);
+  }
+  return await new Promise<never>(() => {}); // until the machine ends
+}
+
+/** What has to be known before anybody can ask. */
+function needsMore(
+  { logPath, level, showLevel, showLogOrigin, module, metricsPath }: Flags,
+): boolean {
+  return [logPath, level, module, metricsPath].some((value) => value) ||
+    showLevel || showLogOrigin;
+}
+
+async function listen(
+  { apiSock: path, apiSockMode }: Flags,
+  log: Log,
+  console: Console,
+): Promise<Deno.UnixListener> {
+  try {
+    const listener = Deno.listen({ transport: "unix", path });
+    if (apiSockMode !== undefined) Deno.chmodSync(path, apiSockMode);
+    return listener;
+  } catch (error) {
+    const why = error instanceof Deno.errors.AddrInUse
+      ? "Check that it is not already used."
+      : String((error as Error).message);
+    const text = `Failed to open the API socket at: ${path}. ${why}`;
+    log.error(text);
+    return await console.fail(text, 1);
+  }
+}
+
+/** Programs look for processes of this name. */
+function nameProcess(): void {
+  try {
+    Deno.writeTextFileSync("/proc/self/comm", "firecracker");
+  } catch {
+    // Without /proc it keeps the runtime's.
+  }
+}
+
+if (import.meta.main) await api(Deno.args);

@@ -1,0 +1,82 @@
+/**
+ * Devices whose host side is opened by the request that describes them, and
+ * becomes the machine's when that is made.
+ *
+ * @module
+ */
+import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import type { BlkData } from "../../devices/virtio/blk/make.ts";
+import type { Kind, Opened } from "../../vmm/devices/kind.ts";
+
+/** What is open for one device. */
+interface Held {
+  readonly opened: Opened<unknown>;
+  readonly stack: DisposableStack;
+  readonly undo: DisposableStack;
+}
+
+/** What is open, by the devices' names as {@linkcode Machine.command} has them. */
+export class HeldDevices {
+  readonly #held = new Map<string, Held>();
+  readonly #opened = new Map<string, Opened<unknown>>();
+
+  /**
+   * Opens a device, in the place of one of its name.
+   *
+   * @param config as it stands in a configuration
+   */
+  async open(name: string, kind: Kind, config: unknown): Promise<void> {
+    this.release(name);
+    using stack = new DisposableStack(); // unless all is open
+    using undo = new DisposableStack();
+    const opened = await kind.open(kind.rule.fill(config), stack, undo);
+    const held = { opened, stack: stack.move(), undo: undo.move() };
+    this.#held.set(name, held);
+  }
+
+  /** Closes a device, if it is open. */
+  release(name: string): void {
+    const held = this.#held.get(name);
+    this.#held.delete(name);
+    held?.stack.dispose();
+    held?.undo.dispose();
+  }
+
+  /** Closes all that no machine has. */
+  releaseAll(): void {
+    for (const name of [...this.#held.keys()]) this.release(name);
+  }
+
+  /** Lets a machine of `config` have what is open, and opens the rest. */
+  give(config: ResolvedConfig): void {
+    for (const device of config.devices) {
+      const { kind } = device;
+      const open: Kind["open"] = async (config, stack, undo) => {
+        const name = nameOf(config);
+        const held = name === undefined ? undefined : this.#held.get(name);
+        if (held) {
+          this.#held.delete(name!);
+          stack.use(held.stack);
+          undo.use(held.undo);
+        }
+        const opened = held?.opened ?? await kind.open(config, stack, undo);
+        const { image } = opened.data as Partial<BlkData>;
+        if (image !== undefined) image.replaceable = true;
+        this.#opened.set(opened.name, opened);
+        return opened;
+      };
+      device.kind = { ...kind, open };
+    }
+  }
+
+  /** What a device of the machine is made of. */
+  dataOf(name: string): unknown {
+    return this.#opened.get(name)?.data;
+  }
+}
+
+/** The name that a device's configuration tells; undefined: there is one. */
+function nameOf(config: unknown): string | undefined {
+  const { drive_id, iface_id, uds_path } = config as Record<string, string>;
+  return drive_id ?? iface_id ?? (uds_path === undefined ? undefined : "vsock");
+}

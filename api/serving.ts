@@ -1,0 +1,147 @@
+/**
+ * What an API process does once it is asked something: loaded then.
+ *
+ * @module
+ */
+import { errorText } from "../ffi/error.ts";
+import { answerTo } from "./endpoints/dispatch.ts";
+import type { Api } from "./endpoints/endpoint.ts";
+import type { Flags } from "./flags.ts";
+import type { Answer } from "./http/answer.ts";
+import type { HttpRequest } from "./http/parser.ts";
+import type { Console } from "./console.ts";
+import { feedStdin } from "./stdin.ts";
+import { type Level, levelMeant, LEVELS, type Log } from "./log.ts";
+import { Recorder } from "./metrics.ts";
+import { MicroVm } from "./microvm/microvm.ts";
+import { objection } from "./microvm/texts.ts";
+import { openByteOutput, openOutput } from "./outputs.ts";
+import type { MachineEnd } from "../vmm/messages.ts";
+import { isGuestsWish } from "../vmm/messages.ts";
+
+/** What the process has. */
+export interface Process {
+  readonly flags: Flags;
+  readonly log: Log;
+  readonly console: Console;
+}
+
+const FLUSH_INTERVAL = 60_000;
+const BAD_CONFIGURATION = 152;
+const HUNG_UP = 156;
+
+let made: Api | undefined;
+
+/** The machine, which is made with the first request. */
+function apiOf(process: Process): Api {
+  return made ??= makeApi(process);
+}
+
+function makeApi({ flags, log, console }: Process): Api {
+  const metrics = new Recorder();
+  const flush = () => metrics.flush(log.missed + console.missed);
+  const end = async (code: number) => {
+    log.info("Vmm is stopping.");
+    flush();
+    if (code === 0) log.info("Firecracker exiting successfully. exit_code=0");
+    else log.error(`Firecracker exiting with error. exit_code=${code}`);
+    await console.exit(code);
+  };
+  const serial: { write?: (bytes: Uint8Array) => void } = {};
+  const vm = new MicroVm({
+    id: flags.id,
+    log,
+    pci: flags.pci,
+    output(bytes, path) {
+      if (path === undefined) return console.write(bytes);
+      serial.write ??= openByteOutput(path);
+      serial.write(bytes);
+    },
+    started(machine) {
+      flush();
+      setInterval(flush, FLUSH_INTERVAL);
+      const path = vm.draft.serial?.serial_out_path;
+      if (path === undefined) feedStdin(machine);
+    },
+    booted(milliseconds) {
+      const took = Math.round(milliseconds * 1000);
+      log.info(`Guest-boot-time = ${took} us ${Math.round(milliseconds)} ms`);
+    },
+    ended(machineEnd) {
+      if (machineEnd.message) log.error(machineEnd.message);
+      void end(exitOf(machineEnd));
+    },
+  });
+  Deno.addSignalListener("SIGHUP", () => void end(HUNG_UP));
+  return {
+    vm,
+    metrics,
+    setLog({ path, ...settings }) {
+      if (path !== undefined) {
+        const write = openOutput(path);
+        log.to((line) => {
+          if (!write(line)) log.missed++;
+        });
+      }
+      log.set(settings);
+    },
+  };
+}
+
+/** What the process ends with when its machine has. */
+function exitOf(end: MachineEnd): number {
+  return isGuestsWish(end) || end.reason === "stopped" ? 0 : 1;
+}
+
+/** Sets log and metrics as the command line has them. */
+export async function prepare(process: Process): Promise<void> {
+  const { flags, log, console } = process;
+  const api = apiOf(process);
+  const level = flags.level === undefined ? undefined : levelMeant(flags.level);
+  if (level !== undefined && !LEVELS.includes(level as Level)) {
+    await console.fail(`Invalid log level: ${flags.level}`, BAD_CONFIGURATION);
+  }
+  try {
+    api.setLog({
+      path: flags.logPath,
+      level: level as Level | undefined,
+      module: flags.module,
+      showLevel: flags.showLevel,
+      showOrigin: flags.showLogOrigin,
+    });
+    if (flags.metricsPath !== undefined) {
+      api.metrics.to(openOutput(flags.metricsPath), {});
+    }
+  } catch (error) {
+    log.error(objection(error));
+    await console.fail(objection(error), 1);
+  }
+}
+
+/** Answers one request. Never throws. */
+export async function answer(
+  process: Process,
+  request: HttpRequest,
+): Promise<Answer> {
+  const { log, console } = process;
+  const fatal = () => void console.exit(1);
+  try {
+    return await answerTo(apiOf(process), log, request, fatal);
+  } catch (error) {
+    // A mistake of Vireo's own: the client hears of it, and the guest goes on.
+    const text = errorText(error);
+    log.error(text);
+    const body = JSON.stringify({ fault_message: `Internal error: ${text}` });
+    return { status: 400, body };
+  }
+}
+
+/** Starts the machine that a file describes. */
+export async function startFromFile(process: Process): Promise<void> {
+  const { loadFile }: typeof import("./config_file.ts") = await import(
+    CONFIG_FILE
+  );
+  await loadFile(apiOf(process), process);
+}
+
+const CONFIG_FILE = new URL("./config_file.ts", import.meta.url).href;
