@@ -45,6 +45,11 @@ export interface Kind<T = unknown, R = T, Data = unknown> {
   ): Opened<Data> | Promise<Opened<Data>>;
   /** The module with the kind's `make`, a {@linkcode Maker} of its data. */
   readonly make: URL;
+  /**
+   * The command that its devices get in a machine that goes on from a snapshot
+   * as another; one that can't do it leaves it.
+   */
+  readonly moved?: unknown;
   /** Made before the start, since it is code that may fail to load. */
   early?(config: R): boolean;
   /** Options of `vireo boot`. */

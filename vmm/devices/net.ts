@@ -129,6 +129,7 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
   about: "Networks, `eth0` and so on.",
   status: "honoured",
   rule: object<NetworkInterface, Defaults>(NETWORK_INTERFACE),
+  moved: "announce",
   make: new URL("../../devices/virtio/net/make.ts", import.meta.url),
 
   early: ({ handler }) => handler !== undefined,

@@ -18,6 +18,8 @@ import type { Overrides } from "./mod.ts";
 const TWINS = 2;
 const FORKS = 3;
 const RESETS = 8;
+/** A network with only the host. */
+const HOST = new URL("../../examples/pong.ts", import.meta.url).pathname;
 
 /** Also flushes the disk, each time; how many times it did. */
 const WRITES = "(while :; do dd if=/proc/cmdline of=/dev/vdb bs=4k count=4 " +
@@ -44,8 +46,13 @@ for (
     async fn(t) {
       using disk = new ScratchFile(16 * MiB);
       using other = new ScratchFile(16 * MiB);
+      using frames = new ScratchFile(0);
       const overrides = {
         drives: [{ drive_id: "data", path_on_host: other.path }],
+      } as Overrides;
+      const announced = {
+        ...overrides,
+        "network-interfaces": [{ iface_id: "net", pcap: frames.path }],
       } as Overrides;
       await using linux = await LinuxGuest.boot({
         "machine-config": { mem_size_mib: 96, ...machineConfig },
@@ -54,11 +61,13 @@ for (
           path_on_host: disk.path,
           is_root_device: false,
         }],
+        "network-interfaces": [{ iface_id: "net", handler: HOST }],
         entropy: {},
         // With the TSC for a clock, all time since the snapshot comes at once.
       }, "console=ttyS0 clocksource=kvm-clock");
       const { machine } = linux.test;
       await linux.run("cd /run; x=42; echo kept > kept");
+      await linux.run("ifconfig eth0 10.0.0.2");
       for (const line of [NUMBERS, SUMS, "s=$!", WRITES, "w=$!"]) {
         await linux.run(line);
       }
@@ -70,11 +79,18 @@ for (
         assert.equal(await linux.run("x=43; echo $x"), "43");
         for (let i = 0; i < TWINS; i++) {
           await using twin = await Twin.of((options) =>
-            Machine.restore(snapshot, overrides, options)
+            Machine.restore(snapshot, announced, options)
           );
           assert.equal(
             await twin.run("echo $x; pwd; cat kept"),
             "42\n/run\nkept",
+          );
+          // An ARP request for its own address (RFC 5227 §3).
+          const sent = () => Deno.readFileSync(frames.path).toHex();
+          await until(
+            () => /08060001.{24}0a000002.{12}0a000002/.test(sent()),
+            "an announcement",
+            sent,
           );
           const there = await sum(twin);
           assert.ok(there >= before, `${there} after ${before}`);

@@ -14,7 +14,7 @@ import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
 import type { Machine } from "../machine.ts";
-import { sendToAll } from "./devices.ts";
+import { sendToAll, tellOfMove } from "./devices.ts";
 import { becomeAnother } from "./identity.ts";
 import type { MachineOptions } from "../machine_options.ts";
 import type { PageSource } from "./on_demand/on_demand.ts";
@@ -145,6 +145,7 @@ export async function restoreMachine(
     throw error;
   }
   await begin();
+  tellOfMove(parts, config);
   return machine;
 }
 
