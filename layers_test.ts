@@ -18,11 +18,12 @@ const MAY_IMPORT: Record<string, string[]> = {
   devices: ["ffi", "guest"],
   vmm: ["ffi", "guest", "devices"],
   emulate: ["ffi", "guest"],
+  monitor: MACHINE,
   images: ["ffi", "guest"],
   probe: [...MACHINE, "emulate"],
   cli: [...MACHINE, "images", "probe"],
   api: [...MACHINE],
-  fuzz: [...MACHINE, "vmm/testing", "images", "api"],
+  fuzz: [...MACHINE, "api", "monitor", "vmm/testing", "images"],
   // Its campaigns boot Linux as the command line does.
   "fuzz/snapshot": ["fuzz", ...MACHINE, "vmm/testing", "images", "cli/testing"],
   // Only tests and fuzz boot a machine with what images builds.
@@ -36,7 +37,7 @@ const MAY_IMPORT: Record<string, string[]> = {
 
 /** What it may load besides: by `import()` or as a URL, never at its start. */
 const MAY_LOAD: Record<string, string[]> = {
-  vmm: ["emulate"],
+  vmm: ["emulate", "monitor"],
   // What a kernel has to be told of this host.
   api: ["cli"],
   "vmm/testing": ["main.ts"],

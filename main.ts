@@ -17,6 +17,7 @@ import {
   SNAPSHOT_ACTIONS,
   VIREO_HELP,
 } from "./cli/help.ts";
+import { GDB } from "./cli/gdb_option.ts";
 import { RowOption } from "./cli/option.ts";
 import {
   CONTROL,
@@ -118,7 +119,7 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await run(options);
     });
-  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, SNAPSHOT_ON]);
+  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, SNAPSHOT_ON, GDB]);
 
   const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")
@@ -132,7 +133,7 @@ async function program(args: readonly string[]): Promise<Command> {
       Deno.exitCode = await restore(folder, options);
     });
   addRows(restore, [RESTORED_EXEC, QUIET, PAGES, TIMEOUT, ...CONTROL]);
-  addRows(restore, [SNAPSHOT_ON]);
+  addRows(restore, [SNAPSHOT_ON, GDB]);
 
   command(vireo, "ps")
     .description("List the machines that run.")

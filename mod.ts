@@ -31,6 +31,23 @@ export type {
   TerminalSize,
 } from "./vmm/agent/mod.ts";
 export type { MachineSnapshots } from "./vmm/machine_snapshots.ts";
+export type { MachineIntrospection } from "./vmm/machine_introspection.ts";
+export type {
+  DebuggedMachine,
+  GdbAddress,
+  GdbOptions,
+  GdbServer,
+} from "./vmm/introspection/gdb.ts";
+export type { MachineView } from "./vmm/introspection/machine_view.ts";
+export type { MachineReport, VcpuReport } from "./vmm/introspection/report.ts";
+export type {
+  DescriptorReport,
+  DeviceReport,
+  QueueReport,
+  RequestReport,
+} from "./vmm/introspection/queues.ts";
+export type { VcpuActivity, VcpuView } from "./vmm/introspection/vcpu_view.ts";
+export type { PageTableEntry, PageWalk } from "./guest/page_walk.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type {
   ForkOptions,

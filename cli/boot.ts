@@ -36,6 +36,7 @@ import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
+import { parseGdb } from "./gdb_option.ts";
 import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
 import { parseControl } from "./machines/control_options.ts";
@@ -79,6 +80,8 @@ export interface BootOptions extends Record<string, unknown> {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
+  /** Where gdb can attach: `unix`, `1234,wait`. */
+  gdb?: string;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
   /** Shell commands to run. */
@@ -103,12 +106,13 @@ export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
   const control = parseControl(options);
+  const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { config, ours } = await machineConfig(options);
   const wish: Wish = {
     nonce: makeNonce(),
     exec: options.exec,
-    cold: options.cold || keepsCold(config, options),
+    cold: options.cold || gdb?.wait || keepsCold(config, options),
     ownKernel: options.kernel !== undefined,
     folders: rendezvousFolders(snapshots, ours),
     say: (line) => standardError.note(`vireo: ${line}`),
@@ -128,6 +132,7 @@ export async function boot(options: BootOptions): Promise<number> {
     timeout,
     snapshots,
     control,
+    gdb,
     inputAfter: boot?.ordered,
     endsWithCommands: boot && !needsPowerOff(config),
   });

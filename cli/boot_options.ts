@@ -7,6 +7,7 @@ import { ENTRIES } from "../guest/kernel/entry.ts";
 import { DISK_WORDS } from "../vmm/devices/blk.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 import { deviceOptions } from "./device_options.ts";
+import { GDB } from "./gdb_option.ts";
 import {
   BUSYBOX,
   CONTROL,
@@ -92,6 +93,7 @@ const SESSION: OptionRow[] = [
   TIMEOUT,
   ...CONTROL,
   SNAPSHOT_ON,
+  GDB,
   {
     flags: "--poll-us <time>",
     about: "longest time to look for I/O before sleeping",

@@ -11,6 +11,7 @@ import type { VmConfig } from "../vmm/config/types.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { makeNonce } from "./exec.ts";
 import { instantBoot, useOrders } from "./instant/plan.ts";
+import { parseGdb } from "./gdb_option.ts";
 import { standardError } from "./streams/output.ts";
 import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
@@ -28,6 +29,8 @@ export interface RunOptions {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
+  /** Where gdb can attach: `unix`, `1234,wait`. */
+  gdb?: string;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
   /** Go on from where an earlier run asked for its orders. */
@@ -45,6 +48,7 @@ export async function run(options: RunOptions): Promise<number> {
   const snapshots = parseSnapshots(options);
   rendezvousFolders(snapshots, false);
   const control = parseControl(options);
+  const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
     throw new VireoError("required option '--config <file>' not specified");
@@ -60,7 +64,7 @@ export async function run(options: RunOptions): Promise<number> {
     ? await instantBoot(resolved, address, wish)
     : undefined;
   const session = new Session(wish.nonce, {
-    ...{ note, timeout, snapshots, control },
+    ...{ note, timeout, snapshots, control, gdb },
     inputAfter: boot?.ordered,
     detached: true,
   });

@@ -8,6 +8,7 @@ import type { ResolvedConfig } from "../vmm/config/resolve.ts";
 import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecStream } from "./exec.ts";
 import { ExecWatch } from "./exec_watch.ts";
+import type { GdbOption } from "./gdb_option.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { ControlOptions, MachineOptions } from "../vmm/machine_options.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
@@ -43,6 +44,8 @@ export interface SessionOptions {
   snapshots?: SnapshotOptions[];
   /** What other processes see of it; default: nothing. */
   control?: ControlOptions;
+  /** Where gdb can attach; default: nowhere. */
+  gdb?: GdbOption;
   /** Nobody sits there: without any input, its end says nothing. */
   detached?: boolean;
   /** Until it resolves, the guest gets no input; default: it may at once. */
@@ -116,6 +119,7 @@ export class Session {
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     triggers.machine = machine;
+    await this.#openGdb(machine);
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
     ended.addEventListener("abort", stop);
@@ -143,6 +147,16 @@ export class Session {
     stack.dispose(); // a slow reader has the rest later, and Ctrl-C ends that
     if (verbose && end.stepped_past) sayStepped(end.stepped_past);
     return this.#exitStatus(end);
+  }
+
+  /** Lets gdb attach, and says where; perhaps the guest waits for it. */
+  async #openGdb(machine: Machine): Promise<void> {
+    const { gdb } = this.#options;
+    if (gdb === undefined) return;
+    const say = (line: string) => standardError.note(`vireo: ${line}`);
+    const { target } = await machine.gdb({ address: gdb.address, onLog: say });
+    say(`gdb: target remote ${target}`);
+    if (gdb.wait) await machine.pause();
   }
 
   /** Passes on what the guest prints; a promise, when that takes its time. */

@@ -44,9 +44,9 @@ export class RefusedInstructions implements Disposable {
     this.#syscalls.lstarWritten();
   }
 
-  /** `Exit.DEBUG`. */
-  stopped(): void {
-    this.#syscalls.stopped();
+  /** `Exit.DEBUG`; false when that is somebody else's. */
+  stopped(): boolean {
+    return this.#syscalls.stopped();
   }
 
   /** How often each instruction was carried out, by its name. */

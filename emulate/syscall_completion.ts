@@ -67,11 +67,16 @@ export class SyscallCompletion {
     if (handler !== undefined) this.#arm(handler);
   }
 
-  /** `Exit.DEBUG`: in front of the page fault handler, or behind its start. */
-  stopped(): void {
-    const debug = this.#debug!;
+  /**
+   * `Exit.DEBUG`: in front of the page fault handler, or behind its start. False
+   * when it is somebody else's: nothing is armed.
+   */
+  stopped(): boolean {
+    const debug = this.#debug;
+    if (debug === undefined) return false;
     if (debug.stepping) debug.stopStepping();
     else if (!this.#complete()) debug.step();
+    return true;
   }
 
   /** What {@linkcode SyscallCompletion.restore} needs. */

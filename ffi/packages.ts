@@ -70,6 +70,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   ),
   entry("flex", ["flex"], "kernel build"),
   entry("gcc", ["gcc"], "kernel build", "root image", "tests"),
+  entry("gdb", ["gdb"], "peers"),
   entry("iproute2", ["ip"], "networks", "tests"),
   entry("iputils-ping", ["ping"], "tests"),
   entry("libc6-dev", [C_LIBRARY], "kernel build", "root image", "tests"),

@@ -28,6 +28,7 @@ const TID = 0;
 const EXITS = 1;
 const HALTED = 2;
 const EXITS_SEEN = 3;
+const HELD = 4;
 
 /** The most vCPUs of one machine. */
 export const MAX_VCPUS = 32;
@@ -103,17 +104,25 @@ export class Control {
   }
 
   /**
-   * While the vCPUs' command is PAUSE, blocks the calling vCPU thread.
+   * While the vCPUs' command is PAUSE, or vCPU `id` is held, blocks the calling
+   * vCPU thread.
    *
    * @param paused called before it blocks, for each PAUSE
    */
-  waitWhileVcpusPaused(paused: () => void): void {
+  waitWhileVcpusPaused(paused: () => void, id: number): void {
     for (;;) {
-      const word = Atomics.load(this.#words, VCPU_COMMAND);
-      if ((word & COMMAND_MASK) !== Command.PAUSE) return;
-      paused();
-      Atomics.wait(this.#words, VCPU_COMMAND, word);
+      const last = Atomics.load(this.#words, VCPU_COMMAND);
+      const command = last & COMMAND_MASK;
+      if (command === Command.PAUSE) paused();
+      else if (command === Command.STOP) return;
+      else if (Atomics.load(this.#words, word(id, HELD)) === 0) return;
+      Atomics.wait(this.#words, VCPU_COMMAND, last);
     }
+  }
+
+  /** Whether vCPU `id` waits though all may run; noticed at a command. */
+  setHeld(id: number, held: boolean): void {
+    Atomics.store(this.#words, word(id, HELD), held ? 1 : 0);
   }
 
   /** The thread of vCPU `id`; 0 before it has started. */

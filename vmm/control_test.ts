@@ -21,7 +21,7 @@ Deno.test("Control: nobody waits unless the command is PAUSE", () => {
   const control = new Control();
   for (const command of [Command.RUN, Command.STOP]) {
     control.vcpuCommand = command;
-    control.waitWhileVcpusPaused(assert.fail);
+    control.waitWhileVcpusPaused(assert.fail, 0);
     control.deviceCommand = command;
     assert.equal(control.devicePause, 0);
   }
@@ -45,7 +45,7 @@ Deno.test("Control: who is slow to wait for the end of a pause reports the next 
     // All of this happens between the report and the wait.
     control.vcpuCommand = Command.RUN;
     control.vcpuCommand = pauses < 3 ? Command.PAUSE : Command.STOP;
-  });
+  }, 0);
   assert.equal(pauses, 3);
 });
 
@@ -94,4 +94,21 @@ Deno.test("Control: the count of exits may wrap", () => {
   control.idleSinceLastLook(0);
   control.countExit(0);
   assert.equal(control.idleSinceLastLook(0), false);
+});
+
+Deno.test("Control: a held vCPU waits though all may run, and reports pauses", () => {
+  const control = new Control();
+  control.setHeld(1, true);
+  control.waitWhileVcpusPaused(assert.fail, 0);
+  let pauses = 0;
+  control.vcpuCommand = Command.PAUSE;
+  control.waitWhileVcpusPaused(() => {
+    pauses++;
+    control.setHeld(1, false);
+    control.vcpuCommand = Command.RUN;
+  }, 1);
+  assert.equal(pauses, 1);
+  control.setHeld(MAX_VCPUS - 1, true);
+  control.vcpuCommand = Command.STOP;
+  control.waitWhileVcpusPaused(assert.fail, MAX_VCPUS - 1);
 });

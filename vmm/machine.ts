@@ -349,6 +349,8 @@ export class Machine extends MachineSnapshots {
         return this.#options.onLog?.(message.message);
       case "event":
         return this.#options.onEvent?.(message.event);
+      case "debug-stop":
+        return this.stoppedAt(message.id);
       case "end":
         return this.#finish(this.#parts.explained(message.end));
       case "stopped":

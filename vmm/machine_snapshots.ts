@@ -3,31 +3,14 @@
  *
  * @module
  */
-import type { MachineParts } from "./build.ts";
-import type { ResolvedConfig } from "./config/mod.ts";
 import { snapshots } from "./lazy.ts";
-import { MachineDevices } from "./machine_devices.ts";
+import { MachineIntrospection } from "./machine_introspection.ts";
 import type { Machine } from "./machine.ts";
 import type { MachineOptions } from "./machine_options.ts";
-import type { MachineEnd } from "./messages.ts";
 import type { Overrides, Snapshot, SnapshotOptions } from "./snapshot/mod.ts";
 
 /** A machine, as one that can be copied and put back. */
-export abstract class MachineSnapshots extends MachineDevices {
-  /**
-   * Pauses the machine if it runs, does `work`, and lets it go on.
-   *
-   * @internal
-   * @param what names the work in the error that the machine is not there
-   */
-  protected abstract atRest<T>(
-    what: string,
-    work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
-  ): Promise<T>;
-
-  /** Ends the machine, whatever the guest is doing. */
-  abstract stop(): Promise<MachineEnd>;
-
+export abstract class MachineSnapshots extends MachineIntrospection {
   /**
    * What the machine is now. A running machine is paused for it.
    *

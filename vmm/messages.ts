@@ -162,6 +162,7 @@ export type WorkerMessage =
   | { type: "booted" }
   | { type: "paused" }
   | { type: "resumed" }
+  | { type: "debug-stop"; id: number }
   | { type: "stopped"; steppedPast?: StepCounts }
   | { type: "answer"; answer: CommandAnswer }
   | { type: "log"; message: string }

@@ -25,8 +25,8 @@ export interface RefusedInstructions extends Disposable {
   refused(): "handled" | "unknown";
   /** The guest's write of LSTAR is to be done. */
   lstarWritten(): void;
-  /** The vCPU stopped at a breakpoint, or after a step. */
-  stopped(): void;
+  /** The vCPU stopped at a breakpoint, or after a step; false: not its own. */
+  stopped(): boolean;
   /** What a snapshot keeps, as plain data. */
   save(): unknown;
   /** Goes on as saved, once the vCPU's registers and MSRs are restored. */

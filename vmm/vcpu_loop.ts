@@ -34,6 +34,8 @@ export interface VcpuEnvironment {
   ended(): MachineEnd | undefined;
   /** Tells the main isolate that this vCPU does not run any more. */
   paused(): void;
+  /** At a breakpoint, or after a step: waits until a debugger lets it go on. */
+  debugStop(): void;
 }
 
 /** No end: the guest goes on when {@linkcode VcpuLoop.emulation} is there. */
@@ -71,7 +73,7 @@ export class VcpuLoop {
       if (command === Command.PAUSE) {
         const end = this.#completeExit();
         if (end !== undefined) return end;
-        control.waitWhileVcpusPaused(this.#environment.paused);
+        control.waitWhileVcpusPaused(this.#environment.paused, id);
         continue;
       }
       const code = this.#vcpu.enter();
@@ -120,7 +122,7 @@ export class VcpuLoop {
         this.emulation?.lstarWritten();
         return undefined;
       case Exit.DEBUG:
-        this.emulation?.stopped();
+        if (!this.emulation?.stopped()) this.#environment.debugStop();
         return undefined;
       default:
         return this.#failure();
@@ -169,32 +171,17 @@ export class VcpuLoop {
   }
 
   #get(at: number, size: number): number {
-    switch (size) {
-      case 1:
-        return this.#run.u8[at]!;
-      case 2:
-        return this.#data.getUint16(at, true);
-      case 4:
-        return this.#data.getUint32(at, true);
-      default:
-        return 0; // KVM splits odd sizes only at page borders
-    }
+    if (size === 1) return this.#run.u8[at]!;
+    if (size === 2) return this.#data.getUint16(at, true);
+    if (size === 4) return this.#data.getUint32(at, true);
+    return 0; // KVM splits odd sizes only at page borders
   }
 
   #set(at: number, size: number, value: number): void {
-    switch (size) {
-      case 1:
-        this.#run.u8[at] = value;
-        break;
-      case 2:
-        this.#data.setUint16(at, value, true);
-        break;
-      case 4:
-        this.#data.setUint32(at, value, true);
-        break;
-      default:
-        this.#run.u8.fill(0xff, at, at + size);
-    }
+    if (size === 1) this.#run.u8[at] = value;
+    else if (size === 2) this.#data.setUint16(at, value, true);
+    else if (size === 4) this.#data.setUint32(at, value, true);
+    else this.#run.u8.fill(0xff, at, at + size);
   }
 
   /** Takes the kick off, and looks whether anything can wake the guest. */

@@ -104,7 +104,7 @@ function vcpuLoop(
     inputRoom: () => post({ type: "input-room" }),
     stopping: () => {
       const { resets } = control;
-      control.waitWhileVcpusPaused(paused); // output may be stuck for hours
+      control.waitWhileVcpusPaused(paused, start.id); // output may be stuck
       return control.stopping || control.resets !== resets;
     },
   });
@@ -141,6 +141,11 @@ function vcpuLoop(
     refuses: start.emulation !== undefined,
     ended: () => end,
     paused,
+    debugStop() {
+      control.setHeld(start.id, true);
+      post({ type: "debug-stop", id: start.id });
+      control.waitWhileVcpusPaused(paused, start.id);
+    },
   });
 }
 

@@ -14,6 +14,7 @@ import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
 import { makeNonce } from "../exec.ts";
 import { terminal } from "../instant/plan.ts";
 import { parseTimeout } from "../options.ts";
+import { parseGdb } from "../gdb_option.ts";
 import { parseControl } from "../machines/control_options.ts";
 import { parseSnapshots, rendezvousFolders } from "./trigger.ts";
 import { Session } from "../session.ts";
@@ -32,6 +33,8 @@ export interface RestoreOptions {
   name?: string;
   /** It has a control socket. */
   control?: boolean;
+  /** Where gdb can attach: `unix`, `1234,wait`. */
+  gdb?: string;
   /** When to save the machine again, and where. */
   snapshotOn?: string[];
   /** Shell commands for a machine that was saved at its rendezvous. */
@@ -57,6 +60,7 @@ export async function restore(
   const snapshots = parseSnapshots(options);
   rendezvousFolders(snapshots, false);
   const control = parseControl(options);
+  const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
   const pages = parsePages(options.pages);
@@ -67,6 +71,7 @@ export async function restore(
     timeout,
     snapshots,
     control,
+    gdb,
     exec: exec !== undefined,
     quiet: options.quiet,
     detached: true,

@@ -2,6 +2,11 @@
 import assert from "node:assert/strict";
 import { Mapping } from "../memory/mmap.ts";
 import { KVM, needing } from "../testing/needs.ts";
+import {
+  canStepWithoutInterrupts,
+  encodeDr7,
+  setGuestDebug,
+} from "./guest_debug.ts";
 import { Kvm } from "./kvm.ts";
 import { Exit } from "./run.ts";
 import { wasKicked } from "./vcpu.ts";
@@ -89,4 +94,39 @@ test("what one user gives back is the others' no more", (stack) => {
   one.step();
   one[Symbol.dispose]();
   assert.deepEqual(exit(), [Exit.DEBUG, 1], "no step, and no stop in front");
+});
+
+test("what is set from outside is in the place of all before", (stack) => {
+  const { vcpu, exit } = vcpuInFrontOfNops(stack);
+  const { fd } = vcpu;
+  setGuestDebug(fd, { step: true });
+  assert.deepEqual(exit(), [Exit.DEBUG, 1]);
+  using kvm = new Kvm();
+  if (canStepWithoutInterrupts(kvm)) {
+    setGuestDebug(fd, { step: "without interrupts" });
+    assert.deepEqual(exit(), [Exit.DEBUG, 2]);
+  }
+  const stops = [undefined, { address: BigInt(CODE + 3) }];
+  setGuestDebug(fd, { stops });
+  assert.deepEqual(exit(), [Exit.DEBUG, 3]);
+  setGuestDebug(fd, {});
+  assert.deepEqual(exit(), [Exit.HLT, 4]);
+});
+
+Deno.test("GuestDebug: DR7 says of each slot what it stops at, and how long it is", () => {
+  const address = 0x1000n;
+  // SDM vol. 3, §18.2.4: G0 to G3, bit 10, and four bits for each slot.
+  assert.equal(encodeDr7([]), 0n);
+  assert.equal(encodeDr7([undefined, undefined]), 0n);
+  assert.equal(encodeDr7([{ address }]), 0x402n);
+  assert.equal(
+    encodeDr7([
+      { address, kind: "write", length: 4 },
+      { address, kind: "access", length: 8 },
+      { address, kind: "write", length: 2 },
+      { address, kind: "execute" },
+    ]),
+    0x05bd_04aan,
+  );
+  assert.throws(() => encodeDr7(new Array(5)), RangeError);
 });

@@ -10,7 +10,7 @@ import { closeFd, exists } from "../../ffi/file.ts";
 import { OwnName } from "../../ffi/own_name.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 
-const SOCKET = /^(([1-9]\d{0,9})(\.[1-9]\d{0,2})?)\.sock$/;
+const SOCKET = /^(([1-9]\d{0,9})(\.[1-9]\d{0,2})?)\.(sock|gdb)$/;
 
 /**
  * The folder of a user's control sockets, there or not.
@@ -29,12 +29,15 @@ export function controlFolder(
 
 /**
  * A path for the control socket of a machine of this process: `PID.sock`. A
- * second machine's is `PID.2.sock`, and so on.
+ * second machine's is `PID.2.sock`, and so on. A debugger's ends with `.gdb`.
  */
-export function freeSocket(folder: string): string {
+export function freeSocket(
+  folder: string,
+  kind: "sock" | "gdb" = "sock",
+): string {
   for (let machine = 1;; machine++) {
     const suffix = machine === 1 ? "" : `.${machine}`;
-    const path = `${folder}/${Deno.pid}${suffix}.sock`;
+    const path = `${folder}/${Deno.pid}${suffix}.${kind}`;
     if (!exists(path) || removeStale(path)) return path;
   }
 }
@@ -76,11 +79,12 @@ export function controlSockets(
   if (!exists(folder)) return sockets;
   checkFolder(folder);
   for (const { name } of Deno.readDirSync(folder)) {
-    const [, id, pid] = SOCKET.exec(name) ?? [];
+    const [, id, pid, , kind] = SOCKET.exec(name) ?? [];
     if (id === undefined) continue;
     const path = `${folder}/${name}`;
     // While it lives, a process may be about to listen.
-    if (exists(`/proc/${pid}`) || !removeStale(path)) sockets.set(id, path);
+    const stays = exists(`/proc/${pid}`) || !removeStale(path);
+    if (stays && kind === "sock") sockets.set(id, path);
   }
   return sockets;
 }

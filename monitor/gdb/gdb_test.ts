@@ -1,0 +1,358 @@
+/** A debugger over gdb's protocol, with guests of a few instructions. */
+import assert from "node:assert/strict";
+import { Kvm } from "../../ffi/kvm/kvm.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { until } from "../../ffi/testing/until.ts";
+import { readPayload } from "../../images/payload/payload.ts";
+import { TestMachine } from "../../vmm/testing/mod.ts";
+import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
+import { GDB_REGISTERS } from "./registers.ts";
+import { GdbClient, registerOf } from "./testing/gdb_client.ts";
+
+const RAX = 0, RIP = 16;
+/** Of {@linkcode COUNTS}: `inc al`, `out dx, al`, and the jump back. */
+const INC = 0x10_0004n, OUT = 0x10_0006n, JUMP = 0x10_0007n;
+const CODE = "66baf803fec0eeebfb";
+
+interface Debugged extends AsyncDisposable {
+  test: TestMachine;
+  target: string;
+  log: string[];
+}
+
+async function debugged(
+  kernel: Uint8Array<ArrayBuffer> = COUNTS,
+  { cpus = 1, words = "", tcp = false } = {},
+): Promise<Debugged> {
+  const folder = Deno.makeTempDirSync();
+  const test = await TestMachine.create({
+    "boot-source": { kernel_image_path: kernel, boot_args: words },
+    "machine-config": { mem_size_mib: 16, vcpu_count: cpus },
+  });
+  const log: string[] = [];
+  const { target } = await test.machine.gdb({
+    address: tcp
+      ? { hostname: "127.0.0.1", port: 0 }
+      : { path: `${folder}/gdb.sock` },
+    onLog: (line) => log.push(line),
+  });
+  return {
+    ...{ test, target, log },
+    async [Symbol.asyncDispose]() {
+      await test[Symbol.asyncDispose]();
+      Deno.removeSync(folder, { recursive: true });
+    },
+  };
+}
+
+async function prints(test: TestMachine): Promise<void> {
+  const before = test.output.length;
+  await until(() => test.output.length > before, "output", () => test.output);
+}
+
+function kvmTest(name: string, fn: () => Promise<void>): void {
+  Deno.test(needing([KVM], { name, fn }));
+}
+
+kvmTest(
+  "gdb: attaches, reads and sets registers and memory, steps, breaks, goes",
+  async () => {
+    await using guest = await debugged();
+    const { test, target } = guest;
+    test.machine.start();
+    await prints(test);
+    assert.equal(Deno.statSync(target).mode! & 0o777, 0o600);
+    using gdb = await GdbClient.connect(target);
+    assert.match(await gdb.ask("qSupported:multiprocess+"), /PacketSize=4000/);
+    assert.equal(test.machine.state, "paused");
+    assert.equal(await gdb.ask("QStartNoAckMode"), "OK");
+    assert.equal(await gdb.ask("?"), "T02thread:1;");
+    assert.equal(await gdb.ask("qfThreadInfo"), "m1");
+    assert.equal(await gdb.ask("m100000,9"), CODE);
+
+    // Steps: one instruction each.
+    assert.equal(await gdb.ask("Z1,100006,1"), "OK");
+    const at = async () => registerOf(await gdb.ask("g"), RIP);
+    assert.equal(await gdb.ask("vCont;c"), "T05thread:1;hwbreak:;");
+    assert.equal(await at(), OUT);
+    assert.equal(await gdb.ask("z1,100006,1"), "OK");
+    for (const next of [JUMP, INC, OUT, JUMP]) {
+      assert.equal(await gdb.ask("vCont;s:1;c"), "T05thread:1;");
+      assert.equal(await at(), next);
+    }
+    // A register, alone and among all.
+    const letter = 0x70n;
+    assert.equal(
+      await gdb.ask(`P0=${letter.toString(16)}00000000000000`),
+      "OK",
+    );
+    assert.equal(registerOf(await gdb.ask("g"), RAX), letter);
+    assert.equal(await gdb.ask("p0"), "7000000000000000");
+    test.clear();
+    assert.equal(await gdb.ask("Z0,100007,1"), "OK");
+    assert.equal(await gdb.ask("vCont;s:1"), "T05thread:1;");
+    assert.equal(await gdb.ask("vCont;c"), "T05thread:1;swbreak:;");
+    assert.equal(await at(), JUMP);
+    await until(() => test.output === "q", "what was set", () => test.output);
+    // Memory: the code itself, by digits and as bytes. `inc al` becomes `dec al`.
+    assert.equal(await gdb.ask("M100005,1:c8"), "OK");
+    assert.equal(await gdb.ask("X100005,1:\xc8"), "OK");
+    assert.equal(await gdb.ask("m100004,2"), "fec8");
+    assert.equal(await gdb.ask("vCont;c"), "T05thread:1;swbreak:;");
+    assert.equal(await at(), JUMP, "again: it had not gone on");
+    assert.equal(await gdb.ask("z0,100007,1"), "OK");
+    await gdb.send("vCont;c");
+    await until(() => test.output.includes("qpo"), "less", () => test.output);
+    await gdb.raw(Uint8Array.of(3));
+    assert.equal(await gdb.next(), "T02thread:1;");
+    assert.equal(await gdb.ask("D"), "OK");
+    await gdb.closed();
+    await prints(test);
+    assert.equal(test.machine.state, "running");
+  },
+);
+
+kvmTest(
+  "gdb: waits with the guest's first instruction until it is let go",
+  async () => {
+    await using guest = await debugged(COUNTS, { tcp: true });
+    const { test, target } = guest;
+    await test.machine.pause();
+    test.machine.start();
+    using gdb = await GdbClient.connect(target);
+    assert.equal(registerOf(await gdb.ask("g"), RIP), 0x10_0000n);
+    assert.equal(await gdb.ask("Z1,100006,1"), "OK");
+    assert.equal(await gdb.ask("c"), "T05thread:1;hwbreak:;");
+    assert.equal(test.output, "");
+    assert.equal(await gdb.ask("z1,100006,1"), "OK");
+    await gdb.send("c");
+    await prints(test);
+  },
+);
+
+kvmTest(
+  "gdb: x87, SSE, segments and control registers, by target.xml",
+  async () => {
+    await using guest = await debugged();
+    guest.test.machine.start();
+    using gdb = await GdbClient.connect(guest.target);
+    let xml = "";
+    for (let more = true; more;) {
+      const offset = xml.length.toString(16);
+      const part = await gdb.ask(
+        `qXfer:features:read:target.xml:${offset},400`,
+      );
+      more = part[0] === "m";
+      xml += part.slice(1);
+    }
+    const names = [...xml.matchAll(/<reg name="(\w+)"/g)].map(([, name]) =>
+      name
+    );
+    assert.deepEqual(names, GDB_REGISTERS.map(({ name }) => name));
+    const all = await gdb.ask("g");
+    const bits = [...xml.matchAll(/ bitsize="(\d+)"/g)]
+      .reduce((sum, [, size]) => sum + Number(size), 0);
+    assert.equal(all.length * 4, bits);
+    const number = (name: string) => names.indexOf(name).toString(16);
+    const read = (name: string) => gdb.ask(`p${number(name)}`);
+    assert.equal(await read("fctrl"), "7f030000");
+    assert.equal(await read("mxcsr"), "801f0000");
+    assert.equal(await read("cs"), "10000000");
+    const efer = await read("efer");
+    assert.equal(parseInt(efer.slice(2, 4), 16) & 5, 5, efer); // LME, LMA
+    const set = { xmm3: "0123456789abcdef0123456789abcdef" };
+    for (
+      const [name, value] of Object.entries({ ...set, st2: "11".repeat(10) })
+    ) {
+      assert.equal(await gdb.ask(`P${number(name)}=${value}`), "OK");
+      assert.equal(await read(name), value);
+    }
+    assert.equal(await gdb.ask(`G${await gdb.ask("g")}`), "OK");
+    assert.equal(
+      await gdb.ask(`P${number("cs")}=00000000`),
+      "E.cs can't be set",
+    );
+    assert.equal(await gdb.ask("p999"), "E01");
+  },
+);
+
+kvmTest("gdb: threads are vCPUs, each with its registers", async () => {
+  const cpus = 3;
+  const words = `smp=${cpus} ap=count`;
+  await using guest = await debugged(await readPayload(), { cpus, words });
+  guest.test.machine.start();
+  await guest.test.printed(/counters at 0x\w+\n/);
+  using gdb = await GdbClient.connect(guest.target);
+  assert.equal(await gdb.ask("qfThreadInfo"), "m1,2,3");
+  const stacks = new Set<bigint>();
+  for (const thread of [1, 2, 3]) {
+    assert.equal(await gdb.ask(`Hg${thread}`), "OK");
+    stacks.add(registerOf(await gdb.ask("g"), 7));
+    assert.equal(await gdb.ask(`T${thread}`), "OK");
+    const about = await gdb.ask(`qThreadExtraInfo,${thread}`);
+    const text = new TextDecoder().decode(Uint8Array.fromHex(about));
+    assert.match(text, new RegExp(`^vCPU ${thread - 1}: (user|kernel)$`));
+  }
+  assert.equal(stacks.size, 3);
+  assert.equal(await gdb.ask("Hg4"), "E01");
+  assert.equal(await gdb.ask("T4"), "E01");
+});
+
+kvmTest(
+  "gdb: what this host can't is refused: it says so, and nothing moves",
+  async () => {
+    using kvm = new Kvm();
+    if (kvm.isHardwareAssisted) return;
+    const words = "smp=1 ap=count";
+    await using guest = await debugged(await readPayload(), { words });
+    guest.test.machine.start();
+    await guest.test.printed(/counters at 0x\w+\n/);
+    using gdb = await GdbClient.connect(guest.target);
+    assert.equal(
+      await gdb.ask("Z2,200000,4"),
+      "E.this host has no watchpoints",
+    );
+    const before = await gdb.ask("g");
+    const why = new TextDecoder().decode(
+      Uint8Array.fromHex((await gdb.ask("vCont;s:1")).slice(1)),
+    );
+    assert.match(why, /^vireo: vCPU 0 runs a program, which this host can't/);
+    assert.equal(await gdb.next(), "T02thread:1;");
+    assert.equal(await gdb.ask("g"), before);
+    for (let i = 0; i < 4; i++) {
+      assert.equal(await gdb.ask(`Z1,10${i}000,1`), "OK");
+    }
+    assert.equal(
+      await gdb.ask("Z1,104000,1"),
+      "E.a vCPU has 4 breakpoints, all in use",
+    );
+  },
+);
+
+kvmTest(
+  "gdb: monitor shows state, devices and pages, and puts the machine back",
+  async () => {
+    await using guest = await debugged();
+    const { test, target } = guest;
+    test.machine.start();
+    await prints(test);
+    using gdb = await GdbClient.connect(target);
+    const first = await gdb.ask("g");
+    assert.match(await gdb.monitor("help"), /^monitor snapshot .*folder/im);
+    assert.match(await gdb.monitor("state"), /^vCPU 0: runs, CPL 0\n {2}rax/m);
+    assert.equal(await gdb.monitor("devices"), "none\n");
+    assert.match(
+      await gdb.monitor("walk 0x100004"),
+      /^PML4 .*\nPDPT .*\nPD .*\nat 0x100004, in a page of 2097152 bytes: writ/,
+    );
+    assert.match(await gdb.monitor("walk fffff00000000000"), /not mapped$/m);
+    assert.match(await gdb.monitor("reset"), /^nothing to go back to/);
+    assert.match(await gdb.monitor("snapshot"), /^kept for "monitor reset"/);
+    await gdb.ask("Z1,100006,1");
+    assert.match(await gdb.ask("vCont;c"), /hwbreak/);
+    assert.notEqual(await gdb.ask("g"), first);
+    assert.match(await gdb.monitor("reset"), /flush register-cache/);
+    assert.equal(await gdb.ask("g"), first);
+    assert.match(await gdb.monitor("nonsense"), /no such command: "nonsense"/);
+    assert.match(await gdb.monitor("snapshot a/b"), /absolute path/);
+  },
+);
+
+kvmTest(
+  "gdb: whatever a client sends, or however it goes, the guest goes on",
+  async () => {
+    await using guest = await debugged(COUNTS, { tcp: true });
+    const { test, target, log } = guest;
+    test.machine.start();
+    const encoder = new TextEncoder();
+    const garbage = [
+      "POST / HTTP/1.1\r\nHost: x\r\n\r\n$g#67",
+      "\0\0\0\0",
+      `$${"m".repeat(20_000)}#00`,
+      "+++x",
+    ];
+    for (const bytes of garbage) {
+      using client = await GdbClient.connect(target);
+      await client.raw(encoder.encode(bytes));
+      await client.closed();
+      await prints(test);
+    }
+    // One that says nothing makes place for one that does.
+    using silent = await GdbClient.connect(target);
+    {
+      using gdb = await GdbClient.connect(target);
+      assert.equal(await gdb.ask("?"), "T02thread:1;");
+      await silent.closed();
+      // And one that is attached does not.
+      using second = await GdbClient.connect(target);
+      await second.closed();
+      assert.equal(await gdb.ask("?"), "T02thread:1;");
+      assert.match(log.join(), /another debugger is refused/);
+      for (
+        const packet of [
+          ...[
+            "",
+            "q",
+            "m",
+            "m,",
+            "mzz,1",
+            "m1",
+            "M0,4:00",
+            "P",
+            "Pzz",
+            "G0",
+            "Z",
+          ],
+          ...[
+            "vCont",
+            "vCont;q",
+            "H",
+            "Hgzzz",
+            "qXfer:features:read",
+            "qRcmd,0",
+          ],
+          ...["qXfer:features:read:x:0,1", "m0,ffffffff", "X0,ffff:", "\xff\0"],
+          ...["bc", "!", "R00", "vFile:open:2f,0,0", "qThreadExtraInfo,9"],
+        ]
+      ) {
+        assert.match(await gdb.ask(packet), /^(E.*|m.*|[0-9a-f]*)$/s, packet);
+      }
+      await gdb.ask("Z1,100006,1");
+    } // gone without a word, with a breakpoint set
+    await prints(test);
+    await until(() => test.machine.state === "running", "running");
+    using last = await GdbClient.connect(target);
+    assert.equal(await last.ask("?"), "T02thread:1;");
+    await last.send("vCont;c");
+    await until(() => test.machine.state === "running", "running");
+    assert.equal((await test.machine.stop()).reason, "stopped");
+    assert.equal(await last.next(), "W00");
+    await last.closed();
+  },
+);
+
+kvmTest(
+  "gdb: a machine that somebody else has paused stays so, unless it is let go",
+  async () => {
+    await using guest = await debugged();
+    const { test, target } = guest;
+    test.machine.start();
+    await test.machine.pause();
+    {
+      using gdb = await GdbClient.connect(target);
+      await gdb.ask("?");
+      assert.equal(await gdb.ask("D"), "OK");
+      await gdb.closed();
+    }
+    assert.equal(test.machine.state, "paused");
+    using gdb = await GdbClient.connect(target);
+    await gdb.ask("?");
+    await gdb.send("vCont;c");
+    await prints(test);
+    await gdb.raw(Uint8Array.of(3));
+    assert.equal(await gdb.next(), "T02thread:1;");
+    await gdb.send("k");
+    await gdb.closed();
+    assert.equal((await test.machine.wait()).reason, "stopped");
+  },
+);

@@ -1,0 +1,79 @@
+/**
+ * A paused machine, open to be looked at and changed.
+ *
+ * @module
+ */
+import { GuestMemory } from "../../guest/memory.ts";
+import { VireoError } from "../../ffi/error.ts";
+import type { MachineParts } from "../build.ts";
+import type { ResolvedConfig } from "../config/mod.ts";
+import { Command } from "../control.ts";
+import { emulationOfHost } from "../refused.ts";
+import { type DeviceReport, deviceReports } from "./queues.ts";
+import { type MachineReport, reportOf } from "./report.ts";
+import { VcpuView } from "./vcpu_view.ts";
+
+/** Each machine's RAM in this thread: a view is made once. */
+const memories = new WeakMap<MachineParts, GuestMemory>();
+
+/** What {@linkcode Machine.introspect} gives: of use until the machine goes on. */
+export class MachineView implements Disposable {
+  /** The guest's RAM, by guest physical address. */
+  readonly memory: GuestMemory;
+  /** The vCPUs, in the order of their numbers. */
+  readonly vcpus: readonly VcpuView[];
+  readonly #parts: MachineParts;
+  readonly #config: ResolvedConfig;
+  readonly #stack = new DisposableStack();
+
+  /** @internal Of a machine whose threads are paused. */
+  constructor(parts: MachineParts, config: ResolvedConfig) {
+    this.#parts = parts;
+    this.#config = config;
+    let memory = memories.get(parts);
+    if (memory === undefined) {
+      memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+      memories.set(parts, memory);
+    }
+    this.memory = memory;
+    using undo = this.#stack; // unless all are there
+    this.vcpus = parts.vcpus.map((part) =>
+      undo.use(new VcpuView(part, this.memory))
+    );
+    this.#stack = undo.move();
+  }
+
+  /** The virtio devices, and what is in their queues. */
+  devices(): DeviceReport[] {
+    return deviceReports(this.#parts.devices, this.memory);
+  }
+
+  /** All of it as plain data, which prints well. */
+  state(): MachineReport {
+    return reportOf(this);
+  }
+
+  /**
+   * @internal
+   * @throws {VireoError} breakpoints and steps have another use here
+   */
+  checkDebuggable(): void {
+    if (!this.#config.carrySyscalls || emulationOfHost() === undefined) return;
+    throw new VireoError(
+      "breakpoints and steps: not with carry_syscalls, which uses them",
+    );
+  }
+
+  /** @internal Whether a vCPU waits while the others go on. */
+  hold(vcpu: number, held: boolean): void {
+    const { control } = this.#parts;
+    control.setHeld(vcpu, held);
+    // Who was resumed by others meanwhile looks again.
+    if (control.vcpuCommand === Command.RUN) control.vcpuCommand = Command.RUN;
+  }
+
+  /** Gives up what it was looked at through. */
+  [Symbol.dispose](): void {
+    this.#stack.dispose();
+  }
+}

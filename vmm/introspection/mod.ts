@@ -1,0 +1,6 @@
+/**
+ * Introspection of paused machines. Loaded when one is looked at.
+ *
+ * @module
+ */
+export { MachineView } from "./machine_view.ts";

@@ -1,0 +1,97 @@
+/**
+ * What of a machine can be looked at, and stepped through, while it doesn't run.
+ *
+ * @module
+ */
+import type { MachineParts } from "./build.ts";
+import type { ResolvedConfig } from "./config/mod.ts";
+import type { MachineState } from "./machine_state.ts";
+import type { MachineEnd } from "./messages.ts";
+import type { Snapshot } from "./snapshot/mod.ts";
+import type { MachineView } from "./introspection/machine_view.ts";
+import { MachineDevices } from "./machine_devices.ts";
+import type { GdbModule, GdbOptions, GdbServer } from "./introspection/gdb.ts";
+
+type Introspection = typeof import("./introspection/mod.ts");
+
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const INTROSPECTION = new URL("./introspection/mod.ts", import.meta.url).href;
+const GDB = new URL("../monitor/gdb/mod.ts", import.meta.url).href;
+
+/** A machine, as one that can be looked into. */
+export abstract class MachineIntrospection extends MachineDevices {
+  /**
+   * Pauses the machine if it runs, does `work`, and lets it go on.
+   *
+   * @internal
+   * @param what names the work in the error that the machine is not there
+   */
+  protected abstract atRest<T>(
+    what: string,
+    work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
+  ): Promise<T>;
+
+  /** Where the machine is in its life. */
+  abstract readonly state: MachineState;
+  /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
+  abstract pause(): Promise<void>;
+  /** Goes on after {@linkcode pause}. */
+  abstract resume(): Promise<void>;
+  /** Ends the machine, whatever the guest is doing. */
+  abstract stop(): Promise<MachineEnd>;
+  /** Waits for the end. */
+  abstract override wait(): Promise<MachineEnd>;
+  /** What the machine is now. */
+  abstract snapshot(): Promise<Snapshot>;
+  /** This very machine is back at `snapshot`. */
+  abstract reset(snapshot: Snapshot): Promise<void>;
+
+  readonly #debugStops = new Set<(vcpu: number) => void>();
+
+  /**
+   * Shows the machine to `look`: registers, memory, queues. A running machine is
+   * paused for it, and goes on when `look` has returned, or its promise has
+   * resolved; what it was given is of no use afterwards.
+   *
+   * @throws {VireoError} the machine has not begun or has ended
+   *
+   * @example
+   * ```ts ignore
+   * const rip = await machine.introspect(({ vcpus }) => vcpus[0].registers.rip);
+   * console.log(await machine.introspect((view) => view.state()));
+   * ```
+   */
+  async introspect<T>(look: (view: MachineView) => T | Promise<T>): Promise<T> {
+    const { MachineView }: Introspection = await import(INTROSPECTION);
+    return await this.atRest("introspect", async (parts, config) => {
+      using view = new MachineView(parts, config);
+      return await look(view);
+    });
+  }
+
+  /**
+   * Lets gdb attach: `target remote` with what the server says. The guest is
+   * stopped from a debugger's first word until it lets it go on, or goes.
+   *
+   * @throws {VireoError} nobody can listen there
+   */
+  async gdb(options: GdbOptions): Promise<GdbServer> {
+    const { serveGdb }: GdbModule = await import(GDB);
+    return serveGdb(this, options);
+  }
+
+  /**
+   * Calls `stopped` with a vCPU's number each time that one stops for a debugger.
+   *
+   * @internal
+   */
+  onDebugStop(stopped: (vcpu: number) => void): Disposable {
+    this.#debugStops.add(stopped);
+    return { [Symbol.dispose]: () => this.#debugStops.delete(stopped) };
+  }
+
+  /** A vCPU waits for a debugger. */
+  protected stoppedAt(vcpu: number): void {
+    for (const stopped of this.#debugStops) stopped(vcpu);
+  }
+}
