@@ -16,6 +16,9 @@ import { TABLE } from "./table.ts";
 
 const decoder = new TextDecoder();
 
+/** How long the last answer has to get out, in milliseconds. */
+const LAST_ANSWER = 20;
+
 /** Bodies that the log doesn't have. */
 const SECRET = /^\/*mmds(\/|$)/;
 
@@ -40,7 +43,7 @@ export async function answerTo(
     );
     const body = JSON.stringify({ fault_message: message });
     answer = { status, body, deprecated: asked.deprecated ?? false };
-    if (error instanceof FatalFault) setTimeout(fatal, 0);
+    if (error instanceof FatalFault) setTimeout(fatal, LAST_ANSWER);
     count(api, request, asked, "fails");
     log.error(
       `Received Error. Status code: ${STATUS[status]}. Message: ${message}`,

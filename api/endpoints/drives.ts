@@ -5,9 +5,9 @@
  */
 import { drive, type DriveBody, driveUpdate } from "../body/shapes.ts";
 import { Fault } from "../fault.ts";
-import { driveConfig } from "../microvm/draft.ts";
+import { driveConfig, merged } from "../microvm/draft.ts";
 import { driveText, fault, objection } from "../microvm/texts.ts";
-import { SystemError } from "../../ffi/errno.ts";
+import { SystemError, VireoError } from "../../ffi/errno.ts";
 import { BLK } from "../../vmm/devices/blk.ts";
 import type { Kind } from "../../vmm/devices/kind.ts";
 import { type Endpoint, endpoint } from "./endpoint.ts";
@@ -58,12 +58,15 @@ export const DRIVE_ENDPOINTS: readonly Endpoint[] = [
       if (path_on_host === undefined && rate_limiter === undefined) {
         throw new Fault(`${PREFIX}: vhost-user is not supported by Vireo`);
       }
+      const body = { ...old };
       if (rate_limiter !== undefined) {
         await vm.limit(drive_id, { rate_limiter });
+        body.rate_limiter = merged(old.rate_limiter, rate_limiter);
       }
-      if (path_on_host === undefined) return;
-      const body = { ...old, path_on_host };
-      await opened(body, () => vm.swapImage(drive_id, driveConfig(body)));
+      if (path_on_host !== undefined) {
+        body.path_on_host = path_on_host;
+        await opened(body, () => vm.swapImage(drive_id, driveConfig(body)));
+      }
       const draft = vm.draft.copy();
       draft.drives = replaced(draft.drives, body);
       vm.become(draft);
@@ -102,9 +105,12 @@ async function opened(
   open: () => Promise<unknown>,
 ): Promise<void> {
   try {
+    Deno.statSync(path_on_host);
     await open();
   } catch (error) {
-    if (!(error instanceof SystemError)) throw fault(PREFIX, error);
+    // What Vireo says itself is in words of its own.
+    const own = error instanceof VireoError && !(error instanceof SystemError);
+    if (own || error instanceof Fault) throw fault(PREFIX, error);
     throw new Fault(driveText(objection(error), path_on_host));
   }
 }

@@ -5,7 +5,7 @@
  */
 import { network, type NetworkBody, networkUpdate } from "../body/shapes.ts";
 import { Fault } from "../fault.ts";
-import { networkConfig } from "../microvm/draft.ts";
+import { merged, networkConfig } from "../microvm/draft.ts";
 import type { MicroVm } from "../microvm/microvm.ts";
 import { fault, objection, tapText } from "../microvm/texts.ts";
 import { SystemError } from "../../ffi/errno.ts";
@@ -55,12 +55,23 @@ export const NETWORK_ENDPOINTS: readonly Endpoint[] = [
     prefix: PREFIX,
     counter: "network",
     async run({ vm }, { iface_id, ...limiters }) {
-      if (!vm.draft.networks.some((one) => one.iface_id === iface_id)) {
+      const index = vm.draft.networks
+        .findIndex((one) => one.iface_id === iface_id);
+      const old = vm.draft.networks[index];
+      if (old === undefined) {
         throw new Fault(
           `${PREFIX}: Unable to find the network device: ${iface_id}`,
         );
       }
       await vm.limit(iface_id, limiters);
+      const { rx_rate_limiter: rx, tx_rate_limiter: tx } = limiters;
+      const draft = vm.draft.copy();
+      draft.networks[index] = {
+        ...old,
+        rx_rate_limiter: merged(old.rx_rate_limiter, rx),
+        tx_rate_limiter: merged(old.tx_rate_limiter, tx),
+      };
+      vm.become(draft);
     },
   }),
   endpoint({

@@ -11,6 +11,7 @@ import { MACHINE_ENDPOINTS } from "./machine.ts";
 import { MISSING_ENDPOINTS } from "./missing.ts";
 import { NETWORK_ENDPOINTS } from "./networks.ts";
 import { OUTPUT_ENDPOINTS } from "./outputs.ts";
+import { SNAPSHOT_ENDPOINTS } from "./snapshots.ts";
 
 /** What can be asked; of rows with the same path, the first that fits. */
 export const TABLE: readonly Endpoint[] = [
@@ -20,5 +21,6 @@ export const TABLE: readonly Endpoint[] = [
   ...DEVICE_ENDPOINTS,
   ...BALLOON_ENDPOINTS,
   ...OUTPUT_ENDPOINTS,
+  ...SNAPSHOT_ENDPOINTS,
   ...MISSING_ENDPOINTS,
 ];

@@ -183,6 +183,18 @@ export function limitsOf({ bandwidth, ops }: RateLimiterBody): RateLimits {
   };
 }
 
+/** Limits after an update: what that says nothing of stays. */
+export function merged(
+  old: RateLimiterBody | undefined,
+  update: RateLimiterBody | undefined,
+): RateLimiterBody | undefined {
+  if (old === undefined || update === undefined) return update ?? old;
+  return {
+    bandwidth: update.bandwidth ?? old.bandwidth,
+    ops: update.ops ?? old.ops,
+  };
+}
+
 function bucket(
   { size, refill_time, one_time_burst }: NonNullable<
     RateLimiterBody["bandwidth"]

@@ -5,7 +5,12 @@
  * @module
  */
 import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
+import type {
+  AdjustableLimits,
+  RateLimits,
+} from "../../devices/runtime/rate_limiter.ts";
 import type { BlkData } from "../../devices/virtio/blk/make.ts";
+import type { NetData } from "../../devices/virtio/net/make.ts";
 import type { Kind, Opened } from "../../vmm/devices/kind.ts";
 
 /** What is open for one device. */
@@ -60,8 +65,7 @@ export class HeldDevices {
           undo.use(held.undo);
         }
         const opened = held?.opened ?? await kind.open(config, stack, undo);
-        const { image } = opened.data as Partial<BlkData>;
-        if (image !== undefined) image.replaceable = true;
+        makeAdjustable(opened.data);
         this.#opened.set(opened.name, opened);
         return opened;
       };
@@ -73,6 +77,23 @@ export class HeldDevices {
   dataOf(name: string): unknown {
     return this.#opened.get(name)?.data;
   }
+}
+
+/** Requests may give the device another image, and other limits. */
+function makeAdjustable(data: unknown): void {
+  const { image, options } = data as Partial<BlkData>;
+  const { target, limits } = data as Partial<NetData>;
+  if (image !== undefined && options !== undefined) {
+    image.replaceable = true;
+    options.limits = adjustable(options.limits);
+  } else if (target !== undefined && limits !== undefined) {
+    limits.rx = adjustable(limits.rx);
+    limits.tx = adjustable(limits.tx);
+  }
+}
+
+function adjustable(limits: RateLimits | undefined): AdjustableLimits {
+  return { ...limits, adjustable: true };
 }
 
 /** The name that a device's configuration tells; undefined: there is one. */

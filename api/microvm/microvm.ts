@@ -141,14 +141,20 @@ export class MicroVm {
       draft.config(this.surroundings.pci),
     );
     this.held.give(config);
-    await this.run((Machine, options) => Machine.fromResolved(config, options));
+    try {
+      await this.run((Machine, options) =>
+        Machine.fromResolved(config, options)
+      );
+    } catch (error) {
+      throw fault("Start microvm error", error);
+    }
   }
 
   /**
    * Makes a machine, and lets it run.
    *
    * @param paused it begins paused
-   * @throws {Fault} it can't be made
+   * @throws {VireoError} it can't be made
    */
   async run(make: Maker, paused = false): Promise<void> {
     const { surroundings: around, draft } = this;
@@ -156,16 +162,11 @@ export class MicroVm {
       MACHINE
     );
     const path = draft.serial?.serial_out_path;
-    let machine: Machine;
-    try {
-      machine = await make(Machine, {
-        onOutput: (bytes) => around.output(bytes, path),
-        onLog: (line) => around.log.warn(line),
-        onBooted: (milliseconds) => around.booted(milliseconds),
-      });
-    } catch (error) {
-      throw fault("Start microvm error", error);
-    }
+    const machine = await make(Machine, {
+      onOutput: (bytes) => around.output(bytes, path),
+      onLog: (line) => around.log.warn(line),
+      onBooted: (milliseconds) => around.booted(milliseconds),
+    });
     const { vcpu_count: cpus, mem_size_mib: memory } = draft.machine;
     this.#machine = machine;
     this.#controller = new Controller(machine, {

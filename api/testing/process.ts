@@ -18,6 +18,8 @@ export interface ProcessOptions {
   bare?: boolean;
   /** By the launcher, as clients do; default: its program at once. */
   launcher?: boolean;
+  /** Programs that start it: `["ip", "netns", "exec", "x"]`. */
+  through?: string[];
   /** Files that are in its folder before it starts, by their names. */
   files?(process: ApiProcess): Record<string, string>;
 }
@@ -40,16 +42,15 @@ export class ApiProcess implements AsyncDisposable {
 
   /** Starts it. */
   constructor(options: ProcessOptions = {}) {
-    const { args = [], bare, launcher, files } = options;
+    const { args = [], bare, launcher, files, through = [] } = options;
     this.folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     this.path = `${this.folder}/api.socket`;
     for (const [name, text] of Object.entries(files?.(this) ?? {})) {
       this.file(name, text);
     }
     const deno = Deno.execPath();
-    const [program, ...before] = launcher
-      ? [BINARY]
-      : [deno, "run", "--quiet", "-A", MAIN];
+    const own = launcher ? [BINARY] : [deno, "run", "--quiet", "-A", MAIN];
+    const [program, ...before] = [...through, ...own];
     const bin = deno.slice(0, deno.lastIndexOf("/"));
     this.child = new Deno.Command(program!, {
       args: [...before, ...(bare ? [] : ["--api-sock", this.path]), ...args],

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { VireoError } from "../../ffi/error.ts";
 import { TimerFd } from "../../ffi/timerfd.ts";
 import type { Watcher } from "./event_loop.ts";
 
@@ -23,6 +24,12 @@ export interface RateLimits {
   bandwidth?: TokenBucket;
   /** A token is an operation: a request, or a frame however large. */
   ops?: TokenBucket;
+}
+
+/** Limits for which there may be others later: {@linkcode changeLimits}. */
+export interface AdjustableLimits extends RateLimits {
+  /** So it is, though there may be none yet. */
+  adjustable?: boolean;
 }
 
 /** Where a limiter waits: an event loop, or a device's context. */
@@ -51,8 +58,8 @@ export interface WatchList {
 export class RateLimiter implements Watcher {
   /** An operation was refused; {@linkcode RateLimiter.attach}'s call is due. */
   blocked = false;
-  readonly #bandwidth: Bucket | undefined;
-  readonly #ops: Bucket | undefined;
+  #bandwidth: Bucket | undefined;
+  #ops: Bucket | undefined;
   readonly #timer = new TimerFd();
   readonly #clock: () => number;
   #list: WatchList | undefined;
@@ -62,10 +69,11 @@ export class RateLimiter implements Watcher {
    * A limiter for `limits`, or undefined when they limit nothing: a bucket of
    * size 0, or one that needs no time to fill up, is none (as in Firecracker).
    */
-  static from(limits: RateLimits | undefined): RateLimiter | undefined {
-    if (!limits?.bandwidth && !limits?.ops) return undefined;
+  static from(limits: AdjustableLimits | undefined): RateLimiter | undefined {
+    const { bandwidth, ops, adjustable } = limits ?? {};
+    if (limits === undefined || !bandwidth && !ops && !adjustable) return;
     const limiter = new RateLimiter(limits);
-    if (limiter.#bandwidth || limiter.#ops) return limiter;
+    if (limiter.#bandwidth || limiter.#ops || adjustable) return limiter;
     limiter.close();
     return undefined;
   }
@@ -122,6 +130,14 @@ export class RateLimiter implements Watcher {
     this.#bandwidth?.take(bytes);
   }
 
+  /** From now on; what `limits` says nothing of stays, with its tokens. */
+  change({ bandwidth, ops }: RateLimits): void {
+    const now = this.#clock();
+    if (bandwidth) this.#bandwidth = bucket(bandwidth, now);
+    if (ops) this.#ops = bucket(ops, now);
+    if (this.blocked) this.#timer.arm(1); // it may go ahead now
+  }
+
   /** The timer has expired. */
   onReady(): void {
     this.#timer.drain();
@@ -147,6 +163,33 @@ export class RateLimiter implements Watcher {
     this.blocked = true;
     this.#timer.arm(wait);
   }
+}
+
+/** A command to a device: other limits, by the names of its limiters. */
+export interface LimitsCommand {
+  type: "limits";
+  [limiter: string]: RateLimits | "limits";
+}
+
+/**
+ * Carries a {@linkcode LimitsCommand} out; false: it is another command.
+ *
+ * @throws {VireoError} a limiter was not made to be changed
+ */
+export function changeLimits(
+  command: unknown,
+  limiters: Readonly<Record<string, RateLimiter | undefined>>,
+): boolean {
+  if ((command as LimitsCommand | null)?.type !== "limits") return false;
+  for (const [name, limits] of Object.entries(command as LimitsCommand)) {
+    if (name === "type") continue;
+    const limiter = limiters[name];
+    if (limiter === undefined) {
+      throw new VireoError(`${name}: is not there, or not to be changed`);
+    }
+    limiter.change(limits as RateLimits);
+  }
+  return true;
 }
 
 function bucket(

@@ -1,7 +1,7 @@
 /** Token buckets as Firecracker defines them, with a clock of the test's own. */
 import assert from "node:assert/strict";
 import { EventLoop } from "./event_loop.ts";
-import { RateLimiter, type RateLimits } from "./rate_limiter.ts";
+import { changeLimits, RateLimiter, type RateLimits } from "./rate_limiter.ts";
 
 /** A limiter whose time is `now`. */
 function limiterAt(limits: RateLimits) {
@@ -129,4 +129,35 @@ Deno.test("RateLimiter: the loop calls when the time has come, not before", () =
   assert.equal(loop.turn(60), 0, "one call for one refusal");
   limiter.close();
   loop.close();
+});
+
+Deno.test("RateLimiter: other limits while it works; a bucket that isn't named stays", () => {
+  using test = limiterAt({
+    bandwidth: { size: 1000, refill_time: 1000 },
+    ops: { size: 2, refill_time: 1000 },
+  });
+  assert.equal(test.drain(1), 2);
+  test.limiter.change({ ops: { size: 8, refill_time: 1000 } });
+  test.later(1);
+  assert.equal(test.drain(1), 8, "a new bucket is full");
+  test.limiter.change({ ops: { size: 0, refill_time: 0 } });
+  test.later(1);
+  assert.equal(test.drain(500), 1, "the other one has what it had");
+});
+
+Deno.test("RateLimiter: a command that changes limits, and one that is none", () => {
+  assert.equal(RateLimiter.from({}), undefined);
+  using stack = new DisposableStack();
+  const limiter = RateLimiter.from({ adjustable: true } as RateLimits)!;
+  stack.defer(() => limiter.close());
+  assert.equal(limiter.take(1e9), true, "no limits yet");
+  const ops = { size: 1, refill_time: 3_600_000 };
+  const command = { type: "limits", rate_limiter: { ops } };
+  assert.equal(changeLimits(command, { rate_limiter: limiter }), true);
+  assert.deepEqual([limiter.take(1), limiter.take(1)], [true, false]);
+  assert.equal(changeLimits("resize", { rate_limiter: limiter }), false);
+  assert.throws(() => changeLimits(command, { rate_limiter: undefined }), {
+    name: "VireoError",
+    message: "rate_limiter: is not there, or not to be changed",
+  });
 });

@@ -10,7 +10,7 @@
 import { VireoError } from "../../../ffi/error.ts";
 import type { BlockBackend } from "../../backends/block/backend.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
-import { RateLimiter } from "../../runtime/rate_limiter.ts";
+import { changeLimits, RateLimiter } from "../../runtime/rate_limiter.ts";
 import { BlkRequests } from "./requests.ts";
 import {
   BLK_HEADER_SIZE,
@@ -158,6 +158,8 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
    * @throws {VireoError} when the image can't be a disk any more
    */
   command(command: unknown): number {
+    const limiters = { rate_limiter: this.#limiter };
+    if (changeLimits(command, limiters)) return this.#backend.size;
     if (command !== "resize" satisfies BlkCommand) {
       throw new VireoError(`blk: no such command: ${command}`);
     }

@@ -7,7 +7,7 @@
 import { VireoError } from "../../../ffi/error.ts";
 import { TapOffload } from "../../../ffi/tap.ts";
 import type { NetBackend } from "../../backends/net/backend.ts";
-import type { RateLimiter } from "../../runtime/rate_limiter.ts";
+import { changeLimits, type RateLimiter } from "../../runtime/rate_limiter.ts";
 import type { DeviceContext, VirtioDevice } from "../device.ts";
 import { NetControl, type NetControlled } from "./control.ts";
 import { type NetLimiters, NetPair } from "./pair.ts";
@@ -161,6 +161,8 @@ export class Net implements VirtioDevice, NetControlled {
    * has moved (§5.1.6.5.4).
    */
   command(command: unknown): void {
+    const { rx: rx_rate_limiter, tx: tx_rate_limiter } = this.#limiters;
+    if (changeLimits(command, { rx_rate_limiter, tx_rate_limiter })) return;
     if (command !== "announce") {
       throw new VireoError(`net: the only command is "announce"`);
     }
