@@ -110,6 +110,7 @@ export class Session {
     if (!exec) checkInput();
     endInOrder(triggers.wantsSignal ? SNAPSHOT_SIGNAL : undefined);
     await using machine = await make({
+      signal: ended,
       onOutput: (bytes) => {
         triggers.heard(bytes);
         return this.#heard(bytes);

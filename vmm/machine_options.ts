@@ -45,6 +45,8 @@ export interface MachineOptions {
    * touched; default: the snapshot's own file, which needn't be there otherwise.
    */
   pages?: PageSource;
+  /** Aborted, a machine that still waits for such pages ends. */
+  signal?: AbortSignal;
   /**
    * Other processes of this user can see the machine and steer it, as `vireo ps`
    * and `vireo pause` do, from a moment after its start on; default: no.

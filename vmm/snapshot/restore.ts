@@ -133,7 +133,7 @@ export async function restoreMachine(
   try {
     checkShape(parts, snapshot);
     if (options.pages) {
-      await serve(made, options.pages, snapshot);
+      await serve(made, options.pages, snapshot, options.signal);
     } else layOver(parts, snapshot.memory);
     if (imageOf(parts)) parts.memoryComesFrom(() => imageOf(parts)?.fault());
     parts.devices.forEach((device, i) => {
@@ -154,6 +154,7 @@ async function serve(
   { machine, parts, fail, ending }: Made,
   source: PageSource,
   { state }: Snapshot,
+  signal?: AbortSignal,
 ): Promise<void> {
   if (!canLie(parts)) {
     throw new VireoError(
@@ -167,6 +168,9 @@ async function serve(
   const { memory: regions } = parts.vcpus[0]!.start;
   const defer = (release: () => void) => parts.defer(release);
   await serveOnDemand({ regions, fail, ending, defer }, source);
+  signal?.throwIfAborted();
+  const giveUp = () => fail("memory on demand: given up");
+  signal?.addEventListener("abort", giveUp, { once: true });
   // A handler that never answers must not hold this isolate, too.
   const memory = GuestMemory.attach(regions);
   const places = touchedAddresses(state).map((at) => memory.hostAddress(at, 1));

@@ -98,7 +98,10 @@ export async function serveOnDemand(
   answer(uffd, machine);
   machine.ending.then(end);
   const kept = undo.move();
-  machine.defer(() => kept.dispose());
+  machine.defer(() => {
+    end(); // the handler has the descriptor, too: its end here wakes nobody
+    kept.dispose();
+  });
 }
 
 /** The regions, one after the other in the RAM. */

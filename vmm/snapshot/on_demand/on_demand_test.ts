@@ -162,6 +162,16 @@ Deno.test(needing([KVM, root("has a userfaultfd")], {
     assert.ok(!settled, "it waits for the pages that it needs itself");
     connection.close();
     await assert.rejects(restored, { message: /: the handler has gone$/ });
+
+    const ending = new AbortController();
+    const other = Machine.restore(saved.folder, {}, {
+      pages: { socket },
+      signal: ending.signal,
+    });
+    using _connection = await silent.accept();
+    await new Promise((done) => setTimeout(done, 200));
+    ending.abort();
+    await assert.rejects(other, { message: "memory on demand: given up" });
   },
 }));
 
