@@ -80,6 +80,7 @@ export type {
   VmConfig,
 } from "./vmm/config/types.ts";
 export type {
+  BusDeviceConfig,
   ConsoleSocket,
   CustomDevice,
   DeviceKeys,
@@ -113,6 +114,7 @@ export {
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
 export type { OwnContext, OwnEvent } from "./devices/own/context.ts";
+export type { PlainContext, PlainDevice } from "./devices/own/plain.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";
 export type { OwnDeviceContext } from "./devices/virtio/own_device.ts";
 export type {

@@ -106,7 +106,8 @@ const SESSION: OptionRow[] = [
 ];
 
 /** Where devices' are in the help; an option that isn't here comes after. */
-const DEVICE_ORDER = "disk net pcap vsock device transport acpi console port " +
+const DEVICE_ORDER =
+  "disk net pcap vsock device bus-device transport acpi console port " +
   "rng balloon";
 
 /** All of them; those of devices come from the table of kinds. */

@@ -14,13 +14,13 @@ import { closeFd } from "../ffi/file.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { VmClock } from "../ffi/kvm/vm_clock.ts";
-import { kernelHasAcpi } from "../guest/acpi/support.ts";
 import type { KernelImage } from "../guest/kernel/mod.ts";
 import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
   bootMsrs,
   type BootState,
   GENERATION_WORD,
+  kernelHasAcpi,
   loadKernel,
   Msr,
   setLocalInterrupts,
@@ -185,8 +185,10 @@ export async function buildMachine(
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
     orders: options.orders?.shared,
-    devices: devices.map(({ state }) => state),
+    devices: devices.filter(isVirtio).map(({ state }) => state),
     pci: pci?.busOf(devices, vm.fd),
+    plain: devices.flatMap(({ plain }) => plain ?? []),
+    vmFd: vm.fd,
   };
   const ofDevices = {
     ...shared,
@@ -253,17 +255,28 @@ async function loadGuest(
   const { cpus, transport } = config;
   const acpi = config.acpi ?? kernelHasAcpi(memory, kernel);
   const onPci = transport === "pci";
-  const virtio = onPci ? [] : devices;
-  const pci = onPci ? devices.map(({ gsi }) => gsi) : undefined;
+  const ofVirtio = devices.filter(isVirtio);
+  const virtio = onPci ? [] : ofVirtio;
+  const pci = onPci ? ofVirtio.map(({ gsi }) => gsi) : undefined;
+  const plain = devices.flatMap(({ plain }) => plain ?? []);
   const bootState = setUpBoot(memory, image, kernel, {
     commandLine: config.commandLine.add(...(acpi ? [] : places(virtio))),
     initrd: config.initrd,
     rsdp: acpi
-      ? (await acpiTables()).writeAcpiTables(memory, { cpus, virtio, pci })
+      ? (await acpiTables()).writeAcpiTables(memory, {
+        cpus,
+        virtio,
+        pci,
+        plain,
+      })
       : undefined,
   });
   writeMpTable(memory, cpus);
   return { bootState, acpi };
+}
+
+function isVirtio({ plain }: DeviceSpec): boolean {
+  return plain === undefined;
 }
 
 /** Words for a kernel without ACPI: where these devices are. */
@@ -329,6 +342,7 @@ async function openDevices(
       stack,
       undo,
     );
+    if (opened.plain) opened.plain.gsi = gsi;
     if (warning) onLog?.(warning);
     names.push(...own);
     port ??= console;
@@ -338,7 +352,7 @@ async function openDevices(
       state: new DeviceState().shared,
       window,
       gsi,
-      ...(pci && { pci: pci.functionState() }),
+      ...(pci && !opened.plain && { pci: pci.functionState() }),
     });
   }
   return { devices: specs, port, names };

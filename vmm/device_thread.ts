@@ -8,7 +8,10 @@ import { EventLoop } from "../devices/runtime/event_loop.ts";
 import { PollWindow } from "../devices/runtime/poll_window.ts";
 import type { SavedDevice, VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
-import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import {
+  DeviceState,
+  DeviceWord,
+} from "../devices/virtio/transport/device_state.ts";
 import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
@@ -104,6 +107,7 @@ export class DeviceThread implements Disposable {
     const devices = await makeDevices(start.devices, {
       memory,
       log,
+      vmFd: start.vmFd,
       emit: (event) => post({ type: "event", event }),
       console: {
         outputReady: () => post({ type: "output" }),
@@ -122,7 +126,9 @@ export class DeviceThread implements Disposable {
       // Before the activated: once it has described the device, a driver that
       // is waiting for it may ring.
       const doorbells = device.queueSizes.map(eventFd);
-      const connection = connect(spec, device, doorbells, eventFd);
+      const connection = spec.plain
+        ? inUse(spec)
+        : connect(spec, device, doorbells, eventFd);
       const activated = new ActivatedDevice(device, {
         state: new DeviceState(spec.state),
         memory,
@@ -342,6 +348,12 @@ type Connector = (
   doorbells: readonly EventFd[],
   eventFd: () => EventFd,
 ) => Connection;
+
+/** A plain device has no transport and no driver's status. */
+function inUse({ state }: DeviceSpec): Connection {
+  new DeviceState(state).words[DeviceWord.ACTIVE] = 1;
+  return { raise: () => {}, changed: () => {} };
+}
 
 /** Doorbells by their values, and one irqfd. */
 function mmioConnector(vmFd: number): Connector {

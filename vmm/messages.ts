@@ -5,6 +5,7 @@
  * @module
  */
 import type { OwnEvent } from "../devices/own/context.ts";
+import type { PlainPlace } from "../devices/own/plain.ts";
 import type { SavedDevice } from "../devices/virtio/device.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { StepCounts } from "./refused.ts";
@@ -82,6 +83,8 @@ export interface DeviceSpec {
   data: unknown;
   /** Code of the user's is part of it. */
   own?: boolean;
+  /** It is no virtio device, and here. */
+  plain?: PlainPlace;
   /** The device's registers. */
   state: SharedArrayBuffer;
   /** Guest address of its virtio-mmio window. */
@@ -150,6 +153,10 @@ export interface VcpuWorkerStart {
   devices: SharedArrayBuffer[];
   /** With it, the devices are PCI functions. */
   pci?: PciBus;
+  /** Devices without virtio of the user's own. */
+  plain?: PlainPlace[];
+  /** The VM's descriptor. */
+  vmFd: number;
   /** The guest's RAM. */
   memory: RegionHandle[];
 }

@@ -35,6 +35,7 @@ import { Layout, Port, virtioWindow } from "../guest/layout.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Control } from "./control.ts";
 import type { MachineEnd, VcpuWorkerStart, WorkerMessage } from "./messages.ts";
+import type { AddPlain } from "./plain_devices.ts";
 import type { Emulation, RefusedInstructions } from "./refused.ts";
 import { EMULATION_WANTED, VcpuLoop } from "./vcpu_loop.ts";
 
@@ -44,6 +45,7 @@ function post(message: WorkerMessage): void {
 
 /** Not a literal in `import()`: that is read at the start, needed or not. */
 const PCI = new URL("./pci/bus.ts", import.meta.url).href;
+const PLAIN = new URL("./plain_devices.ts", import.meta.url).href;
 
 // While the rest of the machine is made, this thread has time.
 blockKickSignal();
@@ -60,7 +62,13 @@ async function run(start: VcpuWorkerStart): Promise<void> {
     vcpu.setSignalMask();
     control.setThreadOf(start.id, currentThread());
     const pci = start.pci && await import(PCI);
-    const loop = vcpuLoop(vcpu, control, start, pci);
+    const loop = vcpuLoop(
+      vcpu,
+      control,
+      start,
+      pci,
+      await plain(start, control),
+    );
     post({ type: "ready" });
     let end = loop.run();
     while (end === EMULATION_WANTED) {
@@ -81,11 +89,24 @@ async function run(start: VcpuWorkerStart): Promise<void> {
   }
 }
 
+/** The user's own devices without virtio, if there are some. */
+async function plain(
+  start: VcpuWorkerStart,
+  control: Control,
+): Promise<AddPlain | undefined> {
+  if (start.plain === undefined || start.plain.length === 0) return undefined;
+  const { plainDevices }: typeof import("./plain_devices.ts") = await import(
+    PLAIN
+  );
+  return await plainDevices(start, post, () => control.stopping);
+}
+
 function vcpuLoop(
   vcpu: Vcpu,
   control: Control,
   start: VcpuWorkerStart,
   pci: typeof import("./pci/bus.ts") | undefined,
+  addPlain: AddPlain | undefined,
 ): VcpuLoop {
   let end: MachineEnd | undefined;
   const power = {
@@ -133,6 +154,7 @@ function vcpuLoop(
     booted: () => post({ type: "booted" }),
   });
   mmio.add(Layout.BOOT_TIMER, BOOT_TIMER_SIZE, timer);
+  addPlain?.({ ports, mmio });
   return new VcpuLoop(vcpu, {
     id: start.id,
     control,

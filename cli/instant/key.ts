@@ -51,6 +51,7 @@ export function bootKey(
       (config as { queues?: number }).queues,
     ]),
     root: [root?.is_read_only, root?.drive_id],
+    plain: source["bus-devices"], // the kernel has looked at them
     bound: ownKernel && [
       devices.map(({ config }) => config),
       source.drives?.map(({ path_on_host }) => identity(path_on_host)),

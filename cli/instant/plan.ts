@@ -64,11 +64,11 @@ export function addWords(config: VmConfig, words: string[]): undefined {
  * others in the next boot of the same machine.
  */
 function unboundDevices({ devices }: ResolvedConfig): number[] {
-  const { entropy, balloon, console } = KINDS;
+  const { entropy, balloon, console, "bus-devices": plain } = KINDS;
   return devices.flatMap(({ kind, config }, index) => {
     const { is_root_device: root } = config as { is_root_device?: boolean };
     const bound = root || kind === entropy || kind === balloon ||
-      kind === console;
+      kind === console || kind === plain;
     return bound ? [] : [index];
   });
 }
@@ -111,9 +111,10 @@ export async function instantBoot(
  * guest is to power off by itself. Its disks are unmounted by then.
  */
 export function needsPowerOff(config: VmConfig): boolean {
-  const { vsock, devices = [], console } = config;
+  const { vsock, devices = [], console, "bus-devices": plain = [] } = config;
   const networks = config["network-interfaces"] ?? [];
   return networks.length > 0 || vsock !== undefined || devices.length > 0 ||
+    plain.length > 0 ||
     (console?.ports ?? []).length > 0;
 }
 

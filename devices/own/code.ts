@@ -26,7 +26,6 @@ export interface OwnLoop extends TimerLoop {
 /** A module's code, and what it may ask for. */
 export class OwnCode implements OwnContext {
   readonly name: string;
-  readonly memory: GuestMemory;
   /** URL of the module. */
   readonly url: string;
   readonly #maker: MakerContext;
@@ -39,8 +38,11 @@ export class OwnCode implements OwnContext {
   constructor(name: string, url: string, maker: MakerContext) {
     this.name = name;
     this.url = url;
-    this.memory = maker.memory;
     this.#maker = maker;
+  }
+
+  get memory(): GuestMemory {
+    return this.#maker.memory;
   }
 
   /**

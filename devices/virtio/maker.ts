@@ -13,6 +13,8 @@ import type { VirtioDevice } from "./device.ts";
 export interface MakerContext {
   /** The guest's RAM. */
   readonly memory: GuestMemory;
+  /** The VM's descriptor. */
+  readonly vmFd: number;
   /** How a main console's channel tells the main isolate. */
   readonly console: GuestEndHooks;
   /** One line for the machine's owner. */

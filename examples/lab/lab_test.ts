@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { OwnCode } from "../../devices/own/code.ts";
 import { guarded } from "../../devices/virtio/own_device.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { buildElf } from "../../guest/testing/mod.ts";
+import { TestMachine } from "../../vmm/testing/mod.ts";
 import { MockDriver } from "../../devices/virtio/testing/mod.ts";
 import type { OwnEvent } from "../../mod.ts";
 import Drip from "./drip.ts";
@@ -10,6 +13,7 @@ import Drip from "./drip.ts";
 function code(name: string, told: unknown[]): OwnCode {
   return new OwnCode(name, import.meta.url, {
     memory: undefined!,
+    vmFd: -1,
     console: undefined!,
     log: (line) => told.push(line),
     emit: (event) => told.push(event),
@@ -36,6 +40,39 @@ Deno.test("lab: the dripping entropy device gives its bytes by the clock, and te
   );
   driver.reset();
 });
+
+const example = (name: string) => import.meta.resolve(`./${name}`);
+
+Deno.test(needing([KVM], {
+  name: "lab: a counter on the vCPU and a panel of LEDs, by ports",
+  async fn() {
+    const kernel = buildElf({
+      segments: [{
+        address: 0x10_0000n,
+        bytes: Uint8Array.of(
+          ...[0x66, 0xba, 0x00, 0x03, 0xee, 0xee, 0xec], // dx = 0x300; out, out, in
+          ...[0x04, 0x7f, 0x66, 0xba, 0x08, 0x03, 0xee], // al += 0x7f; to 0x308
+          ...[0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe], // reset
+        ),
+      }],
+    });
+    await using test = await TestMachine.create({
+      "boot-source": { kernel_image_path: kernel, boot_args: "" },
+      "machine-config": { mem_size_mib: 8 },
+      "bus-devices": [
+        { module: example("leds.ts"), name: "leds", port: 1, address: 0x308 },
+        {
+          ...{ module: example("counter.ts"), port: 1, address: 0x300 },
+          ...{ thread: "vcpu", shared: 4 },
+        },
+      ],
+    });
+    const { end, log } = await test.run();
+    assert.equal(end.reason, "reset", end.message);
+    assert.deepEqual(log, ["leds: ● ○ ○ ○ ○ ○ ○ ●"]);
+    assert.deepEqual(test.events.map(({ data }) => data), [0x81]);
+  },
+}));
 
 Deno.test("lab: docs/lab.md shows the files as they are, each in 30 lines of code at most", () => {
   const text = Deno.readTextFileSync(

@@ -52,11 +52,11 @@ export function memory32Fixed(address: number, size: number): Resource {
   ]);
 }
 
-/** `Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) {gsi}`. */
-export function interrupt(gsi: number): Resource {
+/** `Interrupt (ResourceConsumer, Edge or Level, ActiveHigh, Exclusive) {gsi}`. */
+export function interrupt(gsi: number, level = false): Resource {
   const COUNT = 1;
   return large(Tag.EXTENDED_INTERRUPT, [
-    CONSUMER | EDGE,
+    level ? CONSUMER : CONSUMER | EDGE,
     COUNT,
     ...littleEndian(gsi, 4),
   ]);

@@ -12,6 +12,7 @@ import { dsdt, machineTerms, type VirtioPlace } from "./dsdt.ts";
 import { fadt } from "./fadt.ts";
 import { madt } from "./madt.ts";
 import { mcfg, pciTerms } from "./pci.ts";
+import { type AcpiDevice, plainTerms } from "./plain.ts";
 import { rsdp, RSDP_SIZE, xsdt } from "./rsdp.ts";
 
 /** What the tables are to describe. */
@@ -22,6 +23,8 @@ export interface AcpiMachine {
   virtio: readonly VirtioPlace[];
   /** There is a PCI bus; the INTx lines of its devices 1, 2, ... */
   pci?: readonly number[];
+  /** Devices without virtio. */
+  plain?: readonly AcpiDevice[];
 }
 
 /** Tables start at multiples of this; the RSDP has to (§5.2.5.1). */
@@ -54,8 +57,10 @@ export function writeAcpiTables(
     memory.write(address, table);
     return address;
   };
-  const { cpus, virtio, pci } = machine;
+  const { cpus, virtio, pci, plain = [] } = machine;
   const bus = pci === undefined ? [] : [scope("_SB", ...pciTerms(pci))];
+  const more = plainTerms(plain);
+  if (more.length > 0) bus.push(scope("_SB", ...more));
   const dsdtAddress = place(dsdt(...machineTerms(cpus, virtio), ...bus));
   const tables = [fadt(dsdtAddress), madt(cpus)];
   if (pci !== undefined) tables.push(mcfg());

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { kernelHasAcpi } from "../acpi/support.ts";
 export { vcpuCpuid } from "./cpuid.ts";
 export { GENERATION_WORD } from "../generation.ts";
 export { setLocalInterrupts } from "./lapic.ts";

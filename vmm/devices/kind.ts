@@ -5,6 +5,7 @@
  * @module
  */
 import type { HostEnd } from "../../devices/backends/console/channel.ts";
+import type { PlainPlace } from "../../devices/own/plain.ts";
 import type { OwnName } from "../../ffi/own_name.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { FilledMachineConfig } from "../config/keys.ts";
@@ -64,6 +65,8 @@ export interface Opened<Data> {
   data: Data;
   /** Code of the user's is part of it, which may wait for promises. */
   own?: boolean;
+  /** It is no virtio device, and here. */
+  plain?: PlainPlace;
   /** It can be used, but the machine's owner should know this: one line. */
   warning?: string;
   /** Names that its stack takes away, as does whoever can't wait for that. */

@@ -9,12 +9,14 @@ import { BLK, type Drive } from "./blk.ts";
 import { CONSOLE, type ConsoleSocket, type VirtioConsole } from "./console.ts";
 import type { Kind } from "./kind.ts";
 import { type CustomDevice, MODULE } from "./module.ts";
+import { type BusDeviceConfig, PLAIN } from "./plain.ts";
 import { NET, type NetworkInterface } from "./net.ts";
 import { type Entropy, RNG } from "./rng.ts";
 import { VSOCK, type Vsock } from "./vsock.ts";
 
 export { BalloonHandle } from "./balloon_handle.ts";
 export type {
+  BusDeviceConfig,
   ConsoleSocket,
   CustomDevice,
   Drive,
@@ -41,6 +43,8 @@ export interface DeviceKeys {
   console?: VirtioConsole;
   /** Devices of the user's own, after all others. */
   devices?: CustomDevice[];
+  /** And those without virtio. */
+  "bus-devices"?: BusDeviceConfig[];
 }
 
 /** A kind for each key, of the type of its value. */
@@ -59,4 +63,5 @@ export const KINDS: Kinds = {
   entropy: RNG,
   console: CONSOLE,
   devices: MODULE,
+  "bus-devices": PLAIN,
 };

@@ -18,7 +18,7 @@ import {
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
-import { moduleWords } from "./words.ts";
+import { moduleWords, named } from "./words.ts";
 
 /** A virtio device of the user's own. */
 export interface CustomDevice {
@@ -66,17 +66,7 @@ export const MODULE: Kind<CustomDevice, FilledDevice, ModuleData> & {
   },
 
   /** Fills in their names, which depend on each other. */
-  inOrder(devices) {
-    const taken = new Set(devices.map(({ name }) => name));
-    return devices.map(({ name, ...device }) => {
-      let own = name ?? device.module;
-      for (let n = 2; name === undefined && taken.has(own); n++) {
-        own = `${device.module}#${n}`;
-      }
-      taken.add(own);
-      return { ...device, name: own };
-    });
-  },
+  inOrder: named,
 
   open: ({ name, module, options }) => ({
     name,

@@ -57,6 +57,22 @@ export function didYouMean(typed: string, words: readonly string[]): string {
   return word === undefined ? "" : `; did you mean "${word}"?`;
 }
 
+/** Devices of modules, with names that tell them apart. */
+export function named<T extends { module: string; name?: string }>(
+  devices: readonly T[],
+): (T & { name: string })[] {
+  const taken = new Set(devices.map(({ name }) => name));
+  return devices.map((device) => {
+    const { name, module } = device;
+    let own = name ?? module;
+    for (let n = 2; name === undefined && taken.has(own); n++) {
+      own = `${module}#${n}`;
+    }
+    taken.add(own);
+    return { ...device, name: own };
+  });
+}
+
 /**
  * The URL of a module from its URL or path.
  *

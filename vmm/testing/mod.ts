@@ -5,6 +5,7 @@
  * @module
  */
 import { TestNamespace } from "../../ffi/testing/tap.ts";
+import type { OwnEvent } from "../../devices/own/context.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import type { MachineOptions } from "../machine_options.ts";
@@ -27,11 +28,19 @@ export class TestMachine implements AsyncDisposable {
   readonly machine: Machine;
   /** What devices logged. */
   readonly log: string[];
+  /** What modules emitted. */
+  readonly events: OwnEvent[];
   readonly #chunks: Uint8Array[];
 
-  private constructor(machine: Machine, log: string[], chunks: Uint8Array[]) {
+  private constructor(
+    machine: Machine,
+    log: string[],
+    events: OwnEvent[],
+    chunks: Uint8Array[],
+  ) {
     this.machine = machine;
     this.log = log;
+    this.events = events;
     this.#chunks = chunks;
   }
 
@@ -50,12 +59,14 @@ export class TestMachine implements AsyncDisposable {
     make: (options: MachineOptions) => Promise<Machine>,
   ): Promise<TestMachine> {
     const log: string[] = [];
+    const events: OwnEvent[] = [];
     const chunks: Uint8Array[] = [];
     const machine = await make({
       onOutput: (bytes) => chunks.push(bytes),
       onLog: (message) => log.push(message),
+      onEvent: (event) => events.push(event),
     });
-    return new TestMachine(machine, log, chunks);
+    return new TestMachine(machine, log, events, chunks);
   }
 
   /** What the guest has printed so far. */

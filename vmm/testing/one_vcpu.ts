@@ -65,6 +65,7 @@ worker.post({
   rtc: Rtc.createState(),
   bootTimer: BootTimer.createState(),
   devices: [],
+  vmFd: vm.fd,
   memory: memory.handles(),
 });
 await worker.stopped;
