@@ -21,7 +21,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   monitor: MACHINE,
   images: ["ffi", "guest"],
   probe: [...MACHINE, "emulate"],
-  cli: [...MACHINE, "images", "probe"],
+  cli: [...MACHINE, "images", "monitor", "probe"],
   api: [...MACHINE],
   fuzz: [...MACHINE, "api", "monitor", "vmm/testing", "images"],
   // Its campaigns boot Linux as the command line does.
@@ -29,7 +29,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
   // And some as the command line does.
-  "cli/testing": [...MACHINE, "vmm/testing", "images", "cli"],
+  "cli/testing": [...MACHINE, "vmm/testing", "images", "monitor", "cli"],
   "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
   "mod.ts": [...MACHINE, "images", "probe"],
   "main.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],

@@ -21,6 +21,7 @@ import { GDB } from "./cli/gdb_option.ts";
 import { RowOption } from "./cli/option.ts";
 import {
   CONTROL,
+  MONITORS,
   PAGES,
   QUIET,
   RESTORED_DISK,
@@ -119,7 +120,8 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await run(options);
     });
-  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, SNAPSHOT_ON, GDB]);
+  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, ...MONITORS]);
+  addRows(run, [SNAPSHOT_ON, GDB]);
 
   const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")
@@ -133,7 +135,7 @@ async function program(args: readonly string[]): Promise<Command> {
       Deno.exitCode = await restore(folder, options);
     });
   addRows(restore, [RESTORED_EXEC, QUIET, PAGES, TIMEOUT, ...CONTROL]);
-  addRows(restore, [SNAPSHOT_ON, GDB]);
+  addRows(restore, [...MONITORS, SNAPSHOT_ON, GDB]);
 
   command(vireo, "ps")
     .description("List the machines that run.")

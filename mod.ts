@@ -22,6 +22,19 @@
  */
 export { Machine } from "./vmm/machine.ts";
 export type { MachineDevices } from "./vmm/machine_devices.ts";
+export type { MachineMonitor } from "./vmm/machine_monitor.ts";
+export type {
+  DeviceMetrics,
+  MachineMetrics,
+  QueueMetrics,
+  RequestMetrics,
+  VcpuMetrics,
+} from "./vmm/trace/metrics.ts";
+export type { RequestType } from "./vmm/trace/layout.ts";
+export type {
+  DeviceRecord,
+  DeviceStep,
+} from "./devices/virtio/device_record.ts";
 export type {
   ExecOptions,
   ExecOutput,

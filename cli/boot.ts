@@ -39,6 +39,7 @@ import { optionReport } from "./option_report.ts";
 import { parseGdb } from "./gdb_option.ts";
 import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
+import { type MonitorWords, parseMonitors } from "./monitors.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
 import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
@@ -47,7 +48,7 @@ import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
 const NOT_YET = new Uint8Array();
 
 /** The command line of `vireo boot`, as words; devices' among them. */
-export interface BootOptions extends Record<string, unknown> {
+export interface BootOptions extends Record<string, unknown>, MonitorWords {
   /** Path of the kernel; default: the prepared one. */
   kernel?: string;
   /** Whose kernel to boot: `debian`. */
@@ -106,6 +107,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
   const control = parseControl(options);
+  const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { config, ours } = await machineConfig(options);
@@ -132,6 +134,7 @@ export async function boot(options: BootOptions): Promise<number> {
     timeout,
     snapshots,
     control,
+    monitors,
     gdb,
     inputAfter: boot?.ordered,
     endsWithCommands: boot && !needsPowerOff(config),

@@ -12,6 +12,7 @@ import {
   BUSYBOX,
   CONTROL,
   DISTROS,
+  MONITORS,
   NO_ROOT,
   QUIET,
   SNAPSHOT_ON,
@@ -92,6 +93,7 @@ const SESSION: OptionRow[] = [
   },
   TIMEOUT,
   ...CONTROL,
+  ...MONITORS,
   SNAPSHOT_ON,
   GDB,
   {

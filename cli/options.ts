@@ -30,6 +30,16 @@ export const CONTROL: OptionRow[] = [
   },
 ];
 
+/** What watches a machine. */
+export const MONITORS: OptionRow[] = [
+  {
+    flags: "--metrics <address>",
+    about: "its numbers for Prometheus, at [HOST:]PORT or unix:PATH",
+    values: ["unix:PATH"],
+  },
+  { flags: "--public", about: "other hosts may see them" },
+];
+
 /** When to save a machine, and where. */
 export const SNAPSHOT_ON: OptionRow = {
   flags: "--snapshot-on <event> <dir>",

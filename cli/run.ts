@@ -15,12 +15,13 @@ import { parseGdb } from "./gdb_option.ts";
 import { standardError } from "./streams/output.ts";
 import { parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
+import { type MonitorWords, parseMonitors } from "./monitors.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
 import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
 
 /** The command line of `vireo run`, as words. */
-export interface RunOptions {
+export interface RunOptions extends MonitorWords {
   /** The file's path; it has to be there. */
   config?: string;
   /** Seconds until the machine is ended: `60`. */
@@ -48,6 +49,7 @@ export async function run(options: RunOptions): Promise<number> {
   const snapshots = parseSnapshots(options);
   rendezvousFolders(snapshots, false);
   const control = parseControl(options);
+  const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
@@ -64,7 +66,7 @@ export async function run(options: RunOptions): Promise<number> {
     ? await instantBoot(resolved, address, wish)
     : undefined;
   const session = new Session(wish.nonce, {
-    ...{ note, timeout, snapshots, control, gdb },
+    ...{ note, timeout, snapshots, control, gdb, monitors },
     inputAfter: boot?.ordered,
     detached: true,
   });

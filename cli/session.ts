@@ -11,6 +11,7 @@ import { ExecWatch } from "./exec_watch.ts";
 import type { GdbOption } from "./gdb_option.ts";
 import { Machine } from "../vmm/machine.ts";
 import type { ControlOptions, MachineOptions } from "../vmm/machine_options.ts";
+import { type MonitorOptions, Monitors } from "./monitors.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import type { StepCounts } from "../vmm/refused.ts";
 import { isClosed, standardError, standardOutput } from "./streams/output.ts";
@@ -46,6 +47,8 @@ export interface SessionOptions {
   control?: ControlOptions;
   /** Where gdb can attach; default: nowhere. */
   gdb?: GdbOption;
+  /** What watches it; default: nothing. */
+  monitors?: MonitorOptions;
   /** Nobody sits there: without any input, its end says nothing. */
   detached?: boolean;
   /** Until it resolves, the guest gets no input; default: it may at once. */
@@ -109,6 +112,7 @@ export class Session {
     const ends = exec || !(detached || Deno.stdin.isTerminal());
     if (!exec) checkInput();
     endInOrder(triggers.wantsSignal ? SNAPSHOT_SIGNAL : undefined);
+    await using monitors = await this.#startMonitors();
     await using machine = await make({
       signal: ended,
       onOutput: (bytes) => {
@@ -119,7 +123,7 @@ export class Session {
       control,
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
-    triggers.machine = machine;
+    triggers.machine = monitors.machine = machine;
     await this.#openGdb(machine);
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
@@ -158,6 +162,13 @@ export class Session {
     const { target } = await machine.gdb({ address: gdb.address, onLog: say });
     say(`gdb: target remote ${target}`);
     if (gdb.wait) await machine.pause();
+  }
+
+  async #startMonitors(): Promise<Monitors> {
+    const { monitors = { isPublic: false }, quiet } = this.#options;
+    return await Monitors.start(monitors, (line) => {
+      if (!quiet) standardError.note(`vireo: ${line}`);
+    });
   }
 
   /** Passes on what the guest prints; a promise, when that takes its time. */

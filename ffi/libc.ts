@@ -97,6 +97,7 @@ export const LIBC_SYMBOLS = {
     nonblocking: true,
   },
 
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   timerfd_create: { parameters: ["i32", "i32"], result: "i32" },
   timerfd_settime: {

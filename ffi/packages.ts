@@ -85,6 +85,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("mount", ["mount", "losetup"], "tests"),
   entry("passt", ["passt"], "networks"),
   entry("patch", ["patch"], "kernel source", "kernel build"),
+  entry("prometheus", ["promtool"], "peers"),
   entry("qemu-system-x86", ["qemu-system-x86_64"], "peers"),
   entry("tcpdump", ["tcpdump"], "tests"),
   entry("tmux", ["tmux"], "tests"),

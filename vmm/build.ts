@@ -28,6 +28,7 @@ import {
   vcpuCpuid,
   writeMpTable,
 } from "../guest/boot/mod.ts";
+import { Recorder } from "../ffi/recorder.ts";
 import type { OwnName } from "../ffi/own_name.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { descriptors, type ResolvedConfig } from "./config/mod.ts";
@@ -195,6 +196,7 @@ export async function buildMachine(
     commands: channel.port,
     vmFd: vm.fd,
     devices,
+    record: Recorder.create(devices.length),
     pollMicroseconds: config.pollMicroseconds,
     packed: config.packed,
   };
@@ -207,7 +209,10 @@ export async function buildMachine(
     channel,
     vcpus: workers.map((worker, id) => ({
       worker,
-      start: { id, vcpuFd: vcpuFds[id]!, ...ofEachVcpu },
+      start: {
+        ...{ id, vcpuFd: vcpuFds[id]!, record: Recorder.create(1) },
+        ...ofEachVcpu,
+      },
     })),
     devices,
     deviceStart: devices.length > 0 ? ofDevices : undefined,

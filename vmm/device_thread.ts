@@ -34,6 +34,7 @@ const POLLS_BETWEEN_EVENTS = 16;
 /** Turns without an event after which none is expected soon. */
 const TURNS_EXPECTANT = 16;
 
+type Recording = typeof import("./trace/device_recorder.ts");
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
 
@@ -104,6 +105,7 @@ export class DeviceThread implements Disposable {
     const loop = parts.use(new EventLoop());
     const paused = parts.use(new EventLoop());
     const memory = GuestMemory.attach(start.memory);
+    const record: Promise<Recording> = import(RECORD);
     const devices = await makeDevices(start.devices, {
       memory,
       log,
@@ -120,6 +122,7 @@ export class DeviceThread implements Disposable {
     const connect = start.devices.some((spec) => spec.pci)
       ? await pciConnector(start.vmFd, log)
       : mmioConnector(start.vmFd);
+    const { recorderOf } = await record;
     const eventFd = () => parts.use(new EventFd());
     const connected = devices.map((device, index) => {
       const spec = start.devices[index]!;
@@ -134,6 +137,7 @@ export class DeviceThread implements Disposable {
         memory,
         loop,
         packed: start.packed,
+        record: recorderOf(start.record, index),
         raiseInterrupt: (source) => connection.raise(source),
         transportChanged: () => connection.changed(),
         log: (message) => log(`${spec.name}: ${message}`),
@@ -374,6 +378,7 @@ function mmioConnector(vmFd: number): Connector {
 
 /** Not literals in `import()`: those are read at the start, needed or not. */
 const OWN_TURNS = new URL("./own_turns.ts", import.meta.url).href;
+const RECORD = new URL("./trace/device_recorder.ts", import.meta.url).href;
 const SLOTS = new URL("./pci/slots.ts", import.meta.url).href;
 
 async function ownTurns(

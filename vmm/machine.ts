@@ -125,8 +125,13 @@ export class Machine extends MachineSnapshots {
     }, options);
   }
 
+  /** @internal */
+  protected override get parts(): MachineParts {
+    return this.#parts;
+  }
+
   /** Where the machine is in its life. */
-  get state(): MachineState {
+  override get state(): MachineState {
     return this.#life.state;
   }
 
@@ -195,40 +200,6 @@ export class Machine extends MachineSnapshots {
     const end = isGuestsWish(first) ? this.#late ?? first : first;
     if (Object.keys(this.#steppedPast).length === 0) return end;
     return { ...end, stepped_past: this.#steppedPast };
-  }
-
-  /**
-   * Presses the power button: asks the guest to shut down. What it does is its
-   * own choice, and before its driver runs it doesn't notice.
-   *
-   * @throws {VireoError} when the guest finds its devices without ACPI
-   */
-  powerButton(): void {
-    if (this.#life.over) return;
-    const { powerButton } = this.#parts;
-    if (powerButton === undefined) {
-      throw new VireoError("power button: only a guest with ACPI has one");
-    }
-    powerButton.signal();
-  }
-
-  /**
-   * How often the vCPUs have left the guest for Vireo so far. Doorbells and
-   * interrupts that KVM handles are not among it.
-   */
-  get exits(): number {
-    const { vcpus, control } = this.#parts;
-    return vcpus.reduce((sum, _, id) => sum + control.exits(id), 0);
-  }
-
-  /**
-   * Bytes for the guest's main console; none is lost while it lives.
-   *
-   * @returns undefined while there is room for more; when the guest is full, a
-   * promise that resolves when it has room again, or has ended
-   */
-  input(bytes: Uint8Array): Promise<void> | undefined {
-    return this.#life.over ? undefined : this.#parts.console.input(bytes);
   }
 
   /** Sends a device a command, in its own words, and returns what it answers. */

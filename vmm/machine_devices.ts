@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { VireoError } from "../ffi/error.ts";
 import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
 import type { ConsoleSize } from "../devices/virtio/console/console.ts";
 import type {
@@ -13,12 +14,13 @@ import type {
   SpawnOptions,
 } from "./agent/mod.ts";
 import { BalloonHandle } from "./devices/mod.ts";
+import { MachineMonitor } from "./machine_monitor.ts";
 
 /** Not a literal in `import()`: that is read at the start, needed or not. */
 const AGENT = new URL("./agent/mod.ts", import.meta.url).href;
 
 /** A machine, as its devices' owner sees it. */
-export abstract class MachineDevices {
+export abstract class MachineDevices extends MachineMonitor {
   #agent: Promise<Agent> | undefined;
 
   /** Waits for the end. */
@@ -53,6 +55,31 @@ export abstract class MachineDevices {
    */
   async resizeDrive(driveId: string): Promise<number> {
     return await this.command(driveId, "resize" satisfies BlkCommand) as number;
+  }
+
+  /**
+   * Bytes for the guest's main console; none is lost while it lives.
+   *
+   * @returns undefined while there is room for more; when the guest is full, a
+   * promise that resolves when it has room again, or has ended
+   */
+  input(bytes: Uint8Array): Promise<void> | undefined {
+    return this.over ? undefined : this.parts.console.input(bytes);
+  }
+
+  /**
+   * Presses the power button: asks the guest to shut down. What it does is its
+   * own choice, and before its driver runs it doesn't notice.
+   *
+   * @throws {VireoError} when the guest finds its devices without ACPI
+   */
+  powerButton(): void {
+    if (this.over) return;
+    const { powerButton } = this.parts;
+    if (powerButton === undefined) {
+      throw new VireoError("power button: only a guest with ACPI has one");
+    }
+    powerButton.signal();
   }
 
   /** The balloon; asking for one that isn't there is an error. */

@@ -5,7 +5,6 @@
  */
 import type { MachineParts } from "./build.ts";
 import type { ResolvedConfig } from "./config/mod.ts";
-import type { MachineState } from "./machine_state.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Snapshot } from "./snapshot/mod.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
@@ -31,8 +30,6 @@ export abstract class MachineIntrospection extends MachineDevices {
     work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
   ): Promise<T>;
 
-  /** Where the machine is in its life. */
-  abstract readonly state: MachineState;
   /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
   abstract pause(): Promise<void>;
   /** Goes on after {@linkcode pause}. */

@@ -111,6 +111,8 @@ export interface DeviceWorkerStart {
   memory: RegionHandle[];
   /** The devices, in the order of their windows. */
   devices: DeviceSpec[];
+  /** What the thread counts of them: a {@linkcode Recorder}'s page. */
+  record: SharedArrayBuffer;
   /** The longest time to look for work before sleeping, in microseconds. */
   pollMicroseconds: number;
   /** Offer packed virtqueues. */
@@ -133,6 +135,8 @@ export interface VcpuWorkerStart {
   id: number;
   /** The vCPU's descriptor. */
   vcpuFd: number;
+  /** What the thread counts: an {@linkcode ExitRecorder}'s page. */
+  record: SharedArrayBuffer;
   /** Bytes of its `struct kvm_run`. */
   runSize: number;
   /** {@linkcode emulationOfHost}. */

@@ -5,6 +5,7 @@
  */
 import type { Bus } from "../devices/bus.ts";
 import { vcpuFailure } from "../ffi/kvm/failure.ts";
+import type { ExitRecorder } from "../ffi/kvm/exit_recorder.ts";
 import { Exit, InternalError, type KvmRun } from "../ffi/kvm/run.ts";
 import { KvmRunOffset } from "../ffi/kvm/run.ts";
 import { drainKicks } from "../ffi/kvm/kick.ts";
@@ -24,6 +25,8 @@ export interface VcpuEnvironment {
   id: number;
   /** Commands of the main isolate. */
   control: Control;
+  /** Counts the exits. */
+  exits: ExitRecorder;
   /** The ports. */
   ports: Bus;
   /** Memory-mapped devices. */
@@ -61,7 +64,7 @@ export class VcpuLoop {
 
   /** Runs the guest until the machine ends; undefined when told to stop. */
   run(): MachineEnd | undefined {
-    const { control, id } = this.#environment;
+    const { control, id, exits } = this.#environment;
     if (this.#exitWaits) {
       this.#exitWaits = false;
       const end = this.#exit();
@@ -85,7 +88,9 @@ export class VcpuLoop {
         continue;
       }
       control.countExit(id);
+      const began = exits.began(this.#run);
       const end = this.#exit();
+      if (began !== 0) exits.ended(this.#run, began);
       if (end !== undefined) return end;
     }
   }

@@ -28,6 +28,7 @@ import type { TransportHooks } from "../devices/virtio/transport/driver_register
 import { MmioTransport } from "../devices/virtio/transport/mmio.ts";
 import { errorText, VireoError } from "../ffi/error.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
+import { ExitRecorder } from "../ffi/kvm/exit_recorder.ts";
 import { blockKickSignal, currentThread } from "../ffi/kvm/kick.ts";
 import { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { lookUpNow } from "../ffi/libc.ts";
@@ -158,6 +159,7 @@ function vcpuLoop(
   return new VcpuLoop(vcpu, {
     id: start.id,
     control,
+    exits: new ExitRecorder(start.record, start.id),
     ports,
     mmio,
     refuses: start.emulation !== undefined,

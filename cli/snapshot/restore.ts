@@ -15,12 +15,13 @@ import { makeNonce } from "../exec.ts";
 import { terminal } from "../instant/plan.ts";
 import { parseTimeout } from "../options.ts";
 import { parseGdb } from "../gdb_option.ts";
+import { type MonitorWords, parseMonitors } from "../monitors.ts";
 import { parseControl } from "../machines/control_options.ts";
 import { parseSnapshots, rendezvousFolders } from "./trigger.ts";
 import { Session } from "../session.ts";
 
 /** The command line of `vireo restore`, as words. */
-export interface RestoreOptions {
+export interface RestoreOptions extends MonitorWords {
   /** `ID=FILE` for disks that are others now. */
   disk: string[];
   /** A file of what else is. */
@@ -60,6 +61,7 @@ export async function restore(
   const snapshots = parseSnapshots(options);
   rendezvousFolders(snapshots, false);
   const control = parseControl(options);
+  const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
@@ -71,6 +73,7 @@ export async function restore(
     timeout,
     snapshots,
     control,
+    monitors,
     gdb,
     exec: exec !== undefined,
     quiet: options.quiet,

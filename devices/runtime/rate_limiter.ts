@@ -38,6 +38,8 @@ export interface WatchList {
   watch(fd: number, watcher: Watcher): void;
   /** Forgets `fd`. */
   unwatch(fd: number): void;
+  /** What is told that something has to wait. */
+  readonly record?: { step(step: "throttled"): void } | undefined;
 }
 
 /**
@@ -162,6 +164,7 @@ export class RateLimiter implements Watcher {
   #block(wait: number): void {
     this.blocked = true;
     this.#timer.arm(wait);
+    this.#list?.record?.step("throttled");
   }
 }
 

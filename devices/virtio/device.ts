@@ -7,6 +7,7 @@
 import type { Watcher } from "../runtime/event_loop.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import type { QueueState, VirtQueue } from "./queue/queue.ts";
+import type { DeviceRecord } from "./device_record.ts";
 import type { FeatureWords } from "./spec.ts";
 
 /** What a device may ask of the thread that runs it. */
@@ -31,6 +32,8 @@ export interface DeviceContext {
   modifyWatch(fd: number, events: number): void;
   /** Forgets `fd`. */
   unwatch(fd: number): void;
+  /** Where the device tells what it does, for metrics and traces. */
+  readonly record?: DeviceRecord | undefined;
 }
 
 /** A virtio device. It runs on the device worker. */

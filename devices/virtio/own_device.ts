@@ -79,7 +79,11 @@ function contextOf(context: DeviceContext, own: OwnCode): OwnDeviceContext {
     configChanged: (change) => context.configChanged(change),
     needsReset: (reason) => context.needsReset(reason),
     log: (message) => own.log(message),
-    emit: (name, data) => own.emit(name, data),
+    record: context.record,
+    emit(name, data) {
+      context.record?.emit(name, typeof data === "number" ? data : undefined);
+      own.emit(name, data);
+    },
     setTimer: (milliseconds, callback) => own.setTimer(milliseconds, callback),
     watch: (fd, watcher, events) => own.watch(fd, watcher, events),
     modifyWatch: (fd, events) => own.modifyWatch(fd, events),

@@ -11,6 +11,7 @@ import { Rtc } from "../../devices/platform/rtc.ts";
 import { SerialState } from "../../devices/platform/serial.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
+import { Recorder } from "../../ffi/recorder.ts";
 import { Msr } from "../../guest/boot/msrs.ts";
 import { KiB, Layout, Port } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
@@ -57,6 +58,7 @@ const irq = stack.use(new EventFd());
 worker.post({
   id: 0,
   vcpuFd: vcpu.fd,
+  record: Recorder.create(1),
   runSize: kvm.getVcpuMmapSize(),
   emulation,
   control: new Control().shared,

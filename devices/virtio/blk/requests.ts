@@ -112,7 +112,10 @@ export class BlkRequests {
     this.#queue[slot] = queue.index;
     this.#statusAddress[slot] = writable.takeLast();
     const sector = this.#header[2]! + this.#header[3]! * TWO_32;
-    switch (this.#header[0]) {
+    const type = this.#header[0]!;
+    const bytes = readable.bytes + writable.bytes;
+    this.#context.record?.began(slot, queue.index, type, sector, bytes);
+    switch (type) {
       case BlkType.IN:
         return this.#startIn(slot, writable, sector);
       case BlkType.OUT:
@@ -124,7 +127,7 @@ export class BlkRequests {
         return this.#getId(slot, writable);
       case BlkType.DISCARD:
       case BlkType.WRITE_ZEROES:
-        return this.#startZero(slot, readable, this.#header[0]);
+        return this.#startZero(slot, readable, type);
       default:
         return this.#finish(slot, BlkStatus.UNSUPP, 0);
     }
@@ -326,10 +329,11 @@ export class BlkRequests {
     const { head } = this.#chains[slot]!;
     this.#context.queues[this.#queue[slot]!]!.push(head, written + 1);
     this.#pushed = true;
-    this.#release(slot);
+    this.#release(slot, status);
   }
 
-  #release(slot: number): void {
+  #release(slot: number, status = -1): void {
+    this.#context.record?.ended(slot, status);
     this.#free[this.#freeCount++] = slot;
   }
 }

@@ -162,6 +162,7 @@ export class NetReceiver {
     const window = this.#window;
     const { memory } = context;
     this.#limiter?.charge(length);
+    context.record?.frame(queue.index, length);
     let buffers = 1;
     let covered = window.firstBytes;
     while (covered < length) covered += window.sizeOf(buffers++);

@@ -87,9 +87,13 @@ export class NetTransmitter implements ChainServer {
     if (linkUp && count > 0) this.#backend.send(this.#frames, count);
     this.#count = 0;
     for (let i = 0; i < count; i++) {
-      if (linkUp && results[i] === -Errno.EAGAIN) this.#keep(i);
+      const sent = linkUp ? results[i]! : 0;
+      if (sent === -Errno.EAGAIN) this.#keep(i);
       // A frame that the backend refused is lost, as on a wire.
       else queue.push(this.#chains[i]!.head, 0);
+      if (sent !== -Errno.EAGAIN) {
+        this.#context.record?.frame(queue.index, sent);
+      }
     }
     if (this.#count > 0) this.#most = 0;
     this.#context.publish(queue);

@@ -147,6 +147,7 @@ export class PackedQueue extends VirtQueue {
     const flags = wrap | (written > 0 ? DescFlag.WRITE : 0);
     const value = (head | (flags << FLAGS_SHIFT)) >>> 0;
     ring[at + LEN] = written;
+    this.pushed++;
     if (this.#unpublished === 0) {
       this.#firstWord = at + ID_FLAGS;
       this.#firstValue = value;

@@ -50,6 +50,8 @@ export abstract class VirtQueue {
   size = 0;
   /** Why the queue can't go on, or undefined. */
   broken: string | undefined;
+  /** Chains that were given back so far. */
+  pushed = 0;
   /** The guest's RAM. */
   protected readonly memory: GuestMemory;
   /** The device has asked to be told of the next chain. */

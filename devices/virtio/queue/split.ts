@@ -111,6 +111,7 @@ export class SplitQueue extends VirtQueue {
     this.#used.u32[at] = head;
     this.#used.u32[at + 1] = written;
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+    this.pushed++;
   }
 
   /** §2.7.7, §2.7.8. */

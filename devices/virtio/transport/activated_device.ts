@@ -9,6 +9,7 @@ import { VireoError } from "../../../ffi/error.ts";
 import type { GuestMemory } from "../../../guest/memory.ts";
 import type { EventLoop, Watcher } from "../../runtime/event_loop.ts";
 import type { DeviceContext, SavedDevice, VirtioDevice } from "../device.ts";
+import type { DeviceRecord } from "../device_record.ts";
 import {
   type DeviceState,
   DeviceWord,
@@ -42,6 +43,8 @@ export interface ActivatedDeviceOptions {
   transportChanged?(): void;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
   packed?: boolean;
+  /** What is told of the device's work; default: nothing. */
+  record?: DeviceRecord;
   /** Tells a human why a device needs a reset. */
   log(message: string): void;
 }
@@ -65,6 +68,7 @@ export class ActivatedDevice implements DeviceContext {
   readonly memory: GuestMemory;
   /** The device's queues; packed ones where the driver has chosen so. */
   readonly queues: VirtQueue[];
+  readonly record: DeviceRecord | undefined;
   readonly #options: ActivatedDeviceOptions;
   readonly #state: DeviceState;
   // Both kinds of each queue, as far as they were needed: the device uses the
@@ -81,6 +85,7 @@ export class ActivatedDevice implements DeviceContext {
     this.#options = options;
     this.#state = options.state;
     this.memory = options.memory;
+    this.record = options.record;
     this.queues = device.queueSizes.map((_, index) => this.#queue(index));
     const { deviceId, queueSizes, config } = device;
     const features = this.#features(device.features);
@@ -96,7 +101,8 @@ export class ActivatedDevice implements DeviceContext {
     // Edge-triggered: each ring is an event of its own, and nobody has to
     // read the counter.
     const events = Events.IN | Events.ET;
-    this.#options.loop.watch(eventfd, new Doorbell(this, index), events);
+    const onReady = () => this.doorbell(index);
+    this.#options.loop.watch(eventfd, { onReady }, events);
   }
 
   /** Carries out the transport's request, if there is one. */
@@ -113,6 +119,7 @@ export class ActivatedDevice implements DeviceContext {
   doorbell(index: number): void {
     const queue = this.queues[index];
     if (queue === undefined || !queue.live) return; // §4.2.3.3: not set up
+    this.record?.served(index, true);
     this.#notify(queue);
     this.checkQueues();
   }
@@ -123,6 +130,7 @@ export class ActivatedDevice implements DeviceContext {
     for (let i = 0; i < this.queues.length; i++) {
       const queue = this.queues[i]!;
       if (!queue.due) continue;
+      this.record?.served(i, false);
       this.#notify(queue);
       worked = true;
     }
@@ -228,7 +236,9 @@ export class ActivatedDevice implements DeviceContext {
   }
 
   publish(queue: VirtQueue): void {
-    if (queue.publish()) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
+    const wanted = queue.publish();
+    this.record?.published(queue);
+    if (wanted) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
   }
 
   get config(): Uint8Array {
@@ -248,6 +258,7 @@ export class ActivatedDevice implements DeviceContext {
 
   needsReset(reason: string): void {
     if (!this.#state.setNeedsReset()) return;
+    this.record?.step("needs-reset", reason);
     if (this.#logged++ < LOG_MAX) {
       this.#options.log(`virtio device ${this.device.deviceId}: ${reason}`);
     }
@@ -286,6 +297,7 @@ export class ActivatedDevice implements DeviceContext {
       case Request.ACTIVATE:
         return this.#activate();
       case Request.RESET:
+        this.record?.step("reset");
         return this.reset();
       case Request.QUEUE_STOP:
         return this.#stopQueue(words[DeviceWord.REQUEST_VALUE]!);
@@ -327,6 +339,7 @@ export class ActivatedDevice implements DeviceContext {
 
   #activate(): void {
     for (const index of this.queues.keys()) this.#startQueueAnew(index);
+    this.record?.step("activated");
     this.device.activate();
     this.checkQueues();
   }
@@ -379,20 +392,6 @@ export class ActivatedDevice implements DeviceContext {
   #interrupt(bit: number, source: number): void {
     Atomics.or(this.#state.words, DeviceWord.INTERRUPT_STATUS, bit);
     this.#options.raiseInterrupt(source);
-  }
-}
-
-/** A queue's ioeventfd. */
-class Doorbell implements Watcher {
-  readonly #activated: ActivatedDevice;
-  readonly #index: number;
-
-  constructor(activated: ActivatedDevice, index: number) {
-    this.#activated = activated;
-    this.#index = index;
-  }
-
-  onReady(): void {
-    this.#activated.doorbell(this.#index);
+    this.record?.interrupted(source);
   }
 }
