@@ -158,6 +158,28 @@ async function program(args: readonly string[]): Promise<Command> {
       });
   }
 
+  command(vireo, "gdb")
+    .description("Debug a machine that runs.")
+    .argument("<machine>", "its name or PID")
+    .argument("[vmlinux]", "the kernel with its symbols; default: as booted")
+    .action(async (machine: string, vmlinux?: string) => {
+      const { gdb }: typeof import("./cli/machines/gdb.ts") = await load(
+        new URL("./cli/machines/gdb.ts", import.meta.url),
+      );
+      Deno.exitCode = await gdb(machine, vmlinux);
+    });
+
+  command(vireo, "dump")
+    .description("Write the state of a machine as an ELF core.")
+    .argument("<machine>", "its name or PID")
+    .argument("<file>", "a new file")
+    .action(async (machine: string, file: string) => {
+      const { dump }: typeof import("./cli/machines/gdb.ts") = await load(
+        new URL("./cli/machines/gdb.ts", import.meta.url),
+      );
+      await dump(machine, file);
+    });
+
   command(vireo, "snapshot")
     .description("Save a machine that runs; see what was saved.")
     .argument("<action>", Object.keys(SNAPSHOT_ACTIONS).join(", "))

@@ -165,6 +165,24 @@ root's in /run/vireo. With such a path, root can name any user's machine:
     details: `
 Only a guest with ACPI has one (--acpi on); what it does then is its own choice.`,
   },
+  gdb: {
+    examples: `
+  vireo gdb web                                     a machine by its name
+  vireo gdb 4711 ~/linux/vmlinux                    with other symbols`,
+    details: `
+The machine stands still while gdb has it, and goes on when gdb has ended. With
+a bzImage of a kernel's own folder, the vmlinux there is taken. "vireo boot
+--gdb unix,wait" lets gdb begin with the guest's first instruction;
+docs/observe.md says what a host can do.`,
+  },
+  dump: {
+    examples: `
+  vireo dump web core                               the machine goes on
+  vireo dump 4711 core; gdb vmlinux core            and is looked at later`,
+    details: `
+FILE has the memory at its virtual addresses and the registers of each vCPU. It
+is as large as the memory, with holes where that is zero, and only yours.`,
+  },
   snapshot: {
     examples: `
   vireo snapshot create web saved       saves a machine, which goes on

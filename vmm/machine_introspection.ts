@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { VireoError } from "../ffi/error.ts";
 import type { MachineParts } from "./build.ts";
 import type { ResolvedConfig } from "./config/mod.ts";
 import type { MachineEnd } from "./messages.ts";
@@ -43,6 +44,7 @@ export abstract class MachineIntrospection extends MachineDevices {
   /** This very machine is back at `snapshot`. */
   abstract reset(snapshot: Snapshot): Promise<void>;
 
+  #gdb: GdbServer | undefined;
   readonly #debugStops = new Set<(vcpu: number) => void>();
 
   /**
@@ -67,14 +69,31 @@ export abstract class MachineIntrospection extends MachineDevices {
   }
 
   /**
+   * Writes an ELF core of the machine, for gdb and the kernel's vmlinux. A running
+   * machine is paused for it.
+   *
+   * @param path a new file, for its owner only
+   * @throws {VireoError} it can't be written, or the machine is not there
+   */
+  async dump(path: string): Promise<void> {
+    await this.introspect((view) => view.dump(path));
+  }
+
+  /**
    * Lets gdb attach: `target remote` with what the server says. The guest is
    * stopped from a debugger's first word until it lets it go on, or goes.
    *
-   * @throws {VireoError} nobody can listen there
+   * @returns the server; without an address, the one that there is already
+   * @throws {VireoError} nobody can listen there, or there is another
    */
-  async gdb(options: GdbOptions): Promise<GdbServer> {
+  async gdb(options: GdbOptions = {}): Promise<GdbServer> {
     const { serveGdb }: GdbModule = await import(GDB);
-    return serveGdb(this, options);
+    const before = this.#gdb;
+    if (before === undefined || before.closed) {
+      return this.#gdb = serveGdb(this, options);
+    }
+    if (options.address === undefined) return before;
+    throw new VireoError(`gdb: can attach already, at ${before.target}`);
   }
 
   /**

@@ -47,12 +47,13 @@ export async function createSnapshot(
   await telling(which, () => ask(path, "snapshot", params));
 }
 
-async function telling(
+/** Does it, and names the machine when that fails. */
+export async function telling<T>(
   which: string,
-  action: () => Promise<unknown>,
-): Promise<void> {
+  action: () => Promise<T>,
+): Promise<T> {
   try {
-    await action();
+    return await action();
   } catch (error) {
     if (!(error instanceof VireoError)) throw error;
     throw new VireoError(`machine ${which}: ${error.message}`);

@@ -63,6 +63,11 @@ Deno.test(needing([KVM], {
       ...{ memory: 16 * 1024 * 1024, state: "paused", uptime: 0 },
     });
     assert.equal(running.stdout, before);
+    const core = `${running.folder}/core`;
+    await does("dump", name, core);
+    assert.ok(Deno.statSync(core).size > 16 << 20);
+    assert.match(await row(), / paused /);
+    await refuses(/^vireo: machine .*: core ".*": exists/, "dump", name, core);
     await does("resume", `${pid}`);
     await running.until(() => running.stdout !== before, "more output");
     assert.match(await row(), / running /);

@@ -74,7 +74,10 @@ async function runStream(random: Random, counts: Counts): Promise<void> {
     }
   }
   for (const asked of machine.asked) {
-    assert.match(asked, /^(pause|resume|power button|snapshot|save \/[^]*)$/);
+    assert.match(
+      asked,
+      /^(pause|resume|power button|snapshot|gdb|(?:save|dump) \/[^]*)$/,
+    );
   }
 }
 

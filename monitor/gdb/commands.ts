@@ -58,6 +58,10 @@ const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
     help: "[FOLDER]: saves the machine there, or for monitor reset",
     run: (of, [folder]) => of.snapshot(folder),
   },
+  dump: {
+    help: "FILE: writes an ELF core, for gdb and a vmlinux",
+    run: (of, [file]) => of.dump(file),
+  },
   reset: {
     help: "puts the machine back to the last monitor snapshot",
     run: (of) => of.reset(),
@@ -106,11 +110,15 @@ export class MonitorCommands implements Disposable {
       return 'kept for "monitor reset", until gdb goes';
     }
     using _saved = snapshot;
-    if (!folder.startsWith("/")) {
-      throw new VireoError(`"${folder}": an absolute path is wanted`);
-    }
-    snapshot.save(folder);
+    snapshot.save(absolute(folder));
     return `saved in ${folder}`;
+  }
+
+  /** Writes a core. */
+  async dump(file?: string): Promise<string> {
+    const path = absolute(file);
+    await this.#machine.introspect((view) => view.dump(path));
+    return `written: ${path}`;
   }
 
   /** Puts the machine back. */
@@ -126,6 +134,12 @@ export class MonitorCommands implements Disposable {
   [Symbol.dispose](): void {
     this.#snapshot?.[Symbol.dispose]();
   }
+}
+
+/** gdb's folder is not the machine's. */
+function absolute(path = ""): string {
+  if (path.startsWith("/")) return path;
+  throw new VireoError(`"${path}": an absolute path is wanted`);
 }
 
 function walkText({ vcpus }: MachineView, address = ""): string {

@@ -28,18 +28,25 @@ void _start(void) {
 }
 `;
 
-/** Runs gdb's commands; what it prints. */
-async function gdb(
+/** Attached there, runs gdb's commands; what it prints. */
+function gdb(
   target: string,
   commands: readonly string[],
-  file?: string,
+  ...files: readonly string[]
+): Promise<string> {
+  return gdbOn(files, [`target remote ${target}`, ...commands]);
+}
+
+async function gdbOn(
+  files: readonly string[],
+  commands: readonly string[],
 ): Promise<string> {
   const { stdout, stderr } = await new Deno.Command("gdb", {
     args: [
       ...["-nx", "-q", "-batch"],
-      ...["set pagination off", `target remote ${target}`, ...commands]
+      ...["set pagination off", ...commands]
         .flatMap((command) => ["-ex", command]),
-      ...(file ? [file] : []),
+      ...files,
     ],
     stdin: "null",
     stdout: "piped",
@@ -138,6 +145,17 @@ peerTest(
     ) assert.match(said, pattern);
     const before = test.output.length;
     await until(() => test.output.length > before + 20, "more", () => said);
+
+    // And afterwards, in its core.
+    const core = `${folder}/core`;
+    await test.machine.dump(core);
+    const later = await gdbOn([kernel, core], [
+      ...["print sum", "info threads", "backtrace", "info registers mxcsr"],
+    ]);
+    assert.match(later, /^\$1 = \d+$/m);
+    assert.match(later, /^\* 1 +(Thread|LWP|process) 1/m);
+    assert.match(later, /^#\d .*_start \(\) at .*kernel\.c:17$/m);
+    assert.match(later, /^mxcsr +0x1f80 /m);
   },
 );
 

@@ -27,6 +27,7 @@ const OWNER_ONLY = 0o177;
 /** A listening socket, and who has connected to it. */
 export class SocketGdbServer implements GdbServer {
   readonly target: string;
+  closed = false;
   readonly #machine: DebuggedMachine;
   readonly #log: (message: string) => void;
   readonly #listener: Deno.Listener;
@@ -72,6 +73,7 @@ export class SocketGdbServer implements GdbServer {
   }
 
   #stopListening(): void {
+    this.closed = true;
     this.#name?.[Symbol.dispose]();
     try {
       this.#listener.close();

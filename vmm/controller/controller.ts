@@ -20,6 +20,10 @@ export interface ControlledMachine {
   powerButton(): void;
   /** `Machine.snapshot`. */
   snapshot(): Promise<Snapshot>;
+  /** `Machine.gdb`, where it is one's own to choose. */
+  gdb(): Promise<{ target: string }>;
+  /** `Machine.dump`. */
+  dump(path: string): Promise<void>;
 }
 
 /** What does not change about a machine. */
@@ -65,12 +69,18 @@ const PHASES: Readonly<Record<MachineState, Phase>> = {
 export class Controller {
   readonly #machine: ControlledMachine;
   readonly #identity: Identity;
+  readonly #kernel: string | undefined;
   readonly #since = performance.now();
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** Controls `machine`, which starts now. */
-  constructor(machine: ControlledMachine, identity: Identity) {
+  /**
+   * Controls `machine`, which starts now.
+   *
+   * @param kernel the file that it was booted from, where that is known
+   */
+  constructor(machine: ControlledMachine, identity: Identity, kernel?: string) {
     this.#machine = machine;
+    this.#kernel = kernel;
     this.#identity = identity;
   }
 
@@ -120,6 +130,29 @@ export class Controller {
       using snapshot = await this.#machine.snapshot();
       snapshot.save(folder, options);
     });
+  }
+
+  /**
+   * Lets gdb attach.
+   *
+   * @returns what gdb's `target remote` takes, and the kernel's file
+   * @throws {VireoError} it can't
+   */
+  gdb(): Promise<{ target: string; kernel?: string }> {
+    return this.#inTurn(async () => {
+      const { target } = await this.#machine.gdb();
+      return { target, kernel: this.#kernel };
+    });
+  }
+
+  /**
+   * Writes an ELF core; a running machine goes on afterwards.
+   *
+   * @param file an absolute path of no file
+   * @throws {VireoError} it can't be written
+   */
+  dump(file: string): Promise<void> {
+    return this.#inTurn(() => this.#machine.dump(file));
   }
 
   /** @throws {VireoError} there is no machine any more */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { absolutePath } from "../../ffi/own_name.ts";
+import type { ResolvedConfig } from "../config/mod.ts";
 import type { MachineOptions } from "../machine_options.ts";
 import { type ControlledMachine, Controller } from "./controller.ts";
 import { controlFolder, freeSocket, makeFolder } from "./folder.ts";
@@ -16,13 +18,14 @@ import { ControlServer } from "./server.ts";
  */
 export function openControl(
   machine: ControlledMachine & { wait(): Promise<unknown> },
-  { cpus, memory }: { cpus: number; memory: number },
+  { cpus, memory, source }: Pick<ResolvedConfig, "cpus" | "memory" | "source">,
   { control, onLog }: MachineOptions,
 ): void {
   const { name, command = commandOf() } = typeof control === "object"
     ? control
     : {};
-  const controller = new Controller(machine, { name, command, cpus, memory });
+  const identity = { name, command, cpus, memory };
+  const controller = new Controller(machine, identity, kernelOf(source));
   if (controller.phase === "ended") return;
   try {
     if (name !== undefined) checkName(name, "name");
@@ -36,6 +39,12 @@ export function openControl(
     const why = error instanceof Error ? error.message : String(error);
     onLog?.(`no control socket, so "vireo ps" can't see this: ${why}`);
   }
+}
+
+/** Of a restored machine, nobody knows it any more. */
+function kernelOf(source: ResolvedConfig["source"]): string | undefined {
+  const path: unknown = source["boot-source"]?.kernel_image_path;
+  return typeof path === "string" ? absolutePath(path) : undefined;
 }
 
 /** The program that this isolate was started for, and its arguments. */

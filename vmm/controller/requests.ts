@@ -61,6 +61,11 @@ const METHODS = {
     (controller, { folder, ...options }) =>
       controller.snapshot(folder, options),
   ),
+  gdb: method({}, (controller) => controller.gdb()),
+  dump: method<{ file: string }>(
+    { file: required(absolute, "where to write it") },
+    (controller, { file }) => controller.dump(file),
+  ),
 } satisfies Record<string, Method>;
 
 /** What can be asked. */

@@ -32,12 +32,20 @@ Deno.test("control requests: each method, its answer, and what the machine does"
     await ask('{"method":"snapshot","params":{"folder":"/a b"}}'),
     done,
   );
+  assert.deepEqual(await ask('{"method":"gdb"}'), {
+    result: { target: "/mock/gdb" },
+  });
+  assert.deepEqual(
+    await ask('{"method":"dump","params":{"file":"/a core"}}'),
+    done,
+  );
   assert.deepEqual(await ask('{"id":2,"method":"power-button"}'), {
     id: 2,
     error: "no; power button", // in one line
   });
   assert.deepEqual(machine.asked, [
-    ...["pause", "resume", "snapshot", "save /a b", "power button"],
+    ...["pause", "resume", "snapshot", "save /a b", "gdb", "dump /a core"],
+    "power button",
   ]);
 });
 

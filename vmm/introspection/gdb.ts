@@ -27,6 +27,8 @@ export interface GdbOptions {
 export interface GdbServer extends Disposable {
   /** What gdb's `target remote` takes. */
   readonly target: string;
+  /** Nobody can attach any more. */
+  readonly closed: boolean;
 }
 
 /** A machine, as far as a debugger needs it. */

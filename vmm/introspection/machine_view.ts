@@ -9,6 +9,7 @@ import type { MachineParts } from "../build.ts";
 import type { ResolvedConfig } from "../config/mod.ts";
 import { Command } from "../control.ts";
 import { emulationOfHost } from "../refused.ts";
+import { writeElfCore } from "./elf_core.ts";
 import { type DeviceReport, deviceReports } from "./queues.ts";
 import { type MachineReport, reportOf } from "./report.ts";
 import { VcpuView } from "./vcpu_view.ts";
@@ -51,6 +52,17 @@ export class MachineView implements Disposable {
   /** All of it as plain data, which prints well. */
   state(): MachineReport {
     return reportOf(this);
+  }
+
+  /**
+   * Writes an ELF core, for gdb and the kernel's vmlinux: memory where the first
+   * vCPU has it, and all vCPUs' registers.
+   *
+   * @param path a new file, for its owner only
+   * @throws {VireoError} it can't be written; nothing is left of it
+   */
+  async dump(path: string): Promise<void> {
+    await writeElfCore(this, path);
   }
 
   /**

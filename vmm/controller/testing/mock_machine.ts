@@ -45,6 +45,18 @@ export class MockMachine implements ControlledMachine {
     throw new VireoError("no\npower button");
   }
 
+  /** Listens nowhere. */
+  gdb(): Promise<{ target: string }> {
+    this.asked.push("gdb");
+    return Promise.resolve({ target: "/mock/gdb" });
+  }
+
+  /** Writes nothing. */
+  dump(path: string): Promise<void> {
+    this.asked.push(`dump ${path}`);
+    return Promise.resolve();
+  }
+
   /** Saves nothing. */
   async snapshot(): Promise<Snapshot> {
     this.asked.push("snapshot");
