@@ -46,3 +46,19 @@ export function table(figures: readonly Figure[]): string {
     ).join("  ").trimEnd()
   ).join("\n");
 }
+
+/** Milliseconds that each of `runs` calls takes. */
+export async function timed(
+  runs: number,
+  action: () => unknown,
+  before: () => unknown = () => {},
+): Promise<number[]> {
+  const values: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    await before();
+    const start = performance.now();
+    await action();
+    values.push(performance.now() - start);
+  }
+  return values;
+}

@@ -8,9 +8,9 @@ import { Command, InvalidArgumentError } from "commander";
 import { buildElf } from "../../guest/testing/mod.ts";
 import { Machine, type Snapshot, type VmConfig } from "../../mod.ts";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
-import { MAIN } from "../../vmm/testing/command.ts";
 import { BareVm } from "./bare_vm.ts";
-import { type Figure, table } from "./figures.ts";
+import { commands } from "./commands.ts";
+import { type Figure, table, timed } from "./figures.ts";
 import { guestMemory, residentSize } from "../../vmm/testing/own_memory.ts";
 
 const RAM = 64;
@@ -39,22 +39,6 @@ function progress(text: string): void {
 
 function wait(milliseconds: number): Promise<void> {
   return new Promise((done) => setTimeout(done, milliseconds));
-}
-
-/** Milliseconds that each of `runs` calls takes. */
-async function timed(
-  runs: number,
-  action: () => unknown,
-  before: () => unknown = () => {},
-): Promise<number[]> {
-  const values: number[] = [];
-  for (let run = 0; run < runs; run++) {
-    await before();
-    const start = performance.now();
-    await action();
-    values.push(performance.now() - start);
-  }
-  return values;
 }
 
 /** Until the first exit is counted: a little after the first KVM_RUN. */
@@ -198,52 +182,6 @@ async function memoryOf(
   ].map((figure) => ({ unit: "MiB", ...figure }));
 }
 
-/** Whole commands, the second time. */
-async function commands(folder: string, runs: number): Promise<Figure[]> {
-  progress("commands");
-  const vireo = (...args: string[]) => async () => {
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "-A", MAIN, ...args],
-      stdin: "null",
-      env: { NO_COLOR: "1" },
-    }).output();
-    if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
-  };
-  const boot = vireo("boot", "--quiet", "--exec", "true");
-  await boot();
-  const restored = async () => {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "-A", MAIN, "restore", `${folder}/full`],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-      env: { NO_COLOR: "1" },
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode("echo $((1200 + 34))\n"));
-    let text = "";
-    for await (const bytes of child.stdout) {
-      text += new TextDecoder().decode(bytes);
-      if (text.includes("1234")) break;
-    }
-    child.kill("SIGTERM");
-    const status = child.status;
-    await writer.abort().catch(() => {});
-    return await status;
-  };
-  return [
-    {
-      name: "vireo boot --exec true",
-      goal: 500,
-      values: await timed(runs, boot),
-    },
-    {
-      name: "vireo restore, to an echo's answer and its end",
-      values: await timed(runs, restored),
-    },
-  ].map((figure) => ({ unit: "ms", ...figure }));
-}
-
 async function plot(figures: Figure[]): Promise<string> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--frozen", "--allow-env", PLOT],
@@ -278,6 +216,7 @@ if (import.meta.main) {
       );
       figures.push(...await ofLinux(linux, folder, options));
     }
+    progress("commands");
     figures.push(...await commands(folder, options.runs));
     console.log(table(figures));
     const { json, svg } = options;

@@ -1,0 +1,131 @@
+/**
+ * Whole commands: a boot from the cache, and a restore up to an answer, beside
+ * what Deno and the guest take for that by themselves.
+ *
+ * @module
+ */
+import { MAIN } from "../../vmm/testing/command.ts";
+import { type Figure, timed } from "./figures.ts";
+
+const EMPTY = new URL("empty.ts", import.meta.url).pathname;
+const DISK_SIZE = 16 << 20;
+
+/**
+ * Commands, the second time.
+ *
+ * @param folder has a snapshot of a Linux at its shell, `full`
+ */
+export async function commands(
+  folder: string,
+  runs: number,
+): Promise<Figure[]> {
+  const disk = `${folder}/disk`;
+  Deno.writeFileSync(disk, new Uint8Array(DISK_SIZE));
+  const boot = () => vireo("boot", "--quiet", "--exec", "true");
+  const withDisk = () =>
+    vireo("boot", "--quiet", "--disk", disk, "--exec", "true");
+  await boot();
+  await withDisk();
+  const figures = [
+    {
+      name: "vireo boot --exec true",
+      goal: 500,
+      values: await timed(runs, boot),
+    },
+    {
+      name: "the same with a disk",
+      goal: 1000,
+      values: await timed(runs, withDisk),
+    },
+    ...await restores(`${folder}/full`, runs),
+  ];
+  return figures.map((figure) => ({ unit: "ms", ...figure }));
+}
+
+/** Restores in new processes, in turn with an empty program. */
+async function restores(
+  snapshot: string,
+  runs: number,
+): Promise<Omit<Figure, "unit">[]> {
+  const whole: number[] = [], empty: number[] = [], warm: number[] = [];
+  for (let run = 0; run < runs; run++) {
+    {
+      const start = performance.now();
+      await using program = new Program(EMPTY);
+      await program.shows("ready");
+      empty.push(performance.now() - start);
+    }
+    const start = performance.now();
+    await using program = new Program(MAIN, "restore", snapshot);
+    await program.type("echo $((1200 + 34))\n");
+    await program.shows("1234");
+    const answered = performance.now();
+    whole.push(answered - start);
+    await program.type("echo $((4300 + 21))\n");
+    await program.shows("4321");
+    warm.push(performance.now() - answered);
+  }
+  return [
+    { name: "vireo restore, to an echo's answer", values: whole },
+    { name: "an empty Deno program with two workers", values: empty },
+    { name: "an echo's answer once it runs", values: warm },
+    {
+      name: "vireo restore, beyond those two",
+      goal: 80,
+      values: whole.map((time, run) => time - empty[run]! - warm[run]!),
+    },
+  ];
+}
+
+async function vireo(...args: string[]): Promise<void> {
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "-A", MAIN, ...args],
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
+}
+
+/** A program that is typed to. */
+class Program implements AsyncDisposable {
+  readonly #child: Deno.ChildProcess;
+  readonly #output: ReadableStreamDefaultReader<string>;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  #shown = "";
+
+  constructor(...args: string[]) {
+    this.#child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", ...args],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    this.#output = this.#child.stdout.pipeThrough(new TextDecoderStream())
+      .getReader();
+    this.#input = this.#child.stdin.getWriter();
+  }
+
+  async type(text: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(text));
+  }
+
+  async shows(text: string): Promise<void> {
+    while (!this.#shown.includes(text)) {
+      const { value, done } = await this.#output.read();
+      if (done) throw new Error(`it ended: ${this.#shown}`);
+      this.#shown += value;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      this.#child.kill("SIGTERM");
+    } catch {
+      // It has ended.
+    }
+    await this.#input.abort().catch(() => {});
+    await this.#output.cancel().catch(() => {});
+    await this.#child.status;
+  }
+}

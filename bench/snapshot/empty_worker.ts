@@ -1,0 +1,6 @@
+/**
+ * A worker that says that it is there.
+ *
+ * @module
+ */
+self.postMessage("ready");
