@@ -21,6 +21,7 @@ import { GDB } from "./cli/gdb_option.ts";
 import { RowOption } from "./cli/option.ts";
 import {
   CONTROL,
+  EXEC_ENV,
   MONITORS,
   PAGES,
   QUIET,
@@ -31,6 +32,7 @@ import {
   TIMEOUT,
 } from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/streams/output.ts";
+import type { ExecCommandOptions } from "./cli/machines/exec.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/snapshot/restore.ts";
 import type { RunOptions } from "./cli/run.ts";
@@ -178,6 +180,26 @@ async function program(args: readonly string[]): Promise<Command> {
         new URL("./cli/machines/gdb.ts", import.meta.url),
       );
       await dump(machine, file);
+    });
+
+  command(vireo, "exec")
+    .description("Run a command in a machine's guest.")
+    .argument("<machine>", "its name or PID")
+    .argument("[words...]", "one is for the guest's shell; none: a shell")
+    .option("-t, --tty", "it gets a terminal, as this one is")
+    .addOption(new RowOption(EXEC_ENV))
+    .option("--cwd <folder>", "the folder that it starts in; default: /root")
+    .option("--timeout <seconds>", "give it up after so long, with status 124")
+    .passThroughOptions()
+    .action(async (
+      machine: string,
+      words: string[],
+      options: ExecCommandOptions,
+    ) => {
+      const { exec }: typeof import("./cli/machines/exec.ts") = await load(
+        new URL("./cli/machines/exec.ts", import.meta.url),
+      );
+      Deno.exitCode = await exec(machine, words, options);
     });
 
   command(vireo, "snapshot")

@@ -158,6 +158,21 @@ root's in /run/vireo. With such a path, root can name any user's machine:
   vireo resume web                                  after "vireo pause web"
   vireo resume 4711                                 by its PID`,
   },
+  exec: {
+    examples: `
+  vireo boot --name web --agent                     in one terminal
+  vireo exec web 'ps | grep sh'                     in another; or: exec -t web`,
+    details: `
+One word is for the guest's shell; several are a program and its arguments, as
+they are. Standard input, output and error are the command's. The machine is one
+with the prepared root image, started with --agent, or with "agent" of "console"
+in its file.
+
+Exit status: the command's, 128 and its number after a signal; 255 when Vireo
+could not run it, or the machine has ended; 124 after --timeout. SIGINT, SIGTERM
+and their like are the command's, too; the second one ends Vireo at once, and
+the command with it. With -t, Ctrl-A x does.`,
+  },
   "power-button": {
     examples: `
   vireo power-button web                            by its name

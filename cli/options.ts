@@ -55,6 +55,13 @@ export const RESTORED_EXEC: OptionRow = {
   about: "run them in a guest that was saved at its rendezvous, and end",
 };
 
+/** `exec --env`. */
+export const EXEC_ENV: OptionRow = {
+  flags: "--env <variable>",
+  about: "a variable for it: NAME=value; repeatable",
+  repeatable: true,
+};
+
 /** `run --instant`. */
 export const RUN_INSTANT: OptionRow = {
   flags: "--instant",

@@ -118,7 +118,7 @@ export class Terminal implements Disposable {
     let last: number | undefined;
     for (;;) {
       if (this.#mode) await this.#turn();
-      const bytes = await read();
+      const bytes = await readInput();
       if (this.#stack.disposed) return;
       if (bytes === undefined) break;
       last = bytes.at(-1);
@@ -199,7 +199,7 @@ function isDirectory(path: string): boolean {
 }
 
 /** The next bytes of standard input; undefined at its end. */
-async function read(): Promise<Uint8Array | undefined> {
+export async function readInput(): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(CHUNK);
   for (;;) {
     try {

@@ -14,6 +14,7 @@
 
 #pragma once
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,6 +25,8 @@
 #include "command.h"
 #include "strings.h"
 #include "syscall.h"
+
+#define NOBODY_MS 500
 
 enum {				// from the host
 	TO_HELLO = 1,		// the session's number, 8 bytes
@@ -40,6 +43,7 @@ enum {				// from the host
 static struct {
 	long signals;
 	int session;		// there has been one
+	int nobody;		// is at the port: it is left alone for a while
 	struct records records;
 	unsigned int records_of;	// whose they are
 	char **env;
@@ -130,6 +134,9 @@ static void read_port(void)
 
 	if (n > 0)
 		agent.in_count += n;
+	else if (n != -EAGAIN && n != -EINTR &&
+		 agent.in_count < sizeof(agent.in))
+		agent.nobody = 1;
 	// Each may be answered.
 	while ((count = agent.in_count - at) >= 5 && room() >= 512) {
 		unsigned char *frame = agent.in + at;
@@ -177,7 +184,8 @@ static unsigned int wishes(void)
 		port |= POLLOUT;
 	count = wish(0, agent.signals, POLLIN, 0, 0);
 	// Its end is there even where nobody asks for it.
-	count = wish(count, port ? (int)agent_port : -1, port, 0, 0);
+	count = wish(count, port && !agent.nobody ? (int)agent_port : -1, port,
+		     0, 0);
 	for (id = 0; id < CHANNELS; id++) {
 		struct channel *channel = &channels[id];
 		int stream;
@@ -241,7 +249,10 @@ static int serve_until(long child, char **env)
 		}
 		flush();
 		count = wishes();
-		if (CALL(poll, agent.polled, count, -1, 0, 0) <= 0)
+		status = CALL(poll, agent.polled, count,
+			      agent.nobody ? NOBODY_MS : -1, 0, 0);
+		agent.nobody = 0;
+		if (status <= 0)
 			continue;
 		if (agent.polled[1].revents & POLLOUT)
 			flush();
@@ -256,7 +267,7 @@ static int serve_until(long child, char **env)
 			else if (room() >= 2 * FRAME)
 				read_output(agent.owner[i], agent.stream[i]);
 		}
-		if (agent.polled[1].revents & POLLIN) {
+		if (agent.polled[1].revents & (POLLIN | POLLHUP)) {
 			read_port();
 			for (i = 0; i < CHANNELS; i++)
 				if (channels[i].used)

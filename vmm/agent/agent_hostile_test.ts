@@ -152,8 +152,8 @@ Deno.test("agent: a machine without one, or that has ended, is one line", async 
   });
   await assert.rejects(agent.exec("true"), {
     name: "VireoError",
-    message: 'exec: this machine has no console; "console": ' +
-      '{ "agent": true } is what it takes',
+    message: "exec: this machine has no console; it takes " +
+      '"console": { "agent": true }, or --agent',
   });
 });
 

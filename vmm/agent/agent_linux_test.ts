@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
+import { openControl } from "../controller/mod.ts";
 import { Machine } from "../machine.ts";
+import { vireo } from "../testing/command.ts";
 import { Twin } from "../testing/twin.ts";
 
 /** Far off. */
@@ -51,6 +53,16 @@ Deno.test(needing([KVM, LINUX], {
       const shown = await new Response(shell.stdout).text();
       assert.match(shown, /\n7 70\r\n\/dev\/pts\/\d+\r\n\/run\/root\r\n/);
       assert.equal((await shell.status).code, 5);
+    });
+    await t.step("by the command line of another process", async () => {
+      const name = `exec-${Deno.pid}`;
+      openControl(machine, { cpus: 1, memory: 0 }, { control: { name } });
+      const words = ["--env", "A=b", name, "cat; echo $A >&2; exit 9"];
+      assert.deepEqual(await vireo(["exec", ...words], "in\n"), {
+        code: 9,
+        stdout: "in\n",
+        stderr: "b\n",
+      });
     });
     await t.step("one that takes too long is killed", async () => {
       const late = machine.exec("sleep 1234", { timeout: 300 });

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { heldAgain, heldAtRest } from "../testing/held.ts";
 import { needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
-import { AgentGuest, AgentProgram } from "../testing/agent.ts";
+import { AgentGuest, AgentProgram, runs } from "../testing/agent.ts";
 import { Agent } from "./mod.ts";
 import type { ExecOptions } from "./mod.ts";
 
@@ -125,11 +125,7 @@ Deno.test(needing(WITH, {
   fn: () =>
     here(async (run, agent) => {
       const mark = `7${Deno.pid}`;
-      const none = async () =>
-        !new TextDecoder().decode(
-          (await new Deno.Command("ps", { args: ["-eo", "args"] }).output())
-            .stdout,
-        ).includes(`sleep ${mark}`);
+      const none = () => !runs(`sleep ${mark}`);
       const slow = `sleep ${mark} & sleep ${mark}; wait`;
       await assert.rejects(run(slow, { timeout: 50 }), {
         name: "VireoError",
@@ -164,7 +160,7 @@ Deno.test(needing(WITH, {
       const { code, stdout } = await run(`sleep ${mark} & echo $!`);
       assert.equal(code, 0);
       const pid = Number(new TextDecoder().decode(stdout));
-      assert.ok(!await none());
+      assert.ok(!none());
       Deno.kill(pid, "SIGKILL");
       assert.equal((await run("echo still here")).text(), "still here\n");
     }),
@@ -229,7 +225,7 @@ Deno.test(needing(WITH, {
     here(async (run, _agent, guest) => {
       await run("true");
       const both = [
-        run("sleep 1000"),
+        run("cat; :", { stdin: new ReadableStream() }),
         run("cat", { stdin: new ReadableStream() }),
       ];
       setTimeout(() => guest.child.kill("SIGKILL"), 100);

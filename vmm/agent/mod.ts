@@ -16,7 +16,7 @@ import {
   type SpawnOptions,
 } from "./exec.ts";
 import { GuestProcess } from "./process.ts";
-import { encodeWords } from "./protocol.ts";
+import { encodeWords, newNumber } from "./protocol.ts";
 import { Session } from "./session.ts";
 
 export type {
@@ -141,10 +141,10 @@ export class Agent {
       else close();
       const why = error instanceof Error ? error.message : String(error);
       throw new VireoError(
-        `exec: ${why}; "console": { "agent": true } is what it takes`,
+        `exec: ${why}; it takes "console": { "agent": true }, or --agent`,
       );
     }
     closeFd(theirs);
-    return new Session(ours);
+    return new Session(ours, newNumber());
   }
 }

@@ -22,6 +22,17 @@ import type { Session } from "./session.ts";
 /** Numbers of signals by their names: the guest is a Linux as the host is. */
 const SIGNALS: Partial<Record<Deno.Signal, number>> = constants.signals;
 
+/**
+ * A signal's number.
+ *
+ * @throws {VireoError} there is no such signal
+ */
+export function signalNumber(signal: Deno.Signal): number {
+  const number = SIGNALS[signal];
+  if (number !== undefined) return number;
+  throw new VireoError(`exec: ${signal} is no signal of Linux`);
+}
+
 /** How a command has ended. */
 export interface GuestStatus {
   /** Its exit status is 0. */
@@ -74,13 +85,17 @@ export class GuestProcess implements AsyncDisposable {
     });
   }
 
-  /** @internal It starts on this channel, with what `encodeWords` made. */
+  /**
+   * @internal It starts on this channel, with what `encodeWords` made; without,
+   * it has been started.
+   */
   begin(
     channel: number,
-    words: Uint8Array,
+    words?: Uint8Array,
     terminal?: TerminalSize,
   ): void {
     this.#channel = channel;
+    if (words === undefined) return;
     const start = new DataView(new ArrayBuffer(12));
     start.setUint16(0, terminal ? 1 : 0, true);
     start.setUint16(2, terminal?.rows ?? 0, true);
@@ -92,11 +107,7 @@ export class GuestProcess implements AsyncDisposable {
 
   /** Sends it, and what it has started, a signal. Ended, it gets none. */
   kill(signal: Deno.Signal = "SIGTERM"): void {
-    const number = SIGNALS[signal];
-    if (number === undefined) {
-      throw new VireoError(`exec: ${signal} is no signal of Linux`);
-    }
-    void this.#send(To.SIGNAL, Uint8Array.of(number));
+    void this.#send(To.SIGNAL, Uint8Array.of(signalNumber(signal)));
   }
 
   /**
@@ -160,7 +171,7 @@ export class GuestProcess implements AsyncDisposable {
     this.#over = true;
     this.#creditComes?.resolve();
     for (const output of this.#outputs) output.end();
-    const signal = how === Ended.SIGNAL ? nameOf(value!) : null;
+    const signal = how === Ended.SIGNAL ? signalName(value!) : null;
     const code = how === Ended.SIGNAL ? 128 + value! : value!;
     this.#status.resolve({ success: code === 0, code, signal });
   }
@@ -213,7 +224,8 @@ export class GuestProcess implements AsyncDisposable {
   }
 }
 
-function nameOf(number: number): Deno.Signal {
+/** The name of a signal with this number. */
+export function signalName(number: number): Deno.Signal {
   const [name] = Object.entries(SIGNALS).find(([, n]) => n === number) ?? [];
   return (name ?? `SIG${number}`) as Deno.Signal;
 }

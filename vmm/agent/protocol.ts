@@ -39,6 +39,8 @@ export const From = {
   ERRORS: 3,
   CREDIT: 4,
   END: 5,
+  /** Only of a control socket: a text, why there is no command any more. */
+  FAILED: 6,
 } as const;
 
 /** How a command has ended, in an {@linkcode From.END}. */
@@ -89,16 +91,17 @@ export function newNumber(): Uint8Array<ArrayBuffer> {
 export class Nonsense extends VireoError {}
 
 /**
- * Cuts what the guest says into frames: those behind its answer to our HELLO.
- * It keeps no more than one frame.
+ * Cuts what the other end says into frames: a guest's behind its answer to our
+ * HELLO. It keeps no more than one frame.
  */
 export class FrameReader {
   readonly #answer: Uint8Array;
   #held: Uint8Array<ArrayBuffer> = new Uint8Array();
-  #greeted = false;
+  #greeted: boolean;
 
-  /** Of the session with this number. */
-  constructor(number: Uint8Array) {
+  /** Of the session with this number; none: nothing comes before the frames. */
+  constructor(number?: Uint8Array) {
+    this.#greeted = number === undefined;
     this.#answer = encodeFrame(From.HELLO, 0, number);
   }
 

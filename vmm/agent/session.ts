@@ -1,7 +1,7 @@
 /**
- * A conversation with the guest's agent, over a socket: commands side by side,
- * each on a channel. Nothing that the guest says or leaves out does more than
- * end it.
+ * A conversation in frames, over a socket: commands side by side, each on a
+ * channel. The other end is the guest's agent, or who relays to it. Nothing that
+ * it says or leaves out does more than end the conversation.
  *
  * @module
  */
@@ -9,7 +9,8 @@ import { Errno, errno } from "../../ffi/errno.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
-import { Poll, pollFd } from "../../ffi/poll.ts";
+import { Poll } from "../../ffi/poll.ts";
+import { ready } from "../../ffi/ready.ts";
 import { Shut, shutdownSocket } from "../../ffi/unix_socket.ts";
 import {
   CHANNELS,
@@ -17,7 +18,6 @@ import {
   encodeHello,
   type Frame,
   FrameReader,
-  newNumber,
   Nonsense,
 } from "./protocol.ts";
 
@@ -26,7 +26,7 @@ const STAGE_SIZE = 16 * 1024;
 
 /** Who has a channel. */
 export interface ChannelUser {
-  /** A frame of it; true: it was the last. @throws {Nonsense} */
+  /** A frame of it; true: it was the last. @throws {VireoError} nonsense */
   take(frame: Frame): boolean;
   /** No more comes, for this reason. */
   lost(error: VireoError): void;
@@ -34,7 +34,7 @@ export interface ChannelUser {
 
 /** A conversation. */
 export class Session {
-  /** Resolves when the guest has answered; rejects when it is over before. */
+  /** Resolves when the agent has answered; rejects when it is over before. */
   readonly greeted: Promise<void>;
   readonly #fd: number;
   readonly #greeting = Promise.withResolvers<void>();
@@ -46,14 +46,19 @@ export class Session {
   #over: VireoError | undefined;
   #why = "the machine has ended, or was put back";
 
-  /** Over `fd`, which is its own from now on, and doesn't block. */
-  constructor(fd: number) {
+  /**
+   * Over `fd`, which is its own from now on, and doesn't block.
+   *
+   * @param number of a session with an agent, which has to answer to it
+   */
+  constructor(fd: number, number?: Uint8Array) {
     this.#fd = fd;
-    const number = newNumber();
     this.#reader = new FrameReader(number);
     this.greeted = this.#greeting.promise;
     this.greeted.catch(() => {});
-    this.#writing = this.#write(encodeHello(number));
+    this.#writing = number
+      ? this.#write(encodeHello(number))
+      : Promise.resolve();
     void this.#read();
   }
 
@@ -100,7 +105,7 @@ export class Session {
   async #read(): Promise<void> {
     try {
       while (!this.#over) {
-        await pollFd(this.#fd, Poll.IN);
+        await ready(this.#fd, Poll.IN);
         const count = libc.read_u32(this.#fd, this.#stage, STAGE_SIZE);
         if (count === 0) break;
         if (count < 0 && isPassing(errno())) continue;
@@ -108,7 +113,7 @@ export class Session {
         this.#take(this.#stage.subarray(0, count));
       }
     } catch (error) {
-      if (!(error instanceof Nonsense)) throw error;
+      if (!(error instanceof VireoError)) throw error;
       this.#why = error.message;
     }
     this.#lose(new VireoError(this.#why));
@@ -134,7 +139,7 @@ export class Session {
       const rest = bytes.subarray(done);
       const count = libc.write_u32(this.#fd, rest, rest.length);
       if (count >= 0) done += count;
-      else if (isPassing(errno())) await pollFd(this.#fd, Poll.OUT);
+      else if (isPassing(errno())) await ready(this.#fd, Poll.OUT);
       else return; // the reader sees its end
     }
   }

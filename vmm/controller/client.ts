@@ -93,7 +93,12 @@ async function readLine(from: Deno.UnixConn): Promise<string> {
   return line;
 }
 
-function resultIn(line: string): unknown {
+/**
+ * What an answer says.
+ *
+ * @throws {VireoError} what the machine objects, or that it is no machine
+ */
+export function resultIn(line: string): unknown {
   let answer: { result?: unknown; error?: unknown };
   try {
     answer = JSON.parse(line);

@@ -5,6 +5,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
+import type { GuestProcess, SpawnOptions } from "../agent/mod.ts";
 import type { MachineState } from "../machine_state.ts";
 import type { SaveOptions, Snapshot } from "../snapshot/mod.ts";
 
@@ -24,6 +25,8 @@ export interface ControlledMachine {
   gdb(): Promise<{ target: string }>;
   /** `Machine.dump`. */
   dump(path: string): Promise<void>;
+  /** `Machine.spawn`. */
+  spawn(command: string[], options: SpawnOptions): Promise<GuestProcess>;
 }
 
 /** What does not change about a machine. */
@@ -153,6 +156,20 @@ export class Controller {
    */
   dump(file: string): Promise<void> {
     return this.#inTurn(() => this.#machine.dump(file));
+  }
+
+  /**
+   * Starts a command in the guest, whatever else is asked meanwhile.
+   *
+   * @throws {VireoError} the guest is stopped, has no agent, or doesn't answer
+   */
+  async spawn(
+    command: string[],
+    options: SpawnOptions,
+  ): Promise<GuestProcess> {
+    const { phase } = this;
+    if (phase !== "running") throw new VireoError(`the machine is ${phase}`);
+    return await this.#machine.spawn(command, options);
   }
 
   /** @throws {VireoError} there is no machine any more */

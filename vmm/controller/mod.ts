@@ -10,7 +10,7 @@ import { type ControlledMachine, Controller } from "./controller.ts";
 import { controlFolder, freeSocket, makeFolder } from "./folder.ts";
 import { checkName } from "./name.ts";
 import { answerTo } from "./requests.ts";
-import { ControlServer } from "./server.ts";
+import { type Answer, ControlServer } from "./server.ts";
 
 /**
  * Gives a machine its control socket, until it ends. Without one it runs all
@@ -31,7 +31,7 @@ export function openControl(
     if (name !== undefined) checkName(name, "name");
     const folder = controlFolder();
     makeFolder(folder);
-    const answer = (line: Uint8Array) => answerTo(controller, line);
+    const answer: Answer = (line, asker) => answerTo(controller, line, asker);
     const server = new ControlServer(freeSocket(folder), answer);
     const close = () => server[Symbol.dispose]();
     machine.wait().then(close, close);

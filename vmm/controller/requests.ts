@@ -12,31 +12,44 @@
 import { VireoError } from "../../ffi/error.ts";
 import { report } from "../config/schema/report.ts";
 import {
+  anyText,
   anything,
   boolean,
   type Finding,
   formatted,
+  integer,
   type Keys,
+  list,
   object,
   oneOf,
   optional,
   required,
   type Rule,
 } from "../config/schema/rule.ts";
+import type { Spawn } from "../agent/relay.ts";
 import type { Controller } from "./controller.ts";
 
 /** The longest line in bytes: a path of 4 KiB, each byte of it escaped. */
 export const LINE_MAX = 32 * 1024;
 
+/** Who asks. */
+export interface Asker {
+  /**
+   * After the answer, the connection is no control socket's any more: `to` gets
+   * its descriptor.
+   */
+  handOver(to: (fd: number) => void): void;
+}
+
 /** One thing that can be asked. */
 interface Method {
   params: Rule<object>;
-  call(controller: Controller, params: object): unknown;
+  call(controller: Controller, params: object, asker: Asker): unknown;
 }
 
 function method<T extends object>(
   keys: Keys<T>,
-  call: (controller: Controller, params: T) => unknown,
+  call: (controller: Controller, params: T, asker: Asker) => unknown,
 ): Method {
   return { params: object<T>(keys), call } as Method;
 }
@@ -47,10 +60,70 @@ const absolute = formatted(
   (path) => path.startsWith("/") && !path.includes("\0"),
 );
 
+/** A command in the guest. */
+export interface ExecParams {
+  /** Program and arguments. */
+  command: string[];
+  /** `NAME=value`. */
+  env?: string[];
+  /** The folder that it starts in. */
+  cwd?: string;
+  /** It gets a terminal of this size. */
+  terminal?: { rows: number; columns: number };
+}
+
+const LENGTH = integer(0, 0xffff);
+
+/** Not a literal in `import()`: that is read at the start, needed or not. */
+const RELAY = new URL("../agent/relay.ts", import.meta.url).href;
+
+/** Commands at once, of all askers; a few channels are left to the owner. */
+const COMMANDS_MAX = 24;
+let commands = 0;
+
+async function exec(
+  controller: Controller,
+  { command, env = [], ...options }: ExecParams,
+  asker: Asker,
+): Promise<void> {
+  if (commands >= COMMANDS_MAX) {
+    throw new VireoError(`${COMMANDS_MAX} commands run already`);
+  }
+  const variables = env.map((word) => {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(word) ?? [];
+    if (name !== undefined) return [name, value!];
+    throw new VireoError(`params.env: "${word}" is not of the form NAME=value`);
+  });
+  const whole = { ...options, env: Object.fromEntries(variables) };
+  const { Relay }: typeof import("../agent/relay.ts") = await import(RELAY);
+  asker.handOver(async (fd) => {
+    commands++;
+    const spawn: Spawn = (how) =>
+      controller.spawn(command, { ...whole, ...how });
+    await new Relay(fd).run(spawn);
+    commands--;
+  });
+}
+
 const METHODS = {
   describe: method({}, (controller) => controller.describe()),
   pause: method({}, (controller) => controller.pause()),
   resume: method({}, (controller) => controller.resume()),
+  exec: method<ExecParams>(
+    {
+      command: required(list(anyText), "the program and its arguments"),
+      env: optional(list(anyText), "NAME=value"),
+      cwd: optional(anyText, "the folder that it starts in"),
+      terminal: optional(
+        object<NonNullable<ExecParams["terminal"]>>({
+          rows: required(LENGTH, "its height"),
+          columns: required(LENGTH, "its width"),
+        }),
+        "it gets one",
+      ),
+    },
+    exec,
+  ),
   "power-button": method({}, (controller) => controller.powerButton()),
   snapshot: method<{ folder: string; sync?: boolean; since?: string }>(
     {
@@ -101,6 +174,12 @@ const REQUEST = object<Request>({
   params: optional(anything as Rule<object>, "the method's own"),
 });
 
+const NOBODY: Asker = {
+  handOver() {
+    throw new VireoError("it takes a connection");
+  },
+};
+
 /**
  * Carries out what a line asks for. Never throws, whatever is in it.
  *
@@ -109,6 +188,7 @@ const REQUEST = object<Request>({
 export async function answerTo(
   controller: Controller,
   line: Uint8Array,
+  asker: Asker = NOBODY,
 ): Promise<string> {
   let asked: Partial<Request> = {};
   try {
@@ -119,7 +199,7 @@ export async function answerTo(
     const { params: rule, call } = METHODS[method];
     const given = rule.read(params, "params", findings);
     refuse(findings);
-    const result = await call(controller, given!);
+    const result = await call(controller, given!, asker);
     return JSON.stringify({ id: asked.id, result: result ?? null });
   } catch (error) {
     return refusal(error instanceof Error ? error.message : "", asked.id);
@@ -152,6 +232,11 @@ export class Lines {
   /** Where the next bytes go, at least one; `took` says how many came. */
   get room(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#length);
+  }
+
+  /** There are bytes behind the last line that was taken. */
+  get more(): boolean {
+    return this.#length > 0;
   }
 
   /** So many bytes have been put into {@linkcode room}. */

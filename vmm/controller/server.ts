@@ -10,7 +10,8 @@
 import { Errno, errno } from "../../ffi/errno.ts";
 import { closeFd } from "../../ffi/file.ts";
 import { libc } from "../../ffi/libc.ts";
-import { Poll, pollFd } from "../../ffi/poll.ts";
+import { Poll } from "../../ffi/poll.ts";
+import { ready } from "../../ffi/ready.ts";
 import {
   acceptUnix,
   peerOf,
@@ -18,7 +19,7 @@ import {
   shutdownSocket,
   UnixListener,
 } from "../../ffi/unix_socket.ts";
-import { Lines, refusal } from "./requests.ts";
+import { type Asker, Lines, refusal } from "./requests.ts";
 
 /** Clients at once; one more takes the place of the idlest. */
 const CLIENTS_MAX = 8;
@@ -27,7 +28,7 @@ const RETRY = 200;
 const ROOT = 0;
 
 /** The answer to a line, itself a line without its end. */
-export type Answer = (line: Uint8Array) => Promise<string>;
+export type Answer = (line: Uint8Array, asker: Asker) => Promise<string>;
 
 const encoder = new TextEncoder();
 
@@ -64,7 +65,7 @@ export class ControlServer implements Disposable {
   async #accept(): Promise<void> {
     const { fd } = this.#listener;
     while (!this.#closed) {
-      await pollFd(fd, Poll.IN);
+      await ready(fd, Poll.IN);
       if (this.#closed) break;
       const client = acceptUnix(fd);
       if (client >= 0) void this.#welcome(client);
@@ -93,13 +94,14 @@ export class ControlServer implements Disposable {
 }
 
 /** A connection. Its descriptor is closed when nobody waits for it. */
-class Client {
+class Client implements Asker {
   /** A request of its is being carried out. */
   busy = false;
   readonly #fd: number;
   readonly #answer: Answer;
   readonly #lines = new Lines();
   #ended = false;
+  #handOver: ((fd: number) => void) | undefined;
 
   constructor(fd: number, answer: Answer) {
     this.#fd = fd;
@@ -116,6 +118,10 @@ class Client {
     closeFd(this.#fd);
   }
 
+  handOver(to: (fd: number) => void): void {
+    this.#handOver = to;
+  }
+
   /** From now on, nothing more comes of it. */
   end(): void {
     this.#ended = true;
@@ -128,13 +134,14 @@ class Client {
     try {
       while (!this.#ended && await this.#read()) await this.#answerAll();
     } finally {
-      closeFd(this.#fd);
+      if (this.#handOver) this.#handOver(this.#fd);
+      else closeFd(this.#fd);
     }
   }
 
   /** Waits for more bytes; false: none come any more. */
   async #read(): Promise<boolean> {
-    await pollFd(this.#fd, Poll.IN);
+    await ready(this.#fd, Poll.IN);
     const { room } = this.#lines;
     const count = libc.read_u32(this.#fd, room, room.length);
     if (count > 0) this.#lines.took(count);
@@ -152,9 +159,14 @@ class Client {
       }
       if (line === undefined) return;
       this.busy = true;
-      const answer = await this.#answer(line);
+      let answer = await this.#answer(line, this);
       this.busy = false;
+      if (this.#handOver && this.#lines.more) {
+        this.#handOver = undefined;
+        answer = refusal("nothing may come before the answer to it");
+      }
       await this.#write(answer);
+      if (this.#handOver) this.#ended = true;
     }
   }
 
@@ -165,7 +177,7 @@ class Client {
       const rest = bytes.subarray(done);
       const count = libc.write_u32(this.#fd, rest, rest.length);
       if (count >= 0) done += count;
-      else if (isPassing(errno())) await pollFd(this.#fd, Poll.OUT);
+      else if (isPassing(errno())) await ready(this.#fd, Poll.OUT);
       else this.#ended = true;
     }
   }

@@ -10,9 +10,25 @@ import { libc } from "../../ffi/libc.ts";
 import { Poll, pollFd } from "../../ffi/poll.ts";
 import { CommandLog } from "../../images/linux/logged_command.ts";
 import { compileProgram } from "../../images/linux/program.ts";
+import { MAIN } from "./command.ts";
 import type { AgentMachine } from "../agent/mod.ts";
 
 const F_DUPFD = 0, EAGAIN = 11;
+
+/** A command of this host's has this in its command line; none of Vireo's. */
+export function runs(mark: string): boolean {
+  for (const { name } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const line = Deno.readTextFileSync(`/proc/${name}/cmdline`);
+      const words = line.replaceAll("\0", " ");
+      if (words.includes(mark) && !words.includes(MAIN)) return true;
+    } catch {
+      // it has ended
+    }
+  }
+  return false;
+}
 
 /** The agent, compiled. */
 export class AgentProgram implements Disposable {

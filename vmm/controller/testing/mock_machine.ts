@@ -4,6 +4,7 @@
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
+import type { GuestProcess, SpawnOptions } from "../../agent/mod.ts";
 import type { MachineState } from "../../machine_state.ts";
 import type { Snapshot } from "../../snapshot/mod.ts";
 import { type ControlledMachine, Controller } from "../controller.ts";
@@ -55,6 +56,16 @@ export class MockMachine implements ControlledMachine {
   dump(path: string): Promise<void> {
     this.asked.push(`dump ${path}`);
     return Promise.resolve();
+  }
+
+  /** Runs nothing. */
+  // deno-lint-ignore require-await
+  async spawn(
+    command: string[],
+    _options: SpawnOptions,
+  ): Promise<GuestProcess> {
+    this.asked.push(`spawn ${command.join(" ")}`);
+    throw new VireoError("exec: no agent");
   }
 
   /** Saves nothing. */
