@@ -56,7 +56,9 @@ Deno.test(needing([KVM, LINUX], {
     });
     await t.step("by the command line of another process", async () => {
       const name = `exec-${Deno.pid}`;
-      openControl(machine, { cpus: 1, memory: 0 }, { control: { name } });
+      const source = { "boot-source": { kernel_image_path: "" } };
+      const config = { cpus: 1, memory: 0, source };
+      openControl(machine, config, { control: { name } });
       const words = ["--env", "A=b", name, "cat; echo $A >&2; exit 9"];
       assert.deepEqual(await vireo(["exec", ...words], "in\n"), {
         code: 9,
