@@ -100,6 +100,7 @@ export type {
   Drive,
   Entropy,
   MemoryBalloon,
+  MetadataService,
   NetworkInterface,
   VirtioConsole,
   Vsock,

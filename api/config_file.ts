@@ -20,6 +20,7 @@ const KEYS = [
   "cpu-config",
   "drives",
   "network-interfaces",
+  "mmds-config",
   "balloon",
   "vsock",
   "entropy",
@@ -27,12 +28,19 @@ const KEYS = [
   "memory-hotplug",
 ] as const;
 
+/** Endpoints of other names. */
+const PLACES: Record<string, readonly [string, string]> = {
+  "memory-hotplug": ["hotplug", "memory"],
+  "mmds-config": ["mmds", "config"],
+};
+
 /** Those that have to be there. */
 const REQUIRED: readonly string[] = ["boot-source", "drives"];
 
 /** Starts the machine of the file, or ends the process. */
 export async function loadFile(api: Api, process: Process): Promise<void> {
   const { flags, console, log } = process;
+  if (flags.metadata !== undefined) await loadMetadata(api, process);
   if (flags.configFile === undefined) return;
   let text: string;
   try {
@@ -54,6 +62,16 @@ export async function loadFile(api: Api, process: Process): Promise<void> {
   }
 }
 
+async function loadMetadata(api: Api, { flags, console }: Process) {
+  try {
+    const text = Deno.readTextFileSync(flags.metadata!);
+    await api.vm.setMetadata(JSON.parse(text));
+  } catch (error) {
+    const why = `Unable to read the metadata file: ${objection(error)}`;
+    await console.fail(why, ABORTED);
+  }
+}
+
 /**
  * Makes the machine what `text` describes.
  *
@@ -69,9 +87,7 @@ export async function apply(api: Api, text: string): Promise<void> {
   for (const key of KEYS) {
     const value = file[key] ?? undefined;
     if (value === undefined) continue;
-    const [segment = "", rest] = key === "memory-hotplug"
-      ? ["hotplug", "memory"]
-      : [key];
+    const [segment, rest] = PLACES[key] ?? [key];
     const endpoint = TABLE.find((row) =>
       row.method === "PUT" && row.segment === segment &&
       (rest === undefined || row.rest?.includes(rest))

@@ -53,11 +53,14 @@ export async function api(args: readonly string[]): Promise<never> {
     await (await serving()).prepare(state);
   }
   log.info(`Running Firecracker v${FIRECRACKER_VERSION}`);
-  let server: ApiServer | undefined;
+  const fromFile = Promise.withResolvers<void>();
   if (!flags.noApi) {
-    const answer = async (request: HttpRequest): Promise<Answer> =>
-      (await serving()).answer(state, request);
-    server = new ApiServer(
+    const answer = async (request: HttpRequest): Promise<Answer> => {
+      const { answer } = await serving();
+      await fromFile.promise; // what the files say comes first
+      return await answer(state, request);
+    };
+    const server = new ApiServer(
       await listen(flags, log, console),
       flags.bodyMax ?? BODY_MAX,
       answer,
@@ -72,6 +75,7 @@ export async function api(args: readonly string[]): Promise<never> {
   if (flags.configFile !== undefined || flags.metadata !== undefined) {
     await (await serving()).startFromFile(state);
   }
+  fromFile.resolve();
   return await new Promise<never>(() => {}); // until the machine ends
 }
 

@@ -8,7 +8,7 @@ import { answerTo } from "./endpoints/dispatch.ts";
 import type { Api } from "./endpoints/endpoint.ts";
 import type { Flags } from "./flags.ts";
 import type { Answer } from "./http/answer.ts";
-import type { HttpRequest } from "./http/parser.ts";
+import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
 import type { Console } from "./console.ts";
 import { feedStdin } from "./stdin.ts";
 import { type Level, levelMeant, LEVELS, type Log } from "./log.ts";
@@ -52,6 +52,7 @@ function makeApi({ flags, log, console }: Process): Api {
     id: flags.id,
     log,
     pci: flags.pci,
+    metadataMax: flags.mmdsMax ?? BODY_MAX,
     output(bytes, path) {
       if (path === undefined) return console.write(bytes);
       serial.write ??= openByteOutput(path);

@@ -8,6 +8,7 @@ import { DEVICE_ENDPOINTS } from "./devices.ts";
 import { DRIVE_ENDPOINTS } from "./drives.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { MACHINE_ENDPOINTS } from "./machine.ts";
+import { METADATA_ENDPOINTS } from "./metadata.ts";
 import { MISSING_ENDPOINTS } from "./missing.ts";
 import { NETWORK_ENDPOINTS } from "./networks.ts";
 import { OUTPUT_ENDPOINTS } from "./outputs.ts";
@@ -20,6 +21,7 @@ export const TABLE: readonly Endpoint[] = [
   ...NETWORK_ENDPOINTS,
   ...DEVICE_ENDPOINTS,
   ...BALLOON_ENDPOINTS,
+  ...METADATA_ENDPOINTS,
   ...OUTPUT_ENDPOINTS,
   ...SNAPSHOT_ENDPOINTS,
   ...MISSING_ENDPOINTS,

@@ -18,7 +18,11 @@ import type {
 } from "../body/shapes.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
-import type { Drive, NetworkInterface } from "../../vmm/devices/mod.ts";
+import type {
+  Drive,
+  MetadataService,
+  NetworkInterface,
+} from "../../vmm/devices/mod.ts";
 
 /** The command line of a kernel that gets none, as Firecracker has it. */
 const BOOT_ARGS = "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux " +
@@ -67,12 +71,24 @@ export class Draft {
         transport: pci ? "pci" : "mmio",
       },
       drives: this.drives.map(driveConfig),
-      "network-interfaces": this.networks.map(networkConfig),
+      "network-interfaces": this.networks.map((network) => ({
+        ...networkConfig(network),
+        ...this.#service(network),
+      })),
       ...(this.vsock && { vsock: vsockConfig(this.vsock) }),
       ...(this.balloon && { balloon: this.balloon }),
       ...(this.entropy && {
         entropy: { ...limits("rate_limiter", this.entropy.rate_limiter) },
       }),
+    };
+  }
+
+  /** The metadata service on an interface. */
+  #service({ iface_id }: NetworkBody): { mmds?: MetadataService } {
+    if (!this.mmds?.network_interfaces.includes(iface_id)) return {};
+    const { version, ipv4_address, imds_compat } = this.mmds;
+    return {
+      mmds: { version, imds_compat, ...(ipv4_address && { ipv4_address }) },
     };
   }
 
@@ -99,7 +115,7 @@ export class Draft {
       logger: null,
       "machine-config": machineText(this.machine),
       metrics: null,
-      "mmds-config": this.mmds ? defined(this.mmds) : null,
+      "mmds-config": this.mmds ? mmdsText(this.mmds) : null,
       "network-interfaces": this.networks.map((network) => ({
         iface_id: network.iface_id,
         host_dev_name: network.host_dev_name,
@@ -122,6 +138,15 @@ export class Draft {
 export function machineText(machine: MachineBody): unknown {
   const { cpu_template, ...rest } = machine;
   return { ...rest, ...(cpu_template !== undefined && { cpu_template }) };
+}
+
+function mmdsText(mmds: MmdsConfigBody): unknown {
+  const { version, network_interfaces, ipv4_address, imds_compat } = mmds;
+  return {
+    ...{ version, network_interfaces },
+    ipv4_address: ipv4_address ?? "169.254.169.254",
+    imds_compat,
+  };
 }
 
 function limiterText(limits: RateLimiterBody | undefined): unknown {

@@ -11,6 +11,8 @@ import type {
 } from "../../devices/runtime/rate_limiter.ts";
 import type { BlkData } from "../../devices/virtio/blk/make.ts";
 import type { NetData } from "../../devices/virtio/net/make.ts";
+import type { FilledInterface } from "../../vmm/devices/net.ts";
+import { mmdsSettings } from "../../vmm/devices/mmds.ts";
 import type { Kind, Opened } from "../../vmm/devices/kind.ts";
 
 /** What is open for one device. */
@@ -66,6 +68,9 @@ export class HeldDevices {
         }
         const opened = held?.opened ?? await kind.open(config, stack, undo);
         makeAdjustable(opened.data);
+        // Said of an interface after it was opened.
+        const { mmds } = config as Partial<FilledInterface>;
+        if (mmds) (opened.data as NetData).mmds = mmdsSettings(mmds);
         this.#opened.set(opened.name, opened);
         return opened;
       };

@@ -7,6 +7,7 @@ import type { LoadBody } from "../body/shapes.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { resolve } from "../../vmm/config/resolve.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
+import type { NetworkInterface } from "../../vmm/devices/mod.ts";
 import { RestoreAs } from "../../vmm/snapshot/restore.ts";
 import { checkGiven } from "../../vmm/snapshot/trust.ts";
 import { Draft } from "./draft.ts";
@@ -109,6 +110,7 @@ function draftOf(config: SavedConfig, before: Draft): Draft {
     rx_rate_limiter: limiter(network.rx_rate_limiter),
     tx_rate_limiter: limiter(network.tx_rate_limiter),
   }));
+  draft.mmds = serviceOf(config["network-interfaces"] ?? []);
   const { vsock, balloon, entropy } = config;
   draft.vsock = vsock && { vsock_id: undefined, ...vsock };
   draft.balloon = balloon && {
@@ -120,6 +122,18 @@ function draftOf(config: SavedConfig, before: Draft): Draft {
   draft.entropy = entropy && { rate_limiter: limiter(entropy.rate_limiter) };
   draft.touched = true;
   return draft;
+}
+
+/** Where the metadata service was; its data is not saved. */
+function serviceOf(networks: NetworkInterface[]): Draft["mmds"] {
+  const linked = networks.filter(({ mmds }) => mmds !== undefined);
+  const { mmds } = linked[0] ?? {};
+  return mmds && {
+    version: mmds.version ?? "V2",
+    network_interfaces: linked.map(({ iface_id }) => iface_id),
+    ipv4_address: mmds.ipv4_address,
+    imds_compat: mmds.imds_compat ?? false,
+  };
 }
 
 type Limits = NonNullable<VmConfig["drives"]>[number]["rate_limiter"];

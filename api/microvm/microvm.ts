@@ -16,7 +16,9 @@ import { Fault } from "../fault.ts";
 import type { RateLimiterBody } from "../body/shapes.ts";
 import type { Drive } from "../../vmm/devices/mod.ts";
 import { Draft, limitsOf } from "./draft.ts";
+import type { MmdsCommand } from "../../devices/virtio/net/make.ts";
 import { HeldDevices } from "./held.ts";
+import { Metadata } from "./metadata.ts";
 import { fault, osError, textOf } from "./texts.ts";
 
 // No literals in `import()`: those are read at the start, needed or not.
@@ -41,6 +43,8 @@ export interface Surroundings {
   readonly log: Log;
   /** Virtio devices are functions of PCI. */
   readonly pci: boolean;
+  /** Bytes of metadata at most. */
+  readonly metadataMax: number;
   /** Gets what the guest prints. */
   output(bytes: Uint8Array, path: string | undefined): unknown;
   /** The guest runs: it can be typed to. */
@@ -63,6 +67,8 @@ export class MicroVm {
   readonly surroundings: Surroundings;
   /** What of its devices is open. */
   readonly held: HeldDevices = new HeldDevices();
+  /** What its metadata service tells. */
+  readonly metadata: Metadata;
   #draft = new Draft();
   #machine: Machine | undefined;
   #controller: Controller | undefined;
@@ -70,6 +76,7 @@ export class MicroVm {
   /** A machine of which nothing is said yet. */
   constructor(surroundings: Surroundings) {
     this.surroundings = surroundings;
+    this.metadata = new Metadata(surroundings.metadataMax);
   }
 
   /** What was said of it. */
@@ -177,6 +184,7 @@ export class MicroVm {
     machine.wait().then((end) => around.ended(end));
     if (paused) machine.pause();
     machine.start();
+    await this.#tellMetadata(machine);
     if (paused) await machine.pause();
     around.started(machine);
   }
@@ -207,6 +215,21 @@ export class MicroVm {
     if (given.length === 0) return;
     const command = { type: "limits", ...Object.fromEntries(given) };
     await this.machine.command(id, command);
+  }
+
+  /** What the guest is told from now on. */
+  async setMetadata(store: unknown): Promise<void> {
+    this.metadata.store = store;
+    if (this.started) await this.#tellMetadata(this.machine);
+  }
+
+  /** Each interface with the service has the data itself. */
+  async #tellMetadata(machine: Machine): Promise<void> {
+    const { store, isThere } = this.metadata;
+    if (!isThere) return;
+    const command: MmdsCommand = { type: "mmds", store };
+    const names = this.draft.mmds?.network_interfaces ?? [];
+    await Promise.all(names.map((name) => machine.command(name, command)));
   }
 
   /** The configuration, with what this host makes of it. */

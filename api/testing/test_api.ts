@@ -11,6 +11,9 @@ import { Log } from "../log.ts";
 import { Recorder } from "../metrics.ts";
 import { MicroVm } from "../microvm/microvm.ts";
 
+/** Bytes of metadata. */
+const METADATA_MAX = 100;
+
 const encoder = new TextEncoder();
 
 /** One machine. */
@@ -32,6 +35,7 @@ export class TestApi implements AsyncDisposable {
       id: "test",
       log,
       pci,
+      metadataMax: METADATA_MAX,
       output: (bytes) => void (this.output += new TextDecoder().decode(bytes)),
       started() {},
       booted() {},

@@ -10,6 +10,7 @@ import { CONSOLE, type ConsoleSocket, type VirtioConsole } from "./console.ts";
 import type { Kind } from "./kind.ts";
 import { type CustomDevice, MODULE } from "./module.ts";
 import { type BusDeviceConfig, PLAIN } from "./plain.ts";
+import type { MetadataService } from "./mmds.ts";
 import { NET, type NetworkInterface } from "./net.ts";
 import { type Entropy, RNG } from "./rng.ts";
 import { VSOCK, type Vsock } from "./vsock.ts";
@@ -22,6 +23,7 @@ export type {
   Drive,
   Entropy,
   MemoryBalloon,
+  MetadataService,
   NetworkInterface,
   VirtioConsole,
   Vsock,

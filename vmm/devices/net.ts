@@ -27,6 +27,7 @@ import {
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { isUnicast, macAddress, UNICAST } from "./mac.ts";
+import { type MetadataService, metadataService, mmdsSettings } from "./mmds.ts";
 import { didYouMean, moduleUrl, parseCount, splitWords } from "./words.ts";
 
 /**
@@ -65,6 +66,8 @@ export interface NetworkInterface {
   handler?: string;
   /** Path of a file that gets all frames, for tcpdump; replaced if there. */
   pcap?: string;
+  /** A metadata service on the link; default: none. */
+  mmds?: MetadataService;
 }
 
 /** The most pairs of queues; a device page has room for them. */
@@ -110,6 +113,10 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     "Its default export is a function that gets each frame and may answer.",
   ),
   pcap: own(onHost(text), "A file that gets all frames, for tcpdump."),
+  mmds: own(
+    metadataService,
+    "A metadata service on the link.",
+  ),
 };
 
 /** Where frames go. */
@@ -154,7 +161,11 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
     const capture = pcap === undefined
       ? undefined
       : openPcap(pcap, stack, undo);
-    return { name, data: { target, mac, limits, pcap: capture } };
+    const mmds = network.mmds && mmdsSettings(network.mmds);
+    return {
+      name,
+      data: { target, mac, limits, pcap: capture, ...(mmds && { mmds }) },
+    };
   },
 
   options: {

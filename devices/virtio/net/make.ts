@@ -7,6 +7,8 @@
 import type { NetBackend } from "../../backends/net/backend.ts";
 import type { FrameHandler } from "../../backends/net/handler.ts";
 import type { Capture } from "../../backends/net/pcap_file.ts";
+import type { MmdsSettings } from "../../backends/net/mmds/http.ts";
+import type { Mmds } from "../../backends/net/mmds/mmds.ts";
 import { TapBackend } from "../../backends/net/tap.ts";
 import { loadModule } from "../../runtime/load_module.ts";
 import type { RateLimits } from "../../runtime/rate_limiter.ts";
@@ -36,16 +38,33 @@ export interface NetData {
   limits: { rx: RateLimits | undefined; tx: RateLimits | undefined };
   /** What gets all frames. */
   pcap: Capture | undefined;
+  /** There is a metadata service on the link. */
+  mmds?: MmdsSettings;
+}
+
+/** A command to the device: what its metadata service tells from now on. */
+export interface MmdsCommand {
+  type: "mmds";
+  /** Any JSON. */
+  store: unknown;
 }
 
 /** The device; a handler's module without a function is a VireoError. */
 export const make: Maker<NetData> = async (data, context) => {
   using undo = new DisposableStack(); // unless the device is there
   const backends = await backendsOf(data.target, context, undo);
-  const captured = await capture(backends, data.pcap, context);
+  const linked = await withMmds(backends, data.mmds, context);
+  const captured = await capture(linked.backends, data.pcap, context);
   const limiters = await limitersOf(data, undo);
   const device = new Net(captured, data.mac, limiters);
   undo.move();
+  if (linked.mmds === undefined) return device;
+  const { mmds } = linked;
+  const command = device.command.bind(device);
+  device.command = (given) => {
+    if ((given as MmdsCommand | null)?.type !== "mmds") return command(given);
+    mmds.store = (given as MmdsCommand).store;
+  };
   return device;
 };
 
@@ -79,6 +98,22 @@ async function loadHandler(url: string): Promise<FrameHandler> {
   throw new VireoError(
     `network handler ${url}: its default export is no function`,
   );
+}
+
+/** Backends with the metadata service on their link, if there is to be one. */
+async function withMmds(
+  backends: NetBackend[],
+  settings: MmdsSettings | undefined,
+  { memory }: MakerContext,
+): Promise<{ backends: NetBackend[]; mmds?: Mmds }> {
+  if (settings === undefined) return { backends };
+  const { Mmds } = await import("../../backends/net/mmds/mmds.ts");
+  const { MmdsBackend } = await import("../../backends/net/mmds/backend.ts");
+  const mmds = new Mmds(settings, backends[0]!.mtu);
+  const linked = backends.map((inner) =>
+    new MmdsBackend(inner, mmds, memory, NET_HEADER_SIZE)
+  );
+  return { backends: linked, mmds };
 }
 
 async function capture(
