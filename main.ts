@@ -17,6 +17,7 @@ import {
   SNAPSHOT_ACTIONS,
   VIREO_HELP,
 } from "./cli/help.ts";
+import { CRASH_DIR } from "./cli/crash_dir.ts";
 import { GDB } from "./cli/gdb_option.ts";
 import { RowOption } from "./cli/option.ts";
 import {
@@ -123,7 +124,7 @@ async function program(args: readonly string[]): Promise<Command> {
       Deno.exitCode = await run(options);
     });
   addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, ...MONITORS]);
-  addRows(run, [SNAPSHOT_ON, GDB]);
+  addRows(run, [SNAPSHOT_ON, GDB, CRASH_DIR]);
 
   const restore = command(vireo, "restore")
     .description("Let a saved machine go on.")
@@ -137,7 +138,7 @@ async function program(args: readonly string[]): Promise<Command> {
       Deno.exitCode = await restore(folder, options);
     });
   addRows(restore, [RESTORED_EXEC, QUIET, PAGES, TIMEOUT, ...CONTROL]);
-  addRows(restore, [...MONITORS, SNAPSHOT_ON, GDB]);
+  addRows(restore, [...MONITORS, SNAPSHOT_ON, GDB, CRASH_DIR]);
 
   command(vireo, "ps")
     .description("List the machines that run.")

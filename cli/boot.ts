@@ -36,6 +36,7 @@ import { devicesOf } from "./device_options.ts";
 import { BUSYBOX, NO_ROOT, parseMemory, parseTimeout } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { optionReport } from "./option_report.ts";
+import { parseCrashDir } from "./crash_dir.ts";
 import { parseGdb } from "./gdb_option.ts";
 import { load } from "./load.ts";
 import { standardError } from "./streams/output.ts";
@@ -83,6 +84,8 @@ export interface BootOptions extends Record<string, unknown>, MonitorWords {
   control?: boolean;
   /** Where gdb can attach: `unix`, `1234,wait`. */
   gdb?: string;
+  /** Where to keep crashes: `crashes,core`. */
+  crashDir?: string;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
   /** Shell commands to run. */
@@ -109,6 +112,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const control = parseControl(options);
   const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
+  const crashDir = parseCrashDir(options.crashDir);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { config, ours } = await machineConfig(options);
   const wish: Wish = {
@@ -136,6 +140,7 @@ export async function boot(options: BootOptions): Promise<number> {
     control,
     monitors,
     gdb,
+    crashDir,
     inputAfter: boot?.ordered,
     endsWithCommands: boot && !needsPowerOff(config),
   });

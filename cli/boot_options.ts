@@ -7,6 +7,7 @@ import { ENTRIES } from "../guest/kernel/entry.ts";
 import { DISK_WORDS } from "../vmm/devices/blk.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 import { deviceOptions } from "./device_options.ts";
+import { CRASH_DIR } from "./crash_dir.ts";
 import { GDB } from "./gdb_option.ts";
 import {
   BUSYBOX,
@@ -96,6 +97,7 @@ const SESSION: OptionRow[] = [
   ...MONITORS,
   SNAPSHOT_ON,
   GDB,
+  CRASH_DIR,
   {
     flags: "--poll-us <time>",
     about: "longest time to look for I/O before sleeping",

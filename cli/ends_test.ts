@@ -1,24 +1,15 @@
 /** `--timeout`, and guests that never come to their commands. */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
-import { buildElf } from "../guest/testing/mod.ts";
 import { ScratchFile } from "../vmm/testing/mod.ts";
+import { says } from "../vmm/testing/tiny_guest.ts";
 import { parseTimeout } from "./options.ts";
 import { vireo, type VireoResult as Result } from "../vmm/testing/command.ts";
 
 /** Says `text` on the serial port, then goes on with `code`. */
 function kernel(text: string, code: readonly number[]): ScratchFile {
-  const said = new TextEncoder().encode(text);
-  const print = [
-    ...[0x48, 0x8d, 0x35, 13 + code.length, 0, 0, 0], // lea rsi, [text]
-    ...[0x66, 0xba, 0xf8, 0x03], // mov dx, 0x3f8
-    ...[0xb9, said.length, 0, 0, 0], // mov ecx, length
-    ...[0xac, 0xee, 0xe2, 0xfc], // lodsb; out dx, al; loop
-  ];
-  const bytes = Uint8Array.from([...print, ...code, ...said]);
-  const elf = buildElf({ segments: [{ address: 0x100_0000n, bytes }] });
   const file = new ScratchFile(0);
-  Deno.writeFileSync(file.path, elf);
+  Deno.writeFileSync(file.path, says(text, code));
   return file;
 }
 

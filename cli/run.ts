@@ -11,6 +11,7 @@ import type { VmConfig } from "../vmm/config/types.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { makeNonce } from "./exec.ts";
 import { instantBoot, useOrders } from "./instant/plan.ts";
+import { parseCrashDir } from "./crash_dir.ts";
 import { parseGdb } from "./gdb_option.ts";
 import { standardError } from "./streams/output.ts";
 import { parseTimeout } from "./options.ts";
@@ -32,6 +33,8 @@ export interface RunOptions extends MonitorWords {
   control?: boolean;
   /** Where gdb can attach: `unix`, `1234,wait`. */
   gdb?: string;
+  /** Where to keep crashes: `crashes,core`. */
+  crashDir?: string;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
   /** Go on from where an earlier run asked for its orders. */
@@ -51,6 +54,7 @@ export async function run(options: RunOptions): Promise<number> {
   const control = parseControl(options);
   const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
+  const crashDir = parseCrashDir(options.crashDir);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   if (options.config === undefined) {
     throw new VireoError("required option '--config <file>' not specified");
@@ -66,7 +70,7 @@ export async function run(options: RunOptions): Promise<number> {
     ? await instantBoot(resolved, address, wish)
     : undefined;
   const session = new Session(wish.nonce, {
-    ...{ note, timeout, snapshots, control, gdb, monitors },
+    ...{ note, timeout, snapshots, control, gdb, crashDir, monitors },
     inputAfter: boot?.ordered,
     detached: true,
   });

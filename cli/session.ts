@@ -5,6 +5,7 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import type { ResolvedConfig } from "../vmm/config/resolve.ts";
+import { CrashDir, type CrashDirOption } from "./crash_dir.ts";
 import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecStream } from "./exec.ts";
 import { ExecWatch } from "./exec_watch.ts";
@@ -45,6 +46,8 @@ export interface SessionOptions {
   snapshots?: SnapshotOptions[];
   /** What other processes see of it; default: nothing. */
   control?: ControlOptions;
+  /** Where crashes are kept; default: nowhere. */
+  crashDir?: CrashDirOption;
   /** Where gdb can attach; default: nowhere. */
   gdb?: GdbOption;
   /** What watches it; default: nothing. */
@@ -113,17 +116,21 @@ export class Session {
     if (!exec) checkInput();
     endInOrder(triggers.wantsSignal ? SNAPSHOT_SIGNAL : undefined);
     await using monitors = await this.#startMonitors();
+    const crashes = this.#crashes();
     await using machine = await make({
       signal: ended,
       onOutput: (bytes) => {
         triggers.heard(bytes);
+        crashes?.heard(bytes);
         return this.#heard(bytes);
       },
       onLog: (message) => standardError.note(`vireo: ${message}`),
       control,
+      ...(crashes && { atEnd: (view, end) => crashes.atEnd(view, end) }),
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     triggers.machine = monitors.machine = machine;
+    if (crashes) crashes.machine = machine;
     await this.#openGdb(machine);
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
@@ -147,11 +154,18 @@ export class Session {
     }
     this.#limit(machine, config, stack);
     const end = await machine.wait();
+    await crashes?.settled();
     this.#stream.flush();
     await printedSoon();
     stack.dispose(); // a slow reader has the rest later, and Ctrl-C ends that
     if (verbose && end.stepped_past) sayStepped(end.stepped_past);
     return this.#exitStatus(end);
+  }
+
+  #crashes(): CrashDir | undefined {
+    const { crashDir } = this.#options;
+    const say = (line: string) => standardError.note(`vireo: ${line}`);
+    return crashDir && new CrashDir(crashDir, say);
   }
 
   /** Lets gdb attach, and says where; perhaps the guest waits for it. */

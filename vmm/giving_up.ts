@@ -18,13 +18,15 @@ const STUCK = "the host does not finish what the guest has asked of a disk " +
  * threads hold stays theirs until they stop, and only names are taken away.
  *
  * @param log hears of that
+ * @param busy it is its owner who takes time
  */
 export async function releasedInTime(
   released: Promise<void>,
   { names }: { readonly names: readonly OwnName[] },
   log: (line: string) => void,
+  busy: () => boolean = () => false,
 ): Promise<void> {
-  if (await comesInTime(released)) return;
+  do if (await comesInTime(released)) return; while (busy());
   released.catch(() => {}); // nobody waits for it any more
   log(STUCK);
   await comesInTime(Promise.all(names.map((name) => name.remove())));

@@ -340,19 +340,22 @@ export class Machine extends MachineSnapshots {
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
     const log = (line: string) => this.#options.onLog?.(line);
-    this.#teardown = releasedInTime(this.#tearDown(started), this.#parts, log);
+    const released = this.#tearDown(started, end);
+    const busy = () => this.showsRemains;
+    this.#teardown = releasedInTime(released, this.#parts, log, busy);
     const [line] = end.message?.split("\n") ?? [];
     if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);
   }
 
   /** vCPUs first: they may wait for the device worker. */
-  async #tearDown(started: boolean): Promise<void> {
+  async #tearDown(started: boolean, end: MachineEnd): Promise<void> {
     const { control, vcpus, console } = this.#parts;
     control.vcpuCommand = Command.STOP;
     if (started) {
       control.kick(vcpus.length);
       await Promise.all(vcpus.map(({ worker }) => worker.stopped));
+      await this.showRemains(this.#parts, this.#config, this.#options, end);
     }
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;

@@ -9,6 +9,7 @@ import type { ResolvedConfig } from "./config/mod.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Snapshot } from "./snapshot/mod.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
+import type { MachineOptions } from "./machine_options.ts";
 import { MachineDevices } from "./machine_devices.ts";
 import type { GdbModule, GdbOptions, GdbServer } from "./introspection/gdb.ts";
 
@@ -104,6 +105,33 @@ export abstract class MachineIntrospection extends MachineDevices {
   onDebugStop(stopped: (vcpu: number) => void): Disposable {
     this.#debugStops.add(stopped);
     return { [Symbol.dispose]: () => this.#debugStops.delete(stopped) };
+  }
+
+  /** Its owner looks at what has ended. */
+  protected showsRemains = false;
+
+  /**
+   * The threads of the vCPUs have ended, and all else is still there.
+   *
+   * @internal
+   */
+  protected async showRemains(
+    parts: MachineParts,
+    config: ResolvedConfig,
+    { atEnd, onLog }: MachineOptions,
+    end: MachineEnd,
+  ): Promise<void> {
+    if (atEnd === undefined) return;
+    this.showsRemains = true;
+    try {
+      const { MachineView }: Introspection = await import(INTROSPECTION);
+      using view = new MachineView(parts, config);
+      await atEnd(view, end);
+    } catch (error) {
+      onLog?.(error instanceof Error ? error.message : `${error}`);
+    } finally {
+      this.showsRemains = false;
+    }
   }
 
   /** A vCPU waits for a debugger. */

@@ -5,6 +5,8 @@
  */
 
 import type { OwnEvent } from "../devices/own/context.ts";
+import type { MachineView } from "./introspection/machine_view.ts";
+import type { MachineEnd } from "./messages.ts";
 import type { Orders } from "./orders/orders.ts";
 import type { PageSource } from "./snapshot/on_demand/on_demand.ts";
 
@@ -52,6 +54,11 @@ export interface MachineOptions {
    * and `vireo pause` do, from a moment after its start on; default: no.
    */
   control?: boolean | ControlOptions;
+  /**
+   * The guest has ended, whatever it was that ended it: this is what is left of
+   * it, until a promise that this returns resolves.
+   */
+  atEnd?(view: MachineView, end: MachineEnd): unknown;
   /**
    * A guest with ACPI has all its CPUs in HLT with interrupts off: it will do
    * nothing more, but stays until it is stopped. Any other guest ends then.

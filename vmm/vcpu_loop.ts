@@ -136,13 +136,9 @@ export class VcpuLoop {
 
   #mmioExit(): void {
     const size = this.#run.mmioSize;
-    if (size === MMIO_MAX) {
-      // No device has registers of 64 bits: two accesses of 32.
-      this.#mmioAccess(0, 4);
-      this.#mmioAccess(4, 4);
-    } else {
-      this.#mmioAccess(0, size);
-    }
+    // No device has registers of 64 bits: two accesses of 32.
+    this.#mmioAccess(0, size === MMIO_MAX ? 4 : size);
+    if (size === MMIO_MAX) this.#mmioAccess(4, 4);
   }
 
   /** Byte `at` of the access, and those behind it. */

@@ -14,6 +14,7 @@ import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
 import { makeNonce } from "../exec.ts";
 import { terminal } from "../instant/plan.ts";
 import { parseTimeout } from "../options.ts";
+import { parseCrashDir } from "../crash_dir.ts";
 import { parseGdb } from "../gdb_option.ts";
 import { type MonitorWords, parseMonitors } from "../monitors.ts";
 import { parseControl } from "../machines/control_options.ts";
@@ -36,6 +37,8 @@ export interface RestoreOptions extends MonitorWords {
   control?: boolean;
   /** Where gdb can attach: `unix`, `1234,wait`. */
   gdb?: string;
+  /** Where to keep crashes: `crashes,core`. */
+  crashDir?: string;
   /** When to save the machine again, and where. */
   snapshotOn?: string[];
   /** Shell commands for a machine that was saved at its rendezvous. */
@@ -63,6 +66,7 @@ export async function restore(
   const control = parseControl(options);
   const monitors = parseMonitors(options);
   const gdb = parseGdb(options.gdb);
+  const crashDir = parseCrashDir(options.crashDir);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
   const pages = parsePages(options.pages);
@@ -75,6 +79,7 @@ export async function restore(
     control,
     monitors,
     gdb,
+    crashDir,
     exec: exec !== undefined,
     quiet: options.quiet,
     detached: true,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LastBytes } from "./last_bytes.ts";
 
 /** Bytes that are kept. */
 const SIZE = 4096;
@@ -18,27 +19,19 @@ const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
 /** Keeps the end of a stream of bytes. */
 export class ConsoleTail {
-  readonly #bytes = new Uint8Array(SIZE);
-  #length = 0;
-  #cut = false;
+  readonly #last = new LastBytes(SIZE);
 
   /** Takes the next bytes. */
   push(bytes: Uint8Array): void {
-    const last = bytes.subarray(-SIZE);
-    const surplus = Math.max(0, this.#length + last.length - SIZE);
-    if (surplus > 0 || last.length < bytes.length) this.#cut = true;
-    this.#bytes.copyWithin(0, surplus, this.#length);
-    this.#length -= surplus;
-    this.#bytes.set(last, this.#length);
-    this.#length += last.length;
+    this.#last.push(bytes);
   }
 
   /** The last lines, without anything that a terminal would act on. */
   lines(): string[] {
-    const text = new TextDecoder().decode(this.#bytes.subarray(0, this.#length))
+    const text = new TextDecoder().decode(this.#last.bytes())
       .replaceAll(ESCAPES, "").replaceAll(/\r+(?=\n)/g, "")
       .replaceAll("\r", "\n");
-    const lines = text.split("\n").slice(this.#cut ? 1 : 0)
+    const lines = text.split("\n").slice(this.#last.cut ? 1 : 0)
       .map((line) => line.replaceAll(CONTROLS, "").trimEnd());
     return lines.filter((line) => line !== "").slice(-LINES);
   }

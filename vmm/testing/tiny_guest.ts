@@ -32,6 +32,21 @@ export const ECHOES = kernel([
   ...[...WAIT, ...DATA, 0xec, 0xee, 0xeb, 0xef],
 ]);
 
+/** Says `text` on the serial port, then goes on with `code`. */
+export function says(
+  text: string,
+  code: readonly number[],
+): Uint8Array<ArrayBuffer> {
+  const said = new TextEncoder().encode(text);
+  return kernel([
+    ...[0x48, 0x8d, 0x35, 13 + code.length, 0, 0, 0], // lea rsi, [text]
+    ...DATA,
+    ...[0xb9, said.length, 0, 0, 0], // mov ecx, length
+    ...[0xac, 0xee, 0xe2, 0xfc], // lodsb; out dx, al; loop
+    ...[...code, ...said],
+  ]);
+}
+
 /** The ELF file of a guest of these instructions. */
 function kernel(code: number[]): Uint8Array<ArrayBuffer> {
   return buildElf({
