@@ -60,6 +60,7 @@ export type {
   RequestReport,
 } from "./vmm/introspection/queues.ts";
 export type { VcpuActivity, VcpuView } from "./vmm/introspection/vcpu_view.ts";
+export { KernelSymbols, type NearSymbol } from "./guest/kernel/symbols.ts";
 export type { PageTableEntry, PageWalk } from "./guest/page_walk.ts";
 export type { ControlOptions, MachineOptions } from "./vmm/machine_options.ts";
 export type {

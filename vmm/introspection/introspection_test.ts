@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
+import { KernelSymbols } from "../../guest/kernel/symbols.ts";
 import { readPayload } from "../../images/payload/payload.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
 import { COUNTS } from "../testing/tiny_guest.ts";
@@ -47,6 +48,11 @@ kvmTest(
       assert.equal(vcpu.write(BigInt(end - 2), Uint8Array.of(1, 2, 3)), 2);
       vcpu.setRegisters({ rax: 0x40n, rip: BigInt(START + 4) });
       test.clear();
+      const symbols = new KernelSymbols([["loop", BigInt(START + 4)]]);
+      assert.match(
+        `${view.state(symbols)}`,
+        /^vCPU 0: runs, CPL 0, at loop\+0x/m,
+      );
       return view.state();
     });
     await until(() => test.output.startsWith("ABC"), "what was set");

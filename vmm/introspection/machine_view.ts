@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { KernelSymbols } from "../../guest/kernel/symbols.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { VireoError } from "../../ffi/error.ts";
 import type { MachineParts } from "../build.ts";
@@ -49,9 +50,13 @@ export class MachineView implements Disposable {
     return deviceReports(this.#parts.devices, this.memory);
   }
 
-  /** All of it as plain data, which prints well. */
-  state(): MachineReport {
-    return reportOf(this);
+  /**
+   * All of it as plain data, which prints well.
+   *
+   * @param symbols of the kernel, for where the vCPUs are
+   */
+  state(symbols?: KernelSymbols): MachineReport {
+    return reportOf(this, symbols);
   }
 
   /**

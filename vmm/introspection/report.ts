@@ -4,6 +4,7 @@
  * @module
  */
 import { REGISTER_NAMES, type Registers } from "../../ffi/kvm/registers.ts";
+import type { KernelSymbols } from "../../guest/kernel/symbols.ts";
 import type { MachineView } from "./machine_view.ts";
 import type { DeviceReport, QueueReport } from "./queues.ts";
 import type { VcpuActivity, VcpuView } from "./vcpu_view.ts";
@@ -18,6 +19,8 @@ export interface VcpuReport {
   cpl: number;
   /** General registers, RIP, RFLAGS. */
   registers: Registers;
+  /** Where RIP is, as `start_kernel+0x10`; undefined: symbols don't say. */
+  symbol?: string;
   /** Selectors and bases of the segment registers. */
   segments: Record<string, { selector: number; base: bigint }>;
   /** CR0 to CR8, EFER. */
@@ -41,13 +44,16 @@ const CONTROL = ["cr0", "cr2", "cr3", "cr4", "cr8", "efer"] as const;
 const PER_LINE = 3;
 
 /** The state of the machine that is looked at. */
-export function reportOf(view: MachineView): MachineReport {
+export function reportOf(
+  view: MachineView,
+  symbols?: KernelSymbols,
+): MachineReport {
   const report: MachineReport = {
     memory: view.memory.regions.map(({ guestAddress, size }) => ({
       address: guestAddress,
       size,
     })),
-    vcpus: view.vcpus.map(vcpuReport),
+    vcpus: view.vcpus.map((vcpu) => vcpuReport(vcpu, symbols)),
     devices: view.devices(),
   };
   // Neither is data: a report can be compared and made JSON.
@@ -60,13 +66,15 @@ export function reportOf(view: MachineView): MachineReport {
   });
 }
 
-function vcpuReport(vcpu: VcpuView): VcpuReport {
-  const { special } = vcpu;
+function vcpuReport(vcpu: VcpuView, symbols?: KernelSymbols): VcpuReport {
+  const { special, registers } = vcpu;
+  const near = symbols?.near(registers.rip);
   return {
     id: vcpu.id,
     activity: vcpu.activity,
     cpl: vcpu.cpl,
-    registers: vcpu.registers,
+    registers,
+    ...(near && { symbol: `${near.name}+${hex(near.offset)}` }),
     segments: Object.fromEntries(SEGMENTS.map((name) => {
       const { selector, base } = special.segment(name);
       return [name, { selector, base }];
@@ -100,7 +108,9 @@ export function vcpuText(vcpu: VcpuReport): string {
     (base === 0n ? "" : ` (${hex(base)})`)
   );
   return [
-    `vCPU ${id}: ${activity}, CPL ${cpl}`,
+    `vCPU ${id}: ${activity}, CPL ${cpl}${
+      vcpu.symbol ? `, at ${vcpu.symbol}` : ""
+    }`,
     ...inRows(general),
     ...inRows(controls),
     `  ${selectors.join("  ")}`,
