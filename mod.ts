@@ -128,6 +128,7 @@ export {
   type RegionHandle,
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
+export type { DiskModule } from "./devices/backends/block/disk_module.ts";
 export type { OwnContext, OwnEvent } from "./devices/own/context.ts";
 export type { PlainContext, PlainDevice } from "./devices/own/plain.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";

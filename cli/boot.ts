@@ -267,8 +267,8 @@ async function checkHost({ drives = [] }: VmConfig): Promise<void> {
     typeof import("../devices/backends/block/open_image.ts") = await load(
       new URL("../devices/backends/block/open_image.ts", import.meta.url),
     );
-  for (const { path_on_host, is_read_only } of drives) {
-    closeRawImage(openRawImage({ path: path_on_host, readOnly: is_read_only }));
+  for (const { path_on_host: path, is_read_only: readOnly } of drives) {
+    if (path !== undefined) closeRawImage(openRawImage({ path, readOnly }));
   }
 }
 
@@ -280,8 +280,10 @@ function addRoot(config: VmConfig, drive: Drive): void {
 /** A root disk of the user's, and not a word for one that is mistyped. */
 function ownRoot(text: string): Drive {
   const drive = parseDisk(text, 0);
-  const meant = didYouMean(drive.path_on_host, [BUSYBOX, NO_ROOT]);
-  if (meant === "" || exists(drive.path_on_host)) return drive;
+  const { path_on_host: path } = drive;
+  if (path === undefined) return drive; // a module, which is there
+  const meant = didYouMean(path, [BUSYBOX, NO_ROOT]);
+  if (meant === "" || exists(path)) return drive;
   throw new VireoError(`--root ${text}: no such file${meant}`);
 }
 

@@ -58,7 +58,7 @@ export async function plainDevices(
   const made = await Promise.all(plain!.map(async (place) => {
     if (place.thread === "device") return new Distant(place, log, stopping);
     const own = new OwnCode(place.name, place.module, context);
-    const device = (await loadPlain(place))();
+    const device = await loadPlain(place);
     const line = (gsi: number, on: boolean) => vm.irqLine(gsi, on);
     own.attach(NO_LOOP, (reason) => own.log(reason));
     device.attach?.(plainContext(own, place, new PlainInterrupt(place, line)));

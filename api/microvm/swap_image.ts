@@ -20,7 +20,7 @@ import type { Drive } from "../../vmm/devices/mod.ts";
 export function swapImage(data: unknown, drive: Drive): void {
   const { image } = data as BlkData;
   const other = openRawImage({
-    path: drive.path_on_host,
+    path: drive.path_on_host!,
     readOnly: image.readOnly,
     direct: image.direct,
   });

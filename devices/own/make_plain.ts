@@ -28,7 +28,7 @@ import {
 export const make: Maker<PlainPlace> = async (place, context) => {
   const vm = new Vm(context.vmFd, 0);
   const interrupt = new PlainInterrupt(place, (gsi, on) => vm.irqLine(gsi, on));
-  const device = (await loadPlain(place))(); // on vCPUs, too: it is to be told
+  const device = await loadPlain(place); // on vCPUs, too: it is to be told
   const own = new OwnCode(place.name, place.module, context);
   return place.thread === "device"
     ? new PlainEnd(place, device, own, interrupt)

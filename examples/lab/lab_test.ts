@@ -4,9 +4,9 @@ import { OwnCode } from "../../devices/own/code.ts";
 import { guarded } from "../../devices/virtio/own_device.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { buildElf } from "../../guest/testing/mod.ts";
-import { TestMachine } from "../../vmm/testing/mod.ts";
+import { ScratchFile, TestMachine } from "../../vmm/testing/mod.ts";
 import { MockDriver } from "../../devices/virtio/testing/mod.ts";
-import type { OwnEvent } from "../../mod.ts";
+import { type Drive, type OwnEvent, readPayload } from "../../mod.ts";
 import Drip from "./drip.ts";
 
 /** For devices without a machine: `told` is what they log and emit. */
@@ -71,6 +71,180 @@ Deno.test(needing([KVM], {
     assert.equal(end.reason, "reset", end.message);
     assert.deepEqual(log, ["leds: ● ○ ○ ○ ○ ○ ○ ●"]);
     assert.deepEqual(test.events.map(({ data }) => data), [0x81]);
+  },
+}));
+
+/** What the payload prints of its disks, in these modes. */
+async function payload(
+  words: string,
+  drives: Partial<Drive>[],
+): Promise<{ output: string; log: string[] }> {
+  await using test = await TestMachine.create({
+    "boot-source": { kernel_image_path: await readPayload(), boot_args: words },
+    "machine-config": { mem_size_mib: 16 },
+    drives: drives.map((drive, index) => ({
+      ...{ drive_id: `disk${index}`, is_root_device: false },
+      ...drive,
+    })),
+  });
+  const { end, output, log } = await test.run();
+  assert.equal(
+    end.reason,
+    "reset",
+    `${end.message}\n${output}\n${log.join("\n")}`,
+  );
+  return { output, log };
+}
+
+Deno.test(needing([KVM], {
+  name:
+    "lab: computed sectors, an overlay in memory, and an encrypted image are disks",
+  async fn() {
+    using base = new ScratchFile(1 << 20);
+    using secret = new ScratchFile(1 << 20);
+    const { output, log } = await payload("demo keep", [
+      { backend: example("sectors.ts"), backend_options: { sectors: 2048 } },
+      { backend: example("overlay.ts"), backend_options: { path: base.path } },
+      {
+        backend: example("encrypted.ts"),
+        backend_options: { path: secret.path, key: "correct horse" },
+      },
+    ]);
+    assert.match(output, /payload: ok/, log.join("\n"));
+    assert.deepEqual(log, []);
+    // "sector 0", and the disk has no write.
+    assert.match(output, /blk0: 1 MiB, read-only/);
+    assert.match(
+      output,
+      /blk0: sector 0 read \(\w+\): 73 65 63 74 6f 72 20 30/,
+    );
+    const written = (path: string) =>
+      Deno.readFileSync(path).some((byte) => byte !== 0);
+    assert.equal(written(base.path), false, "the file is as it was");
+    assert.equal(written(secret.path), true);
+    const plain = (await payload("demo keep", [{ path_on_host: secret.path }]))
+      .output.match(/sector 0 read.*: (.*)/)![1];
+    const read = (await payload("demo keep", [{
+      backend: example("encrypted.ts"),
+      backend_options: { path: secret.path, key: "correct horse" },
+    }])).output.match(/sector 0 read.*: (.*)/)![1];
+    assert.notEqual(read, plain);
+  },
+}));
+
+/** A server of `bytes`, which answers ranges; `odd` may answer instead. */
+function serve(
+  bytes: Uint8Array<ArrayBuffer>,
+  odd: (url: URL, first: number) => Response | undefined = () => undefined,
+) {
+  const asked: number[] = [];
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    (request) => {
+      const url = new URL(request.url);
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(
+        request.headers.get("range")!,
+      )!.map(Number);
+      asked.push(first!);
+      const range = `bytes ${first}-${last}/${bytes.length}`;
+      return odd(url, first!) ?? new Response(bytes.slice(first, last! + 1), {
+        status: 206,
+        headers: { "content-range": range },
+      });
+    },
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/disk`;
+  return { asked, url, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+Deno.test(needing([KVM], {
+  name:
+    "lab: a disk over HTTP asks for each range once, and takes no answer for another",
+  async fn() {
+    const bytes = new Uint8Array(256 * 1024).map((_, i) => i >> 9);
+    const disk = (url: string) =>
+      payload("demo bench=blk-seqread bs=64K ms=20", [{
+        backend: example("http_disk.ts"),
+        backend_options: { url },
+      }]);
+    {
+      await using server = serve(
+        bytes,
+        ({ pathname, search }) =>
+          pathname === "/disk" && search === ""
+            ? new Response(null, {
+              status: 302,
+              headers: { location: "/disk?now" },
+            })
+            : undefined,
+      );
+      const { output, log } = await disk(server.url);
+      assert.match(output, /payload: ok/, log.join("\n"));
+      assert.match(output, /blk0: 256 KiB, read-only/);
+      // The size, and four blocks; each was led on.
+      const asked = [0, 0, 65536, 131072, 196608].flatMap((at) => [at, at]);
+      assert.deepEqual(server.asked.toSorted((a, b) => a - b), asked);
+    }
+    const wrong: Record<string, [(first: number) => Response, RegExp]> = {
+      "the whole": [() => new Response(bytes), /status 200, not the range/],
+      "another range": [
+        () =>
+          new Response("x", {
+            status: 206,
+            headers: { "content-range": "bytes 5-5/9" },
+          }),
+        /status 206, not the range/,
+      ],
+      "too little": [
+        () =>
+          new Response("", {
+            status: 206,
+            headers: { "content-range": "bytes 0-0/512" },
+          }),
+        /: Error: 0 bytes/,
+      ],
+      "too much": [
+        () =>
+          new Response("xxx", {
+            status: 206,
+            headers: { "content-range": "bytes 0-0/512" },
+          }),
+        /too many bytes/,
+      ],
+      "another host": [
+        () =>
+          new Response(null, {
+            status: 302,
+            headers: { location: "http://localhost:1/" },
+          }),
+        /redirected to http:\/\/localhost:1\//,
+      ],
+      "no disk's size": [
+        () =>
+          new Response("x", {
+            status: 206,
+            headers: { "content-range": "bytes 0-0/100" },
+          }),
+        /size 100 is no multiple of 512/,
+      ],
+    };
+    for (const [what, [answer, message]] of Object.entries(wrong)) {
+      await using server = serve(bytes, (_, first) => answer(first));
+      await assert.rejects(disk(server.url), (error: Error) => {
+        assert.match(error.message, message, what);
+        assert.match(error.message, /^disk file:.*http_disk.ts: /, what);
+        assert.doesNotMatch(error.message, /\n/);
+        return true;
+      });
+    }
+    await using late = serve(
+      bytes,
+      (_, first) =>
+        first === 0 ? undefined : new Response(null, { status: 500 }),
+    );
+    const { output, log } = await disk(late.url);
+    assert.match(output, /payload: FAILED/);
+    assert.match(log[0]!, /^disk0: Error: status 500, not the range/);
   },
 }));
 

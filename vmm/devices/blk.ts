@@ -6,34 +6,45 @@
 import { storageOf } from "../../devices/backends/block/host_usage.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { BLK_QUEUES } from "../../devices/virtio/blk/spec.ts";
-import type { BlkData } from "../../devices/virtio/blk/make.ts";
+import type { BlkData, ModuleBlkData } from "../../devices/virtio/blk/make.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import {
+  anything,
   boolean,
   file,
   type Filled,
   type Finding,
   integer,
   type Keys,
+  module,
   notYet,
   object,
   oneOf,
+  onHost,
   optional,
   own,
   required,
+  type Rule,
   text,
 } from "../config/schema/rule.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
-import { didYouMean, splitWords } from "./words.ts";
+import { didYouMean, moduleWords, splitWords } from "./words.ts";
 
 /** A virtio block device on a raw image. */
 export interface Drive {
   /** What the guest reads as the disk's serial number, at most 20 bytes. */
   drive_id: string;
-  /** Path of the image or block device. */
-  path_on_host: string;
+  /** Path of the image or block device; without it there is a `backend`. */
+  path_on_host?: string;
+  /**
+   * URL of a module that the disk's bytes come from: its default export is a
+   * class of {@linkcode DiskModule}s.
+   */
+  backend?: string;
+  /** Passed to the constructor: plain data. */
+  backend_options?: unknown;
   /**
    * Makes it the first disk, and adds `root=/dev/vda` and `ro` or `rw` to the
    * command line, unless that says `root=` itself. At most one drive's.
@@ -74,7 +85,10 @@ export type FilledDrive = Filled<Drive, Defaults>;
 
 const DRIVE: Keys<Drive, Defaults> = {
   drive_id: required(text, "The disk's serial number in the guest."),
-  path_on_host: required(file, "A raw image or block device."),
+  path_on_host: required(
+    file as Rule<string | undefined>,
+    "A raw image or block device; or there is a `backend`.",
+  ),
   is_root_device: required(
     boolean,
     "Makes it `/dev/vda`, and adds `root=` to the command line.",
@@ -100,6 +114,24 @@ const DRIVE: Keys<Drive, Defaults> = {
   socket: notYet("A vhost-user backend."),
   direct: own(boolean, "Bypass the host's page cache.", false),
   queues: own(integer(1, BLK_QUEUES), "Request queues.", 1),
+  backend: own(module, "A module that the bytes come from, see docs/lab.md."),
+  backend_options: own(onHost(anything), "Passed to its constructor."),
+};
+
+const OF_FILE = object<Drive, Defaults>(DRIVE);
+
+/** What is on a module has no file. */
+const DRIVE_RULE: Rule<Drive, FilledDrive> = {
+  ...OF_FILE,
+  read(value, path, findings) {
+    const own: Finding[] = [];
+    const drive = OF_FILE.read(value, path, own);
+    const file = drive?.backend === undefined ? "" : `${path}.path_on_host`;
+    findings.push(
+      ...own.filter(({ path, code }) => path !== file || code !== "missing"),
+    );
+    return drive;
+  },
 };
 
 /** What may follow a disk's file. */
@@ -112,19 +144,23 @@ const OPEN_IMAGE = new URL(
 ).href;
 
 /** The first disk is `/dev/vda`, and so on. */
-export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
+export const BLK: Kind<Drive, FilledDrive, BlkData | ModuleBlkData> & {
+  list: true;
+} = {
   list: true,
   order: 10,
   about: "Disks, at `/dev/vda` and so on.",
   status: "honoured",
-  rule: object<Drive, Defaults>(DRIVE),
+  rule: DRIVE_RULE,
   make: new URL("../../devices/virtio/blk/make.ts", import.meta.url),
+  early: ({ backend }) => backend !== undefined,
 
   conflicts(drives) {
     const ids = drives.map(({ drive_id }) => drive_id);
     return [
       ...twice("drives", "drive_id", ids),
       ...secondRoot(drives),
+      ...drives.flatMap(source),
       ...shared(drives),
     ];
   },
@@ -144,26 +180,33 @@ export const BLK: Kind<Drive, FilledDrive, BlkData> & { list: true } = {
   },
 
   async open(drive, stack) {
+    const { drive_id: id, queues, rate_limiter: limits } = drive;
+    const { io_engine: engine, is_read_only: readOnly } = drive;
+    const flush = drive.cache_type !== "Unsafe";
+    const offered = { flush, queues, limits };
+    if (drive.backend !== undefined) {
+      const { backend: module, backend_options: options } = drive;
+      const data = { id, module, options, readOnly, device: offered };
+      return { name: id, data, own: true };
+    }
     const { closeRawImage, openRawImage }:
       typeof import("../../devices/backends/block/open_image.ts") =
         await import(OPEN_IMAGE);
     const { warning, ...image } = openRawImage({
-      path: drive.path_on_host,
-      readOnly: drive.is_read_only,
+      path: drive.path_on_host!,
+      readOnly,
       direct: drive.direct,
     });
     stack.defer(() => closeRawImage(image));
-    const { drive_id: id, queues, rate_limiter: limits } = drive;
-    const { io_engine: engine } = drive;
-    const flush = drive.cache_type !== "Unsafe";
-    const data = { image, id, engine, options: { flush, queues, limits } };
+    const data = { image, id, engine, options: offered };
     return { name: id, data, warning };
   },
 
   options: {
     rows: [{
       flags: "--disk <file>",
-      about: "disk: FILE[,ro][,direct][,queues=N]; repeatable",
+      about: "disk: FILE[,ro][,direct][,queues=N], or backend=MODULE" +
+        "[,ro][,KEY=VALUE]; repeatable",
       repeatable: true,
       words: DISK_WORDS,
     }],
@@ -185,12 +228,26 @@ function secondRoot(drives: readonly Drive[]): Finding[] {
   return [conflict(path, `drives[${first}] is the root device already`)];
 }
 
+/** A file or a module. */
+function source(drive: Drive, index: number): Finding[] {
+  const at = `drives[${index}]`;
+  if (drive.backend === undefined) return [];
+  const path = `${at}.backend`;
+  const wrong = (text: string) => [conflict(path, text)];
+  if (drive.path_on_host) return wrong("path_on_host is there, too");
+  if (drive.direct) return wrong("has no page cache to bypass (direct)");
+  return (drive.queues ?? 1) > 1 ? wrong("has one queue") : [];
+}
+
 /** Disks that would be changed behind each other's back. */
 function shared(drives: readonly Drive[]): Finding[] {
-  const storage = drives.map(({ path_on_host }) => storageOf(path_on_host));
+  const storage = drives.map(({ path_on_host: path }) =>
+    path === undefined ? [] : storageOf(path)
+  );
   return drives.flatMap((drive, index): Finding[] => {
     const other = drives.slice(0, index).find((other, first) =>
       (!drive.is_read_only || !other.is_read_only) &&
+      storage[index]!.length > 0 &&
       (storage[first]!.includes(storage[index]![0]!) ||
         storage[index]!.includes(storage[first]![0]!))
     );
@@ -212,6 +269,7 @@ function diskId(index: number): string {
  * @throws {VireoError} when a word after the file is unknown
  */
 export function parseDisk(text: string, index: number): Drive {
+  if (text.startsWith("backend=")) return parseBackend(text.slice(8), index);
   const [path = "", ...words] = splitWords(text);
   const option = index === 0 ? "--root" : "--disk";
   if (path === "") throw new VireoError(`${option} ${text}: no file is named`);
@@ -233,4 +291,23 @@ export function parseDisk(text: string, index: number): Drive {
     }
   }
   return drive;
+}
+
+/** A disk on a module, from `MODULE[,ro][,KEY=VALUE]`. */
+function parseBackend(text: string, index: number): Drive {
+  const option = `${index === 0 ? "--root" : "--disk"} backend`;
+  const { module, options: { ro = false, ...options } } = moduleWords(
+    option,
+    text,
+  );
+  if (typeof ro !== "boolean") {
+    throw new VireoError(`${option}=${text}: ro is not true or false`);
+  }
+  return {
+    drive_id: diskId(index),
+    is_root_device: false,
+    is_read_only: ro,
+    backend: module,
+    backend_options: options,
+  };
 }

@@ -5,6 +5,7 @@
  */
 import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
 import { type RawImage, SECTOR } from "../../backends/block/image.ts";
+import type { OwnModule } from "../../own/load_class.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";
@@ -24,8 +25,23 @@ export interface BlkData {
   options: BlkOptions;
 }
 
+/** A disk whose bytes come from a module of the user's. */
+export interface ModuleBlkData extends OwnModule {
+  /** What GET_ID answers, and messages call it. */
+  id: string;
+  /** Writes are refused. */
+  readOnly: boolean;
+  /** What the device offers. */
+  device: BlkOptions;
+}
+
 /** The device. */
-export const make: Maker<BlkData> = async ({ image, id, engine, options }) => {
+export const make: Maker<BlkData | ModuleBlkData> = async (data, context) => {
+  if ("module" in data) {
+    const { makeModuleBlk } = await import("./make_module.ts");
+    return await makeModuleBlk(data, context);
+  }
+  const { image, id, engine, options } = data;
   using undo = new DisposableStack(); // unless the device is there
   let backend = rawBackend(image, REQUESTS, engine);
   undo.defer(() => backend.close());
