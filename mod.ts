@@ -32,6 +32,21 @@ export type {
 } from "./vmm/trace/metrics.ts";
 export type { RequestType } from "./vmm/trace/layout.ts";
 export type {
+  BeginEvent,
+  DoorbellEvent,
+  EventCommon,
+  ExitEvent,
+  FrameEvent,
+  InterruptEvent,
+  LostEvent,
+  OwnDeviceEvent,
+  RequestEvent,
+  StepEvent,
+  TraceEvent,
+  TraceEventType,
+  TraceFilter,
+} from "./vmm/trace/events.ts";
+export type {
   DeviceRecord,
   DeviceStep,
 } from "./devices/virtio/device_record.ts";

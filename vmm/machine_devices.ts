@@ -23,9 +23,6 @@ const AGENT = new URL("./agent/mod.ts", import.meta.url).href;
 export abstract class MachineDevices extends MachineMonitor {
   #agent: Promise<Agent> | undefined;
 
-  /** Waits for the end. */
-  abstract wait(): Promise<unknown>;
-
   /**
    * Sends a device a command, and returns what it answers: plain data, in the
    * device's own words ({@linkcode VirtioDevice.command}). Before the start it

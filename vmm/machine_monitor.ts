@@ -5,9 +5,11 @@
  */
 import type { MachineParts } from "./build.ts";
 import type { MachineState } from "./machine_state.ts";
+import type { TraceEvent, TraceFilter } from "./trace/events.ts";
 import type { MachineMetrics } from "./trace/metrics.ts";
 
-/** Not a literal in `import()`: that is read at the start, needed or not. */
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const TRACE = new URL("./trace/trace.ts", import.meta.url).href;
 const METRICS = new URL("./trace/metrics.ts", import.meta.url).href;
 
 /** A machine, as one that is watched. */
@@ -16,6 +18,9 @@ export abstract class MachineMonitor {
   protected abstract readonly parts: MachineParts;
   /** Where the machine is in its life. */
   abstract readonly state: MachineState;
+
+  /** Waits for the end. */
+  abstract wait(): Promise<unknown>;
 
   /** True from the first moment of the end on. */
   protected get over(): boolean {
@@ -40,5 +45,33 @@ export abstract class MachineMonitor {
       METRICS
     );
     return metricsOf(this.parts);
+  }
+
+  /**
+   * What happens in the machine, as it happens: from the first `next()` on to
+   * the machine's end. Of what comes too fast, a `lost` event says how much; the
+   * machine never waits. Nothing is recorded while nobody wants it.
+   *
+   * @throws {VireoError} at the first `next()`: `filter` wants what there is not
+   *
+   * @example
+   * ```ts ignore
+   * for await (const event of machine.trace({ types: ["request"] })) {
+   *   console.log(event);
+   * }
+   * ```
+   */
+  async *trace(filter?: TraceFilter): AsyncGenerator<TraceEvent, undefined> {
+    for await (const batch of this.traceBatches(filter)) yield* batch;
+  }
+
+  /** {@linkcode MachineMonitor.trace}, many at a time, for who has no time. */
+  async *traceBatches(
+    filter?: TraceFilter,
+  ): AsyncGenerator<TraceEvent[], undefined> {
+    const { batchesOf }: typeof import("./trace/trace.ts") = await import(
+      TRACE
+    );
+    yield* batchesOf(this.parts, this.wait(), filter);
   }
 }

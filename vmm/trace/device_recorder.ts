@@ -27,14 +27,12 @@ import {
   REQUESTS_AT,
   requestType,
   STEPS,
+  TEXT_BYTES,
+  TEXT_MAX,
 } from "./layout.ts";
 
 /** Requests that a device may have in flight; their tags are below it. */
 const TAGS = 256;
-/** The longest text of an event, in bytes. */
-const TEXT_MAX = 200;
-/** Bytes of a text in each event that goes on with it: four doubles. */
-const TEXT_BYTES = 32;
 /** Whose time {@linkcode DeviceRecorder} has last asked for. */
 const Asked = { NOBODY: 0, BEGIN: 1, END: 2 } as const;
 

@@ -22,6 +22,11 @@ export const EventKind = {
   TEXT: 31,
 } as const;
 
+/** The longest text of an event, in bytes. */
+export const TEXT_MAX = 200;
+/** Bytes of a text in each event that goes on with it: four doubles. */
+export const TEXT_BYTES = 32;
+
 /** Steps of a device's life, in the order of their numbers in events. */
 export const STEPS = [
   "activated",
