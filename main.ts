@@ -230,6 +230,22 @@ async function program(args: readonly string[]): Promise<Command> {
     });
   for (const [flags, about] of API_FLAGS) api.option(flags, about);
 
+  command(vireo, "trace")
+    .description("Say what a trace's file has in it.")
+    .argument("<action>", "summary")
+    .argument("<file>", "what --trace has written")
+    .option("--json", "for programs")
+    .action(async (
+      action: string,
+      file: string,
+      options: { json?: boolean },
+    ) => {
+      const { traceCommand }: typeof import("./cli/trace.ts") = await load(
+        new URL("./cli/trace.ts", import.meta.url),
+      );
+      standardOutput.print(await traceCommand(action, file, options));
+    });
+
   command(vireo, "probe")
     .description("Tell what this host offers, and what that means.")
     .option("--json", "for programs")

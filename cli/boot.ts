@@ -110,7 +110,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
   const control = parseControl(options);
-  const monitors = parseMonitors(options);
+  const monitors = await parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   const crashDir = parseCrashDir(options.crashDir);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");

@@ -215,6 +215,13 @@ its clients make and steer. bin/firecracker is the same, for clients that want
 the path of Firecracker's binary. docs/api.md says what is the same and what is
 not.`,
   },
+  trace: {
+    examples: `
+  vireo boot --trace t.json                         writes a trace
+  vireo trace summary t.json                        what took how long in it`,
+    details: `
+ui.perfetto.dev and chrome://tracing show such a file as a picture.`,
+  },
   probe: {
     examples: `
   vireo probe                         a table, and what it means

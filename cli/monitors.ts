@@ -1,10 +1,11 @@
 /**
- * `--metrics`: what watches a machine from its start on.
+ * `--metrics` and `--trace`: what watches a machine from its start on.
  *
  * @module
  */
 import { parsePlace, type Place } from "../monitor/address.ts";
 import type { Exporter } from "../monitor/exporter.ts";
+import type { TraceFile, TraceFileOptions } from "../monitor/trace/file.ts";
 import { VireoError } from "../ffi/error.ts";
 import type { Machine } from "../vmm/machine.ts";
 import { load } from "./load.ts";
@@ -15,6 +16,8 @@ export interface MonitorWords {
   metrics?: string;
   /** Other hosts may see it. */
   public?: boolean;
+  /** `FILE[,WORD...]`. */
+  trace?: string;
 }
 
 /** What is to watch. */
@@ -23,6 +26,8 @@ export interface MonitorOptions {
   metrics?: Place | undefined;
   /** Other hosts may see them. */
   isPublic: boolean;
+  /** The file for what happens; default: none. */
+  trace?: TraceFileOptions | undefined;
 }
 
 /**
@@ -30,7 +35,9 @@ export interface MonitorOptions {
  *
  * @throws {VireoError} what is wrong with one
  */
-export function parseMonitors(words: MonitorWords): MonitorOptions {
+export async function parseMonitors(
+  words: MonitorWords,
+): Promise<MonitorOptions> {
   const isPublic = words.public === true;
   if (isPublic && words.metrics === undefined) {
     throw new VireoError("--public: of what? It goes with --metrics");
@@ -38,12 +45,15 @@ export function parseMonitors(words: MonitorWords): MonitorOptions {
   const metrics = words.metrics === undefined
     ? undefined
     : parsePlace("--metrics", words.metrics, isPublic);
-  return { metrics, isPublic };
+  if (words.trace === undefined) return { metrics, isPublic };
+  const { parseTraceFile } = await traceFiles();
+  return { metrics, isPublic, trace: parseTraceFile(words.trace) };
 }
 
 /** All that watches one machine; it ends after the machine. */
 export class Monitors implements AsyncDisposable {
   #exporter: Exporter | undefined;
+  #trace: TraceFile | undefined;
 
   private constructor() {}
 
@@ -54,26 +64,51 @@ export class Monitors implements AsyncDisposable {
    * @throws {VireoError} something can't be had
    */
   static async start(
-    { metrics, isPublic }: MonitorOptions,
+    { metrics, isPublic, trace }: MonitorOptions,
     say: (line: string) => void,
   ): Promise<Monitors> {
     const monitors = new Monitors();
-    if (metrics === undefined) return monitors;
+    if (metrics !== undefined) await monitors.#export(metrics, isPublic, say);
+    if (trace === undefined) return monitors;
+    try {
+      const { TraceFile } = await traceFiles();
+      monitors.#trace = new TraceFile(trace, say);
+      return monitors;
+    } catch (error) {
+      await monitors[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #export(
+    metrics: Place,
+    isPublic: boolean,
+    say: (line: string) => void,
+  ): Promise<void> {
     const { Exporter }: typeof import("../monitor/exporter.ts") = await load(
       new URL("../monitor/exporter.ts", import.meta.url),
     );
-    monitors.#exporter = await Exporter.start(metrics, isPublic, say);
-    say(`metrics at ${monitors.#exporter.at}`);
-    return monitors;
+    this.#exporter = await Exporter.start(metrics, isPublic, say);
+    say(`metrics at ${this.#exporter.at}`);
   }
 
-  /** Watches `machine` from now on. */
-  set machine(machine: Machine) {
+  /**
+   * Watches `machine` from now on.
+   *
+   * @throws {VireoError} it has not what is to be watched
+   */
+  async watch(machine: Machine): Promise<void> {
     this.#exporter?.machine.resolve(machine);
+    await this.#trace?.follow(machine);
   }
 
   /** Ends, when the machine has. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#exporter?.[Symbol.asyncDispose]();
+    await this.#trace?.[Symbol.asyncDispose]();
   }
+}
+
+function traceFiles(): Promise<typeof import("../monitor/trace/file.ts")> {
+  return load(new URL("../monitor/trace/file.ts", import.meta.url));
 }

@@ -1,7 +1,8 @@
-/** The metrics page of `vireo boot --metrics`, and who may not have it. */
+/** What watches a machine of the command line: `--metrics` and `--trace`. */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { until } from "../ffi/testing/until.ts";
+import { payloadPath } from "../images/payload/payload.ts";
 import { vireo } from "../vmm/testing/command.ts";
 import { Running } from "../vmm/testing/running.ts";
 import { ECHOES, HI } from "../vmm/testing/tiny_guest.ts";
@@ -127,3 +128,42 @@ Deno.test("--metrics: what is no place, or not this host's own", async () => {
   );
   await refuses(/--public: of what/, "--public");
 });
+
+Deno.test(needing([KVM], {
+  name: "--trace: a boot as a file, and what took its time as a table",
+  async fn() {
+    const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    try {
+      const [path, disk] = [`${folder}/t.json`, `${folder}/d.img`];
+      Deno.writeFileSync(disk, new Uint8Array(1 << 20));
+      const boot = [
+        ...["boot", payloadPath.pathname, "--disk", disk],
+        ...["--cmdline", "bench=blk-randread ms=50 wait=irq"],
+      ];
+      const { code, stdout } = await vireo([...boot, "--trace", path]);
+      assert.equal(code, 0);
+      const ops = Number(/ ops=(\d+) /.exec(stdout)![1]);
+      JSON.parse(Deno.readTextFileSync(path));
+      const summary = await vireo(["trace", "summary", path]);
+      const seen = /^vireo-1 read +(\d+) /m.exec(summary.stdout);
+      assert.ok(seen && Number(seen[1]) >= ops, summary.stdout);
+      assert.match(summary.stdout, /^serial THR +\d+ /m);
+      const json = await vireo(["trace", "summary", path, "--json"]);
+      assert.equal(JSON.parse(json.stdout).lost, 0);
+
+      await refuses(
+        /^vireo: trace: no device "x"; there are vireo-1$/m,
+        ...[...boot.slice(1), "--trace", `${path},device=x`],
+      );
+      await refuses(
+        /--trace \S+: is there, and is no trace$/m,
+        ...[...boot.slice(1), "--trace", disk],
+      );
+      await refuses(/--trace f,exits: .*"exit"/, "--trace", "f,exits");
+      const none = await vireo(["trace", "summary", disk]);
+      assert.match(none.stderr, /^vireo: \S+: is no trace of Vireo's\n$/);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
+    }
+  },
+}));

@@ -37,6 +37,11 @@ export const MONITORS: OptionRow[] = [
     about: "its numbers for Prometheus, at [HOST:]PORT or unix:PATH",
     values: ["unix:PATH"],
   },
+  {
+    flags: "--trace <file>",
+    about: "what happens, for Perfetto: FILE[,TYPE...][,vcpu=N]" +
+      "[,device=NAME][,max=SIZE]",
+  },
   { flags: "--public", about: "other hosts may see them" },
 ];
 

@@ -52,7 +52,7 @@ export async function run(options: RunOptions): Promise<number> {
   const snapshots = parseSnapshots(options);
   rendezvousFolders(snapshots, false);
   const control = parseControl(options);
-  const monitors = parseMonitors(options);
+  const monitors = await parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   const crashDir = parseCrashDir(options.crashDir);
   needDescriptors(MACHINE_DESCRIPTORS, "a machine");

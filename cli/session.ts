@@ -129,8 +129,9 @@ export class Session {
       ...(crashes && { atEnd: (view, end) => crashes.atEnd(view, end) }),
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
-    triggers.machine = monitors.machine = machine;
+    triggers.machine = machine;
     if (crashes) crashes.machine = machine;
+    await monitors.watch(machine);
     await this.#openGdb(machine);
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();

@@ -62,16 +62,21 @@ export abstract class MachineMonitor {
    * ```
    */
   async *trace(filter?: TraceFilter): AsyncGenerator<TraceEvent, undefined> {
-    for await (const batch of this.traceBatches(filter)) yield* batch;
+    for await (const batch of await this.traceBatches(filter)) yield* batch;
   }
 
-  /** {@linkcode MachineMonitor.trace}, many at a time, for who has no time. */
-  async *traceBatches(
+  /**
+   * {@linkcode MachineMonitor.trace}, many at a time, for who has no time. It
+   * has begun when the promise resolves, and is to be iterated then.
+   *
+   * @throws {VireoError} `filter` wants what there is not
+   */
+  async traceBatches(
     filter?: TraceFilter,
-  ): AsyncGenerator<TraceEvent[], undefined> {
+  ): Promise<AsyncGenerator<TraceEvent[], undefined>> {
     const { batchesOf }: typeof import("./trace/trace.ts") = await import(
       TRACE
     );
-    yield* batchesOf(this.parts, this.wait(), filter);
+    return batchesOf(this.parts, this.wait(), filter);
   }
 }

@@ -34,17 +34,26 @@ export function checkFilter(filter: TraceFilter, devices?: string[]): void {
 }
 
 /**
- * Batches of events until the machine's end, and what was left then.
+ * Batches of events, from now on until the machine's end, and what was left
+ * then.
  *
  * @param ended resolves at the machine's end
+ * @throws {VireoError} `filter` wants what there is not
  */
-export async function* batchesOf(
+export function batchesOf(
   parts: MachineParts,
   ended: Promise<unknown>,
   filter: TraceFilter = {},
 ): AsyncGenerator<TraceEvent[], undefined> {
   checkFilter(filter, parts.devices.map(({ name }) => name));
-  using reader = new TraceReader(parts, filter);
+  return batches(new TraceReader(parts, filter), ended);
+}
+
+async function* batches(
+  reader: TraceReader,
+  ended: Promise<unknown>,
+): AsyncGenerator<TraceEvent[], undefined> {
+  using _reader = reader;
   let over = false;
   const end = ended.then(() => over = true, () => over = true);
   while (!over) {

@@ -10,7 +10,6 @@ import { ScratchFile, TestMachine } from "../testing/mod.ts";
 import { DeviceRecorder } from "./device_recorder.ts";
 import type { TraceEvent } from "./events.ts";
 import { TraceReader } from "./reader.ts";
-import "./trace.ts"; // which machine.trace() then has at once
 
 /** A machine's parts, as far as a reader looks. */
 function partsOf(page: SharedArrayBuffer, ofDevices = true): MachineParts {
@@ -35,16 +34,10 @@ for (const transport of ["mmio", "pci"] as const) {
         await demo(disk.path, transport),
       );
       const seen: TraceEvent[] = [];
-      const reading = (async () => {
-        for await (const event of test.machine.trace()) seen.push(event);
-      })();
-      await Promise.resolve();
-      await test.machine.pause(); // a moment for the reader to begin
+      const batches = await test.machine.traceBatches();
       test.machine.start();
-      setTimeout(() => test.machine.resume(), 200);
-      const end = await test.machine.wait();
-      assert.equal(end.reason, "reset");
-      await reading;
+      for await (const batch of batches) seen.push(...batch);
+      assert.equal((await test.machine.wait()).reason, "reset");
       const of = <T extends TraceEvent["type"]>(type: T) =>
         seen.filter((event) => event.type === type) as Extract<
           TraceEvent,
@@ -92,16 +85,17 @@ Deno.test(needing([KVM], {
     using disk = new ScratchFile(8 << 20);
     await using test = await TestMachine.create(await demo(disk.path, "mmio"));
     const { machine } = test;
-    const types = new Map<string, Set<string>>();
-    const read = async (name: string, trace: AsyncIterable<TraceEvent>) => {
-      for await (const { type } of trace) {
-        types.set(name, (types.get(name) ?? new Set()).add(type));
+    const typesOf = async (batches: AsyncIterable<TraceEvent[]>) => {
+      const types = new Set<string>();
+      for await (const batch of batches) {
+        for (const { type } of batch) types.add(type);
       }
+      return [...types];
     };
-    const [first, second] = [
-      read("first", machine.trace({ types: ["request"], devices: ["d0"] })),
-      read("second", machine.trace({ types: ["exit"], vcpus: [0] })),
-    ];
+    const first = await machine.traceBatches({
+      ...{ types: ["request"], devices: ["d0"] },
+    });
+    const second = await machine.traceBatches({ types: ["exit"], vcpus: [0] });
     await assert.rejects(
       machine.trace({ devices: ["d1"] }).next(),
       /^VireoError: trace: no device "d1"; there are d0$/,
@@ -110,13 +104,9 @@ Deno.test(needing([KVM], {
       machine.trace({ types: ["exits" as "exit"] }).next(),
       /no events are of type "exits", .*did you mean "exit"\?$/,
     );
-    await machine.pause();
     machine.start();
-    setTimeout(() => machine.resume(), 100);
-    await machine.wait();
-    await Promise.all([first, second]);
-    assert.deepEqual([...types.get("first") ?? []], ["request"]);
-    assert.deepEqual([...types.get("second") ?? []], ["exit"]);
+    const types = await Promise.all([typesOf(first), typesOf(second)]);
+    assert.deepEqual(types, [["request"], ["exit"]]);
     for await (const event of machine.trace()) assert.fail(event.type);
   },
 }));
