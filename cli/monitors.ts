@@ -1,10 +1,11 @@
 /**
- * `--metrics` and `--trace`: what watches a machine from its start on.
+ * `--metrics`, `--monitor` and `--trace`: what watches a machine from its start on.
  *
  * @module
  */
 import { parsePlace, type Place } from "../monitor/address.ts";
 import type { Exporter } from "../monitor/exporter.ts";
+import type { Input, LivePage } from "../monitor/page/page.ts";
 import type { TraceFile, TraceFileOptions } from "../monitor/trace/file.ts";
 import { VireoError } from "../ffi/error.ts";
 import type { Machine } from "../vmm/machine.ts";
@@ -14,16 +15,22 @@ import { load } from "./load.ts";
 export interface MonitorWords {
   /** `[HOST:]PORT` or `unix:PATH`. */
   metrics?: string;
+  /** `[HOST:]PORT`, or true for any port. */
+  monitor?: string | true;
   /** Other hosts may see it. */
   public?: boolean;
   /** `FILE[,WORD...]`. */
   trace?: string;
 }
 
+type Port = Exclude<Place, { path: string }>;
+
 /** What is to watch. */
 export interface MonitorOptions {
   /** Where metrics are to be seen; default: nowhere. */
   metrics?: Place | undefined;
+  /** Where the live page is; default: nowhere. */
+  monitor?: Port | undefined;
   /** Other hosts may see them. */
   isPublic: boolean;
   /** The file for what happens; default: none. */
@@ -38,21 +45,38 @@ export interface MonitorOptions {
 export async function parseMonitors(
   words: MonitorWords,
 ): Promise<MonitorOptions> {
+  const { metrics, monitor, trace } = words;
   const isPublic = words.public === true;
-  if (isPublic && words.metrics === undefined) {
-    throw new VireoError("--public: of what? It goes with --metrics");
+  if (isPublic && metrics === undefined && monitor === undefined) {
+    throw new VireoError(
+      "--public: of what? It goes with --metrics and --monitor",
+    );
   }
-  const metrics = words.metrics === undefined
-    ? undefined
-    : parsePlace("--metrics", words.metrics, isPublic);
-  if (words.trace === undefined) return { metrics, isPublic };
+  const options: MonitorOptions = { isPublic };
+  if (metrics !== undefined) {
+    options.metrics = parsePlace("--metrics", metrics, isPublic);
+  }
+  if (monitor !== undefined) options.monitor = portOf(monitor, isPublic);
+  if (trace === undefined) return options;
   const { parseTraceFile } = await traceFiles();
-  return { metrics, isPublic, trace: parseTraceFile(words.trace) };
+  return { ...options, trace: parseTraceFile(trace) };
+}
+
+function portOf(monitor: string | true, isPublic: boolean): Port {
+  const text = monitor === true ? "0" : monitor;
+  if (!/(^|:)\d+$/.test(text)) {
+    throw new VireoError(
+      `--monitor ${text}: not of the form [HOST:]PORT; ` +
+        "for any port write --monitor=0, or --monitor as the last word",
+    );
+  }
+  return parsePlace("--monitor", text, isPublic) as Port;
 }
 
 /** All that watches one machine; it ends after the machine. */
 export class Monitors implements AsyncDisposable {
   #exporter: Exporter | undefined;
+  #page: LivePage | undefined;
   #trace: TraceFile | undefined;
 
   private constructor() {}
@@ -64,13 +88,14 @@ export class Monitors implements AsyncDisposable {
    * @throws {VireoError} something can't be had
    */
   static async start(
-    { metrics, isPublic, trace }: MonitorOptions,
+    { metrics, monitor, isPublic, trace }: MonitorOptions,
     say: (line: string) => void,
   ): Promise<Monitors> {
     const monitors = new Monitors();
     if (metrics !== undefined) await monitors.#export(metrics, isPublic, say);
-    if (trace === undefined) return monitors;
     try {
+      if (monitor !== undefined) await monitors.#show(monitor, say);
+      if (trace === undefined) return monitors;
       const { TraceFile } = await traceFiles();
       monitors.#trace = new TraceFile(trace, say);
       return monitors;
@@ -92,18 +117,34 @@ export class Monitors implements AsyncDisposable {
     say(`metrics at ${this.#exporter.at}`);
   }
 
+  async #show(place: Port, say: (line: string) => void): Promise<void> {
+    const { LivePage }: typeof import("../monitor/page/page.ts") = await load(
+      new URL("../monitor/page/page.ts", import.meta.url),
+    );
+    this.#page = new LivePage(place, say);
+    say(`live page at ${this.#page.url}`);
+  }
+
   /**
    * Watches `machine` from now on.
    *
+   * @param input takes what is typed
    * @throws {VireoError} it has not what is to be watched
    */
-  async watch(machine: Machine): Promise<void> {
+  async watch(machine: Machine, input: Input): Promise<void> {
     this.#exporter?.machine.resolve(machine);
+    this.#page?.watch(machine, input);
     await this.#trace?.follow(machine);
+  }
+
+  /** The guest has said this. */
+  heard(bytes: Uint8Array): void {
+    this.#page?.heard(bytes);
   }
 
   /** Ends, when the machine has. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#page?.[Symbol.asyncDispose]();
     await this.#exporter?.[Symbol.asyncDispose]();
     await this.#trace?.[Symbol.asyncDispose]();
   }

@@ -42,6 +42,10 @@ export const MONITORS: OptionRow[] = [
     about: "what happens, for Perfetto: FILE[,TYPE...][,vcpu=N]" +
       "[,device=NAME][,max=SIZE]",
   },
+  {
+    flags: "--monitor [address]",
+    about: "a live page for a browser, at [HOST:]PORT; default: any port",
+  },
   { flags: "--public", about: "other hosts may see them" },
 ];
 

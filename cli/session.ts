@@ -122,6 +122,7 @@ export class Session {
       onOutput: (bytes) => {
         triggers.heard(bytes);
         crashes?.heard(bytes);
+        monitors.heard(bytes);
         return this.#heard(bytes);
       },
       onLog: (message) => standardError.note(`vireo: ${message}`),
@@ -131,7 +132,8 @@ export class Session {
     });
     triggers.machine = machine;
     if (crashes) crashes.machine = machine;
-    await monitors.watch(machine);
+    const input = inputOf(machine, this.#options.inputAfter);
+    await monitors.watch(machine, input);
     await this.#openGdb(machine);
     if (note && !quiet) standardError.note(`vireo: ${note}`);
     const stop = () => void machine.stop();
@@ -146,7 +148,7 @@ export class Session {
     if (!exec) {
       const terminal = stack.use(
         new Terminal({
-          input: inputOf(machine, this.#options.inputAfter),
+          input,
           quit: () => endBy(),
           say: (text) => standardError.note(`\r\nvireo: ${text}\r`),
         }, detached),

@@ -1,0 +1,131 @@
+// The live page. What the guest can choose is set as text, never as markup.
+import { Screen } from "./screen.js";
+
+const TABLE_KEYS = ["doorbells", "polls", "chains", "interrupts"];
+
+const $ = (id) => document.getElementById(id);
+const screen = new Screen($("console"));
+let source;
+
+/** The token is exchanged for a cookie, and leaves the address. */
+async function enter() {
+  const token = location.hash.slice(1);
+  if (token === "") return true;
+  history.replaceState(null, "", location.pathname);
+  return await post("session", token);
+}
+
+async function post(what, body) {
+  try {
+    const response = await fetch(what, { method: "POST", body });
+    say(response.ok ? "" : await response.text());
+    return response.ok;
+  } catch {
+    say("nobody answers");
+    return false;
+  }
+}
+
+function say(text) {
+  $("said").textContent = text.trim();
+}
+
+function state(text) {
+  $("state").textContent = text;
+  document.title = `Vireo: ${text}`;
+}
+
+function listen() {
+  source = new EventSource("events");
+  // Whoever connects anew gets the console from its beginning.
+  source.onopen = () => screen.clear();
+  source.onmessage = ({ data }) => show(JSON.parse(data));
+  source.addEventListener("console", ({ data }) => screen.write(data));
+  source.addEventListener("end", end);
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return state("disconnected");
+    state("not connected");
+    say("open the page by the URL that vireo printed");
+  };
+}
+
+function end() {
+  source.close();
+  state("ended");
+  for (const button of document.querySelectorAll("button")) {
+    button.disabled = true;
+  }
+}
+
+function show({ state: now, metrics }) {
+  state(now);
+  const reasons = [
+    ...new Set(metrics.vcpus.flatMap(({ exits }) => Object.keys(exits))),
+  ];
+  rows($("vcpus"), [
+    ["exits", ...reasons],
+    ...metrics.vcpus.map(({ exits }, id) => [
+      `vCPU ${id}`,
+      ...reasons.map((reason) => exits[reason] ?? 0),
+    ]),
+  ]);
+  rows($("devices"), [
+    ["device", "in flight", ...TABLE_KEYS, "requests", "bytes", "errors"],
+    ...metrics.devices.map((device) => {
+      const requests = Object.values(device.requests);
+      const frames = sum(device.queues, "frameBytes");
+      return [
+        `${device.name} (${device.kind})`,
+        device.inFlight,
+        ...TABLE_KEYS.map((key) => sum(device.queues, key)),
+        sum(requests, "requests"),
+        sum(requests, "bytes") + frames,
+        sum(requests, "errors"),
+      ];
+    }),
+  ]);
+}
+
+function sum(list, key) {
+  return list.reduce((total, one) => total + one[key], 0);
+}
+
+function rows(table, all) {
+  table.replaceChildren(...all.map((cells, index) => {
+    const row = document.createElement("tr");
+    row.append(...cells.map((text) => {
+      const cell = document.createElement(index === 0 ? "th" : "td");
+      cell.textContent = text.toLocaleString("en");
+      return cell;
+    }));
+    return row;
+  }));
+}
+
+for (const button of document.querySelectorAll("button")) {
+  button.onclick = () => post(button.dataset.post);
+}
+$("console").onkeydown = (event) => screen.key(event, (text) => type(text));
+$("console").onpaste = (event) => {
+  event.preventDefault();
+  type(event.clipboardData.getData("text").replaceAll(/\r?\n/g, "\r"));
+};
+
+let typed = "";
+let typing = false;
+
+/** One request at a time, so that keys stay in order. */
+async function type(text) {
+  typed += text;
+  if (typing) return;
+  typing = true;
+  while (typed !== "") {
+    const piece = typed.slice(0, 1000);
+    typed = typed.slice(piece.length);
+    if (!await post("input", piece)) typed = "";
+  }
+  typing = false;
+}
+
+if (await enter()) listen();
+else state("not connected");
