@@ -25,6 +25,56 @@ const HOST = new URL("../../examples/pong.ts", import.meta.url).pathname;
 const WRITES = "(while :; do dd if=/proc/cmdline of=/dev/vdb bs=4k count=4 " +
   "conv=fsync 2>/dev/null; i=$((i + 1)); echo $i . $i > writes; done) & true";
 
+/** Connections to a port where nobody answers. */
+const PORTS = [4000, 4001];
+const RANGE = "/proc/sys/net/ipv4/ip_local_port_range"; // of one port
+const connectFrom = (port: number) =>
+  `echo ${port} ${port} > ${RANGE}; nc 10.0.0.1 9 </dev/null 2>/dev/null & ` +
+  `until grep -q :${port.toString(16).toUpperCase().padStart(4, "0")} ` +
+  "/proc/net/tcp; do :; done; kill $!";
+/** What 50 ms are in sequence numbers. */
+const JITTER = 50e6 / 64;
+
+/**
+ * How far apart the first sequence numbers of the connections are, without what
+ * time makes of it: a number per 64 ns (RFC 6528 §3 with Linux's clock). It is
+ * the same for two kernels with one secret.
+ */
+async function untimed(capture: string): Promise<number> {
+  const syns = () => PORTS.map((port) => firstSyn(capture, port));
+  await until(() => syns().every(Boolean), "both SYNs", syns);
+  const [a, b] = syns() as [Syn, Syn];
+  return (b.sequence - a.sequence -
+    (b.microseconds - a.microseconds) * 1000 / 64) | 0;
+}
+
+interface Syn {
+  microseconds: number;
+  sequence: number;
+}
+
+/** The first frame of a connection from `port`, if it is in the capture yet. */
+function firstSyn(capture: string, port: number): Syn | undefined {
+  const bytes = Deno.readFileSync(capture);
+  const view = new DataView(bytes.buffer);
+  // Seconds, microseconds, bytes kept and sent; Ethernet 14, IP 20.
+  for (let at = 24; at + 16 <= bytes.length;) {
+    const [seconds, micro, size] = [0, 4, 8].map((o) =>
+      view.getUint32(at + o, true)
+    );
+    const tcp = at + 16 + 34;
+    if (
+      tcp + 20 <= bytes.length && view.getUint16(at + 28) === 0x0800 &&
+      bytes[tcp - 11] === 6 && view.getUint16(tcp) === port
+    ) {
+      const microseconds = seconds! * 1e6 + micro!;
+      return { microseconds, sequence: view.getUint32(tcp + 4) };
+    }
+    at += 16 + size!;
+  }
+  return undefined;
+}
+
 /** Both its sums and its writes go on. */
 async function goesOn(guest: Twin, there: number): Promise<void> {
   const writes = async () =>
@@ -68,6 +118,7 @@ for (
       const { machine } = linux.test;
       await linux.run("cd /run; x=42; echo kept > kept");
       await linux.run("ifconfig eth0 10.0.0.2");
+      await linux.run(connectFrom(3999)); // the kernel chooses its TCP secret
       for (const line of [NUMBERS, SUMS, "s=$!", WRITES, "w=$!"]) {
         await linux.run(line);
       }
@@ -77,6 +128,7 @@ for (
         const before = await sum(linux);
         using snapshot = await machine.snapshot();
         assert.equal(await linux.run("x=43; echo $x"), "43");
+        const secrets: number[] = [];
         for (let i = 0; i < TWINS; i++) {
           await using twin = await Twin.of((options) =>
             Machine.restore(snapshot, announced, options)
@@ -95,6 +147,8 @@ for (
           const there = await sum(twin);
           assert.ok(there >= before, `${there} after ${before}`);
           await goesOn(twin, there);
+          for (const port of PORTS) await twin.run(connectFrom(port));
+          secrets.push(await untimed(frames.path));
           await twin.run("kill $s $w; wait");
           await twin.run(":"); // the shell tells of it
           assert.equal(await twin.run("head -c 99 /dev/hwrng | wc -c"), "99");
@@ -102,6 +156,8 @@ for (
           assert.equal(seen, lines, "all in order");
         }
         assert.equal(await linux.run("echo $x"), "43", "the first goes on");
+        const apart = Math.abs((secrets[1]! - secrets[0]!) | 0);
+        assert.ok(apart > JITTER, `${apart}: their TCP secrets are the same`);
       });
 
       await t.step(`forked ${FORKS} times, its sums are right`, async () => {
