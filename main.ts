@@ -36,6 +36,7 @@ import { standardError, standardOutput } from "./cli/streams/output.ts";
 import type { ExecCommandOptions } from "./cli/machines/exec.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/snapshot/restore.ts";
+import type { TopOptions } from "./cli/machines/top.ts";
 import type { RunOptions } from "./cli/run.ts";
 import {
   ended,
@@ -148,6 +149,18 @@ async function program(args: readonly string[]): Promise<Command> {
         new URL("./cli/machines/ps.ts", import.meta.url),
       );
       standardOutput.print(await ps(options));
+    });
+
+  command(vireo, "top")
+    .description("Show what machines do, once a second.")
+    .argument("[machines...]", "their names or PIDs; default: all")
+    .option("--once", "one look, as lines; so it is without a terminal")
+    .option("--interval <seconds>", "time between two looks; default: 1")
+    .action(async (names: string[], options: TopOptions) => {
+      const { top }: typeof import("./cli/machines/top.ts") = await load(
+        new URL("./cli/machines/top.ts", import.meta.url),
+      );
+      await top(names, options);
     });
 
   for (const [name, about] of CONTROLLED) {

@@ -215,6 +215,13 @@ its clients make and steer. bin/firecracker is the same, for clients that want
 the path of Firecracker's binary. docs/api.md says what is the same and what is
 not.`,
   },
+  top: {
+    examples: `
+  vireo top                             all machines; Ctrl-C ends it
+  vireo top web --once                  one of them, once`,
+    details: `
+P99 is what 99 of 100 requests stayed below, as a power of two.`,
+  },
   trace: {
     examples: `
   vireo boot --trace t.json                         writes a trace

@@ -7,6 +7,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import type { GuestProcess, SpawnOptions } from "../agent/mod.ts";
 import type { MachineState } from "../machine_state.ts";
+import type { MachineMetrics } from "../trace/metrics.ts";
 import type { SaveOptions, Snapshot } from "../snapshot/mod.ts";
 
 /** A machine, as far as it is controlled. */
@@ -19,6 +20,8 @@ export interface ControlledMachine {
   resume(): Promise<void>;
   /** `Machine.powerButton`. */
   powerButton(): void;
+  /** `Machine.metrics`. */
+  metrics(): Promise<MachineMetrics>;
   /** `Machine.snapshot`. */
   snapshot(): Promise<Snapshot>;
   /** `Machine.gdb`, where it is one's own to choose. */
@@ -100,6 +103,11 @@ export class Controller {
       state: this.#machine.state,
       uptime: (performance.now() - this.#since) / 1000,
     };
+  }
+
+  /** What the machine has done so far: it waits for nobody's turn. */
+  metrics(): Promise<MachineMetrics> {
+    return this.#machine.metrics();
   }
 
   /** Stops the guest until {@linkcode resume}; one that is stopped stays so. */

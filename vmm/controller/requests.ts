@@ -107,6 +107,7 @@ async function exec(
 
 const METHODS = {
   describe: method({}, (controller) => controller.describe()),
+  metrics: method({}, (controller) => controller.metrics()),
   pause: method({}, (controller) => controller.pause()),
   resume: method({}, (controller) => controller.resume()),
   exec: method<ExecParams>(

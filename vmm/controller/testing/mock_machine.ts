@@ -6,6 +6,7 @@
 import { VireoError } from "../../../ffi/error.ts";
 import type { GuestProcess, SpawnOptions } from "../../agent/mod.ts";
 import type { MachineState } from "../../machine_state.ts";
+import type { MachineMetrics } from "../../trace/metrics.ts";
 import type { Snapshot } from "../../snapshot/mod.ts";
 import { type ControlledMachine, Controller } from "../controller.ts";
 
@@ -66,6 +67,11 @@ export class MockMachine implements ControlledMachine {
   ): Promise<GuestProcess> {
     this.asked.push(`spawn ${command.join(" ")}`);
     throw new VireoError("exec: no agent");
+  }
+
+  /** It does nothing. */
+  metrics(): Promise<MachineMetrics> {
+    return Promise.resolve({ memory: 4096, vcpus: [], devices: [] });
   }
 
   /** Saves nothing. */
