@@ -26,6 +26,7 @@ import type {
   DeviceWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
+import type { OwnTurns } from "./own_turns.ts";
 
 /** Looks at memory between two looks at descriptors: those are system calls. */
 const POLLS_PER_TURN = 64;
@@ -37,8 +38,6 @@ const TURNS_EXPECTANT = 16;
 type Recording = typeof import("./trace/device_recorder.ts");
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
-
-import type { OwnTurns } from "./own_turns.ts";
 
 /** What is between a device and KVM. */
 interface Connection {
