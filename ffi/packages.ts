@@ -62,6 +62,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry(BUSYBOX, ["busybox"], "root image"),
   entry("bzip2", ["bzip2"], "kernel formats"),
   entry("cpio", ["cpio"], "tests"),
+  entry("curl", ["curl"], "peers"),
   entry("debootstrap", ["debootstrap"], "fresh root"),
   entry(
     "e2fsprogs",
@@ -86,6 +87,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("passt", ["passt"], "networks"),
   entry("patch", ["patch"], "kernel source", "kernel build"),
   entry("prometheus", ["promtool"], "peers"),
+  entry("python3-venv", ["python3"], "peers"),
   entry("qemu-system-x86", ["qemu-system-x86_64"], "peers"),
   entry("tcpdump", ["tcpdump"], "tests"),
   entry("tmux", ["tmux"], "tests"),

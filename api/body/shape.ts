@@ -159,7 +159,13 @@ export function struct<F extends Record<string, Field<unknown>>>(
 ): Shape<Read<F>> {
   const names = Object.keys(fields);
   const required = names.filter((key) => fields[key]!.required);
-  const properties = names.map((key) => [key, fields[key]!.shape.schema]);
+  const properties = names.map((key) => {
+    const { shape, value } = fields[key]!;
+    const schema = value === undefined
+      ? shape.schema
+      : { ...shape.schema, default: value };
+    return [key, schema];
+  });
   return {
     schema: {
       type: "object",
@@ -244,7 +250,7 @@ function elements(count: number): string {
 
 function orNull<T>(shape: Shape<T>): Shape<T | undefined> {
   return {
-    schema: shape.schema,
+    schema: { ...shape.schema, nullable: true },
     read(json) {
       if (json.peek() !== "null") return shape.read(json);
       json.word();

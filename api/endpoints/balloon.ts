@@ -24,6 +24,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: ["statistics"],
     when: "after",
+    about: "The balloon's size, and what the guest says of its memory.",
     prefix: CONFIG,
     counter: "balloon",
     async run(api) {
@@ -44,6 +45,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: ["hinting", "status"],
     when: "after",
+    about: "Whether the guest is giving hints.",
     prefix: CONFIG,
     async run(api) {
       configured(api);
@@ -60,6 +62,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: [],
     when: "always",
+    about: "The balloon.",
     prefix: CONFIG,
     counter: "balloon",
     run: (api) => configured(api),
@@ -68,6 +71,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     method: "PUT",
     segment: "balloon",
     when: "before",
+    about: "Adds a balloon.",
     body: balloon,
     prefix: CONFIG,
     counter: "balloon",
@@ -78,6 +82,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: ["statistics"],
     when: "after",
+    about: "Changes how often the guest is asked for statistics.",
     body: balloonStatistics,
     prefix: UPDATE,
     counter: "balloon",
@@ -103,6 +108,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: ["hinting", "start"],
     when: "after",
+    about: "Asks the guest for its free pages.",
     body: balloonHinting,
     bodyOptional: true,
     prefix: UPDATE,
@@ -116,6 +122,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: ["hinting", "stop"],
     when: "after",
+    about: "Ends what that began.",
     prefix: UPDATE,
     async run(api) {
       present(api);
@@ -127,6 +134,7 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
     segment: "balloon",
     rest: [],
     when: "after",
+    about: "Changes the balloon's size.",
     body: balloonUpdate,
     prefix: UPDATE,
     counter: "balloon",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Method } from "../http/parser.ts";
 import { TestApi } from "../testing/test_api.ts";
+import { TABLE } from "./table.ts";
 
 const D = "An error occurred when deserializing the json body of a request: ";
 const BEFORE =
@@ -295,4 +296,27 @@ Deno.test("API: paths that lead to the same", async () => {
   for (const uri of ["*", "version", "http://localhost/", "//"]) {
     assert.deepEqual(await test.good("GET", uri), root);
   }
+});
+
+Deno.test("API: its description has every endpoint, and a schema of every body", async () => {
+  await using test = new TestApi();
+  const description = await test.good("GET", "/openapi.json") as {
+    paths: Record<string, Record<string, Record<string, unknown>>>;
+  };
+  const operations = Object.entries(description.paths).flatMap(
+    ([path, methods]) =>
+      Object.entries(methods).map(([method, row]) => ({ path, method, row })),
+  );
+  assert.equal(operations.length, TABLE.length, "no two rows are the same");
+  const ids = operations.map(({ row }) => row["operationId"]);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const { path, method, row } of operations) {
+    const wanted = method === "put" || method === "patch";
+    const stop = path.endsWith("/stop");
+    assert.equal("requestBody" in row, wanted && !stop, `${method} ${path}`);
+    assert.match(row["summary"] as string, /^\w.*\.$/);
+    assert.ok("400" in (row["responses"] as object));
+  }
+  const vireo = await test.good("GET", "/vireo/version") as object;
+  assert.deepEqual(Object.keys(vireo), ["vireo", "deno", "firecracker"]);
 });

@@ -32,6 +32,8 @@ export interface Endpoint<T = unknown> {
   readonly rest?: "id" | readonly string[];
   /** When. */
   readonly when: When;
+  /** What it does, in a sentence. */
+  readonly about: string;
   /** What its body has to be; undefined: there is none. */
   readonly body?: Shape<T>;
   /** It may be left out. */

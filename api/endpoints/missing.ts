@@ -52,6 +52,7 @@ export const MISSING_ENDPOINTS: readonly Endpoint[] = MISSING.flatMap(
         ...row,
         method: method as Method,
         when,
+        about: `${what}: not supported by Vireo.`,
         ...((method === "PUT" || method === "PATCH") && { body: any }),
         run() {
           throw new Fault(`${row.prefix}: ${what}: not supported by Vireo`);

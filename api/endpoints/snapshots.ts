@@ -22,6 +22,7 @@ export const SNAPSHOT_ENDPOINTS: readonly Endpoint[] = [
     segment: "snapshot",
     rest: ["create"],
     when: "after",
+    about: "Saves the paused machine in two files.",
     body: snapshotCreate,
     prefix: CREATE_ERROR,
     async run({ vm, metrics }, body) {
@@ -53,6 +54,7 @@ export const SNAPSHOT_ENDPOINTS: readonly Endpoint[] = [
     segment: "snapshot",
     rest: ["load"],
     when: "before",
+    about: "Goes on from such files.",
     body: snapshotLoad,
     prefix: LOAD_ERROR,
     deprecated: ({ mem_file_path, enable_diff_snapshots }) =>

@@ -112,6 +112,37 @@ Deno.test(needing([KVM], {
 }));
 
 Deno.test(needing([KVM], {
+  name: "API snapshot: it names the image that a running disk was given",
+  async fn() {
+    using folder = new Folder();
+    const { files } = folder;
+    const other = `${folder.path}/other.img`;
+    Deno.writeFileSync(other, new Uint8Array(1 << 20));
+    {
+      await using test = new TestApi();
+      await folder.started(test);
+      const path_on_host = other;
+      await test.good("PATCH", "/drives/d", { drive_id: "d", path_on_host });
+      await test.good("PATCH", "/vm", { state: "Paused" });
+      await test.good("PUT", "/snapshot/create", files);
+    }
+    Deno.removeSync(folder.disk);
+    {
+      await using test = new TestApi();
+      await test.good("PUT", "/snapshot/load", { ...files, resume_vm: true });
+      await echoes(test, "of the other");
+    }
+    Deno.removeSync(other);
+    await using test = new TestApi();
+    assert.match(
+      await test.bad("PUT", "/snapshot/load", files),
+      /: No such file or directory \(os error 2\) \/\S+\/other\.img$/,
+    );
+    await until(() => test.isFatal, "the process's end");
+  },
+}));
+
+Deno.test(needing([KVM], {
   name:
     "API snapshot: what can't be loaded is 400, and the end of its process; after a configuration it is only 400",
   async fn() {

@@ -11,6 +11,7 @@ import { MACHINE_ENDPOINTS } from "./machine.ts";
 import { METADATA_ENDPOINTS } from "./metadata.ts";
 import { MISSING_ENDPOINTS } from "./missing.ts";
 import { NETWORK_ENDPOINTS } from "./networks.ts";
+import { OWN_ENDPOINTS } from "./own.ts";
 import { OUTPUT_ENDPOINTS } from "./outputs.ts";
 import { SNAPSHOT_ENDPOINTS } from "./snapshots.ts";
 
@@ -25,4 +26,5 @@ export const TABLE: readonly Endpoint[] = [
   ...OUTPUT_ENDPOINTS,
   ...SNAPSHOT_ENDPOINTS,
   ...MISSING_ENDPOINTS,
+  ...OWN_ENDPOINTS,
 ];

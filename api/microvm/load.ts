@@ -42,6 +42,7 @@ export async function load(vm: MicroVm, body: LoadBody): Promise<void> {
   vm.become(draftOf(config, vm.draft));
   vm.held.give(resolved);
   await vm.run(
+    resolved,
     (Machine, options) =>
       Machine.restore(snapshot, new RestoreAs(resolved), {
         ...options,

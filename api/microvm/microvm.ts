@@ -71,6 +71,7 @@ export class MicroVm {
   readonly metadata: Metadata;
   #draft = new Draft();
   #machine: Machine | undefined;
+  #source: VmConfig | undefined; // the running machine's
   #controller: Controller | undefined;
 
   /** A machine of which nothing is said yet. */
@@ -132,6 +133,13 @@ export class MicroVm {
   /** From now on it is this, which is known to be right. */
   become(draft: Draft): void {
     this.#draft = draft;
+    const source = this.#source as Record<string, unknown> | undefined;
+    if (source === undefined) return;
+    // So that a snapshot of the running machine names what it has now.
+    const config = Object.entries(draft.config(this.surroundings.pci));
+    for (const [key, value] of config) {
+      if (CHANGING.includes(key)) source[key] = changed(source[key], value);
+    }
   }
 
   /**
@@ -149,8 +157,9 @@ export class MicroVm {
     );
     this.held.give(config);
     try {
-      await this.run((Machine, options) =>
-        Machine.fromResolved(config, options)
+      await this.run(
+        config,
+        (Machine, options) => Machine.fromResolved(config, options),
       );
     } catch (error) {
       throw fault("Start microvm error", error);
@@ -160,10 +169,15 @@ export class MicroVm {
   /**
    * Makes a machine, and lets it run.
    *
+   * @param config what it is made of
    * @param paused it begins paused
    * @throws {VireoError} it can't be made
    */
-  async run(make: Maker, paused = false): Promise<void> {
+  async run(
+    { source }: ResolvedConfig,
+    make: Maker,
+    paused = false,
+  ): Promise<void> {
     const { surroundings: around, draft } = this;
     const { Machine }: typeof import("../../vmm/machine.ts") = await import(
       MACHINE
@@ -176,6 +190,7 @@ export class MicroVm {
     });
     const { vcpu_count: cpus, mem_size_mib: memory } = draft.machine;
     this.#machine = machine;
+    this.#source = source;
     this.#controller = new Controller(machine, {
       name: around.id,
       command: ["firecracker", ...Deno.args],
@@ -253,6 +268,15 @@ export class MicroVm {
         path !== "machine-config.mem_size_mib" || value === 0
       );
   }
+}
+
+/** What requests may change of a machine that runs. */
+const CHANGING: readonly string[] = ["drives", "network-interfaces", "balloon"];
+
+/** A device, or a list of them, with what was said of it later. */
+function changed(old: unknown, now: unknown): unknown {
+  if (!Array.isArray(old)) return { ...old as object, ...now as object };
+  return old.map((device, index) => changed(device, (now as unknown[])[index]));
 }
 
 /** Why a machine can't be started. */
