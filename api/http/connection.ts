@@ -20,6 +20,9 @@ const CHUNK = 16 * 1024;
 /** How long to wait for a descriptor when there is none, in milliseconds. */
 const RETRY = 100;
 
+/** How long it may take to notice that a client has gone, in milliseconds. */
+const CLOSE_TIME = 20;
+
 /** Says what is to be said to a request. Never throws. */
 export type Answerer = (request: HttpRequest) => Promise<Answer>;
 
@@ -72,11 +75,19 @@ export class ApiServer {
   }
 
   async #welcome(client: Deno.UnixConn): Promise<void> {
-    if (this.#connections.size >= CONNECTIONS_MAX) return await refuse(client);
+    if (this.#full) {
+      // Those that have been closed just now may not have been noticed yet.
+      await new Promise((done) => setTimeout(done, CLOSE_TIME));
+      if (this.#full) return await refuse(client);
+    }
     const connection = new Connection(client, this.#bodyMax, this.#answer);
     this.#connections.add(connection);
     await connection.serve();
     this.#connections.delete(connection);
+  }
+
+  get #full(): boolean {
+    return this.#connections.size >= CONNECTIONS_MAX;
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {

@@ -112,6 +112,20 @@ Deno.test("API socket: one connection too many is told so, and closed; then ther
   assert.equal((await clients[1]!.ask("GET", "/")).status, 200);
 });
 
+Deno.test("API socket: who closes ten connections can open ten others at once", async () => {
+  using server = new TestServer();
+  for (let round = 0; round < 5; round++) {
+    const clients: Client[] = [];
+    for (let i = 0; i < CONNECTIONS_MAX; i++) {
+      clients.push(await server.client());
+    }
+    for (const client of clients) {
+      assert.equal((await client.ask("GET", "/")).status, 200);
+    }
+    for (const client of clients) client[Symbol.dispose]();
+  }
+});
+
 Deno.test("API socket: a client that never reads is read no more, and others are answered", async () => {
   using server = new TestServer();
   const hostile = await server.client();
