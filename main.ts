@@ -216,6 +216,17 @@ async function program(args: readonly string[]): Promise<Command> {
       Deno.exitCode = await exec(machine, words, options);
     });
 
+  command(vireo, "cp")
+    .description("Copy a file to or from a machine's guest.")
+    .argument("<from>", "a file, or MACHINE:PATH")
+    .argument("<to>", "the same; one of both is in a guest")
+    .action(async (from: string, to: string) => {
+      const { cp }: typeof import("./cli/machines/cp.ts") = await load(
+        new URL("./cli/machines/cp.ts", import.meta.url),
+      );
+      await cp(from, to);
+    });
+
   command(vireo, "snapshot")
     .description("Save a machine that runs; see what was saved.")
     .argument("<action>", Object.keys(SNAPSHOT_ACTIONS).join(", "))

@@ -173,6 +173,15 @@ could not run it, or the machine has ended; 124 after --timeout. SIGINT, SIGTERM
 and their like are the command's, too; the second one ends Vireo at once, and
 the command with it. With -t, Ctrl-A x does.`,
   },
+  cp: {
+    examples: `
+  vireo cp tool web:/tmp                            to the guest's /tmp/tool
+  vireo cp web:/var/log/messages .                  and back`,
+    details: `
+MACHINE is a name or PID, as with "exec", and takes the same of the machine. A
+relative PATH begins in /root; a file here whose name has a colon is ./a:b. The
+file is there whole, with its mode, or as it was before.`,
+  },
   "power-button": {
     examples: `
   vireo power-button web                            by its name

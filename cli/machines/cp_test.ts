@@ -1,0 +1,80 @@
+/** `vireo cp`: the agent is a process of this host, its machine a mock. */
+import assert from "node:assert/strict";
+import { exists } from "../../ffi/file.ts";
+import { needing } from "../../ffi/testing/needs.ts";
+import { vireo } from "../../vmm/testing/command.ts";
+import { ExecServer } from "../../vmm/testing/exec_server.ts";
+
+Deno.test(needing(["gcc"], {
+  name: "vireo cp: to the guest and back, whole, with its mode, or not at all",
+  async fn(t) {
+    await using server = await ExecServer.make();
+    const guest = (path: string) => `${server.path}:${path}`;
+    const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+    const cp = async (from: string, to: string) => {
+      const said = await vireo(["cp", from, to]);
+      assert.deepEqual(said, { code: 0, stdout: "", stderr: "" });
+    };
+    const refuses = async (pattern: RegExp, from: string, to: string) => {
+      const { code, stdout, stderr } = await vireo(["cp", from, to]);
+      assert.match(stderr, pattern);
+      assert.deepEqual([code, stdout], [1, ""]);
+      assert.equal(stderr.split("\n").length, 2, stderr);
+    };
+    const names = (path: string) =>
+      [...Deno.readDirSync(path)].map(({ name }) => name).toSorted();
+    const bytes = new Uint8Array(300_000);
+    crypto.getRandomValues(bytes.subarray(0, 65536));
+    const file = `${dir}/a b:c`;
+    Deno.writeFileSync(file, bytes);
+    Deno.mkdirSync(`${dir}/in`);
+    Deno.mkdirSync(`${dir}/back`);
+    await t.step("both ways, into folders, over what is there", async () => {
+      Deno.chmodSync(file, 0o751);
+      await cp(file, guest(`${dir}/in`));
+      await cp(guest(`${dir}/in/a b:c`), `${dir}/back`);
+      for (const copy of [`${dir}/in/a b:c`, `${dir}/back/a b:c`]) {
+        assert.ok(Buffer.from(Deno.readFileSync(copy)).equals(bytes));
+        assert.equal(Deno.statSync(copy).mode! & 0o777, 0o751);
+      }
+      Deno.symlinkSync("a b:c", `${dir}/in/link`);
+      Deno.writeTextFileSync(`${dir}/short`, "");
+      await cp(`${dir}/short`, guest(`${dir}/in/link`));
+      assert.equal(Deno.readTextFileSync(`${dir}/in/a b:c`), "");
+      assert.ok(Deno.lstatSync(`${dir}/in/link`).isSymlink);
+      await cp(guest(`${dir}/short`), "/dev/null");
+      await cp(file, guest("/dev/null"));
+      assert.ok(Deno.statSync("/dev/null").isCharDevice);
+    });
+    await t.step("what can't be: a line, and nothing has changed", async () => {
+      await Promise.all([
+        refuses(/^vireo: cp a b: none is in a guest; /, "a", "b"),
+        refuses(/both are in guests/, "x:a", "y:b"),
+        refuses(/No such file/, `${dir}/none`, guest("/tmp")),
+        refuses(/is a folder$/m, dir, guest("/tmp")),
+        refuses(/none/, guest(`${dir}/none`), `${dir}/none`),
+        refuses(/is a folder$/m, guest(dir), `${dir}/none`),
+        refuses(/: no such machine; /, `${dir}/short`, "no-such:/tmp"),
+        refuses(/: cp: .*none\/x/, `${dir}/short`, guest(`${dir}/none/x`)),
+        refuses(/No such file/, guest(file), `${dir}/none/x`),
+      ]);
+      assert.ok(!exists(`${dir}/none`));
+    });
+    await t.step("the guest's end in the middle", async () => {
+      Deno.writeTextFileSync(`${dir}/back/kept`, "kept");
+      const fifo = `${dir}/fifo`;
+      await new Deno.Command("mkfifo", { args: [fifo] }).output();
+      const copying = vireo(["cp", guest(fifo), `${dir}/back/kept`]);
+      using writer = await Deno.open(fifo, { write: true });
+      await writer.write(new TextEncoder().encode("half"));
+      server.guest.child.kill("SIGKILL");
+      const { code, stderr } = await copying;
+      assert.equal(code, 1);
+      assert.match(stderr, /exec: the machine has ended/);
+      assert.equal(Deno.readTextFileSync(`${dir}/back/kept`), "kept");
+    });
+    assert.deepEqual(names(`${dir}/back`), ["a b:c", "kept"]);
+    assert.deepEqual(names(`${dir}/in`), ["a b:c", "link"]);
+    Deno.removeSync(dir, { recursive: true });
+  },
+}));
