@@ -93,38 +93,42 @@ Deno.test(needing(WITH, {
   async fn() {
     await using server = await ExecServer.make();
     const { path } = server;
-    const begin = async (command: string) => {
-      const mark = `: ${crypto.randomUUID()}`;
-      const child = startVireo(["exec", path, `${mark}; ${command}`]);
-      const output = child.output();
-      await until(() => runs(mark), command);
-      return {
-        child,
-        output,
-        ends: () => until(() => !runs(mark), "end"),
+    /** One that runs, and has printed "ready". */
+    const begin = async (before: string, after: string) => {
+      const mark = crypto.randomUUID();
+      const script = `: ${mark}; ${before}; echo ready; ${after}`;
+      const child = startVireo(["exec", path, script]);
+      let printed = "";
+      const all = (async () => {
+        const decoder = new TextDecoder();
+        for await (const bytes of child.stdout) {
+          printed += decoder.decode(bytes, { stream: true });
+        }
+      })();
+      await until(() => printed.includes("ready\n"), script, () => printed);
+      const ends = async () => {
+        const { signal } = await child.status;
+        await Promise.all([all, child.stderr.cancel()]);
+        await until(() => !runs(mark), "end");
+        return [signal, printed];
       };
+      return { child, ends };
     };
-    const trap =
-      "trap 'echo caught; exit 4' INT TERM; while :; do sleep 0.05; done";
+    const trap = "trap 'echo caught; exit 4' INT TERM";
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      const { child, output, ends } = await begin(trap);
+      const { child, ends } = await begin(trap, "while :; do sleep 0.05; done");
       child.kill(signal);
-      const { stdout, signal: died } = await output;
-      assert.equal(new TextDecoder().decode(stdout), "caught\n");
-      assert.equal(died, signal, "as whoever waits for it is to see");
-      await ends();
+      // It dies of it, as whoever waits for it is to see.
+      assert.deepEqual(await ends(), [signal, "ready\ncaught\n"]);
     }
-    const deaf = await begin("trap '' INT; sleep 1000; sleep 1000");
-    for (const signal of ["SIGINT", "SIGINT"] as const) {
-      deaf.child.kill(signal);
-      await new Promise((done) => setTimeout(done, 100));
-    }
-    assert.equal((await deaf.output).signal, "SIGINT");
-    await deaf.ends();
-    const killed = await begin("sleep 1000; :");
+    const deaf = await begin("trap '' INT", "sleep 1000; sleep 1000");
+    deaf.child.kill("SIGINT");
+    await new Promise((done) => setTimeout(done, 100));
+    deaf.child.kill("SIGINT");
+    assert.deepEqual(await deaf.ends(), ["SIGINT", "ready\n"]);
+    const killed = await begin(":", "sleep 1000; :");
     killed.child.kill("SIGKILL");
-    await killed.output;
-    await killed.ends();
+    assert.deepEqual(await killed.ends(), ["SIGKILL", "ready\n"]);
     const mark = `yes ${Deno.pid}`;
     const vireo = `${Deno.execPath()} run -q -A ${MAIN}`;
     const { stdout, stderr } = await new Deno.Command("sh", {

@@ -155,7 +155,7 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
       },
       {
         flags: "--agent",
-        about: "the guest runs commands from outside (prepared root image)",
+        about: "the guest takes vireo exec and cp (prepared root image)",
       },
     ],
     read: (
