@@ -144,6 +144,12 @@ export {
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
 export type { DiskModule } from "./devices/backends/block/disk_module.ts";
+export type {
+  FaultEffect,
+  FaultPlan,
+  FaultRule,
+  FaultType,
+} from "./devices/faults/rules.ts";
 export type { OwnContext, OwnEvent } from "./devices/own/context.ts";
 export type { PlainContext, PlainDevice } from "./devices/own/plain.ts";
 export type { DeviceContext, VirtioDevice } from "./devices/virtio/device.ts";

@@ -13,6 +13,8 @@ import type {
   GuestProcess,
   SpawnOptions,
 } from "./agent/mod.ts";
+import type { FaultCommand, FaultPlan } from "../devices/faults/rules.ts";
+import { checkedFaults } from "./devices/faults.ts";
 import { BalloonHandle } from "./devices/mod.ts";
 import { MachineMonitor } from "./machine_monitor.ts";
 
@@ -77,6 +79,21 @@ export abstract class MachineDevices extends MachineMonitor {
       throw new VireoError("power button: only a guest with ACPI has one");
     }
     powerButton.signal();
+  }
+
+  /**
+   * From now on, this happens to some of a drive's requests, or of a network's
+   * frames, one with `faults` in its configuration. What was stalled goes on.
+   *
+   * @throws {VireoError} no such device, or it has no faults; or what is wrong
+   * with which rule
+   */
+  async setFaults(device: string, faults: FaultPlan): Promise<void> {
+    const plan = checkedFaults(faults);
+    await this.command(
+      device,
+      { type: "faults", plan } satisfies FaultCommand,
+    );
   }
 
   /** The balloon; asking for one that isn't there is an error. */

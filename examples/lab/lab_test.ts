@@ -248,6 +248,23 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name: "lab: faults by rules are told, the same for the same seed",
+  async fn() {
+    const run = async (seed: string) => {
+      const args = ["run", "-A", "--no-check", example("faults.ts"), seed];
+      const { stdout } = await new Deno.Command(Deno.execPath(), { args })
+        .output();
+      const lines = new TextDecoder().decode(stdout).split("\n");
+      return lines.filter((line) => line.startsWith("disk fault "));
+    };
+    const [first, again] = await Promise.all([run("7"), run("7")]);
+    assert.ok(first.length >= 4, `${first.length} faults`);
+    assert.match(first[0]!, /"effect":"error","n":1,"offset":0,"length":512/);
+    assert.deepEqual(first, again);
+  },
+}));
+
 Deno.test("lab: docs/lab.md shows the files as they are, each in 30 lines of code at most", () => {
   const text = Deno.readTextFileSync(
     new URL("../../docs/lab.md", import.meta.url),

@@ -7,6 +7,7 @@ import { storageOf } from "../../devices/backends/block/host_usage.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import { BLK_QUEUES } from "../../devices/virtio/blk/spec.ts";
 import type { BlkData, ModuleBlkData } from "../../devices/virtio/blk/make.ts";
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import {
@@ -28,6 +29,7 @@ import {
   type Rule,
   text,
 } from "../config/schema/rule.ts";
+import { diskFaults } from "./faults.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { didYouMean, moduleWords, splitWords } from "./words.ts";
@@ -45,6 +47,8 @@ export interface Drive {
   backend?: string;
   /** Passed to the constructor: plain data. */
   backend_options?: unknown;
+  /** What happens to some of its requests; `{ "rules": [] }` for later. */
+  faults?: FaultPlan;
   /**
    * Makes it the first disk, and adds `root=/dev/vda` and `ro` or `rw` to the
    * command line, unless that says `root=` itself. At most one drive's.
@@ -116,6 +120,7 @@ const DRIVE: Keys<Drive, Defaults> = {
   queues: own(integer(1, BLK_QUEUES), "Request queues.", 1),
   backend: own(module, "A module that the bytes come from, see docs/lab.md."),
   backend_options: own(onHost(anything), "Passed to its constructor."),
+  faults: own(diskFaults, "What happens to some of its requests."),
 };
 
 const OF_FILE = object<Drive, Defaults>(DRIVE);
@@ -186,7 +191,15 @@ export const BLK: Kind<Drive, FilledDrive, BlkData | ModuleBlkData> & {
     const offered = { flush, queues, limits };
     if (drive.backend !== undefined) {
       const { backend: module, backend_options: options } = drive;
-      const data = { id, module, options, readOnly, device: offered };
+      const { faults } = drive;
+      const data = {
+        id,
+        module,
+        options,
+        readOnly,
+        device: offered,
+        ...(faults && { faults }),
+      };
       return { name: id, data, own: true };
     }
     const { closeRawImage, openRawImage }:
@@ -198,7 +211,14 @@ export const BLK: Kind<Drive, FilledDrive, BlkData | ModuleBlkData> & {
       direct: drive.direct,
     });
     stack.defer(() => closeRawImage(image));
-    const data = { image, id, engine, options: offered };
+    const { faults } = drive;
+    const data = {
+      image,
+      id,
+      engine,
+      options: offered,
+      ...(faults && { faults }),
+    };
     return { name: id, data, warning };
   },
 

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { NetData } from "../../devices/virtio/net/make.ts";
 import { VireoError } from "../../ffi/error.ts";
@@ -24,6 +25,7 @@ import {
   required,
   text,
 } from "../config/schema/rule.ts";
+import { netFaults } from "./faults.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 import { isUnicast, macAddress, UNICAST } from "./mac.ts";
@@ -68,6 +70,8 @@ export interface NetworkInterface {
   pcap?: string;
   /** A metadata service on the link; default: none. */
   mmds?: MetadataService;
+  /** What happens to some of its frames; `{ "rules": [] }` for later. */
+  faults?: FaultPlan;
 }
 
 /** The most pairs of queues; a device page has room for them. */
@@ -113,6 +117,7 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     "Its default export is a function that gets each frame and may answer.",
   ),
   pcap: own(onHost(text), "A file that gets all frames, for tcpdump."),
+  faults: own(netFaults, "What happens to some of its frames."),
   mmds: own(
     metadataService,
     "A metadata service on the link.",
@@ -162,10 +167,10 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
       ? undefined
       : openPcap(pcap, stack, undo);
     const mmds = network.mmds && mmdsSettings(network.mmds);
-    return {
-      name,
-      data: { target, mac, limits, pcap: capture, ...(mmds && { mmds }) },
-    };
+    const { faults } = network;
+    const more = { ...(mmds && { mmds }), ...(faults && { name, faults }) };
+    const data = { target, mac, limits, pcap: capture, ...more };
+    return { name, data };
   },
 
   options: {

@@ -6,6 +6,7 @@
 import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
 import { type RawImage, SECTOR } from "../../backends/block/image.ts";
 import type { OwnModule } from "../../own/load_class.ts";
+import type { FaultPlan } from "../../faults/rules.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";
@@ -23,6 +24,8 @@ export interface BlkData {
   engine: IoEngine;
   /** What the device offers. */
   options: BlkOptions;
+  /** What happens to its requests; undefined: nothing ever does. */
+  faults?: FaultPlan;
 }
 
 /** A disk whose bytes come from a module of the user's. */
@@ -33,6 +36,8 @@ export interface ModuleBlkData extends OwnModule {
   readOnly: boolean;
   /** What the device offers. */
   device: BlkOptions;
+  /** As that of an image. */
+  faults?: FaultPlan;
 }
 
 /** The device. */
@@ -41,7 +46,7 @@ export const make: Maker<BlkData | ModuleBlkData> = async (data, context) => {
     const { makeModuleBlk } = await import("./make_module.ts");
     return await makeModuleBlk(data, context);
   }
-  const { image, id, engine, options } = data;
+  const { image, id, engine, options, faults } = data;
   using undo = new DisposableStack(); // unless the device is there
   let backend = rawBackend(image, REQUESTS, engine);
   undo.defer(() => backend.close());
@@ -50,7 +55,17 @@ export const make: Maker<BlkData | ModuleBlkData> = async (data, context) => {
     const { BounceBackend } = await import("../../backends/block/bounce.ts");
     backend = new BounceBackend(backend, image, REQUESTS);
   }
-  const device = new Blk(backend, id, options);
+  const device = faults
+    ? await (await import("./faulty.ts")).faultyBlk(
+      backend,
+      faults,
+      id,
+      context,
+      (backend) => {
+        return new Blk(backend, id, options);
+      },
+    )
+    : new Blk(backend, id, options);
   undo.move();
   return device;
 };

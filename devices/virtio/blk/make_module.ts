@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BlockBackend } from "../../backends/block/backend.ts";
 import {
   type DiskModule,
   ModuleBackend,
@@ -19,7 +20,7 @@ import type { BlkOptions } from "./spec.ts";
 
 /** The device. */
 export async function makeModuleBlk(
-  { id, readOnly, device, ...of }: ModuleBlkData,
+  { id, readOnly, device, faults, ...of }: ModuleBlkData,
   maker: MakerContext,
 ): Promise<VirtioDevice> {
   const module = await instanceOf<DiskModule>(
@@ -32,7 +33,11 @@ export async function makeModuleBlk(
   try {
     await module.open?.(own);
     const backend = new ModuleBackend(module, own, readOnly);
-    return new ModuleBlk(backend, own, id, device);
+    const make = (outer: BlockBackend) =>
+      new ModuleBlk(outer, backend, own, id, device);
+    if (faults === undefined) return make(backend);
+    const { faultyBlk } = await import("./faulty.ts");
+    return faultyBlk(backend, faults, id, maker, make);
   } catch (error) {
     module.close?.();
     if (error instanceof VireoError) throw error;
@@ -46,12 +51,13 @@ class ModuleBlk extends Blk {
   readonly #own: OwnCode;
 
   constructor(
+    outer: BlockBackend,
     backend: ModuleBackend,
     own: OwnCode,
     id: string,
     options: BlkOptions,
   ) {
-    super(backend, id, options);
+    super(outer, id, options);
     this.#module = backend;
     this.#own = own;
   }

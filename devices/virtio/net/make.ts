@@ -11,6 +11,7 @@ import type { MmdsSettings } from "../../backends/net/mmds/http.ts";
 import type { Mmds } from "../../backends/net/mmds/mmds.ts";
 import { TapBackend } from "../../backends/net/tap.ts";
 import { loadModule } from "../../runtime/load_module.ts";
+import type { FaultPlan } from "../../faults/rules.ts";
 import type { RateLimits } from "../../runtime/rate_limiter.ts";
 import { VireoError } from "../../../ffi/error.ts";
 import type { Tap } from "../../../ffi/tap.ts";
@@ -40,6 +41,10 @@ export interface NetData {
   pcap: Capture | undefined;
   /** There is a metadata service on the link. */
   mmds?: MmdsSettings;
+  /** What events call it. */
+  name?: string;
+  /** What happens to its frames; undefined: nothing ever does. */
+  faults?: FaultPlan;
 }
 
 /** A command to the device: what its metadata service tells from now on. */
@@ -56,7 +61,9 @@ export const make: Maker<NetData> = async (data, context) => {
   const linked = await withMmds(backends, data.mmds, context);
   const captured = await capture(linked.backends, data.pcap, context);
   const limiters = await limitersOf(data, undo);
-  const device = new Net(captured, data.mac, limiters);
+  const device = data.faults === undefined
+    ? new Net(captured, data.mac, limiters)
+    : await faultyNet(captured, data, data.faults, limiters, context);
   undo.move();
   if (linked.mmds === undefined) return device;
   const { mmds } = linked;
@@ -128,6 +135,25 @@ async function capture(
   return backends.map((inner) =>
     new PcapBackend(inner, file, memory, NET_HEADER_SIZE)
   );
+}
+
+/** An interface with faults; those of its queues are counted together. */
+async function faultyNet(
+  inner: NetBackend[],
+  { mac, name = "" }: NetData,
+  plan: FaultPlan,
+  limiters: NetLimiters,
+  { memory, emit }: MakerContext,
+): Promise<Net> {
+  const { Faults } = await import("../../faults/rules.ts");
+  const { FaultyNet } = await import("../../faults/net.ts");
+  const { withFaults } = await import("../../faults/with_faults.ts");
+  const faults = new Faults(name, plan, emit);
+  const backends = inner.map((backend) =>
+    new FaultyNet(backend, faults, memory, NET_HEADER_SIZE)
+  );
+  faults.changed = () => backends.forEach((backend) => backend.goOn());
+  return withFaults(new Net(backends, mac, limiters), faults, backends);
 }
 
 /** One for each direction that has limits; `undo` closes them. */
