@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   cli: [...MACHINE, "images", "monitor", "probe"],
   api: [...MACHINE],
   fuzz: [...MACHINE, "api", "monitor", "vmm/testing", "images"],
+  "fuzz/api": ["fuzz", ...MACHINE, "vmm/testing", "api", "api/testing"], // as a client
   // Its campaigns boot Linux as the command line does.
   "fuzz/snapshot": ["fuzz", ...MACHINE, "vmm/testing", "images", "cli/testing"],
   // Only tests and fuzz boot a machine with what images builds.
@@ -82,7 +83,7 @@ Deno.test("layers: the machine names in full what it starts or loads by a URL", 
 });
 
 Deno.test("layers: only what belongs to tests imports a folder of tests", () => {
-  const ofTests = ["testing", "fuzz", "fuzz/snapshot", "bench"];
+  const ofTests = ["testing", "fuzz", "fuzz/api", "fuzz/snapshot", "bench"];
   const imported = REFERENCES.filter(({ from, to }) =>
     to.includes("testing/") && !from.includes("testing/") &&
     !ofTests.includes(roomOf(from))

@@ -14,7 +14,11 @@ import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
 import type { Answer } from "./http/answer.ts";
 import { Log } from "./log.ts";
 import { Console } from "./console.ts";
-import { FIRECRACKER_VERSION, VERSION_TEXT } from "./version.ts";
+import {
+  FIRECRACKER_VERSION,
+  SNAPSHOT_VERSION_TEXT,
+  VERSION_TEXT,
+} from "./version.ts";
 
 type Serving = typeof import("./serving.ts");
 
@@ -43,7 +47,12 @@ export async function api(args: readonly string[]): Promise<never> {
   }
   if (flags.only === "help") return await console.tell(HELP);
   if (flags.only === "version") return await console.tell(VERSION_TEXT);
-  if (flags.only === "snapshot-version") return await console.tell("v11.0.0\n");
+  if (flags.only === "snapshot-version") {
+    return await console.tell(SNAPSHOT_VERSION_TEXT);
+  }
+  if (flags.describeSnapshot !== undefined) {
+    return await describeSnapshot(flags.describeSnapshot, console);
+  }
   const log = new Log(flags.id, (line) => console.line(line));
   nameProcess();
   const loading = { serving: undefined as Promise<Serving> | undefined };
@@ -77,6 +86,23 @@ export async function api(args: readonly string[]): Promise<never> {
   }
   fromFile.resolve();
   return await new Promise<never>(() => {}); // until the machine ends
+}
+
+/** Tells the version of a state file. */
+async function describeSnapshot(
+  path: string,
+  console: Console,
+): Promise<never> {
+  try {
+    const { format } = JSON.parse(Deno.readTextFileSync(path));
+    if (Number.isInteger(format)) {
+      return await console.tell(SNAPSHOT_VERSION_TEXT);
+    }
+    throw new Error("it is no state of Vireo's");
+  } catch (error) {
+    const why = `Unable to describe the snapshot ${path}: ${error}`;
+    return await console.fail(why.split("\n")[0]!, 1);
+  }
 }
 
 /** What has to be known before anybody can ask. */

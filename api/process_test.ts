@@ -162,6 +162,47 @@ Deno.test("bin/firecracker: a wrong command line ends with the code that launche
 });
 
 Deno.test(needing([KVM], {
+  name:
+    "bin/firecracker: log and metrics in FIFOs that nobody reads yet; SIGHUP writes a line, and is exit 156",
+  async fn() {
+    await using process = new ApiProcess({
+      args: [
+        ...["--log-path", "log", "--level", "debug", "--show-level"],
+        ...["--metrics-path", "metrics"],
+      ],
+      files: (process) => {
+        const paths = ["log", "metrics"].map((one) =>
+          `${process.folder}/${one}`
+        );
+        new Deno.Command("mkfifo", { args: paths }).outputSync();
+        return {};
+      },
+    });
+    const client = await process.client();
+    const lines = ["log", "metrics"].map((name) => {
+      const options = { read: true, write: true };
+      return Deno.openSync(`${process.folder}/${name}`, options);
+    });
+    const read = async (file: Deno.FsFile) => {
+      const bytes = new Uint8Array(65_536);
+      const count = await file.read(bytes);
+      return new TextDecoder().decode(bytes.subarray(0, count ?? 0));
+    };
+    await start(client, process.file("kernel", HI));
+    await process.until(() => process.stdout.includes("hi"), "hi");
+    assert.match(await read(lines[0]!), /:main:INFO\] Running Firecracker v/);
+    const first = JSON.parse(await read(lines[1]!));
+    assert.equal(first.put_api_requests.boot_source_count, 1);
+    process.child.kill("SIGHUP");
+    assert.equal(await process.end(), 156);
+    const last = JSON.parse(await read(lines[1]!));
+    assert.ok(last.utc_timestamp_ms >= first.utc_timestamp_ms);
+    assert.equal(process.stdout, "hi\n", "the console has it for itself");
+    for (const file of lines) file.close();
+  },
+}));
+
+Deno.test(needing([KVM], {
   name: "bin/firecracker: a machine from a file, with and without a socket",
   async fn() {
     const config = (process: ApiProcess, kernel: Uint8Array) =>

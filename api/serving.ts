@@ -65,6 +65,7 @@ function makeApi({ flags, log, console }: Process): Api {
       if (path === undefined) feedStdin(machine);
     },
     booted(milliseconds) {
+      if (!flags.bootTimer) return;
       const took = Math.round(milliseconds * 1000);
       log.info(`Guest-boot-time = ${took} us ${Math.round(milliseconds)} ms`);
     },

@@ -1,10 +1,13 @@
 /** Snapshots by the API: what is saved goes on elsewhere. */
 import assert from "node:assert/strict";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { KVM, needing, root } from "../../ffi/testing/needs.ts";
+import { exists } from "../../ffi/file.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { ECHOES } from "../../vmm/testing/tiny_guest.ts";
 import { TestApi } from "../testing/test_api.ts";
 
+const HANDLER =
+  new URL("../../examples/page_handler.ts", import.meta.url).pathname;
 const RUNNING = "Create snapshot error: Cannot save the microVM state: " +
   "Operation not allowed: save/restore unavailable while running";
 const CONFIGURED = "Load snapshot error: Loading a microVM snapshot not " +
@@ -108,6 +111,50 @@ Deno.test(needing([KVM], {
       });
       await echoes(test, "twice");
     }
+  },
+}));
+
+Deno.test(needing([KVM, root("has a userfaultfd")], {
+  name:
+    "API snapshot: memory comes from a program that speaks Firecracker's userfaultfd protocol; where the vsock is may be otherwise",
+  async fn() {
+    using folder = new Folder();
+    const { files, path } = folder;
+    const vsock = { guest_cid: 3, uds_path: `${path}/v.sock` };
+    {
+      await using test = new TestApi();
+      await test.good("PUT", "/vsock", vsock);
+      await folder.started(test);
+      await test.good("PATCH", "/vm", { state: "Paused" });
+      await test.good("PUT", "/snapshot/create", files);
+    }
+    // As the program has it: a folder with both.
+    Deno.mkdirSync(`${path}/saved`);
+    Deno.symlinkSync(files.snapshot_path, `${path}/saved/state.json`);
+    const { memory } = JSON.parse(Deno.readTextFileSync(files.snapshot_path));
+    Deno.renameSync(files.mem_file_path, `${path}/saved/${memory.file}`);
+    const backend_path = `${path}/pages.sock`;
+    await using handler = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "-A", HANDLER, `${path}/saved`, backend_path],
+      stdout: "null",
+    }).spawn();
+    await until(() => exists(backend_path), "the handler's socket");
+    const uds_path = `${path}/other.sock`;
+    {
+      await using test = new TestApi();
+      await test.good("PUT", "/snapshot/load", {
+        snapshot_path: files.snapshot_path,
+        mem_backend: { backend_type: "Uffd", backend_path },
+        vsock_override: { uds_path },
+        clock_realtime: true,
+        resume_vm: true,
+      });
+      await echoes(test, "on demand");
+      assert.ok(Deno.statSync(uds_path).isSocket);
+      const config = await test.good("GET", "/vm/config") as { vsock: unknown };
+      assert.deepEqual(config.vsock, { ...vsock, uds_path });
+    }
+    await handler.status;
   },
 }));
 

@@ -10,6 +10,9 @@ import { Client } from "./client.ts";
 const BINARY = new URL("../../bin/firecracker", import.meta.url).pathname;
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 
+/** Characters of its output that are kept. */
+const KEPT = 1 << 20;
+
 /** How to start it. */
 export interface ProcessOptions {
   /** Flags beside `--api-sock`. */
@@ -34,8 +37,13 @@ export class ApiProcess implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
   /** What it has printed. */
   stdout = "";
+  /** Bytes of it. */
+  bytes = 0;
+  /** Those that are not one more than the one before. */
+  miscounted = 0;
   /** And said. */
   stderr = "";
+  #next = -1;
   #status: Deno.CommandStatus | undefined;
   readonly #ends: Promise<unknown>;
   readonly #clients: Client[] = [];
@@ -61,11 +69,25 @@ export class ApiProcess implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     const read = [
-      keep(this.child.stdout, (text) => this.stdout += text),
+      keep(
+        this.child.stdout,
+        (text) => this.stdout = (this.stdout + text).slice(-KEPT),
+        (bytes) => {
+          this.#count(bytes);
+        },
+      ),
       keep(this.child.stderr, (text) => this.stderr += text),
     ];
     const status = this.child.status.then((status) => this.#status = status);
     this.#ends = Promise.all([...read, status]);
+  }
+
+  #count(bytes: Uint8Array): void {
+    for (const byte of bytes) {
+      if (this.#next >= 0 && byte !== this.#next) this.miscounted++;
+      this.#next = byte + 1 & 255;
+    }
+    this.bytes += bytes.length;
   }
 
   /** A client, as soon as it listens. */
@@ -112,9 +134,11 @@ export class ApiProcess implements AsyncDisposable {
 async function keep(
   stream: ReadableStream<Uint8Array>,
   take: (text: string) => void,
+  look: (bytes: Uint8Array) => void = () => {},
 ): Promise<void> {
   const decoder = new TextDecoder();
   for await (const bytes of stream) {
+    look(bytes);
     take(decoder.decode(bytes, { stream: true }));
   }
 }
