@@ -61,6 +61,7 @@ export const PACKAGES: readonly DebianPackage[] = [
   entry("bsdutils", ["script"], "tests"),
   entry(BUSYBOX, ["busybox"], "root image"),
   entry("bzip2", ["bzip2"], "kernel formats"),
+  entry("chromium", ["chromium"], "peers"),
   entry("cpio", ["cpio"], "tests"),
   entry("curl", ["curl"], "peers"),
   entry("debootstrap", ["debootstrap"], "fresh root"),

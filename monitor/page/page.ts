@@ -9,13 +9,16 @@ import type { MachineState } from "../../vmm/machine_state.ts";
 import type { MachineMetrics } from "../../vmm/trace/metrics.ts";
 import { Feed } from "./feed.ts";
 import { Guard } from "./guard.ts";
+import { chartLibrary } from "./library.ts";
 
 /** What it is made of, by path, and of which type. */
 const ASSETS: ReadonlyMap<string, readonly [string, string]> = new Map([
   ["/", ["page.html", "text/html"]],
   ["/page.js", ["page.js", "text/javascript"]],
+  ["/charts.js", ["charts.js", "text/javascript"]],
   ["/screen.js", ["screen.js", "text/javascript"]],
   ["/page.css", ["page.css", "text/css"]],
+  ["/icon.svg", ["icon.svg", "image/svg+xml"]],
 ]);
 
 const HEADERS = {
@@ -131,8 +134,13 @@ export class LivePage implements AsyncDisposable {
     if (method !== "GET") return this.#answer(405, "GET or POST\n");
     const asset = ASSETS.get(pathname);
     if (asset) return await this.#asset(...asset);
-    if (pathname !== "/events") return this.#answer(404, "no such page\n");
+    if (!["/events", "/echarts.js"].includes(pathname)) {
+      return this.#answer(404, "no such page\n");
+    }
     if (!this.#guard.knows(request)) return this.#stranger();
+    if (pathname === "/echarts.js") {
+      return this.#answer(200, await chartLibrary(), "text/javascript");
+    }
     if (this.#feed.full) return this.#answer(503, "too many pages are open\n");
     return this.#answer(200, this.#feed.open(), "text/event-stream");
   }

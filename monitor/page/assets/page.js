@@ -1,4 +1,5 @@
 // The live page. What the guest can choose is set as text, never as markup.
+import { Charts } from "./charts.js";
 import { Screen } from "./screen.js";
 
 const TABLE_KEYS = ["doorbells", "polls", "chains", "interrupts"];
@@ -6,6 +7,7 @@ const TABLE_KEYS = ["doorbells", "polls", "chains", "interrupts"];
 const $ = (id) => document.getElementById(id);
 const screen = new Screen($("console"));
 let source;
+let charts;
 
 /** The token is exchanged for a cookie, and leaves the address. */
 async function enter() {
@@ -38,7 +40,10 @@ function state(text) {
 function listen() {
   source = new EventSource("events");
   // Whoever connects anew gets the console from its beginning.
-  source.onopen = () => screen.clear();
+  source.onopen = () => {
+    screen.clear();
+    charts?.interrupt();
+  };
   source.onmessage = ({ data }) => show(JSON.parse(data));
   source.addEventListener("console", ({ data }) => screen.write(data));
   source.addEventListener("end", end);
@@ -47,6 +52,20 @@ function listen() {
     state("not connected");
     say("open the page by the URL that vireo printed");
   };
+}
+
+/** The page is of use without them. */
+function loadCharts() {
+  const script = document.createElement("script");
+  script.src = "echarts.js";
+  script.onload = () => {
+    $("charts").className = "drawn";
+    const names = ["exits", "bytes", "depth", "latency"];
+    const elements = names.map((name) => [name, $(name)]);
+    charts = new Charts(globalThis.echarts, Object.fromEntries(elements));
+  };
+  script.onerror = () => say("no charts: their library can't be had");
+  document.head.append(script);
 }
 
 function end() {
@@ -59,6 +78,7 @@ function end() {
 
 function show({ state: now, metrics }) {
   state(now);
+  charts?.add(metrics);
   const reasons = [
     ...new Set(metrics.vcpus.flatMap(({ exits }) => Object.keys(exits))),
   ];
@@ -127,5 +147,7 @@ async function type(text) {
   typing = false;
 }
 
-if (await enter()) listen();
-else state("not connected");
+if (await enter()) {
+  listen();
+  loadCharts();
+} else state("not connected");
