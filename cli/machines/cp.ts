@@ -11,6 +11,7 @@ import type { GuestProcess } from "../../vmm/agent/mod.ts";
 import { socketOf } from "../../vmm/controller/client.ts";
 import { startCommand } from "../../vmm/controller/command.ts";
 import { plain } from "../text.ts";
+import { ended, endInOrder } from "../streams/signals.ts";
 import { telling } from "./control.ts";
 
 /** Characters that are kept of what a command says is wrong. */
@@ -26,6 +27,7 @@ const TAKE = `p=$1; m=$3
 [ -L "$p" ] && p=$(readlink -f "$p")
 [ -e "$p" ] && [ ! -f "$p" ] && { cat >"$p"; exit; }
 t=$p.vireo-$$
+trap 'rm -f "$t"; exit 1' TERM
 cat >"$t" && { [ $m = 644 ] || chmod $m "$t"; } && mv -f "$t" "$p" && exit
 rm -f "$t"; exit 1`;
 
@@ -56,6 +58,7 @@ export async function cp(from: string, to: string): Promise<void> {
   }
   // What waits for a socket doesn't keep a program running.
   const running = setInterval(() => {}, 1 << 30);
+  endInOrder(); // what is half there goes
   try {
     if (source) await download(source, to);
     else await upload(from, target!);
@@ -84,6 +87,7 @@ async function upload(
   await telling(machine, async () => {
     const process = await start(machine, TAKE, path, basename(from), octal);
     void process.stdout.cancel();
+    ended.addEventListener("abort", () => process.kill());
     const failed = file.readable.pipeTo(process.stdin, { preventCancel: true })
       .then(() => undefined, (error) => {
         process.abandon(new VireoError(`cp: ${error.message}`));
@@ -102,6 +106,7 @@ async function download(
   using target = new Target(folder ? `${to}/${basename(path)}` : to);
   await telling(machine, async () => {
     const process = await start(machine, GIVE, path);
+    ended.addEventListener("abort", () => process.kill());
     const written = target.take(process.stdout);
     written.catch((error) =>
       process.abandon(new VireoError(`cp: ${(error as Error).message}`))

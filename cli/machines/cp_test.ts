@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { exists } from "../../ffi/file.ts";
 import { needing } from "../../ffi/testing/needs.ts";
-import { vireo } from "../../vmm/testing/command.ts";
+import { until } from "../../ffi/testing/until.ts";
+import { startVireo, vireo } from "../../vmm/testing/command.ts";
 import { ExecServer } from "../../vmm/testing/exec_server.ts";
 
 Deno.test(needing(["gcc"], {
@@ -59,6 +60,21 @@ Deno.test(needing(["gcc"], {
         refuses(/No such file/, guest(file), `${dir}/none/x`),
       ]);
       assert.ok(!exists(`${dir}/none`));
+    });
+    await t.step("a signal in the middle", async () => {
+      const fifo = `${dir}/slow`;
+      await new Deno.Command("mkfifo", { args: [fifo] }).output();
+      const half = async (from: string, to: string, folder: string) => {
+        const copying = startVireo(["cp", from, to]);
+        using writer = await Deno.open(fifo, { write: true });
+        await writer.write(new TextEncoder().encode("half"));
+        const begun = () => names(folder).some((name) => /vireo-/.test(name));
+        await until(begun, "half a file");
+        copying.kill("SIGINT");
+        assert.equal((await copying.output()).signal, "SIGINT");
+      };
+      await half(guest(fifo), `${dir}/back`, `${dir}/back`);
+      await half(fifo, guest(`${dir}/in`), `${dir}/in`);
     });
     await t.step("the guest's end in the middle", async () => {
       Deno.writeTextFileSync(`${dir}/back/kept`, "kept");

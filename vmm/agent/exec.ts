@@ -28,7 +28,7 @@ export interface SpawnOptions {
   /**
    * Milliseconds until it is given up, and killed in the guest; that of the
    * guest's boot is a part of it. Default: it may run as long as it wants, and
-   * the agent has a minute to answer at first.
+   * the agent has two minutes to answer at first.
    */
   timeout?: number;
 }

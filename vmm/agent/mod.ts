@@ -28,7 +28,7 @@ export type {
 export type { GuestProcess, GuestStatus } from "./process.ts";
 
 /** How long an agent may take for its first answer, in milliseconds. */
-const ANSWER_TIME = 60_000;
+const ANSWER_TIME = 120_000;
 
 /** A machine, as far as its agent is concerned. */
 export interface AgentMachine {
