@@ -61,7 +61,10 @@ export class ExitRecorder {
 }
 
 /** Little-endian; of eight bytes, those that a double holds. */
-function valueAt({ u8 }: KvmRun, at: number, size: number): number {
+function valueAt(run: KvmRun, at: number, size: number): number {
+  if (size === 4) return run.u32[at >> 2]!;
+  const { u8 } = run;
+  if (size === 1) return u8[at]!;
   let value = 0;
   for (let i = size - 1; i >= 0; i--) value = value * 256 + u8[at + i]!;
   return value;
