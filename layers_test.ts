@@ -19,9 +19,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   vmm: ["ffi", "guest", "devices"],
   emulate: ["ffi", "guest"],
   monitor: MACHINE,
+  network: MACHINE,
   images: ["ffi", "guest"],
   probe: [...MACHINE, "emulate"],
-  cli: [...MACHINE, "images", "monitor", "probe"],
+  cli: [...MACHINE, "images", "monitor", "network", "probe"],
   api: [...MACHINE],
   fuzz: [...MACHINE, "api", "monitor", "vmm/testing", "images"],
   "fuzz/api": ["fuzz", ...MACHINE, "vmm/testing", "api", "api/testing"], // as a client
@@ -30,9 +31,16 @@ const MAY_IMPORT: Record<string, string[]> = {
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
   // And some as the command line does.
-  "cli/testing": [...MACHINE, "vmm/testing", "images", "monitor", "cli"],
+  "cli/testing": [
+    ...MACHINE,
+    "vmm/testing",
+    "images",
+    "monitor",
+    "network",
+    "cli",
+  ],
   "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
-  "mod.ts": [...MACHINE, "images", "probe"],
+  "mod.ts": [...MACHINE, "images", "network", "probe"],
   "main.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
 };
 

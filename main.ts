@@ -244,6 +244,16 @@ async function program(args: readonly string[]): Promise<Command> {
       if (text !== "") standardOutput.print(text);
     });
 
+  command(vireo, "switch")
+    .description("Connect machines by an Ethernet switch.")
+    .argument("<link...>", "SOCKET[,latency=MS][,loss=FRACTION]..., as below")
+    .action(async (links: string[]) => {
+      const { switchCommand }: typeof import("./cli/switch.ts") = await load(
+        new URL("./cli/switch.ts", import.meta.url),
+      );
+      await switchCommand(links);
+    });
+
   const api = command(vireo, "api")
     .description("Serve Firecracker's API on a Unix socket.")
     .action(async () => {

@@ -165,6 +165,9 @@ export {
   type FeatureWords,
   featureWords,
 } from "./devices/virtio/spec.ts";
+export { type LinkOptions, Switch, type SwitchLink } from "./network/switch.ts";
+export type { LinkShape } from "./network/shape.ts";
+export type { PortCounts } from "./network/port.ts";
 export { payloadPath, readPayload } from "./images/payload/payload.ts";
 export {
   type Compression,

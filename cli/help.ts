@@ -214,6 +214,21 @@ is as large as the memory, with holes where that is zero, and only yours.`,
     details: `
 ${snapshotActions.join("\n")}`,
   },
+  switch: {
+    examples: `
+  vireo switch lan.sock far.sock,latency=20,loss=0.01
+  vireo boot --net switch=lan.sock                  in another terminal`,
+    details: `
+Each machine that connects to SOCKET gets a port of its own. What a link does to
+each frame, in both directions:
+  latency=MS, jitter=MS  its way takes so long, and up to so much longer
+  loss=FRACTION          so many are lost by chance, which is the same for the
+                         same seed=N
+  rate=BITS              per second: 10M, 500k
+  pcap=FILE              gets a copy, for tcpdump -r
+QEMU joins with -netdev stream,id=n0,server=off,addr.type=unix,addr.path=SOCKET.
+SIGINT ends the switch; the machines' links are down then.`,
+  },
   api: {
     examples: `
   vireo api --api-sock /run/vm.socket --id web      waits for requests

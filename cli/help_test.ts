@@ -131,8 +131,8 @@ Deno.test("nearest: words of options", async () => {
     `unknown word "queue=2"; did you mean "queues=N"?; ${form}`,
   );
   await boot("--disk", "x,rw", `unknown word "rw"; ${form}`);
-  const net = "tap=NAME, passt, passt=SOCKET, handler=MODULE, netns=NS, " +
-    "queues=N, mac=M, pcap=FILE";
+  const net = "tap=NAME, passt, passt=SOCKET, switch=SOCKET, handler=MODULE, " +
+    "netns=NS, queues=N, mac=M, pcap=FILE";
   await boot(
     ...["--net", "tab=t"] as const,
     `"tab=t" is not one of ${net}; did you mean "tap=NAME"?`,

@@ -59,7 +59,7 @@ export interface NetworkInterface {
   tx_rate_limiter?: RateLimits;
   /** Starts passt(1): the host's network without a TAP and without root. */
   passt?: boolean;
-  /** Path of a Unix socket that a passt, or another of its kind, listens on. */
+  /** Path of a Unix socket that a {@linkcode Switch} or a passt listens on. */
   socket?: string;
   /**
    * URL of a module whose default export is a {@linkcode FrameHandler}; it
@@ -111,7 +111,10 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     1,
   ),
   passt: own(onHost(boolean), "Starts passt: no TAP, no root.", false),
-  socket: own(onHost(text), "A Unix socket that a passt listens on."),
+  socket: own(
+    onHost(text),
+    "A Unix socket that a switch or a passt listens on.",
+  ),
   handler: own(
     module,
     "Its default export is a function that gets each frame and may answer.",
@@ -125,7 +128,10 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
 };
 
 /** Where frames go. */
-const NET_TARGETS = ["tap=NAME", "passt", "passt=SOCKET", "handler=MODULE"];
+const NET_TARGETS = [
+  ...["tap=NAME", "passt", "passt=SOCKET", "switch=SOCKET"],
+  "handler=MODULE",
+];
 /** What may follow. */
 const NET_WORDS = ["netns=NS", "queues=N", "mac=M", "pcap=FILE"];
 
@@ -177,8 +183,8 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
     rows: [
       {
         flags: "--net <where>",
-        about: "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET] or " +
-          "handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
+        about: "network: tap=NAME[,netns=NS][,queues=N], passt[=SOCKET], " +
+          "switch=SOCKET or handler=MODULE; and [,mac=M][,pcap=FILE]; repeatable",
         repeatable: true,
         values: NET_TARGETS,
         words: NET_WORDS,
@@ -220,6 +226,7 @@ function interfaceId(index: number): string {
 const NET_KEYS: Record<string, keyof NetworkInterface | undefined> = {
   tap: "host_dev_name",
   passt: "socket",
+  switch: "socket",
   handler: "handler",
   netns: "netns",
   mac: "guest_mac",
@@ -228,8 +235,8 @@ const NET_KEYS: Record<string, keyof NetworkInterface | undefined> = {
 };
 
 /**
- * A network from `tap=NAME`, `passt`, `passt=SOCKET` or `handler=MODULE`, and
- * `[,netns=NS][,queues=N][,mac=M][,pcap=FILE]`.
+ * A network from `tap=NAME`, `passt`, `passt=SOCKET`, `switch=SOCKET` or
+ * `handler=MODULE`, and `[,netns=NS][,queues=N][,mac=M][,pcap=FILE]`.
  *
  * @throws {VireoError} when a value is missing, or a key unknown
  */
@@ -252,7 +259,7 @@ export function parseNet(text: string, index: number): NetworkInterface {
   }
   if (targetConflict(network) === undefined) return network;
   throw new VireoError(
-    `--net ${text}: one of tap=NAME, passt, passt=SOCKET and handler=MODULE; ` +
+    `--net ${text}: one of ${NET_TARGETS.join(", ")}; ` +
       "netns and queues only with tap",
   );
 }

@@ -12,9 +12,9 @@ import type { Frame, NetBackend } from "./backend.ts";
 import { copyIn, copyOut, frameBytes } from "./copy.ts";
 
 /** Bytes in front of each frame. */
-const LENGTH_SIZE = 4;
+export const LENGTH_SIZE = 4;
 /** The longest frame that the other end may send, and that is sent to it. */
-const FRAME_MAX = 65535 + 18;
+export const FRAME_MAX = 65535 + 18;
 /** Bytes that one read or write moves, at most. */
 const BUFFER_SIZE = 256 * 1024;
 const BATCH = 32;
@@ -168,14 +168,16 @@ export class StreamBackend implements NetBackend {
   }
 }
 
-function putLength(bytes: Uint8Array, at: number, length: number): void {
+/** Writes the four bytes in front of a frame. */
+export function putLength(bytes: Uint8Array, at: number, length: number): void {
   bytes[at] = length >>> 24;
   bytes[at + 1] = length >>> 16;
   bytes[at + 2] = length >>> 8;
   bytes[at + 3] = length;
 }
 
-function getLength(bytes: Uint8Array, at: number): number {
+/** Reads them. */
+export function getLength(bytes: Uint8Array, at: number): number {
   return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) |
     (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
