@@ -139,7 +139,7 @@ Deno.test(needing(WITH, {
 
 Deno.test(needing([...WITH, "setsid"], {
   name:
-    "vireo exec -t: a terminal of this one's size and type, its keys, and Ctrl-A x",
+    "vireo exec -t: a terminal of this one's size and type, its keys, a new size, and Ctrl-A x",
   async fn() {
     await using server = await ExecServer.make();
     // A session's end hangs up its terminal.
@@ -164,6 +164,11 @@ Deno.test(needing([...WITH, "setsid"], {
     assert.match(pty.shown, /\n33 101\r+\nvt220\r+\n\/dev\/pts\//);
     pty.type("\x03");
     await pty.shows("^C");
+    await new Deno.Command("sh", {
+      args: ["-c", `stty rows 40 cols 90 <${pty.path}`],
+    }).output();
+    pty.type("while [ \"$(stty size)\" != '40 90' ]; do :; done; echo n''ew\r");
+    await pty.shows("\nnew");
     pty.type("echo b''ack; exit 6\r");
     await pty.shows("\nback");
     assert.equal((await shell.status).code, 6);
