@@ -113,8 +113,8 @@ class MockTarget implements GdbTarget {
     return stop.kind === "write" ? this.#refuse() : this.#access(undefined);
   }
 
-  remove(): void {
-    this.#access(undefined);
+  remove(): Promise<void> {
+    return this.#access(undefined);
   }
 
   go(what: (thread: number) => string): Promise<StopReply> {

@@ -237,3 +237,38 @@ peerTest(
     assert.equal(await linux.run("echo goes on"), "goes on");
   },
 );
+
+peerTest(
+  "gdb itself: Linux: steps and stops a program, and goes back to it from the kernel",
+  [LINUX],
+  async (folder) => {
+    await using linux = await LinuxGuest.boot({});
+    const { machine } = linux.test;
+    const target = await listening(linux.test, folder);
+    linux.type(
+      "i=0; while [ $i -lt 600 ]; do i=$((i+1)); : >/dev/null; done; echo lo''op\n",
+    );
+    const user = () => machine.introspect(({ vcpus }) => vcpus[0]!.cpl === 3);
+    await until(user, "the shell at work");
+    const said = await gdb(target, [
+      "print $cs",
+      ...Array(20).fill("stepi"),
+      "hbreak *$pc",
+      "continue",
+      "continue",
+      "info threads",
+      "delete",
+      "stepi",
+      "detach",
+    ]);
+    if (/^\$1 = 51$/m.test(said)) { // gdb came in the program, too
+      assert.match(
+        said,
+        /^Breakpoint 1, 0x0+[45]\w{5} in .*\n[^]*^Breakpoint 1,/m,
+      );
+      assert.match(said, /^\* 1 +Thread 1 \(vCPU 0: user\)/m);
+    }
+    await linux.test.printed(/^loop\r?\n/m);
+    assert.equal(await linux.run("echo goes on"), "goes on");
+  },
+);

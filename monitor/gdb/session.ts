@@ -280,7 +280,7 @@ export class GdbSession {
     if (asked === undefined) return UNKNOWN;
     const { stop, software, insert } = asked;
     if (insert) await this.#target.insert(stop);
-    else this.#target.remove(stop);
+    else await this.#target.remove(stop);
     if (software && insert) this.#software.add(stop.address);
     else if (!insert) this.#software.delete(stop.address);
     return OK;

@@ -60,7 +60,7 @@ export interface GdbTarget {
   /** From now on it stops there. */
   insert(stop: HardwareStop): Promise<void>;
   /** No more. */
-  remove(stop: HardwareStop): void;
+  remove(stop: HardwareStop): Promise<void>;
   /** Lets it go on, until the next stop. */
   go(what: (thread: number) => Go): Promise<StopReply>;
   /** Stops it: who waits in {@linkcode go} hears of it. */
@@ -150,8 +150,8 @@ export class MachineTarget implements GdbTarget {
     return this.#debugger!.insert(stop);
   }
 
-  remove(stop: HardwareStop): void {
-    this.#debugger!.remove(stop);
+  remove(stop: HardwareStop): Promise<void> {
+    return this.#debugger!.remove(stop);
   }
 
   async go(what: (thread: number) => Go): Promise<StopReply> {

@@ -18,6 +18,7 @@ import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { KvmRunOffset } from "../../ffi/kvm/run.ts";
 import type { DebuggedMachine } from "./gdb.ts";
 import type { MachineView } from "./machine_view.ts";
+import { ProgramDebug } from "./program_debug.ts";
 import type { VcpuView } from "./vcpu_view.ts";
 
 /** What a vCPU is to do. */
@@ -37,7 +38,6 @@ const SLOTS = 4;
 /** DR6's B0 to B3: which of DR0 to DR3 (SDM vol. 3, §18.2.3). */
 const DR6_OFFSET = KvmRunOffset.union + 16;
 const USER = 3;
-const CR4_SMEP = 1n << 20n;
 /** OUT and OUTS, with prefixes: the instruction as digits. */
 const OUT = /^(?:66|67|f2|f3|4.)*(?:e6..|e7..|ee|ef|6e|6f)/;
 
@@ -49,7 +49,12 @@ export class Debugger implements Disposable {
   readonly #hooks: DisposableStack = new DisposableStack();
   readonly #assisted: boolean;
   readonly #stepping: true | "without interrupts";
+  readonly #programs = new ProgramDebug();
   #stopped: PromiseWithResolvers<DebugStop> | undefined;
+  #what: (vcpu: number) => Go = () => "run";
+  /** A vCPU that steps into a handler of the guest's own. */
+  #passing: number | undefined;
+  #leaves = false;
 
   /** A debugger of `machine`, which goes on meanwhile. */
   constructor(machine: DebuggedMachine) {
@@ -68,6 +73,10 @@ export class Debugger implements Disposable {
     // A pause before the start is one at the start.
     while (this.#machine.state === "created") await moment();
     await this.#machine.pause();
+    await this.#machine.introspect((view) => {
+      this.#programs.settle(view);
+      this.#programs.stopWaiting(view);
+    });
     this.#resolve({ reason: "paused" });
   }
 
@@ -78,17 +87,34 @@ export class Debugger implements Disposable {
    */
   async insert(stop: HardwareStop): Promise<void> {
     if (this.#stops.some((other) => isSame(stop, other))) return;
+    if (!this.#assisted) {
+      if (stop.kind !== undefined && stop.kind !== "execute") {
+        throw new VireoError("this host has no watchpoints");
+      }
+      const { address } = stop;
+      const planted = await this.#machine.introspect((view) => {
+        const isProgram = this.#programs.isProgram(view, address);
+        if (isProgram) view.checkDebuggable();
+        if (isProgram) this.#programs.plant(view, address);
+        return isProgram;
+      });
+      if (planted) return;
+    }
     if (this.#stops.length === SLOTS) {
       throw new VireoError(`a vCPU has ${SLOTS} breakpoints, all in use`);
     }
-    if (!this.#assisted) await this.#checkEmulated(stop);
     this.#stops.push(stop);
   }
 
   /** Takes it back. */
-  remove(stop: HardwareStop): void {
+  async remove(stop: HardwareStop): Promise<void> {
     const index = this.#stops.findIndex((other) => isSame(stop, other));
     if (index >= 0) this.#stops.splice(index, 1);
+    else if (!this.#assisted) {
+      await this.#machine.introspect((view) =>
+        void this.#programs.takeOut(view, stop.address)
+      );
+    }
   }
 
   /**
@@ -101,10 +127,18 @@ export class Debugger implements Disposable {
   async go(what: (vcpu: number) => Go): Promise<DebugStop> {
     const stopped = this.#stopped = Promise.withResolvers<DebugStop>();
     try {
-      await this.#machine.introspect((view) => this.#set(view, what));
-      await this.#machine.resume();
+      const stepped = await this.#machine.introspect((view) => {
+        const vcpu = view.vcpus.find(({ id }) => what(id) === "step");
+        if (!this.#assisted && vcpu && this.#programs.returnTo(vcpu)) {
+          return vcpu.id;
+        }
+        return void this.#set(view, what);
+      });
+      if (stepped === undefined) await this.#machine.resume();
+      else this.#resolve({ reason: "stop", vcpu: stepped });
     } catch (error) {
       this.#stopped = undefined;
+      if (this.#programs.busy) await this.stop();
       throw error;
     }
     return await stopped.promise;
@@ -114,31 +148,45 @@ export class Debugger implements Disposable {
   async letGo(resume: boolean): Promise<void> {
     this.#stops.length = 0;
     this.#stopped = undefined;
-    await this.#machine.introspect((view) => this.#set(view, () => "run"));
+    this.#leaves = true;
+    await this.#machine.introspect((view) => {
+      this.#programs.takeAllOut(view);
+      this.#set(view, () => "run");
+    });
     if (resume) await this.#machine.resume();
   }
 
-  /** Hears of no stop any more. */
+  /** Hears of no stop any more, but for steps that are on their way. */
   [Symbol.dispose](): void {
-    this.#hooks.dispose();
+    this.#leaves = true;
+    if (!this.#programs.busy) this.#hooks.dispose();
   }
 
   #set(view: MachineView, what: (vcpu: number) => Go): void {
+    this.#what = what;
+    this.#programs.stopWaiting(view);
     const steps = view.vcpus.filter(({ id }) => what(id) === "step");
-    for (const vcpu of steps) {
-      if (this.#assisted || vcpu.cpl !== USER) continue;
-      throw new VireoError(
-        `vCPU ${vcpu.id} runs a program, which this host can't step through`,
-      );
-    }
     if (steps.length + this.#stops.length > 0) view.checkDebuggable();
+    const inPrograms = this.#assisted
+      ? []
+      : steps.filter(({ cpl }) => cpl === USER);
+    for (const vcpu of inPrograms) this.#programs.step(vcpu);
     for (const vcpu of view.vcpus) {
-      const setting = what(vcpu.id) === "step"
-        ? this.#stepOf(vcpu)
-        : { stops: this.#stops };
+      const inKernel = what(vcpu.id) === "step" && !inPrograms.includes(vcpu);
+      const setting = inKernel ? this.#stepOf(vcpu) : this.#stopsOf(vcpu);
       setGuestDebug(vcpu.vcpu.fd, setting);
       view.hold(vcpu.id, what(vcpu.id) === "wait");
     }
+  }
+
+  /** @throws {VireoError} there are too many */
+  #stopsOf(vcpu: VcpuView): GuestDebugSetting {
+    const stops = [...this.#stops, ...this.#programs.stops(vcpu)];
+    if (stops.length <= SLOTS) return { stops };
+    throw new VireoError(
+      `a vCPU has ${SLOTS} breakpoints: those in programs, and steps there, ` +
+        "take one more each",
+    );
   }
 
   /**
@@ -153,37 +201,58 @@ export class Debugger implements Disposable {
     return { stops: [{ address: rip + BigInt(out.length / 2) }] };
   }
 
-  /** Where KVM emulates the guest's kernel, its programs run on the CPU. */
-  async #checkEmulated({ kind, address }: HardwareStop): Promise<void> {
-    if (kind !== undefined && kind !== "execute") {
-      throw new VireoError("this host has no watchpoints");
-    }
-    // Without SMEP, a kernel may run there as well.
-    const user = await this.#machine.introspect(({ vcpus }) =>
-      vcpus.some((vcpu) => {
-        const { physical, user } = vcpu.walk(address);
-        const smep = (vcpu.special.control("cr4") & CR4_SMEP) !== 0n;
-        return physical !== undefined && user && smep;
-      })
+  async #stop(vcpu: number): Promise<void> {
+    if (!this.#hears) return;
+    await this.#machine.pause();
+    const stop = await this.#machine.introspect((view) =>
+      // Another vCPU's stop may have come before.
+      this.#hears ? this.#stopIn(view, vcpu) : "stays"
     );
-    if (user) {
-      throw new VireoError("this host has no breakpoints in programs");
-    }
+    if (stop === "goes on") await this.#machine.resume();
+    else if (stop !== "stays") this.#resolve(stop);
   }
 
-  async #stop(vcpu: number): Promise<void> {
-    if (this.#stopped === undefined) return;
-    await this.#machine.pause();
-    if (this.#stopped === undefined) return;
-    const stop = await this.#machine.introspect((view) => {
-      const { u32 } = view.vcpus[vcpu]!.vcpu.run;
-      const slot = Math.log2(u32[DR6_OFFSET >> 2]! & 0xf);
-      return this.#stops[slot];
-    });
+  /** Somebody waits for a stop, or a step that nobody waits for is to end. */
+  get #hears(): boolean {
+    return this.#stopped !== undefined || this.#leaves && this.#programs.busy;
+  }
+
+  /** What a vCPU's stop is; when it is nobody's, all is set to go on. */
+  #stopIn(view: MachineView, id: number): DebugStop | "goes on" {
+    const vcpu = view.vcpus[id]!;
+    const passed = this.#passing === id;
+    this.#passing = undefined;
+    if (passed) return this.#goOn(view);
+    const { u32 } = vcpu.vcpu.run;
+    const stop = this.#stops[Math.log2(u32[DR6_OFFSET >> 2]! & 0xf)];
+    const program = stop === undefined && !this.#assisted
+      ? this.#programs.stopped(vcpu)
+      : undefined;
+    if (program === "guest's") {
+      // Past the breakpoint, in front of which it would stop again.
+      this.#passing = id;
+      setGuestDebug(vcpu.vcpu.fd, this.#stepOf(vcpu));
+      view.hold(id, false);
+      return "goes on";
+    }
+    if (program === "on" || this.#stopped === undefined) {
+      return this.#goOn(view);
+    }
+    this.#programs.settle(view);
     const watches = stop?.kind === "write" || stop?.kind === "access";
-    this.#resolve(
-      watches ? { reason: "watch", vcpu, stop } : { reason: "stop", vcpu },
-    );
+    return watches
+      ? { reason: "watch", vcpu: id, stop }
+      : { reason: "stop", vcpu: id };
+  }
+
+  /** As it went before; what was stepping in a program still is. */
+  #goOn(view: MachineView): "goes on" {
+    for (const vcpu of view.vcpus) {
+      setGuestDebug(vcpu.vcpu.fd, this.#stopsOf(vcpu));
+      view.hold(vcpu.id, this.#what(vcpu.id) === "wait");
+    }
+    if (this.#leaves && !this.#programs.busy) this.#hooks.dispose();
+    return "goes on";
   }
 
   #resolve(stop: DebugStop): void {
