@@ -12,7 +12,7 @@ import { FlagError, type Flags, parseFlags } from "./flags.ts";
 import { ApiServer } from "./http/connection.ts";
 import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
 import type { Answer } from "./http/answer.ts";
-import { Log } from "./log.ts";
+import { type Level, levelMeant, LEVELS, Log } from "./log.ts";
 import { Console } from "./console.ts";
 import {
   FIRECRACKER_VERSION,
@@ -25,6 +25,9 @@ type Serving = typeof import("./serving.ts");
 // No literal in `import()`: that is read at the start, needed or not.
 const SERVING = new URL("./serving.ts", import.meta.url).href;
 
+const PREPARE = new URL("./prepare.ts", import.meta.url).href;
+
+const BAD_CONFIGURATION = 152;
 const WRONG_ARGUMENTS = 153;
 const ROWS = API_FLAGS.map(([flags, about]) =>
   `  ${flags.padEnd(36)} ${about}`
@@ -55,12 +58,10 @@ export async function api(args: readonly string[]): Promise<never> {
   }
   const log = new Log(flags.id, (line) => console.line(line));
   nameProcess();
+  const metricsSink = await outputs(flags, log, console);
+  const state = { flags, log, console, metricsSink };
   const loading = { serving: undefined as Promise<Serving> | undefined };
-  const state = { flags, log, console };
   const serving = () => loading.serving ??= import(SERVING);
-  if (needsMore(flags)) {
-    await (await serving()).prepare(state);
-  }
   log.info(`Running Firecracker v${FIRECRACKER_VERSION}`);
   const fromFile = Promise.withResolvers<void>();
   if (!flags.noApi) {
@@ -105,12 +106,32 @@ async function describeSnapshot(
   }
 }
 
-/** What has to be known before anybody can ask. */
-function needsMore(
-  { logPath, level, showLevel, showLogOrigin, module, metricsPath }: Flags,
-): boolean {
-  return [logPath, level, module, metricsPath].some((value) => value) ||
-    showLevel || showLogOrigin;
+/** Sets the log as the command line has it; where metrics go. */
+async function outputs(
+  flags: Flags,
+  log: Log,
+  console: Console,
+): Promise<((line: string) => boolean) | undefined> {
+  const level = flags.level === undefined ? undefined : levelMeant(flags.level);
+  if (level !== undefined && !LEVELS.includes(level as Level)) {
+    await console.fail(`Invalid log level: ${flags.level}`, BAD_CONFIGURATION);
+  }
+  log.set({
+    level: level as Level | undefined,
+    module: flags.module,
+    showLevel: flags.showLevel,
+    showOrigin: flags.showLogOrigin,
+  });
+  const { logPath, metricsPath } = flags;
+  if (logPath === undefined && metricsPath === undefined) return undefined;
+  const { prepare }: typeof import("./prepare.ts") = await import(PREPARE);
+  try {
+    return prepare(flags, log);
+  } catch (error) {
+    const { message } = error as Error;
+    log.error(message);
+    return await console.fail(message, 1);
+  }
 }
 
 async function listen(

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { type Groups, since } from "./device_metrics.ts";
 
 /** Where lines go; false: there was no room. */
 export type MetricsSink = (line: string) => boolean;
@@ -60,6 +61,7 @@ export class Recorder {
   #sink: MetricsSink | undefined;
   #extra: Record<string, unknown> = {};
   #missed = 0;
+  #devices: Groups = {}; // at the last line
 
   /** @param start microseconds until the API listened, of this process */
   constructor(start = 0) {
@@ -89,12 +91,20 @@ export class Recorder {
     }
   }
 
-  /** Writes a line; what is counted begins anew. */
-  flush(missedLogs: number): void {
+  /**
+   * Writes a line; what is counted begins anew.
+   *
+   * @param devices what they have counted since the machine's start
+   */
+  flush(missedLogs: number, devices: Groups = {}): void {
     if (this.#sink === undefined) return;
-    const line = JSON.stringify(this.#line(missedLogs));
+    const line = JSON.stringify({
+      ...this.#line(missedLogs),
+      ...since(devices, this.#devices),
+    });
     if (!this.#sink(`${line}\n`)) return void this.#missed++;
     this.#counts.clear();
+    this.#devices = devices;
     this.#missed = 0;
   }
 

@@ -11,11 +11,11 @@ import type { Answer } from "./http/answer.ts";
 import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
 import type { Console } from "./console.ts";
 import { feedStdin } from "./stdin.ts";
-import { type Level, levelMeant, LEVELS, type Log } from "./log.ts";
-import { Recorder } from "./metrics.ts";
+import type { Log } from "./log.ts";
+import { type MetricsSink, Recorder } from "./metrics.ts";
 import { MicroVm } from "./microvm/microvm.ts";
-import { objection } from "./microvm/texts.ts";
-import { openByteOutput, openOutput } from "./outputs.ts";
+import { openByteOutput } from "./outputs.ts";
+import { logTo } from "./prepare.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
 import { isGuestsWish } from "../vmm/messages.ts";
 
@@ -24,10 +24,11 @@ export interface Process {
   readonly flags: Flags;
   readonly log: Log;
   readonly console: Console;
+  /** Where metrics go, if the command line says so. */
+  readonly metricsSink: MetricsSink | undefined;
 }
 
 const FLUSH_INTERVAL = 60_000;
-const BAD_CONFIGURATION = 152;
 const HUNG_UP = 156;
 
 let made: Api | undefined;
@@ -37,12 +38,16 @@ function apiOf(process: Process): Api {
   return made ??= makeApi(process);
 }
 
-function makeApi({ flags, log, console }: Process): Api {
+function makeApi({ flags, log, console, metricsSink }: Process): Api {
   const metrics = new Recorder();
-  const flush = () => metrics.flush(log.missed + console.missed);
+  if (metricsSink !== undefined) metrics.to(metricsSink, {});
+  const flush = async () => {
+    const missed = log.missed + console.missed;
+    metrics.flush(missed, await vm.deviceMetrics());
+  };
   const end = async (code: number) => {
     log.info("Vmm is stopping.");
-    flush();
+    await flush();
     if (code === 0) log.info("Firecracker exiting successfully. exit_code=0");
     else log.error(`Firecracker exiting with error. exit_code=${code}`);
     await console.exit(code);
@@ -59,7 +64,7 @@ function makeApi({ flags, log, console }: Process): Api {
       serial.write(bytes);
     },
     started(machine) {
-      flush();
+      void flush();
       setInterval(flush, FLUSH_INTERVAL);
       const path = vm.draft.serial?.serial_out_path;
       if (path === undefined) feedStdin(machine);
@@ -79,12 +84,7 @@ function makeApi({ flags, log, console }: Process): Api {
     vm,
     metrics,
     setLog({ path, ...settings }) {
-      if (path !== undefined) {
-        const write = openOutput(path);
-        log.to((line) => {
-          if (!write(line)) log.missed++;
-        });
-      }
+      if (path !== undefined) logTo(log, path);
       log.set(settings);
     },
   };
@@ -93,31 +93,6 @@ function makeApi({ flags, log, console }: Process): Api {
 /** What the process ends with when its machine has. */
 function exitOf(end: MachineEnd): number {
   return isGuestsWish(end) || end.reason === "stopped" ? 0 : 1;
-}
-
-/** Sets log and metrics as the command line has them. */
-export async function prepare(process: Process): Promise<void> {
-  const { flags, log, console } = process;
-  const api = apiOf(process);
-  const level = flags.level === undefined ? undefined : levelMeant(flags.level);
-  if (level !== undefined && !LEVELS.includes(level as Level)) {
-    await console.fail(`Invalid log level: ${flags.level}`, BAD_CONFIGURATION);
-  }
-  try {
-    api.setLog({
-      path: flags.logPath,
-      level: level as Level | undefined,
-      module: flags.module,
-      showLevel: flags.showLevel,
-      showOrigin: flags.showLogOrigin,
-    });
-    if (flags.metricsPath !== undefined) {
-      api.metrics.to(openOutput(flags.metricsPath), {});
-    }
-  } catch (error) {
-    log.error(objection(error));
-    await console.fail(objection(error), 1);
-  }
 }
 
 /** Answers one request. Never throws. */

@@ -151,9 +151,9 @@ const ACTIONS = {
     if (vm.started) throw notNow("after");
     await vm.start();
   },
-  FlushMetrics({ vm, metrics }: Api): void {
+  async FlushMetrics({ vm, metrics }: Api): Promise<void> {
     if (!vm.started) throw notNow("before");
-    metrics.flush(vm.surroundings.log.missed);
+    metrics.flush(vm.surroundings.log.missed, await vm.deviceMetrics());
   },
   async SendCtrlAltDel({ vm }: Api): Promise<void> {
     if (!vm.started) throw notNow("before");

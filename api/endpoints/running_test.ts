@@ -272,6 +272,40 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name: "API: metrics of disks, each and all, since the last line",
+  async fn() {
+    using folder = new Folder();
+    await using test = new TestApi();
+    const path = `${folder.path}/metrics`;
+    await test.good("PUT", "/metrics", { metrics_path: path });
+    for (const drive_id of ["a", "b"]) {
+      await test.good("PUT", `/drives/${drive_id}`, {
+        ...{ drive_id, path_on_host: folder.file(`${drive_id}.img`) },
+        ...{ is_root_device: false, cache_type: "Writeback" },
+      });
+    }
+    await start(test, PAYLOAD, "journal");
+    await until(() => /^journal.*\n.*\n/m.test(test.output), "blocks");
+    for (let i = 0; i < 2; i++) {
+      await test.good("PUT", "/actions", { action_type: "FlushMetrics" });
+      await goesOn(test);
+    }
+    await test.api.vm.machine.stop();
+    const lines = Deno.readTextFileSync(path).trim().split("\n")
+      .map((line) => JSON.parse(line));
+    assert.equal(lines.length, 2);
+    const bytes = lines.map(({ block }) => block.write_bytes);
+    for (const { block, block_a, block_b } of lines) {
+      assert.ok(block_a.write_count > 0 && block_a.flush_count > 0);
+      assert.deepEqual([block_b.write_count, block_a.execute_fails], [0, 0]);
+      assert.equal(block.write_bytes, block_a.write_bytes);
+    }
+    const total = (await test.api.vm.deviceMetrics())["block"]!["write_bytes"]!;
+    assert.ok(bytes[0] + bytes[1] <= total, `${bytes} of ${total}`);
+  },
+}));
+
 Deno.test("metrics: what has no room is counted, and comes with the next line", () => {
   const lines: string[] = [];
   let room = false;

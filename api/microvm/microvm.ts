@@ -15,6 +15,7 @@ import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
 import { Fault } from "../fault.ts";
 import type { RateLimiterBody } from "../body/shapes.ts";
 import type { Drive } from "../../vmm/devices/mod.ts";
+import { deviceGroups, type Groups } from "../device_metrics.ts";
 import { Draft, limitsOf } from "./draft.ts";
 import type { MmdsCommand } from "../../devices/virtio/net/make.ts";
 import { HeldDevices } from "./held.ts";
@@ -230,6 +231,12 @@ export class MicroVm {
     if (given.length === 0) return;
     const command = { type: "limits", ...Object.fromEntries(given) };
     await this.machine.command(id, command);
+  }
+
+  /** What its devices have counted. */
+  async deviceMetrics(): Promise<Groups> {
+    if (!this.started) return {};
+    return deviceGroups(await this.machine.metrics());
   }
 
   /** What the guest is told from now on. */

@@ -5,26 +5,14 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import { errnoText, SystemError } from "../../ffi/errno.ts";
 import { findingText } from "../../vmm/config/schema/report.ts";
 import type { Finding } from "../../vmm/config/schema/rule.ts";
 import { Fault } from "../fault.ts";
+import { objection, osError } from "../os_error.ts";
+
+export { objection, osError };
 
 const ENOENT = 2;
-
-/** What the host objected to: `No such file or directory (os error 2)`. */
-export function osError(code: number): string {
-  return `${errnoText(code)} (os error ${code})`;
-}
-
-/** What is to be told of an exception, in a line. */
-export function objection(error: unknown): string {
-  if (error instanceof SystemError) return osError(error.errno);
-  if (!(error instanceof Error)) return String(error);
-  // Deno's own errors say it, too: "No such file or directory (os error 2): ..."
-  const said = /^.* \(os error \d+\)/.exec(error.message)?.[0];
-  return said ?? error.message.split("\n")[0]!;
-}
 
 /** A refusal with `prefix`, unless it has its own words already. */
 export function fault(prefix: string, error: unknown): Fault {
