@@ -109,6 +109,25 @@ Deno.test("agent: nonsense ends the call: a guest that prints, and takes no cred
   await refused;
 });
 
+Deno.test("agent: nonsense ends the session: a guest that goes on printing for who has given up", async () => {
+  using guest = new PlayedGuest();
+  const agent = new Agent(guest);
+  const given = new AbortController();
+  const call = agent.exec("true", { signal: given.signal });
+  const refused = assert.rejects(call, /enough/);
+  const other = agent.exec("true");
+  const ends = assert.rejects(other, /exec: its agent says more than it may/);
+  await playHello(guest);
+  await started(guest);
+  given.abort(new Error("enough"));
+  await refused;
+  const flood = new Uint8Array(OUTPUT_WINDOW + PAYLOAD);
+  for (const piece of pieces(flood)) {
+    guest.say(encodeFrame(From.OUTPUT, 0, piece));
+  }
+  await ends;
+});
+
 Deno.test("agent: options that can't be are refused in one line, and nothing begins", async () => {
   using guest = new PlayedGuest();
   const agent = new Agent(guest);

@@ -19,6 +19,7 @@ export class GuestOutput {
   #telling = false;
   #ended = false;
   #dropped = false;
+  #failed = false;
 
   /** `tell` gives the guest credit, and resolves when that is on its way. */
   constructor(tell: (bytes: number) => Promise<void>) {
@@ -58,6 +59,7 @@ export class GuestOutput {
   /** No more comes, and what is there is not to be read, for this reason. */
   fail(error: unknown): void {
     this.#dropped = true;
+    this.#failed = true;
     this.#chunks = [];
     this.#controller.error(error);
     this.#more?.resolve();
@@ -83,7 +85,8 @@ export class GuestOutput {
    */
   async #taken(bytes: number): Promise<void> {
     this.#owed += bytes;
-    if (this.#telling) return;
+    // Nobody wants more of a command that was given up, not even to drop it.
+    if (this.#telling || this.#failed) return;
     this.#telling = true;
     while (this.#owed > 0) {
       const credit = this.#owed;

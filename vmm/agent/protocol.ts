@@ -87,6 +87,12 @@ export function newNumber(): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(HELLO_BYTES));
 }
 
+/**
+ * The most that is skipped before the answer to a HELLO: more than was on its way
+ * when the session before was over.
+ */
+const NOISE_MAX = 4 << 20;
+
 /** The guest's words make no sense. */
 export class Nonsense extends VireoError {}
 
@@ -98,6 +104,7 @@ export class FrameReader {
   readonly #answer: Uint8Array;
   #held: Uint8Array<ArrayBuffer> = new Uint8Array();
   #greeted: boolean;
+  #noise = 0;
 
   /** Of the session with this number; none: nothing comes before the frames. */
   constructor(number?: Uint8Array) {
@@ -144,7 +151,10 @@ export class FrameReader {
         return bytes.subarray(at + length);
       }
     }
-    return bytes.subarray(Math.max(0, bytes.length - length + 1));
+    const kept = bytes.subarray(Math.max(0, bytes.length - length + 1));
+    this.#noise += bytes.length - kept.length;
+    if (this.#noise <= NOISE_MAX) return kept;
+    throw new Nonsense("its agent makes noise, and does not answer");
   }
 }
 

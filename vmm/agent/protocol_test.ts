@@ -74,6 +74,13 @@ Deno.test("agent frames: before the answer to HELLO, anything is skipped", () =>
   }
 });
 
+Deno.test("agent frames: noise without an answer comes to an end", () => {
+  const reader = new FrameReader(newNumber());
+  const noise = new Uint8Array(65536).fill(1);
+  for (let i = 0; i < 64; i++) assert.deepEqual([...reader.take(noise)], []);
+  assert.throws(() => [...reader.take(noise)], /makes noise, and does not/);
+});
+
 Deno.test("agent frames: nonsense is refused, and no bytes are kept for it", () => {
   const end = encodeFrame(From.END, 0, new Uint8Array(2));
   end[end.length - 1] = 0;
