@@ -41,6 +41,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
   "mod.ts": [...MACHINE, "images", "network", "probe"],
+  "lab.ts": MACHINE,
   "main.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
 };
 

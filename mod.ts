@@ -120,6 +120,7 @@ export type {
   NetworkInterface,
   VirtioConsole,
   Vsock,
+  VsockListener,
 } from "./vmm/devices/mod.ts";
 export { DEFAULT_BOOT_ARGS } from "./vmm/config/boot_args.ts";
 export type {
@@ -143,6 +144,12 @@ export {
   type RegionHandle,
 } from "./guest/memory.ts";
 export type { FrameHandler } from "./devices/backends/net/handler.ts";
+export type { EntropyModule } from "./devices/backends/entropy/entropy_module.ts";
+export type {
+  PortContext,
+  PortModule,
+} from "./devices/backends/console/port_module.ts";
+export type { ListenerModule } from "./devices/backends/vsock/listener_module.ts";
 export type { DiskModule } from "./devices/backends/block/disk_module.ts";
 export type {
   FaultEffect,

@@ -20,7 +20,7 @@ export interface OwnLoop extends TimerLoop {
   /** Calls `watcher` when `fd` is ready. */
   watch(fd: number, watcher: Watcher, events?: number): void;
   /** Changes what `fd` is watched for. */
-  modifyWatch(fd: number, events: number): void;
+  modifyWatch?(fd: number, events: number): void;
 }
 
 /** A module's code, and what it may ask for. */
@@ -102,11 +102,26 @@ export class OwnCode implements OwnContext {
   }
 
   modifyWatch(fd: number, events: number): void {
-    this.#loop!.modifyWatch(fd, events);
+    this.#loop!.modifyWatch?.(fd, events);
   }
 
   unwatch(fd: number): void {
     this.#loop!.unwatch(fd);
+  }
+
+  /** A context of its own. */
+  plain(): OwnContext {
+    const { name, memory } = this;
+    return {
+      ...{ name, memory },
+      log: (message) => this.log(message),
+      emit: (name, data) => this.emit(name, data),
+      setTimer: (milliseconds, callback) =>
+        this.setTimer(milliseconds, callback),
+      watch: (fd, watcher, events) => this.watch(fd, watcher, events),
+      modifyWatch: (fd, events) => this.modifyWatch(fd, events),
+      unwatch: (fd) => this.unwatch(fd),
+    };
   }
 
   /** Makes no more calls. */

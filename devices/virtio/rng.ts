@@ -12,6 +12,9 @@ import { type ChainServer, Drain } from "./queue/drain.ts";
 import type { VirtQueue } from "./queue/queue.ts";
 import { DeviceId, Feature, type FeatureWords, featureWords } from "./spec.ts";
 
+/** What lets requests wait. */
+export type RngLimiter = Pick<RateLimiter, "attach" | "take" | "close">;
+
 const QUEUE_SIZE = 256;
 /** Bytes for one request: §5.4.6.2 lets the device use less than the buffer. */
 const REQUEST_MAX = 64 * 1024;
@@ -30,14 +33,14 @@ export class Rng implements VirtioDevice, ChainServer {
   /** There is none (§5.4.4). */
   readonly config: Uint8Array = new Uint8Array();
   readonly #source: EntropySource;
-  readonly #limiter: RateLimiter | undefined;
+  readonly #limiter: RngLimiter | undefined;
   #context!: DeviceContext;
   #chain!: DescriptorChain;
   #drain!: Drain;
   #waiting = false; // #chain waits for the limiter
 
   /** A device that passes on what `source` gives, as fast as `limiter` lets. */
-  constructor(source: EntropySource, limiter?: RateLimiter) {
+  constructor(source: EntropySource, limiter?: RngLimiter) {
     this.#source = source;
     this.#limiter = limiter;
   }

@@ -265,6 +265,30 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name: "lab: a disk that extends the built-in one has an arm",
+  async fn() {
+    using image = new ScratchFile(1 << 20);
+    await using test = await TestMachine.create({
+      "boot-source": { kernel_image_path: await readPayload() },
+      "machine-config": { mem_size_mib: 16 },
+      devices: [{
+        ...{ module: example("seek_disk.ts"), name: "arm" },
+        options: { path: image.path },
+      }],
+    });
+    const { output, log } = await test.run();
+    assert.match(output, /payload: ok/);
+    assert.deepEqual(log, []);
+    assert.ok(test.events.length > 10, `${test.events.length} seeks`);
+    assert.ok(
+      test.events.every(({ device, name }) =>
+        device === "arm" && name === "seek"
+      ),
+    );
+  },
+}));
+
 Deno.test("lab: docs/lab.md shows the files as they are, each in 30 lines of code at most", () => {
   const text = Deno.readTextFileSync(
     new URL("../../docs/lab.md", import.meta.url),

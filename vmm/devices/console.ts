@@ -14,11 +14,13 @@ import { VireoError } from "../../ffi/error.ts";
 import { conflict, twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
 import {
+  anything,
   boolean,
   type Filled,
   formatted,
   type Keys,
   list,
+  module,
   object,
   onHost,
   own,
@@ -50,7 +52,14 @@ export interface ConsoleSocket {
   /** Its name in the guest. */
   name: string;
   /** Where the socket is made; one client at a time may connect. */
-  path: string;
+  path?: string;
+  /**
+   * In its place, the URL of a module: its default export is a class of
+   * {@linkcode PortModule}s.
+   */
+  backend?: string;
+  /** Passed to the constructor: plain data. */
+  backend_options?: unknown;
 }
 
 const CONSOLE_SOCKET: Keys<ConsoleSocket> = {
@@ -62,7 +71,9 @@ const CONSOLE_SOCKET: Keys<ConsoleSocket> = {
     ),
     "Its name in the guest.",
   ),
-  path: ownRequired(onHost(text), "Where the Unix socket is made."),
+  path: own(onHost(text), "Where the Unix socket is made; or `backend`."),
+  backend: own(module, "A module that it ends in, see docs/lab.md."),
+  backend_options: own(onHost(anything), "Passed to its constructor."),
 };
 
 function isPortName(name: string): boolean {
@@ -93,6 +104,7 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
 
 const RESERVED = `${AGENT_PORT} is the port of console.agent`;
 
+const ONE_END = "it, or backend, is needed, one of them";
 const MAIN_CONSOLES = ["serial", "virtio"] as const;
 
 /** Not a literal in `import()`: that is read at the start, needed or not. */
@@ -108,6 +120,7 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   status: "Vireo's own",
   rule: object<VirtioConsole, "main" | "ports">(CONSOLE_KEYS),
   make: new URL("../../devices/virtio/console/make.ts", import.meta.url),
+  early: ({ ports }) => ports.some(({ backend }) => backend !== undefined),
 
   conflicts([console]) {
     const { main = false, ports = [], agent = false } = console!;
@@ -121,6 +134,11 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
         : [],
       ...ports.length > most ? [conflict("console.ports", tooMany)] : [],
       ...twice("console.ports", "name", names),
+      ...ports.flatMap(({ path, backend }, index) =>
+        (path === undefined) === (backend === undefined)
+          ? [conflict(`console.ports[${index}].path`, ONE_END)]
+          : []
+      ),
       ...names.flatMap((name, index) =>
         name === AGENT_PORT
           ? [conflict(`console.ports[${index}].name`, RESERVED)]

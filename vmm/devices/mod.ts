@@ -13,7 +13,7 @@ import { type BusDeviceConfig, PLAIN } from "./plain.ts";
 import type { MetadataService } from "./mmds.ts";
 import { NET, type NetworkInterface } from "./net.ts";
 import { type Entropy, RNG } from "./rng.ts";
-import { VSOCK, type Vsock } from "./vsock.ts";
+import { VSOCK, type Vsock, type VsockListener } from "./vsock.ts";
 
 export { BalloonHandle } from "./balloon_handle.ts";
 export type {
@@ -27,6 +27,7 @@ export type {
   NetworkInterface,
   VirtioConsole,
   Vsock,
+  VsockListener,
 };
 
 /** The keys of a configuration that are devices. */

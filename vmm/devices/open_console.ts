@@ -11,6 +11,7 @@ import {
 } from "../../devices/backends/console/channel.ts";
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
+import type { OwnName } from "../../ffi/own_name.ts";
 import { UnixListener } from "../../ffi/unix_socket.ts";
 import type { FilledConsole } from "./console.ts";
 import type { Opened } from "./kind.ts";
@@ -25,16 +26,21 @@ export function openConsole(
   stack: DisposableStack,
 ): Opened<ConsoleData> {
   const channel = main ? openChannel(stack) : undefined;
-  const listeners = ports.map(({ name, path }) =>
-    stack.use(new UnixListener(path, `port ${name}`))
-  );
-  const listening = ports.map(({ name }, index) => {
-    return { name, listener: listeners[index]!.fd };
+  const names: OwnName[] = [];
+  const ends = ports.map(({ name, path, backend, backend_options }) => {
+    if (backend !== undefined) {
+      return { name, module: backend, options: backend_options };
+    }
+    const listener = stack.use(new UnixListener(path!, `port ${name}`));
+    names.push(listener.name);
+    return { name, listener: listener.fd };
   });
+  const own = ports.some(({ backend }) => backend !== undefined);
   return {
     name: "console",
-    data: { main: channel, ports: listening, ...(agent && { agent }) },
-    names: listeners.map(({ name }) => name),
+    data: { main: channel, ports: ends, ...(agent && { agent }) },
+    names,
+    ...(own && { own }),
     ...(channel && { console: new HostEnd(channel) }),
   };
 }

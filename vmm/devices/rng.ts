@@ -5,7 +5,16 @@
  */
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { RngData } from "../../devices/virtio/make_rng.ts";
-import { type Keys, object, optional } from "../config/schema/rule.ts";
+import {
+  anything,
+  type Keys,
+  module,
+  object,
+  onHost,
+  optional,
+  own,
+} from "../config/schema/rule.ts";
+import { conflict } from "../config/schema/conflict.ts";
 import type { Kind } from "./kind.ts";
 import { rateLimits } from "./limits.ts";
 
@@ -13,6 +22,13 @@ import { rateLimits } from "./limits.ts";
 export interface Entropy {
   /** Limits of what the guest may draw; default none. */
   rate_limiter?: RateLimits;
+  /**
+   * URL of a module that the bytes come from: its default export is a class of
+   * {@linkcode EntropyModule}s. Default: the host's kernel.
+   */
+  backend?: string;
+  /** Passed to the constructor: plain data. */
+  backend_options?: unknown;
 }
 
 const ENTROPY: Keys<Entropy> = {
@@ -20,6 +36,8 @@ const ENTROPY: Keys<Entropy> = {
     rateLimits,
     "Limits of what the guest may draw. Default none.",
   ),
+  backend: own(module, "A module that the bytes come from, see docs/lab.md."),
+  backend_options: own(onHost(anything), "Passed to its constructor."),
 };
 
 /** At most one. */
@@ -30,7 +48,18 @@ export const RNG: Kind<Entropy, Entropy, RngData> & { list: false } = {
   status: "honoured",
   rule: object<Entropy>(ENTROPY),
   make: new URL("../../devices/virtio/make_rng.ts", import.meta.url),
-  open: ({ rate_limiter: limits }) => ({ name: "entropy", data: { limits } }),
+  early: ({ backend }) => backend !== undefined,
+
+  conflicts: ([entropy]) =>
+    entropy?.backend !== undefined && entropy.rate_limiter !== undefined
+      ? [conflict("entropy.backend", "has a rate of its own (rate_limiter)")]
+      : [],
+
+  open({ rate_limiter: limits, backend: module, backend_options: options }) {
+    if (module === undefined) return { name: "entropy", data: { limits } };
+    const data = { limits, source: { module, options } };
+    return { name: "entropy", data, own: true };
+  },
   options: {
     rows: [{
       flags: "--rng",

@@ -5,13 +5,19 @@
  */
 import type { VsockData } from "../../devices/virtio/vsock/make.ts";
 import { VireoError } from "../../ffi/error.ts";
+import { twice } from "../config/schema/conflict.ts";
 import { findingText } from "../config/schema/report.ts";
 import {
+  anything,
   integer,
   type Keys,
+  list,
+  module,
   object,
   onHost,
   optional,
+  own,
+  ownRequired,
   required,
   text,
 } from "../config/schema/rule.ts";
@@ -30,7 +36,25 @@ export interface Vsock {
    * `<uds_path>_<port>`.
    */
   uds_path: string;
+  /** Modules that listen for the guest. */
+  listeners?: VsockListener[];
 }
+
+/** A module of the user's that the guest's sockets reach by a port. */
+export interface VsockListener {
+  /** The port, 0 to 2^32 - 1. */
+  port: number;
+  /** URL of a module: its default export is a class of {@linkcode ListenerModule}s. */
+  backend: string;
+  /** Passed to the constructor: plain data. */
+  backend_options?: unknown;
+}
+
+const LISTENER: Keys<VsockListener> = {
+  port: ownRequired(integer(0, 4_294_967_295), "The port."),
+  backend: ownRequired(module, "A module that gets its connections."),
+  backend_options: own(onHost(anything), "Passed to its constructor."),
+};
 
 const VSOCK_KEYS: Keys<Vsock> = {
   vsock_id: optional(text, "Means nothing; Firecracker has deprecated it."),
@@ -39,6 +63,10 @@ const VSOCK_KEYS: Keys<Vsock> = {
     onHost(text),
     "The Unix socket that is made for host programs. The guest reaches those " +
       "that listen on this path, `_`, and a port.",
+  ),
+  listeners: own(
+    list(object<VsockListener>(LISTENER)),
+    "Modules that listen for the guest, see docs/lab.md.",
   ),
 };
 
@@ -58,15 +86,33 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
   status: "honoured",
   rule: object<Vsock>(VSOCK_KEYS),
   make: new URL("../../devices/virtio/vsock/make.ts", import.meta.url),
+  early: ({ listeners = [] }) => listeners.length > 0,
 
-  async open({ guest_cid: cid, uds_path }, stack) {
+  conflicts: ([vsock]) =>
+    twice(
+      "vsock.listeners",
+      "port",
+      (vsock?.listeners ?? []).map(({ port }) => `${port}`),
+    ),
+
+  async open({ guest_cid: cid, uds_path, listeners = [] }, stack) {
     const { UNIX_PATH_MAX, UnixListener }:
       typeof import("../../ffi/unix_socket.ts") = await import(UNIX_SOCKET);
     const { fd, path, name } = stack.use(new UnixListener(uds_path, "vsock"));
     // Absolute, so that a chdir makes no difference, if that is not too long.
     const fits = byteLength(path) + PORT_MAX <= UNIX_PATH_MAX;
     const sockets = { fd, path: fits ? path : uds_path };
-    return { name: "vsock", data: { cid, sockets }, names: [name] };
+    const ofOwn = listeners.length > 0 && {
+      own: true,
+      data: {
+        cid,
+        sockets,
+        listeners: listeners.map(({ port, backend, backend_options }) => {
+          return { port, module: backend, options: backend_options };
+        }),
+      },
+    };
+    return { name: "vsock", data: { cid, sockets }, names: [name], ...ofOwn };
   },
 
   options: {

@@ -43,7 +43,8 @@ function missing(overrides: object, trusted: boolean): string[] {
 
 Deno.test("snapshot trust: each key that names something is asked for, by its rule", () => {
   assert.deepEqual(missing({}, false), [...CODE, ...HOST].toSorted());
-  assert.deepEqual(keysThatName("code"), ["handler", "module"]);
+  const code = [...new Set(keysThatName("code"))].toSorted();
+  assert.deepEqual(code, ["backend", "handler", "module"]);
 });
 
 Deno.test("snapshot trust: code is given by the caller, whatever is trusted", () => {
@@ -54,4 +55,34 @@ Deno.test("snapshot trust: code is given by the caller, whatever is trusted", ()
   };
   assert.deepEqual(missing(given, true), []);
   assert.deepEqual(missing(given, false), HOST.toSorted());
+});
+
+Deno.test("snapshot trust: modules in whatever place are code", () => {
+  const [backend, module] = ["file:///a.ts", "file:///b.ts"];
+  const config = {
+    drives: [{ drive_id: "d", backend, backend_options: { path: "/x" } }],
+    entropy: { backend },
+    vsock: { listeners: [{ port: 7, backend }] },
+    console: { ports: [{ name: "p", backend }] },
+    "bus-devices": [{ name: "b", module }],
+  };
+  const machine = { config } as unknown as SavedMachine;
+  const code = [
+    "bus-devices b: module",
+    "console ports p: backend",
+    "drives d: backend",
+    "entropy: backend",
+    "vsock listeners 0: backend",
+  ];
+  const asked = (trusted: boolean) => {
+    try {
+      checkGiven(machine, {}, trusted);
+    } catch (error) {
+      const { message } = error as Error;
+      return message.replace(/.*?: .*?: /, "").split(", ").toSorted();
+    }
+  };
+  assert.deepEqual(asked(true), code);
+  const both = [...code, "drives d: backend_options"];
+  assert.deepEqual(asked(false), both.toSorted());
 });

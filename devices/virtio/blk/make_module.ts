@@ -31,7 +31,7 @@ export async function makeModuleBlk(
   );
   const own = new OwnCode(id, of.module, maker);
   try {
-    await module.open?.(own);
+    await module.open?.(own.plain());
     const backend = new ModuleBackend(module, own, readOnly);
     const make = (outer: BlockBackend) =>
       new ModuleBlk(outer, backend, own, id, device);

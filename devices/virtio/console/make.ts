@@ -9,6 +9,7 @@ import {
 } from "../../backends/console/channel.ts";
 import { GivenBackend } from "../../backends/console/given.ts";
 import { SocketBackend } from "../../backends/console/socket.ts";
+import type { OwnModule } from "../../own/load_class.ts";
 import type { Maker } from "../maker.ts";
 import { Console } from "./console.ts";
 import type { PortOptions } from "./ports.ts";
@@ -19,16 +20,23 @@ export interface ConsoleData {
   /** The main console's channel, when it is that. */
   main: ConsoleChannel | undefined;
   /** Named ports and their listening sockets. */
-  ports: { name: string; listener: number }[];
+  ports: ({ name: string } & ({ listener: number } | OwnModule))[];
   /** There is a port for the guest's agent. */
   agent?: boolean;
 }
 
 /** The device. */
-export const make: Maker<ConsoleData> = ({ main, ports, agent }, context) => {
-  const options: PortOptions[] = ports.map(({ name, listener }) => ({
-    name,
-    backend: new SocketBackend(listener),
+export const make: Maker<ConsoleData> = async (
+  { main, ports, agent },
+  context,
+) => {
+  const options: PortOptions[] = await Promise.all(ports.map(async (port) => {
+    const { name } = port;
+    if ("listener" in port) {
+      return { name, backend: new SocketBackend(port.listener) };
+    }
+    const { makeModulePort } = await import("./make_module.ts");
+    return { name, backend: await makeModulePort(name, port, context) };
   }));
   if (main) {
     const backend = new GuestEnd(main, context.console);

@@ -7,6 +7,7 @@ import {
   UnixSockets,
   type UnixSocketsHandle,
 } from "../../backends/vsock/unix_sockets.ts";
+import type { OwnModule } from "../../own/load_class.ts";
 import type { Maker } from "../maker.ts";
 import { Vsock } from "./vsock.ts";
 
@@ -16,8 +17,17 @@ export interface VsockData {
   cid: number;
   /** The host's sockets. */
   sockets: UnixSocketsHandle;
+  /** Modules that listen for the guest at ports. */
+  listeners?: ({ port: number } & OwnModule)[];
 }
 
 /** The device. */
-export const make: Maker<VsockData> = ({ cid, sockets }) =>
-  new Vsock(cid, new UnixSockets(sockets));
+export const make: Maker<VsockData> = async (
+  { cid, sockets, listeners = [] },
+  context,
+) => {
+  const device = new Vsock(cid, new UnixSockets(sockets));
+  if (listeners.length === 0) return device;
+  const { withListeners } = await import("./make_module.ts");
+  return await withListeners(device, sockets.path, listeners, context);
+};

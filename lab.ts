@@ -1,0 +1,55 @@
+/**
+ * The parts that Vireo's own devices are made of, to be extended or wrapped by
+ * a module of one's own: the built-in devices, and what they end in. All of it
+ * is experimental. What a module is, and all else, is in mod.ts.
+ *
+ * @example A disk that counts its reads: `--device counting.ts,path=a.raw`
+ * ```ts ignore
+ * import { Blk, closeRawImage, openRawImage, rawBackend } from "./lab.ts";
+ *
+ * export default class extends Blk {
+ *   constructor({ path }: { path: string }) {
+ *     const image = openRawImage({ path });
+ *     const backend = rawBackend(image, 256);
+ *     const readv = backend.readv.bind(backend);
+ *     backend.readv = (...of) => {
+ *       console.error("read at", of[3]);
+ *       readv(...of);
+ *     };
+ *     super(backend, "counting");
+ *     this.image = image;
+ *   }
+ *   image;
+ *   override close() {
+ *     super.close();
+ *     closeRawImage(this.image);
+ *   }
+ * }
+ * ```
+ *
+ * @module
+ */
+export { Blk, type BlkCommand } from "./devices/virtio/blk/blk.ts";
+export type { BlkOptions } from "./devices/virtio/blk/spec.ts";
+export type { BlockBackend } from "./devices/backends/block/backend.ts";
+export { type IoEngine, rawBackend } from "./devices/backends/block/engine.ts";
+export type { RawImage } from "./devices/backends/block/image.ts";
+export {
+  closeRawImage,
+  openRawImage,
+} from "./devices/backends/block/open_image.ts";
+export { Net } from "./devices/virtio/net/net.ts";
+export type { Frame, NetBackend } from "./devices/backends/net/backend.ts";
+export { HandlerBackend } from "./devices/backends/net/handler.ts";
+export { TapBackend } from "./devices/backends/net/tap.ts";
+export { StreamBackend } from "./devices/backends/net/stream.ts";
+export { Rng } from "./devices/virtio/rng.ts";
+export {
+  type EntropySource,
+  getrandom,
+} from "./devices/backends/entropy/source.ts";
+export { Console } from "./devices/virtio/console/console.ts";
+export type { PortOptions } from "./devices/virtio/console/ports.ts";
+export type { ConsoleBackend } from "./devices/backends/console/backend.ts";
+export { Vsock } from "./devices/virtio/vsock/vsock.ts";
+export { UnixSockets } from "./devices/backends/vsock/unix_sockets.ts";
