@@ -10,6 +10,11 @@ import { FIRST_LINE } from "./chrome.ts";
 /** The longest line of a file: texts in it are short. */
 const LINE_MAX = 64 * 1024;
 
+/** A guest may touch any register: so many have lines of their own. */
+const NAMES_MAX = 1000;
+/** What all others are under. */
+const OTHERS = "(others)";
+
 /** Durations of one kind of event. */
 export interface Durations {
   /** Of what: `d0 QueueNotify`, or `d0 read`. */
@@ -86,7 +91,8 @@ class Sums {
   readonly #processes = new Map<number, string>();
   readonly #exits = new Map<string, Histogram>();
   readonly #requests = new Map<string, Histogram>();
-  readonly #others: Record<string, number> = {};
+  readonly #others: Record<string, number> = Object.create(null);
+  #kinds = 0;
   #first = Infinity;
   #last = 0;
   #lost = 0;
@@ -106,7 +112,9 @@ class Sums {
       histogram(this.#requests, `${device} ${name}`).add(dur, bytes);
     } else if (cat === "lost") this.#lost += Number(args?.count ?? 0);
     else {
-      const key = `${device} ${name}`;
+      const own = `${device} ${name}`;
+      const known = own in this.#others || this.#kinds++ < NAMES_MAX;
+      const key = known ? own : OTHERS;
       this.#others[key] = (this.#others[key] ?? 0) + 1;
     }
   }
@@ -163,8 +171,9 @@ class Histogram {
 }
 
 function histogram(all: Map<string, Histogram>, name: string): Histogram {
-  const found = all.get(name) ?? new Histogram();
-  all.set(name, found);
+  const key = all.size < NAMES_MAX || all.has(name) ? name : OTHERS;
+  const found = all.get(key) ?? new Histogram();
+  all.set(key, found);
   return found;
 }
 

@@ -179,6 +179,16 @@ Deno.test("trace file: is written whole, is bounded, and is summed up", () =>
     assert.deepEqual(read!.percentiles.map(Math.round), [5, 9, 9, 9]);
     assert.equal(summary.others["d0 doorbell"], 2);
 
+    // Whatever a guest touches, a summary has its limits.
+    const touched = Array.from({ length: 3000 }, (_, i) => ({
+      ...EVENTS[0]!,
+      register: `device+0x${i.toString(16)}`,
+    })) as TraceEvent[];
+    await written(path, [touched]);
+    const { exits } = await summarise(path);
+    assert.equal(exits.length, 1001);
+    assert.equal(exits.find(({ name }) => name === "(others)")!.count, 2000);
+
     const many = Array.from({ length: 100 }, () => Array(100).fill(EVENTS[0]));
     const said = await written(`${path},max=64K`, many);
     assert.deepEqual(said, [
