@@ -209,7 +209,7 @@ export class ChromeTrace {
     if (pid === undefined) {
       pid = VCPUS + 1 + this.#devices.size;
       this.#devices.set(device, pid);
-      this.#meta("process_name", pid, 0, device);
+      this.#meta("process_name", pid, 0, { name: device });
     }
     return pid;
   }
@@ -218,19 +218,19 @@ export class ChromeTrace {
   #name(pid: number, tid: number, name: string): void {
     const key = pid * 1e6 + tid;
     if (this.#rows.has(key)) return;
-    if (this.#rows.size === 0) this.#meta("process_name", VCPUS, 0, "vCPUs");
+    if (this.#rows.size === 0) {
+      this.#meta("process_name", VCPUS, 0, { name: "vCPUs" });
+    }
     this.#rows.add(key);
-    this.#meta("thread_name", pid, tid, name);
-    this.#line(
-      `"ph":"M","name":"thread_sort_index","pid":${pid},"tid":${tid},` +
-        `"args":{"sort_index":${tid}}`,
-    );
+    this.#meta("thread_name", pid, tid, { name });
+    this.#meta("thread_sort_index", pid, tid, { sort_index: tid });
   }
 
-  #meta(what: string, pid: number, tid: number, name: string): void {
+  /** With all that Chrome's own have: there are readers that ask for it. */
+  #meta(what: string, pid: number, tid: number, args: object): void {
     this.#line(
-      `"ph":"M","name":"${what}","pid":${pid},"tid":${tid},` +
-        `"args":{"name":${JSON.stringify(name)}}`,
+      `"ph":"M","cat":"__metadata","name":"${what}","pid":${pid},` +
+        `"tid":${tid},"ts":0,"args":${JSON.stringify(args)}`,
     );
   }
 
