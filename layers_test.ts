@@ -28,6 +28,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   "fuzz/api": ["fuzz", ...MACHINE, "vmm/testing", "api", "api/testing"], // as a client
   // Its campaigns boot Linux as the command line does.
   "fuzz/snapshot": ["fuzz", ...MACHINE, "vmm/testing", "images", "cli/testing"],
+  // Its tests debug machines of their own.
+  "monitor/testing": [...MACHINE, "monitor", "vmm/testing"],
   // Only tests and fuzz boot a machine with what images builds.
   "vmm/testing": [...MACHINE, "images"],
   // And some as the command line does.

@@ -4,51 +4,15 @@ import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { readPayload } from "../../images/payload/payload.ts";
-import { TestMachine } from "../../vmm/testing/mod.ts";
 import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
 import { GDB_REGISTERS } from "./registers.ts";
+import { debugged, prints } from "../testing/debugged.ts";
 import { GdbClient, registerOf } from "./testing/gdb_client.ts";
 
 const RAX = 0, RIP = 16;
 /** Of {@linkcode COUNTS}: `inc al`, `out dx, al`, and the jump back. */
 const INC = 0x10_0004n, OUT = 0x10_0006n, JUMP = 0x10_0007n;
 const CODE = "66baf803fec0eeebfb";
-
-interface Debugged extends AsyncDisposable {
-  test: TestMachine;
-  target: string;
-  log: string[];
-}
-
-async function debugged(
-  kernel: Uint8Array<ArrayBuffer> = COUNTS,
-  { cpus = 1, words = "", tcp = false } = {},
-): Promise<Debugged> {
-  const folder = Deno.makeTempDirSync();
-  const test = await TestMachine.create({
-    "boot-source": { kernel_image_path: kernel, boot_args: words },
-    "machine-config": { mem_size_mib: 16, vcpu_count: cpus },
-  });
-  const log: string[] = [];
-  const { target } = await test.machine.gdb({
-    address: tcp
-      ? { hostname: "127.0.0.1", port: 0 }
-      : { path: `${folder}/gdb.sock` },
-    onLog: (line) => log.push(line),
-  });
-  return {
-    ...{ test, target, log },
-    async [Symbol.asyncDispose]() {
-      await test[Symbol.asyncDispose]();
-      Deno.removeSync(folder, { recursive: true });
-    },
-  };
-}
-
-async function prints(test: TestMachine): Promise<void> {
-  const before = test.output.length;
-  await until(() => test.output.length > before, "output", () => test.output);
-}
 
 function kvmTest(name: string, fn: () => Promise<void>): void {
   Deno.test(needing([KVM], { name, fn }));
@@ -309,104 +273,5 @@ kvmTest(
     assert.equal(await gdb.ask("g"), first);
     assert.match(await gdb.monitor("nonsense"), /no such command: "nonsense"/);
     assert.match(await gdb.monitor("snapshot a/b"), /absolute path/);
-  },
-);
-
-kvmTest(
-  "gdb: whatever a client sends, or however it goes, the guest goes on",
-  async () => {
-    await using guest = await debugged(COUNTS, { tcp: true });
-    const { test, target, log } = guest;
-    test.machine.start();
-    const encoder = new TextEncoder();
-    const garbage = [
-      "POST / HTTP/1.1\r\nHost: x\r\n\r\n$g#67",
-      "\0\0\0\0",
-      `$${"m".repeat(20_000)}#00`,
-      "+++x",
-    ];
-    for (const bytes of garbage) {
-      using client = await GdbClient.connect(target);
-      await client.raw(encoder.encode(bytes));
-      await client.closed();
-      await prints(test);
-    }
-    // One that says nothing makes place for one that does.
-    using silent = await GdbClient.connect(target);
-    {
-      using gdb = await GdbClient.connect(target);
-      assert.equal(await gdb.ask("?"), "T02thread:1;");
-      await silent.closed();
-      // And one that is attached does not.
-      using second = await GdbClient.connect(target);
-      await second.closed();
-      assert.equal(await gdb.ask("?"), "T02thread:1;");
-      assert.match(log.join(), /another debugger is refused/);
-      for (
-        const packet of [
-          ...[
-            "",
-            "q",
-            "m",
-            "m,",
-            "mzz,1",
-            "m1",
-            "M0,4:00",
-            "P",
-            "Pzz",
-            "G0",
-            "Z",
-          ],
-          ...[
-            "vCont",
-            "vCont;q",
-            "H",
-            "Hgzzz",
-            "qXfer:features:read",
-            "qRcmd,0",
-          ],
-          ...["qXfer:features:read:x:0,1", "m0,ffffffff", "X0,ffff:", "\xff\0"],
-          ...["bc", "!", "R00", "vFile:open:2f,0,0", "qThreadExtraInfo,9"],
-        ]
-      ) {
-        assert.match(await gdb.ask(packet), /^(E.*|m.*|[0-9a-f]*)$/s, packet);
-      }
-      await gdb.ask("Z1,100006,1");
-    } // gone without a word, with a breakpoint set
-    await prints(test);
-    await until(() => test.machine.state === "running", "running");
-    using last = await GdbClient.connect(target);
-    assert.equal(await last.ask("?"), "T02thread:1;");
-    await last.send("vCont;c");
-    await until(() => test.machine.state === "running", "running");
-    assert.equal((await test.machine.stop()).reason, "stopped");
-    assert.equal(await last.next(), "W00");
-    await last.closed();
-  },
-);
-
-kvmTest(
-  "gdb: a machine that somebody else has paused stays so, unless it is let go",
-  async () => {
-    await using guest = await debugged();
-    const { test, target } = guest;
-    test.machine.start();
-    await test.machine.pause();
-    {
-      using gdb = await GdbClient.connect(target);
-      await gdb.ask("?");
-      assert.equal(await gdb.ask("D"), "OK");
-      await gdb.closed();
-    }
-    assert.equal(test.machine.state, "paused");
-    using gdb = await GdbClient.connect(target);
-    await gdb.ask("?");
-    await gdb.send("vCont;c");
-    await prints(test);
-    await gdb.raw(Uint8Array.of(3));
-    assert.equal(await gdb.next(), "T02thread:1;");
-    await gdb.send("k");
-    await gdb.closed();
-    assert.equal((await test.machine.wait()).reason, "stopped");
   },
 );

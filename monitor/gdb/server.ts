@@ -23,6 +23,8 @@ import { MachineTarget } from "./target.ts";
 
 /** Only the owner can connect to a socket that is made with it. */
 const OWNER_ONLY = 0o177;
+/** How long to wait for a descriptor when there is none, in milliseconds. */
+const RETRY = 200;
 
 /** A listening socket, and who has connected to it. */
 export class SocketGdbServer implements GdbServer {
@@ -81,19 +83,28 @@ export class SocketGdbServer implements GdbServer {
   }
 
   async #accept(): Promise<void> {
-    for await (const connection of this.#listener) {
-      // Who has said nothing of gdb's makes place for who may.
-      if (this.#client?.begun) {
-        this.#log("another debugger is refused: one is attached");
-        connection.close();
-        continue;
+    while (!this.closed) {
+      try {
+        this.#welcome(await this.#listener.accept());
+      } catch {
+        // There is no descriptor, or the client has gone already.
+        if (!this.closed) await wait(RETRY);
       }
-      this.#client?.close();
-      const client = this.#client = new Client(connection, this.#machine);
-      void client.serve(this.#log).finally(() => {
-        if (this.#client === client) this.#client = undefined;
-      });
     }
+  }
+
+  #welcome(connection: Deno.Conn): void {
+    // Who has said nothing of gdb's makes place for who may.
+    if (this.#client?.begun) {
+      this.#log("another debugger is refused: one is attached");
+      return connection.close();
+    }
+    this.#client?.close();
+    const client = this.#client = new Client(connection, this.#machine);
+    const gone = () => {
+      if (this.#client === client) this.#client = undefined;
+    };
+    client.serve(this.#log).then(gone, gone);
   }
 }
 
@@ -209,4 +220,8 @@ function listenTcp(
 function explained(where: string, error: unknown): unknown {
   if (error instanceof Deno.errors.NotCapable) return error;
   return new VireoError(`${where}: ${(error as Error).message}`);
+}
+
+function wait(milliseconds: number): Promise<void> {
+  return new Promise((done) => Deno.unrefTimer(setTimeout(done, milliseconds)));
 }

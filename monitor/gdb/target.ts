@@ -84,7 +84,8 @@ export class MachineTarget implements GdbTarget {
   constructor(machine: DebuggedMachine) {
     this.#machine = machine;
     this.#commands = new MonitorCommands(machine);
-    this.#ended = machine.wait().then(() => ({ reason: "ended" }));
+    const ended = () => ({ reason: "ended" as const });
+    this.#ended = machine.wait().then(ended, ended);
   }
 
   async attach(): Promise<void> {

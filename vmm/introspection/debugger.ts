@@ -64,7 +64,15 @@ export class Debugger implements Disposable {
     this.#stepping = canStepWithoutInterrupts(kvm)
       ? "without interrupts"
       : true;
-    this.#hooks.use(machine.onDebugStop((vcpu) => void this.#stop(vcpu)));
+    this.#hooks.use(
+      machine.onDebugStop((vcpu) =>
+        void this.#stop(vcpu).catch((error) => {
+          // The machine has ended meanwhile; if somebody waits, it is told why.
+          this.#stopped?.reject(error);
+          this.#stopped = undefined;
+        })
+      ),
+    );
   }
 
   /** Stops the machine where it is; who waits for {@linkcode go} hears of it. */
