@@ -288,8 +288,8 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 const OPTIONS_OF_BOOT =
   "entry distro initrd cmdline memory hugepages memory-file cpus root disk " +
   "net pcap vsock device bus-device transport acpi console port rng balloon " +
-  "agent exec cold instant timeout name no-control metrics public " +
-  "snapshot-on gdb crash-dir poll-us quiet verbose";
+  "agent exec cold instant timeout name no-control metrics trace monitor " +
+  "public snapshot-on gdb crash-dir poll-us quiet verbose";
 
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");
