@@ -15,7 +15,7 @@ async function payload(words: string, socket: string): Promise<VmConfig> {
       boot_args: words,
     },
     "machine-config": { mem_size_mib: 32 },
-    "network-interfaces": [{ iface_id: words.slice(0, 5), socket }],
+    "network-interfaces": [{ iface_id: "eth0", socket }],
   };
 }
 
@@ -43,6 +43,8 @@ Deno.test(needing([KVM], {
     );
     assert.equal(end.reason, "reset", output);
     assert.match(output, /^payload: ok/m);
+    const macs = [output, server.output].map((text) => /MAC (\S+),/.exec(text));
+    assert.notEqual(macs[0]![1], macs[1]?.[1], "both are called eth0");
     const { received, sent, dropped } = far.counts;
     assert.ok(sent >= 2 && received >= 2, output); // ARP and pings, both ways
     assert.equal(dropped, 0);

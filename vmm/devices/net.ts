@@ -41,7 +41,7 @@ export interface NetworkInterface {
   iface_id: string;
   /** A TAP's name. */
   host_dev_name?: string;
-  /** `02:..`; default: made from the TAP's name. */
+  /** `02:..`; default: made from the TAP's name, by chance for a `socket`. */
   guest_mac?: string;
   /** The network namespace that the TAP is in (`ip netns`). */
   netns?: string;
@@ -89,7 +89,7 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
   ),
   guest_mac: optional(
     formatted("a MAC address", UNICAST, isUnicast),
-    "Default: made from the TAP's name.",
+    "Default: made from the TAP's name, by chance for a `socket`.",
   ),
   mtu: notYet("The MTU that the guest is told."),
   rx_rate_limiter: optional(
@@ -166,7 +166,9 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
     const { openPcap, openTarget }: typeof import("./open_network.ts") =
       await import(OPEN);
     const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
-    const mac = macAddress(guest_mac, host_dev_name ?? name);
+    // On a switch, other machines' interfaces are called eth0, too.
+    const own = network.socket === undefined ? name : crypto.randomUUID();
+    const mac = macAddress(guest_mac, host_dev_name ?? own);
     const target = openTarget(network, stack);
     const limits = { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter };
     const capture = pcap === undefined
