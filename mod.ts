@@ -41,6 +41,7 @@ export type {
   LostEvent,
   OwnDeviceEvent,
   RequestEvent,
+  StateEvent,
   StepEvent,
   TraceEvent,
   TraceEventType,

@@ -13,7 +13,6 @@ import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
 import { MachineSnapshots } from "./machine_snapshots.ts";
 import type { MachineOptions } from "./machine_options.ts";
-import { MachineLife, type MachineState } from "./machine_state.ts";
 import { openConfiguredKernel } from "./open_kernel.ts";
 import { openControl, snapshots } from "./lazy.ts";
 import { deviceNamed } from "./device_channel.ts";
@@ -29,7 +28,6 @@ export class Machine extends MachineSnapshots {
   readonly #config: ResolvedConfig;
   readonly #options: MachineOptions;
   #parts!: MachineParts; // from #made on
-  readonly #life = new MachineLife();
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #steppedPast: StepCounts = {};
   /** The device worker, once it is there. */
@@ -130,11 +128,6 @@ export class Machine extends MachineSnapshots {
     return this.#parts;
   }
 
-  /** Where the machine is in its life. */
-  override get state(): MachineState {
-    return this.#life.state;
-  }
-
   /**
    * Runs the guest from its entry point. Once per machine. If
    * {@linkcode pause} came before, the machine begins paused.
@@ -142,22 +135,22 @@ export class Machine extends MachineSnapshots {
    * @throws {VireoError} it was started already, or has ended
    */
   start(): void {
-    if (this.#life.state !== "created") {
+    if (this.life.state !== "created") {
       const ended = `the machine has ended${this.#failure}; `;
-      const why = this.#life.over ? ended : "";
+      const why = this.life.over ? ended : "";
       throw new VireoError(`${why}a machine starts only once`);
     }
-    this.#life.to("starting");
+    this.life.to("starting");
     this.#startTime = performance.now();
     const { vcpus, control } = this.#parts;
     const ready = vcpus.map(({ worker }) => worker.next("ready"));
     for (const { worker, start } of vcpus) worker.post(start);
     // The guest runs already: it waits for its devices when it gets there.
     this.#startDevices();
-    if (this.#life.over) return;
+    if (this.life.over) return;
     this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
-      if (!this.#life.over) this.#parts.keepFiles();
-      if (this.#life.state === "starting") this.#life.to("running");
+      if (!this.life.over) this.#parts.keepFiles();
+      if (this.life.state === "starting") this.life.to("running");
       if (this.#options.control) openControl(this, this.#config, this.#options);
     });
     const halted = this.#parts.powerButton !== undefined // by ACPI
@@ -219,9 +212,9 @@ export class Machine extends MachineSnapshots {
     work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
   ): Promise<T> {
     return this.#turns.take(async () => {
-      const before = this.#life.state;
+      const before = this.life.state;
       await this.#pause();
-      const { state } = this.#life;
+      const { state } = this.life;
       if (state !== "paused") {
         throw new VireoError(`${what}: the machine is ${state}`);
       }
@@ -235,16 +228,16 @@ export class Machine extends MachineSnapshots {
 
   /** Before the start, `command` is what the vCPUs will begin with. */
   #command(command: number, step: () => Promise<void>): Promise<void> {
-    if (this.#life.state !== "created") return this.#turns.take(step);
+    if (this.life.state !== "created") return this.#turns.take(step);
     this.#parts.control.vcpuCommand = command;
     return Promise.resolve();
   }
 
   /** vCPUs first: what they have asked of the devices is still answered. */
   async #pause(): Promise<void> {
-    const { state } = this.#life;
+    const { state } = this.life;
     if (state !== "starting" && state !== "running") return;
-    this.#life.to("pausing");
+    this.life.to("pausing");
     const { control, vcpus } = this.#parts;
     const paused = vcpus.map(({ worker }) => worker.next("paused"));
     // Paused before the start, they may sleep already: not to be told twice.
@@ -254,30 +247,30 @@ export class Machine extends MachineSnapshots {
     }
     await this.#unlessOver(Promise.all(paused));
     await this.#unlessOver(this.#ready);
-    if (this.#devices && !this.#life.over) {
+    if (this.#devices && !this.life.over) {
       const devices = this.#devices.next("paused");
       this.#commandDevices(Command.PAUSE);
       await this.#unlessOver(devices);
     }
-    if (this.#life.over) return;
+    if (this.life.over) return;
     this.#parts.clock.stop();
-    this.#life.to("paused");
+    this.life.to("paused");
   }
 
   /** Devices first: what the vCPUs ask of them is answered at once. */
   async #resume(): Promise<void> {
-    if (this.#life.state === "starting") await this.#unlessOver(this.#ready);
-    if (this.#life.state !== "paused") return;
-    this.#life.to("resuming");
+    if (this.life.state === "starting") await this.#unlessOver(this.#ready);
+    if (this.life.state !== "paused") return;
+    this.life.to("resuming");
     if (this.#devices) {
       const devices = this.#devices.next("resumed");
       this.#commandDevices(Command.RUN);
       await this.#unlessOver(devices);
     }
-    if (this.#life.over) return;
+    if (this.life.over) return;
     this.#parts.clock.goOn();
     this.#parts.control.vcpuCommand = Command.RUN;
-    this.#life.to("running");
+    this.life.to("running");
   }
 
   async #unlessOver(event: Promise<unknown> | undefined): Promise<void> {
@@ -301,7 +294,7 @@ export class Machine extends MachineSnapshots {
   async #startDevicesNow(): Promise<void> {
     this.#startDevices();
     await this.#unlessOver(this.#devicesReady);
-    if (!this.#life.over) return;
+    if (!this.life.over) return;
     const { reason, message = reason } = await this.wait();
     throw new VireoError(message);
   }
@@ -333,10 +326,10 @@ export class Machine extends MachineSnapshots {
 
   /** The first reason counts. */
   #finish(end: MachineEnd): void {
-    if (this.#life.over) return void (this.#late ??= failureIn(end));
-    const started = this.#life.state !== "created";
+    if (this.life.over) return void (this.#late ??= failureIn(end));
+    const started = this.life.state !== "created";
     if (started && end.reason !== "error") this.#parts.keepFiles();
-    this.#life.to("ending");
+    this.life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
     this.#parts.channel.close("the machine has ended");
     const log = (line: string) => this.#options.onLog?.(line);
@@ -364,7 +357,7 @@ export class Machine extends MachineSnapshots {
     try {
       await this.#parts[Symbol.asyncDispose]();
     } finally {
-      this.#life.to("ended");
+      this.life.to("ended");
     }
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { MachineParts } from "./build.ts";
-import type { MachineState } from "./machine_state.ts";
+import { MachineLife, type MachineState } from "./machine_state.ts";
 import type { TraceEvent, TraceFilter } from "./trace/events.ts";
 import type { MachineMetrics } from "./trace/metrics.ts";
 
@@ -16,15 +16,20 @@ const METRICS = new URL("./trace/metrics.ts", import.meta.url).href;
 export abstract class MachineMonitor {
   /** @internal */
   protected abstract readonly parts: MachineParts;
+  /** @internal */
+  protected readonly life: MachineLife = new MachineLife();
+
   /** Where the machine is in its life. */
-  abstract readonly state: MachineState;
+  get state(): MachineState {
+    return this.life.state;
+  }
 
   /** Waits for the end. */
   abstract wait(): Promise<unknown>;
 
   /** True from the first moment of the end on. */
   protected get over(): boolean {
-    return this.state === "ending" || this.state === "ended";
+    return this.life.over;
   }
 
   /**
@@ -77,6 +82,6 @@ export abstract class MachineMonitor {
     const { batchesOf }: typeof import("./trace/trace.ts") = await import(
       TRACE
     );
-    return batchesOf(this.parts, this.wait(), filter);
+    return batchesOf(this.parts, this.life, this.wait(), filter);
   }
 }

@@ -40,6 +40,8 @@ export const TRANSITIONS: Readonly<
 
 /** Where one machine is, and that it goes only where it may. */
 export class MachineLife {
+  /** Who is told of each step. */
+  readonly told: Set<(state: MachineState) => void> = new Set();
   #state: MachineState = "created";
 
   /** The current state. */
@@ -62,5 +64,6 @@ export class MachineLife {
       throw new Error(`a machine that is ${this.#state} can't be ${next}`);
     }
     this.#state = next;
+    for (const tell of this.told) tell(next);
   }
 }

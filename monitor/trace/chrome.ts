@@ -18,6 +18,8 @@ import type {
 /** How every file begins. */
 export const FIRST_LINE = "[";
 
+/** The process that the machine's own life is. */
+const MACHINE = "machine";
 /** The process that the vCPUs are the threads of. */
 const VCPUS = 1;
 /** Of a device's rows, the one of its life; the queues' begin behind it. */
@@ -84,6 +86,10 @@ export class ChromeTrace {
         const { device, time, name, value } = event;
         const row = this.#lifeRow(device);
         return this.#instant(device, row, time, name, { value });
+      }
+      case "state": {
+        const row = this.#lifeRow(MACHINE);
+        return this.#instant(MACHINE, row, event.time, event.state, {});
       }
       case "lost": {
         this.#name(VCPUS, 0, "lost events");

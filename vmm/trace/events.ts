@@ -4,6 +4,7 @@
  * @module
  */
 import type { DeviceStep } from "../../devices/virtio/device_record.ts";
+import type { MachineState } from "../machine_state.ts";
 import type { RequestType } from "./layout.ts";
 
 /** What all events have. */
@@ -124,6 +125,14 @@ export interface OwnDeviceEvent extends EventCommon {
   value: number;
 }
 
+/** The machine is in another state: it pauses, to be saved, or goes on. */
+export interface StateEvent extends EventCommon {
+  /** What it is. */
+  type: "state";
+  /** What it is now. */
+  state: MachineState;
+}
+
 /** Events were overwritten before they were read. */
 export interface LostEvent extends EventCommon {
   /** What it is. */
@@ -144,6 +153,7 @@ export type TraceEvent =
   | FrameEvent
   | StepEvent
   | OwnDeviceEvent
+  | StateEvent
   | LostEvent;
 
 /** What an event can be. */

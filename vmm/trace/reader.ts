@@ -32,6 +32,7 @@ const KINDS: Record<Exclude<TraceEventType, "lost">, number> = {
   frame: EventKind.FRAME,
   step: EventKind.STEP,
   own: EventKind.OWN,
+  state: EventKind.STATE,
 };
 
 /** All types of events that can be asked for. */
@@ -72,6 +73,7 @@ export class TraceReader implements Disposable {
     return all.filter((event) => {
       switch (event.type) {
         case "lost":
+        case "state":
           return true;
         case "exit":
           if (vcpus && !vcpus.includes(event.vcpu)) return false;

@@ -6,7 +6,9 @@
 import { VireoError } from "../../ffi/error.ts";
 import type { MachineParts } from "../build.ts";
 import { didYouMean } from "../devices/words.ts";
-import type { TraceEvent, TraceFilter } from "./events.ts";
+import { Recorder } from "../../ffi/recorder.ts";
+import type { MachineLife, MachineState } from "../machine_state.ts";
+import type { StateEvent, TraceEvent, TraceFilter } from "./events.ts";
 import { EVENT_TYPES, TraceReader } from "./reader.ts";
 
 /** Milliseconds between two looks; a thread keeps 16,384 events meanwhile. */
@@ -42,18 +44,40 @@ export function checkFilter(filter: TraceFilter, devices?: string[]): void {
  */
 export function batchesOf(
   parts: MachineParts,
+  life: MachineLife,
   ended: Promise<unknown>,
   filter: TraceFilter = {},
 ): AsyncGenerator<TraceEvent[], undefined> {
   checkFilter(filter, parts.devices.map(({ name }) => name));
-  return batches(new TraceReader(parts, filter), ended);
+  const reader = new TraceReader(parts, filter);
+  const states: StateEvent[] = [];
+  const clock = new Recorder(parts.vcpus[0]!.start.record);
+  let number = 0;
+  const tell = (state: MachineState) =>
+    void states.push({
+      type: "state",
+      time: clock.now(),
+      number: number++,
+      state,
+    });
+  const wanted = filter.types?.includes("state") ?? true;
+  if (wanted) {
+    tell(life.state);
+    life.told.add(tell);
+  }
+  const done = () => void life.told.delete(tell);
+  return batches(reader, states, done, ended);
 }
 
 async function* batches(
   reader: TraceReader,
+  states: StateEvent[], // the steps of the machine's life, as they come
+  done: () => void,
   ended: Promise<unknown>,
 ): AsyncGenerator<TraceEvent[], undefined> {
-  using _reader = reader;
+  using stack = new DisposableStack();
+  stack.use(reader);
+  stack.defer(done);
   let over = false;
   const end = ended.then(() => over = true, () => over = true);
   while (!over) {
@@ -61,7 +85,7 @@ async function* batches(
     const timer = setTimeout(pause.resolve, INTERVAL);
     await Promise.race([pause.promise, end]);
     clearTimeout(timer);
-    const events = reader.read();
+    const events = [...states.splice(0), ...reader.read()];
     if (events.length > 0) yield events;
   }
 }

@@ -36,6 +36,8 @@ for (const transport of ["mmio", "pci"] as const) {
       const seen: TraceEvent[] = [];
       const batches = await test.machine.traceBatches();
       test.machine.start();
+      await test.machine.pause();
+      await test.machine.resume();
       for await (const batch of batches) seen.push(...batch);
       assert.equal((await test.machine.wait()).reason, "reset");
       const of = <T extends TraceEvent["type"]>(type: T) =>
@@ -60,6 +62,12 @@ for (const transport of ["mmio", "pci"] as const) {
       );
       const steps = of("step").map(({ step }) => step);
       assert.deepEqual(steps.slice(0, 1), ["activated"]);
+
+      const states = of("state").map(({ state }) => state).join();
+      assert.match(
+        states,
+        /^created,starting,(running,)?pausing,paused,resuming,running,ending/,
+      );
 
       // Registers have their names.
       const registers = new Set(of("exit").map(({ register }) => register));
@@ -107,7 +115,9 @@ Deno.test(needing([KVM], {
     machine.start();
     const types = await Promise.all([typesOf(first), typesOf(second)]);
     assert.deepEqual(types, [["request"], ["exit"]]);
-    for await (const event of machine.trace()) assert.fail(event.type);
+    for await (const event of machine.trace()) {
+      assert.equal(event.type, "state"); // it has ended
+    }
   },
 }));
 
