@@ -87,7 +87,6 @@ async function upload(
   await telling(machine, async () => {
     const process = await start(machine, TAKE, path, basename(from), octal);
     void process.stdout.cancel();
-    ended.addEventListener("abort", () => process.kill());
     const failed = file.readable.pipeTo(process.stdin, { preventCancel: true })
       .then(() => undefined, (error) => {
         process.abandon(new VireoError(`cp: ${error.message}`));
@@ -103,10 +102,9 @@ async function download(
   to: string,
 ): Promise<void> {
   const folder = ifThere(() => Deno.statSync(to))?.isDirectory;
-  using target = new Target(folder ? `${to}/${basename(path)}` : to);
   await telling(machine, async () => {
-    const process = await start(machine, GIVE, path);
-    ended.addEventListener("abort", () => process.kill());
+    await using process = await start(machine, GIVE, path);
+    using target = new Target(folder ? `${to}/${basename(path)}` : to);
     const written = target.take(process.stdout);
     written.catch((error) =>
       process.abandon(new VireoError(`cp: ${(error as Error).message}`))
@@ -124,7 +122,12 @@ async function start(
   ...words: string[]
 ): Promise<GuestProcess> {
   const command = ["sh", "-c", script, "sh", ...words];
-  return await startCommand(await socketOf(machine), { command });
+  const path = await socketOf(machine);
+  const process = await startCommand(path, { command });
+  const stop = () => process.kill(); // the script cleans up
+  if (ended.aborted) stop();
+  ended.addEventListener("abort", stop);
+  return process;
 }
 
 async function textOf(stream: ReadableStream<Uint8Array>): Promise<string> {
