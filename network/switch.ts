@@ -123,20 +123,23 @@ export class Switch implements AsyncDisposable {
 
   async #accept(listener: Deno.UnixListener, link: Link): Promise<void> {
     const served = new Set<Promise<void>>();
+    let told = ""; // once, until it can again
     while (!this.#closed) {
       try {
         const conn = await listener.accept();
         if (this.#ports.size >= MAX_PORTS || this.#closed) {
           conn.close();
-          this.#log(`${link.what}: there are ${MAX_PORTS} ports already`);
-          continue;
+          throw new Error(`there are ${MAX_PORTS} ports already`);
         }
+        told = "";
         const serving = this.#serve(conn, link);
         served.add(serving);
         serving.then(() => served.delete(serving));
       } catch (error) {
         if (this.#closed) break;
-        this.#log(`${link.what}: accept: ${(error as Error).message}`);
+        const { message } = error as Error;
+        if (message !== told) this.#log(`${link.what}: accept: ${message}`);
+        told = message;
         await new Promise((done) => setTimeout(done, ACCEPT_PAUSE));
       }
     }

@@ -167,3 +167,24 @@ Deno.test("Switch: what it can't have is told in a line, and nothing is left", a
   }
   assert.deepEqual([...Deno.readDirSync(path)].map(({ name }) => name), ["s"]);
 });
+
+Deno.test("Switch: beyond 128 ports it hangs up, tells once, and takes others later", async () => {
+  using dir = folder();
+  const log: string[] = [];
+  await using network = new Switch((line) => log.push(line));
+  const { link, clients } = await connected(dir.path, network, 128);
+  for (let i = 0; i < 3; i++) {
+    using more = await Client.connect(link.path);
+    assert.equal(await more.receive(), undefined);
+  }
+  const { path } = link;
+  const line = `switch "${path}": accept: there are 128 ports already`;
+  assert.deepEqual(log, [line]);
+  for (const client of clients) client[Symbol.dispose]();
+  await until(() => link.connected === 0, "end");
+  using a = await Client.connect(path);
+  using b = await Client.connect(path);
+  await until(() => link.connected === 2, "clients");
+  await a.send(frame(ALL, 1, 1));
+  assert.equal(await b.mark(), 1);
+});
