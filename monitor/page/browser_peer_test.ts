@@ -89,6 +89,18 @@ Deno.test(needing([KVM, "chromium"], {
       );
       assert.match(browser.wrong.join(), /Content Security Policy/);
 
+      // The log, of exits that have that word.
+      await browser.do({ click: 'input[value="exit"]' });
+      await browser.do({ click: "#filter" });
+      await browser.do({ type: ["register=LSR"] });
+      await browser.do({ click: "#console" });
+      await browser.do({ type: ["!"] });
+      const log = 'document.querySelector("#log").textContent';
+      await browser.do({ until: `/^[0-9.]+ exit .*register=/m.test(${log})` });
+      await browser.do({
+        until: `${log}.split("\\n").every((line) => /register=LSR/.test(line))`,
+      });
+
       // A reload needs no token; the console is there again.
       await browser.do({ reload: true });
       await browser.do({ until: `${STATE} === "running"` });

@@ -7,6 +7,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import type { MachineState } from "../../vmm/machine_state.ts";
 import type { MachineMetrics } from "../../vmm/trace/metrics.ts";
+import { eventLog, type Traced } from "./event_log.ts";
 import { Feed } from "./feed.ts";
 import { Guard } from "./guard.ts";
 import { chartLibrary } from "./library.ts";
@@ -16,10 +17,16 @@ const ASSETS: ReadonlyMap<string, readonly [string, string]> = new Map([
   ["/", ["page.html", "text/html"]],
   ["/page.js", ["page.js", "text/javascript"]],
   ["/charts.js", ["charts.js", "text/javascript"]],
+  ["/events.js", ["events.js", "text/javascript"]],
   ["/screen.js", ["screen.js", "text/javascript"]],
   ["/page.css", ["page.css", "text/css"]],
   ["/icon.svg", ["icon.svg", "image/svg+xml"]],
 ]);
+
+/** What is for visitors with the cookie. */
+const SHOWN = ["/events", "/log", "/echarts.js"];
+/** Logs of events at once: they are what costs. */
+const MAX_LOGS = 4;
 
 const HEADERS = {
   "cache-control": "no-store",
@@ -38,7 +45,7 @@ const MAX_INPUT = 4096;
 const LAST_WORDS = 300;
 
 /** What a page shows and steers: a `Machine` is one. */
-export interface Watched {
+export interface Watched extends Traced {
   /** `Machine.state`. */
   readonly state: MachineState;
   /** `Machine.metrics`. */
@@ -61,6 +68,9 @@ export class LivePage implements AsyncDisposable {
   readonly #feed: Feed;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #abort = new AbortController();
+  #logs = 0;
+  /** Answers that are under way. */
+  readonly #sending = new Set<Promise<void>>();
   /** Resolves when the guest, which has more than it reads, has room. */
   #inputRoom: Promise<unknown> | undefined;
 
@@ -82,7 +92,12 @@ export class LivePage implements AsyncDisposable {
         signal: this.#abort.signal,
         onListen: () => {},
         onError: (error) => this.#answer(500, `${error}\n`),
-      }, (request) => this.#respond(request));
+      }, (request, { completed }) => {
+        const sent = completed.catch(() => {})
+          .finally(() => this.#sending.delete(sent));
+        this.#sending.add(sent);
+        return this.#respond(request);
+      });
     } catch (error) {
       const { hostname, port } = place;
       const host = hostname.includes(":") ? `[${hostname}]` : hostname;
@@ -115,9 +130,13 @@ export class LivePage implements AsyncDisposable {
   /** The machine has ended: its readers are told, and the page ends, too. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#feed[Symbol.dispose]();
-    const late = setTimeout(() => this.#abort.abort(), LAST_WORDS);
-    await this.#server.shutdown().catch(() => {});
-    clearTimeout(late);
+    // Deno can't close what it shuts down in order: this does both.
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, LAST_WORDS);
+    await Promise.race([Promise.all(this.#sending), late.promise]);
+    clearTimeout(timer);
+    this.#abort.abort();
+    await this.#server.finished.catch(() => {});
   }
 
   async #numbers(): Promise<unknown> {
@@ -128,21 +147,42 @@ export class LivePage implements AsyncDisposable {
   async #respond(request: Request): Promise<Response> {
     const objection = this.#guard.objection(request);
     if (objection) return this.#answer(403, `${objection}\n`);
-    const { pathname } = new URL(request.url);
+    const { pathname, searchParams } = new URL(request.url);
     const { method } = request;
     if (method === "POST") return await this.#post(pathname, request);
     if (method !== "GET") return this.#answer(405, "GET or POST\n");
     const asset = ASSETS.get(pathname);
     if (asset) return await this.#asset(...asset);
-    if (!["/events", "/echarts.js"].includes(pathname)) {
-      return this.#answer(404, "no such page\n");
-    }
+    if (!SHOWN.includes(pathname)) return this.#answer(404, "no such page\n");
     if (!this.#guard.knows(request)) return this.#stranger();
+    return await this.#show(pathname, searchParams);
+  }
+
+  /** What only a visitor with the cookie sees. */
+  async #show(pathname: string, words: URLSearchParams): Promise<Response> {
     if (pathname === "/echarts.js") {
       return this.#answer(200, await chartLibrary(), "text/javascript");
     }
-    if (this.#feed.full) return this.#answer(503, "too many pages are open\n");
-    return this.#answer(200, this.#feed.open(), "text/event-stream");
+    const full = pathname === "/log" ? this.#logs >= MAX_LOGS : this.#feed.full;
+    if (full) return this.#answer(503, "too many pages are open\n");
+    const events = pathname === "/log"
+      ? await this.#log(words.get("types") ?? "")
+      : this.#feed.open();
+    if (typeof events === "string") return this.#answer(400, events);
+    return this.#answer(200, events, "text/event-stream");
+  }
+
+  /** What happens, of some types; or why not. */
+  async #log(types: string): Promise<ReadableStream | string> {
+    const [machine] = await this.#watched.promise;
+    const closed = () => this.#logs--;
+    this.#logs++;
+    try {
+      return await eventLog(machine, types.split(","), closed);
+    } catch (error) {
+      closed();
+      return `${(error as Error).message}\n`;
+    }
   }
 
   /** What changes something. */

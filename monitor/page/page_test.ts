@@ -1,6 +1,7 @@
 /** The live page: who gets in, what readers cost, and what buttons do. */
 import assert from "node:assert/strict";
 import { until } from "../../ffi/testing/until.ts";
+import type { TraceEvent, TraceFilter } from "../../vmm/trace/events.ts";
 import type { MachineState } from "../../vmm/machine_state.ts";
 import { Feed, MAX_READERS } from "./feed.ts";
 import { Guard } from "./guard.ts";
@@ -21,6 +22,23 @@ class Noting implements Watched {
       vcpus: [{ exits: { io: 3 } }],
       devices: [],
     });
+  }
+
+  /** Two events, and then none for ever. */
+  async *batches(signal: AbortSignal): AsyncGenerator<TraceEvent[], undefined> {
+    const step = { type: "step", time: 1, number: 0, device: "d0", why: "" };
+    try {
+      yield new Array(300).fill({ ...step, step: "reset" });
+      await new Promise((done) => signal.addEventListener("abort", done));
+    } finally {
+      this.told.push("the log is closed");
+    }
+  }
+
+  traceBatches({ types, signal }: TraceFilter) {
+    this.told.push(`${types}`);
+    if (types?.includes("own")) throw new Error("trace: no such type");
+    return Promise.resolve(this.batches(signal!));
   }
 
   pause() {
@@ -175,9 +193,47 @@ Deno.test("live page: buttons, keys, the machine's numbers, and its end", async 
   );
   assert.deepEqual(typed, ["ls\r", "a", "c"]);
 
+  // One that never reads, and one that says nothing, hold nothing up.
+  const { hostname, port } = new URL(page.url);
+  using mute = await Deno.connect({ hostname, port: Number(port) });
+  await mute.write(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+  const lazy = await visitor.get("/events");
+  await page[Symbol.asyncDispose]();
   await page[Symbol.asyncDispose]();
   await seen.until(/^event: end$/m);
+  await lazy.body!.cancel().catch(() => {});
   await assert.rejects(fetch(page.url));
+});
+
+Deno.test("live page: a log of events, of the types that are asked for, as long as it is read", async () => {
+  const machine = new Noting();
+  await using page = pageOf(machine, () => undefined);
+  const visitor = new Visitor(page.url);
+  assert.equal((await visitor.get("/log?types=step")).status, 401);
+  await visitor.enter();
+  const wrong = await visitor.get("/log?types=own");
+  assert.equal(wrong.status, 400);
+  const logs = await Promise.all(
+    Array.from({ length: 4 }, () => visitor.get("/log?types=step,request")),
+  );
+  assert.equal((await visitor.get("/log?types=step")).status, 503);
+  const reader = logs[0]!.body!.getReader();
+  let text = "";
+  while (!text.includes("\n\n")) {
+    text += new TextDecoder().decode((await reader.read()).value);
+  }
+  const { events, left_out } = JSON.parse(text.slice("data: ".length));
+  assert.deepEqual([events.length, left_out], [200, 100]);
+  await reader.cancel();
+  await Promise.all(logs.slice(1).map(({ body }) => body!.cancel()));
+  const closed = () =>
+    machine.told.filter((line) => line === "the log is closed").length;
+  await until(() => closed() >= 1, "close", () => machine.told);
+  await until(async () => {
+    const { body, status } = await visitor.get("/log?types=step");
+    await body?.cancel();
+    return status === 200;
+  }, "room for another log");
 });
 
 Deno.test("live page: a reader that never reads holds nothing, and there is a limit of them", async () => {

@@ -167,4 +167,6 @@ export interface TraceFilter {
   vcpus?: readonly number[];
   /** Of these devices, by their names; default: all. */
   devices?: readonly string[];
+  /** Ends them, also while none comes. */
+  signal?: AbortSignal;
 }

@@ -66,7 +66,10 @@ export function batchesOf(
     life.told.add(tell);
   }
   const done = () => void life.told.delete(tell);
-  return batches(reader, states, done, ended);
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  filter.signal?.addEventListener("abort", () => resolve());
+  if (filter.signal?.aborted) resolve();
+  return batches(reader, states, done, Promise.race([ended, aborted]));
 }
 
 async function* batches(

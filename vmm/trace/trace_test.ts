@@ -182,3 +182,22 @@ Deno.test("trace: texts come whole, whatever their length", () => {
   const { why } = events.find((event) => event.type === "step")!;
   assert.equal(why, "queue 0: descriptor index too large");
 });
+
+Deno.test(needing([KVM], {
+  name: "trace: a signal ends it, also while nothing happens",
+  async fn() {
+    using disk = new ScratchFile(8 << 20);
+    await using test = await TestMachine.create(
+      await demo(disk.path, "mmio"),
+    );
+    const { machine } = test;
+    const closing = new AbortController();
+    const { signal } = closing;
+    const batches = await machine.traceBatches({ types: ["own"], signal });
+    const next = batches.next();
+    closing.abort();
+    assert.deepEqual(await next, { value: undefined, done: true });
+    const late = await machine.traceBatches({ types: ["own"], signal });
+    assert.deepEqual(await late.next(), { value: undefined, done: true });
+  },
+}));

@@ -1,11 +1,17 @@
 // The live page. What the guest can choose is set as text, never as markup.
 import { Charts } from "./charts.js";
+import { EventLog } from "./events.js";
 import { Screen } from "./screen.js";
 
 const TABLE_KEYS = ["doorbells", "polls", "chains", "interrupts"];
 
 const $ = (id) => document.getElementById(id);
 const screen = new Screen($("console"));
+const log = new EventLog({
+  types: $("types"),
+  filter: $("filter"),
+  output: $("log"),
+});
 let source;
 let charts;
 
@@ -70,6 +76,7 @@ function loadCharts() {
 
 function end() {
   source.close();
+  log.close();
   state("ended");
   for (const button of document.querySelectorAll("button")) {
     button.disabled = true;

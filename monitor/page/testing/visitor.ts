@@ -38,7 +38,9 @@ export class Visitor {
   async get(path: string): Promise<Response> {
     const headers = { cookie: this.cookie };
     const response = await fetch(new URL(path, this.#url), { headers });
-    if (path !== "/events" || !response.ok) await response.body?.cancel();
+    if (!/^\/(events|log)/.test(path) || !response.ok) {
+      await response.body?.cancel();
+    }
     return response;
   }
 

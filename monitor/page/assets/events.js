@@ -1,0 +1,78 @@
+// The log of events: which types are wanted, and which of their lines.
+
+/** Lines that are kept. */
+const MAX_LINES = 1000;
+const TYPES = [
+  ...[
+    "step",
+    "request",
+    "doorbell",
+    "interrupt",
+    "frame",
+    "exit",
+    "own",
+    "state",
+  ],
+];
+
+/** A log in an element of the page. */
+export class EventLog {
+  #lines = [];
+  #source;
+  #types;
+  #filter;
+  #output;
+  #first;
+
+  /** Fills `types` with boxes, and shows in `output` what `filter` lets by. */
+  constructor({ types, filter, output }) {
+    this.#types = types;
+    this.#filter = filter;
+    this.#output = output;
+    types.append(...TYPES.map((type) => {
+      const label = document.createElement("label");
+      const box = document.createElement("input");
+      box.type = "checkbox";
+      box.value = type;
+      box.onchange = () => this.#listen();
+      label.append(box, ` ${type} `);
+      return label;
+    }));
+    filter.oninput = () => this.#show();
+  }
+
+  /** Nothing more comes. */
+  close() {
+    this.#source?.close();
+  }
+
+  #listen() {
+    this.close();
+    const types = [...this.#types.querySelectorAll("input:checked")]
+      .map(({ value }) => value);
+    if (types.length === 0) return;
+    this.#source = new EventSource(`log?types=${types}`);
+    this.#source.onmessage = ({ data }) => this.#take(JSON.parse(data));
+  }
+
+  #take({ events, left_out }) {
+    if (left_out > 0) this.#lines.push(`... ${left_out} more ...`);
+    for (const { time, number: _number, type, ...rest } of events) {
+      this.#first ??= time;
+      const seconds = ((time - this.#first) / 1e9).toFixed(6);
+      const words = Object.entries(rest)
+        .map(([key, value]) => `${key}=${value}`);
+      this.#lines.push(`${seconds} ${type} ${words.join(" ")}`);
+    }
+    this.#lines.splice(0, this.#lines.length - MAX_LINES);
+    this.#show();
+  }
+
+  #show() {
+    const word = this.#filter.value;
+    const lines = this.#lines.filter((line) => line.includes(word));
+    const output = this.#output;
+    output.textContent = lines.join("\n");
+    output.scrollTop = output.scrollHeight;
+  }
+}
