@@ -22,6 +22,9 @@ void start(long *stack)
 	if (child == 0)
 		for (;;) {
 			CALL(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+			// The agent may have been killed just before.
+			if (CALL(getppid, 0, 0, 0, 0, 0) == 1)
+				quit(0);
 			CALL(close, agent_port, 0, 0, 0, 0);
 			CALL(pause, 0, 0, 0, 0, 0);
 		}
