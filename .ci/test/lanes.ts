@@ -1,6 +1,6 @@
 /**
- * Runs test files in processes of `deno test`, in one lane of them per core and
- * one more: much of what tests do is to wait.
+ * Runs test files in processes of `deno test`, one lane of them per core. One
+ * more, for what only waits, was tried: the longest tests then took twice as long.
  *
  * A process of its own keeps a file's descriptors, mappings and threads apart
  * from those of the file that runs beside it, which tests count.
@@ -115,7 +115,7 @@ export async function runLanes(
     }
   };
   const others = Array.from(
-    { length: navigator.hardwareConcurrency },
+    { length: navigator.hardwareConcurrency - 1 },
     async () => {
       await whenReady;
       await lane();
