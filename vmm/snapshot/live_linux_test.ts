@@ -31,7 +31,7 @@ const RANGE = "/proc/sys/net/ipv4/ip_local_port_range"; // of one port
 const connectFrom = (port: number) =>
   `echo ${port} ${port} > ${RANGE}; nc 10.0.0.1 9 </dev/null 2>/dev/null & ` +
   `until grep -q :${port.toString(16).toUpperCase().padStart(4, "0")} ` +
-  "/proc/net/tcp; do :; done; kill $!";
+  "/proc/net/tcp; do :; done";
 /** What 50 ms are in sequence numbers. */
 const JITTER = 50e6 / 64;
 
@@ -149,7 +149,7 @@ for (
           await goesOn(twin, there);
           for (const port of PORTS) await twin.run(connectFrom(port));
           secrets.push(await untimed(frames.path));
-          await twin.run("kill $s $w; wait");
+          await twin.run("kill $s $w; wait $s $w");
           await twin.run(":"); // the shell tells of it
           assert.equal(await twin.run("head -c 99 /dev/hwrng | wc -c"), "99");
           const seen = await twin.run("dmesg | grep -c virtio");

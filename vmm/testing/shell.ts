@@ -21,6 +21,14 @@ export async function answer(
   const line = `${command}; echo "<"${mark}">"\n`;
   test.machine.input(new TextEncoder().encode(line));
   const end = () => test.output.indexOf(`<${mark}>`, from);
-  await until(() => end() >= 0, `<${mark}>`, () => test.output);
+  const over = () => /^end(ed|ing)$/.test(test.machine.state);
+  const { output } = test;
+  await until(() => end() >= 0 || over(), `<${mark}>`, () => test.output);
+  if (end() < 0) {
+    const { reason, message = "" } = await test.machine.wait();
+    throw new Error(
+      `${command}: ${reason} ${message}\n${output}\n${test.output}\n${test.log}`,
+    );
+  }
   return test.output.slice(from, end()).trim();
 }
