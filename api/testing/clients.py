@@ -3,6 +3,7 @@ that it has. Arguments: the binary, a kernel, a folder for files, the client."""
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -20,17 +21,23 @@ def path(name):
     return f"{FOLDER}/{name}"
 
 
+def listens(path):
+    """A socket is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(path) == 0
+
+
 def start(name, *args):
     """A process, and its socket."""
-    socket = path(f"{name}.socket")
+    address = path(f"{name}.socket")
     log = open(path(f"{name}.log"), "w")
-    command = [BINARY, "--api-sock", socket, *args]
+    command = [BINARY, "--api-sock", address, *args]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log)
     processes.append(process)
-    while not os.path.exists(socket):
+    while not listens(address):
         assert process.poll() is None, "it has ended"
         time.sleep(0.01)
-    return process, socket
+    return process, address
 
 
 def end(process):
