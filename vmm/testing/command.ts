@@ -49,12 +49,13 @@ export async function vireo(
 ): Promise<VireoResult> {
   const stdin = input === undefined ? "null" : "piped";
   const child = startVireo(args, env, stdin);
+  const ended = child.output(); // it may wait for its reader before it reads
   if (input !== undefined) {
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(input));
     await writer.close();
   }
-  const { code, stdout, stderr } = await child.output();
+  const { code, stdout, stderr } = await ended;
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
