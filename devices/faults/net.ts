@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { NetAround } from "../backends/net/around.ts";
 import type { Frame, NetBackend } from "../backends/net/backend.ts";
 import { copyIn, copyOut, frameBytes } from "../backends/net/copy.ts";
 import { Errno } from "../../ffi/errno.ts";
@@ -21,14 +22,9 @@ const FRAME_MAX = 72 * 1024, HELD_MAX = 1024;
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** A backend with faults. */
-export class FaultyNet implements NetBackend {
-  readonly fd: number;
-  readonly mtu: number;
-  readonly offloads: boolean;
-  readonly batch: number;
+export class FaultyNet extends NetAround {
   readonly results: Int32Array;
   timers: Timers | undefined;
-  readonly #inner: NetBackend;
   readonly #faults: Faults;
   readonly #memory: GuestMemory;
   readonly #headerSize: number;
@@ -46,27 +42,19 @@ export class FaultyNet implements NetBackend {
     memory: GuestMemory,
     headerSize: number,
   ) {
-    this.#inner = inner;
+    super(inner);
     this.#faults = faults;
     this.#memory = memory;
     this.#headerSize = headerSize;
-    this.fd = inner.fd;
-    this.mtu = inner.mtu;
-    this.offloads = inner.offloads;
-    this.batch = inner.batch;
     this.results = new Int32Array(inner.results.length);
   }
 
-  get unsent(): boolean {
-    return this.#inner.unsent ?? false;
-  }
-
-  get buffered(): boolean {
-    return this.#waiting.length > 0 || (this.#inner.buffered ?? false);
+  override get buffered(): boolean {
+    return this.#waiting.length > 0 || super.buffered;
   }
 
   send(frames: readonly Frame[], count: number): void {
-    if (count === 0) return this.#inner.send(frames, 0);
+    if (count === 0) return this.inner.send(frames, 0);
     for (let i = 0; i < count; i++) {
       this.results[i] = this.#send(frames[i]!);
       if (this.results[i] !== -Errno.EAGAIN) continue;
@@ -82,7 +70,7 @@ export class FaultyNet implements NetBackend {
         copyIn(this.#memory, frame, 0, waiting);
         return waiting.length;
       }
-      const length = this.#inner.receive(frame);
+      const length = this.inner.receive(frame);
       if (length < 0) return length;
       const fate = this.#faults.next("receive", 0, length);
       if (fate === undefined) {
@@ -94,23 +82,15 @@ export class FaultyNet implements NetBackend {
     }
   }
 
-  setOffload(offload: number): boolean {
-    return this.#inner.setOffload(offload);
-  }
-
-  setInUse(on: boolean): boolean {
-    return this.#inner.setInUse?.(on) ?? true;
-  }
-
   /** What was stalled goes on. */
   goOn(): void {
     for (const bytes of this.#stalled.send.splice(0)) this.#put(bytes);
     this.#waiting.push(...this.#stalled.receive.splice(0));
   }
 
-  close(): void {
+  override close(): void {
     this.#copy.close();
-    this.#inner.close();
+    super.close();
   }
 
   #send(frame: Frame): number {
@@ -120,8 +100,8 @@ export class FaultyNet implements NetBackend {
       : this.#faults.next("send", 0, length);
     if (fate === undefined) {
       this.#one[0] = frame;
-      this.#inner.send(this.#one, 1);
-      const result = this.#inner.results[0]!;
+      this.inner.send(this.#one, 1);
+      const result = this.inner.results[0]!;
       for (const bytes of this.#held.send.splice(0)) this.#put(bytes);
       return result;
     }
@@ -160,7 +140,7 @@ export class FaultyNet implements NetBackend {
   #put(bytes: Bytes): void {
     this.#copy.set(bytes);
     this.#one[0] = this.#copy;
-    this.#inner.send(this.#one, 1);
+    this.inner.send(this.#one, 1);
   }
 
   #bytesOf(frame: Frame, length: number): Bytes {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { GuestMemory } from "../../../guest/memory.ts";
+import { NetAround } from "./around.ts";
 import type { Frame, NetBackend } from "./backend.ts";
 import { copyOut } from "./copy.ts";
 import type { PcapFile } from "./pcap_file.ts";
@@ -12,13 +13,8 @@ import type { PcapFile } from "./pcap_file.ts";
  * A backend around another. What it captures is written in batches: when the
  * buffer is full, after each send, and when no more frames come.
  */
-export class PcapBackend implements NetBackend {
-  readonly fd: number;
-  readonly mtu: number;
-  readonly offloads: boolean;
-  readonly batch: number;
+export class PcapBackend extends NetAround {
   readonly results: Int32Array;
-  readonly #inner: NetBackend;
   readonly #file: PcapFile;
   readonly #memory: GuestMemory;
   readonly #headerSize: number;
@@ -36,28 +32,16 @@ export class PcapBackend implements NetBackend {
     memory: GuestMemory,
     headerSize: number,
   ) {
-    this.#inner = inner;
+    super(inner);
     this.#file = file;
     this.#memory = memory;
     this.#headerSize = headerSize;
-    this.fd = inner.fd;
-    this.mtu = inner.mtu;
-    this.offloads = inner.offloads;
-    this.batch = inner.batch;
     this.results = inner.results;
-  }
-
-  get unsent(): boolean {
-    return this.#inner.unsent ?? false;
-  }
-
-  get buffered(): boolean {
-    return this.#inner.buffered ?? false;
   }
 
   /** Only what the inner backend took is captured. */
   send(frames: readonly Frame[], count: number): void {
-    this.#inner.send(frames, count);
+    this.inner.send(frames, count);
     for (let i = 0; i < count; i++) {
       if (this.results[i]! > 0) this.#capture(frames[i]!, this.results[i]!);
     }
@@ -66,24 +50,16 @@ export class PcapBackend implements NetBackend {
 
   /** When nothing waits any more, the capture goes to the file. */
   receive(frame: Frame): number {
-    const length = this.#inner.receive(frame);
+    const length = this.inner.receive(frame);
     if (length > 0) this.#capture(frame, length);
     else this.#file.flush();
     return length;
   }
 
-  setOffload(offload: number): boolean {
-    return this.#inner.setOffload(offload);
-  }
-
-  setInUse(on: boolean): boolean {
-    return this.#inner.setInUse?.(on) ?? false;
-  }
-
   /** The file's descriptor stays open: its owner closes it. */
-  close(): void {
+  override close(): void {
     this.#file.close();
-    this.#inner.close();
+    super.close();
   }
 
   #capture(frame: Frame, bytes: number): void {

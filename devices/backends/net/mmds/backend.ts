@@ -6,6 +6,7 @@
  * @module
  */
 import type { GuestMemory } from "../../../../guest/memory.ts";
+import { NetAround } from "../around.ts";
 import type { Frame, NetBackend } from "../backend.ts";
 import { copyIn, copyOut, frameBytes } from "../copy.ts";
 import { isFor, PEEK } from "./frames.ts";
@@ -16,13 +17,8 @@ const QUEUE_MAX = 1024;
 const FRAME_MAX = 65_535 + 18;
 
 /** A backend with the service on its link. */
-export class MmdsBackend implements NetBackend {
-  readonly fd: number;
-  readonly mtu: number;
-  readonly offloads: boolean;
-  readonly batch: number;
+export class MmdsBackend extends NetAround {
   readonly results: Int32Array;
-  readonly #inner: NetBackend;
   readonly #mmds: Mmds;
   readonly #memory: GuestMemory;
   readonly #header: Uint8Array;
@@ -43,25 +39,17 @@ export class MmdsBackend implements NetBackend {
     memory: GuestMemory,
     headerSize: number,
   ) {
-    this.#inner = inner;
+    super(inner);
     this.#mmds = mmds;
     this.#memory = memory;
     this.#header = new Uint8Array(headerSize);
-    this.fd = inner.fd;
-    this.mtu = inner.mtu;
-    this.offloads = inner.offloads;
-    this.batch = inner.batch;
     this.results = new Int32Array(inner.batch);
     this.#places = new Int32Array(inner.batch);
     this.#others = new Array<Frame>(inner.batch);
   }
 
-  get unsent(): boolean {
-    return this.#inner.unsent ?? false;
-  }
-
-  get buffered(): boolean {
-    return this.#waiting.length > 0 || (this.#inner.buffered ?? false);
+  override get buffered(): boolean {
+    return this.#waiting.length > 0 || super.buffered;
   }
 
   send(frames: readonly Frame[], count: number): void {
@@ -78,31 +66,19 @@ export class MmdsBackend implements NetBackend {
       }
     }
     if (others === 0 && count > 0) return;
-    this.#inner.send(this.#others, others);
+    this.inner.send(this.#others, others);
     for (let i = 0; i < others; i++) {
-      this.results[this.#places[i]!] = this.#inner.results[i]!;
+      this.results[this.#places[i]!] = this.inner.results[i]!;
     }
   }
 
   receive(frame: Frame): number {
     const bytes = this.#waiting.shift();
-    if (bytes === undefined) return this.#inner.receive(frame);
+    if (bytes === undefined) return this.inner.receive(frame);
     const { length } = this.#header;
     copyIn(this.#memory, frame, 0, this.#header);
     copyIn(this.#memory, frame, length, bytes);
     return length + bytes.length;
-  }
-
-  setOffload(offload: number): boolean {
-    return this.#inner.setOffload(offload);
-  }
-
-  setInUse(on: boolean): boolean {
-    return this.#inner.setInUse?.(on) ?? false;
-  }
-
-  close(): void {
-    this.#inner.close();
   }
 
   #isMine(frame: Frame, length: number): boolean {
