@@ -7,7 +7,8 @@
  */
 import assert from "node:assert/strict";
 
-import { Random } from "../../guest/testing/random.ts";
+import type { Random } from "../../guest/testing/random.ts";
+import { eachSeed } from "../seeds.ts";
 import {
   answerTo,
   LINE_MAX,
@@ -40,13 +41,7 @@ export async function fuzzControl(
   count: number,
 ): Promise<Counts> {
   const counts: Counts = { done: 0, refused: 0, closed: 0 };
-  for (let seed = first; seed < first + count; seed++) {
-    try {
-      await runStream(new Random(seed), counts);
-    } catch (error) {
-      throw new Error(`seed ${seed}`, { cause: error });
-    }
-  }
+  await eachSeed(first, count, (random) => runStream(random, counts));
   return counts;
 }
 

@@ -9,7 +9,8 @@
 import assert from "node:assert/strict";
 import { VireoError } from "../../ffi/error.ts";
 import type { HardwareStop } from "../../ffi/kvm/guest_debug.ts";
-import { Random } from "../../guest/testing/random.ts";
+import type { Random } from "../../guest/testing/random.ts";
+import { eachSeed } from "../seeds.ts";
 import { framed, FrameReader, PACKET_MAX } from "../../monitor/gdb/packets.ts";
 import type { GdbRegister } from "../../monitor/gdb/registers.ts";
 import { GdbSession } from "../../monitor/gdb/session.ts";
@@ -148,13 +149,7 @@ class MockTarget implements GdbTarget {
 /** Runs the streams of `count` seeds from `first` on. */
 export async function fuzzGdb(first: number, count: number): Promise<Counts> {
   const counts: Counts = { answers: 0, ended: 0, accesses: 0 };
-  for (let seed = first; seed < first + count; seed++) {
-    try {
-      await runStream(new Random(seed), counts);
-    } catch (error) {
-      throw new Error(`seed ${seed}`, { cause: error });
-    }
-  }
+  await eachSeed(first, count, (random) => runStream(random, counts));
   return counts;
 }
 
