@@ -63,9 +63,9 @@ Deno.test(needing([KVM], {
       `began() {
         const { context } = this;
         context.log(context.name + " " + this.options.greeting);
-        context.setTimer(5, () => context.emit("later", { n: 2 }));
+        context.setTimer(500, () => context.emit("later", { n: 2 }));
         context.setTimer(1, () => context.emit("soon", { n: 1 }));
-        context.setTimer(2, () => context.emit("never"))();
+        context.setTimer(200, () => context.emit("never"))();
       }
       command({ fd }) {
         this.context.watch(fd, { onReady: (events) => {
