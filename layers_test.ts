@@ -24,6 +24,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   probe: [...MACHINE, "emulate"],
   cli: [...MACHINE, "images", "monitor", "network", "probe"],
   api: [...MACHINE],
+  sandbox: ["ffi", "api"],
+  "sandbox/testing": ["ffi", "api/testing", "sandbox"],
   fuzz: [...MACHINE, "api", "monitor", "vmm/testing", "images"],
   "fuzz/api": ["fuzz", ...MACHINE, "vmm/testing", "api", "api/testing"], // as a client
   // Its campaigns boot Linux as the command line does.

@@ -69,12 +69,13 @@ Deno.test("package: its version is that of deno.json, and Deno doesn't use it", 
 
 Deno.test(needing([NPM, KVM], {
   name:
-    "package: has all that main.ts and mod.ts load, and is never written to",
+    "package: has all that main.ts, mod.ts and the jailer load, and is never written to",
   fn: () =>
     unpacked(async (folder, files) => {
       const needed = [
         ...await reachable("main.ts"),
         ...await reachable("mod.ts"),
+        ...await reachable("sandbox/main.ts"),
         ...["bin/vireo", "deno.json", "deno.lock", "README.md", "LICENSE"],
       ];
       const missing = needed.filter((path) =>

@@ -190,6 +190,49 @@ export const LIBC_SYMBOLS = {
   },
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
+  unshare: { parameters: ["i32"], result: "i32" },
+  mount: {
+    parameters: ["buffer", "buffer", "buffer", "u32", "buffer"],
+    result: "i32",
+  },
+  umount2: { parameters: ["buffer", "i32"], result: "i32" },
+  pivot_root: {
+    name: "syscall",
+    parameters: ["u32", "buffer", "buffer"],
+    result: "i32",
+  },
+  chdir: { parameters: ["buffer"], result: "i32" },
+  mknod: { parameters: ["buffer", "u32", "u32"], result: "i32" },
+  // Of this thread alone, as the kernel has it: the C library's would make all
+  // threads follow.
+  setgroups_thread: {
+    name: "syscall",
+    parameters: ["u32", "u32", "pointer"],
+    result: "i32",
+  },
+  setid_thread: {
+    name: "syscall",
+    parameters: ["u32", "u32"],
+    result: "i32",
+  },
+  setsid: { parameters: [], result: "i32" },
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  prctl: {
+    parameters: ["i32", "u32", "u32", "u32", "u32"],
+    result: "i32",
+  },
+  pipe2: { parameters: ["buffer", "i32"], result: "i32" },
+  close_range: {
+    name: "syscall",
+    parameters: ["u32", "u32", "u32", "u32"],
+    result: "i32",
+  },
+  execve: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  posix_spawn: {
+    parameters: ["buffer", "buffer", "pointer", "pointer", "buffer", "buffer"],
+    result: "i32",
+  },
+  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   isatty: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
