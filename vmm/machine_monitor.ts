@@ -6,10 +6,12 @@
 import type { MachineParts } from "./build.ts";
 import { MachineLife, type MachineState } from "./machine_state.ts";
 import type { TraceEvent, TraceFilter } from "./trace/events.ts";
+import type { FlightRecorder } from "./trace/flight_recorder.ts";
 import type { MachineMetrics } from "./trace/metrics.ts";
 
 /** Not literals in `import()`: those are read at the start, needed or not. */
 const TRACE = new URL("./trace/trace.ts", import.meta.url).href;
+const FLIGHT = new URL("./trace/flight_recorder.ts", import.meta.url).href;
 const METRICS = new URL("./trace/metrics.ts", import.meta.url).href;
 
 /** A machine, as one that is watched. */
@@ -83,5 +85,20 @@ export abstract class MachineMonitor {
       TRACE
     );
     return batchesOf(this.parts, this.life, this.wait(), filter);
+  }
+
+  /**
+   * From now on the last `count` events are kept, which can be asked for also
+   * after the machine's end.
+   *
+   * @throws {VireoError} `filter` wants what there is not
+   */
+  async flightRecorder(
+    count = 1000,
+    filter: TraceFilter = {},
+  ): Promise<FlightRecorder> {
+    const { FlightRecorder }: typeof import("./trace/flight_recorder.ts") =
+      await import(FLIGHT);
+    return new FlightRecorder(this.parts, count, filter);
   }
 }

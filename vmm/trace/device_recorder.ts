@@ -67,7 +67,8 @@ export class DeviceRecorder implements DeviceRecord {
     this.#asked = Asked.NOBODY;
     this.#times[1] = 0;
     if (!rung || !this.#wants(EventKind.DOORBELL)) return;
-    const now = this.#recorder.now();
+    // What is found by it begins with it, too: one stamp for both.
+    const now = this.#timeOf(Asked.BEGIN);
     this.#times[1] = now;
     this.#event(now, 0, EventKind.DOORBELL, queue, 0, 0, 0);
   }

@@ -133,7 +133,7 @@ export interface StateEvent extends EventCommon {
   state: MachineState;
 }
 
-/** Events were overwritten before they were read. */
+/** Events were overwritten before they were read, or too many to be wanted. */
 export interface LostEvent extends EventCommon {
   /** What it is. */
   type: "lost";
@@ -167,6 +167,11 @@ export interface TraceFilter {
   vcpus?: readonly number[];
   /** Of these devices, by their names; default: all. */
   devices?: readonly string[];
+  /**
+   * Of what comes at once of a thread, only so many, the last: the cost is
+   * bounded then, and `lost` has the others. Default: all.
+   */
+  last?: number;
   /** Ends them, also while none comes. */
   signal?: AbortSignal;
 }

@@ -56,32 +56,32 @@ export class TraceReader implements Disposable {
       (bits, type) => type === "lost" ? bits : bits | 1 << KINDS[type],
       0,
     );
-    this.#rings = vcpus.map(({ start }, id) =>
-      new Ring(start.record, `vcpu ${id}`, kinds, devices)
-    );
+    const { last = Infinity } = filter;
+    this.#rings = vcpus.map(({ start }, id) => {
+      const wanted = filter.vcpus?.includes(id) === false ? 0 : kinds;
+      return new Ring(start.record, `vcpu ${id}`, wanted, devices, last);
+    });
     if (deviceStart) {
       const { record } = deviceStart;
-      this.#rings.push(new Ring(record, "devices", kinds, devices));
+      const subjects = filter.devices && new Set(
+        filter.devices.map((name) => devices.findIndex((d) => d.name === name)),
+      );
+      this.#rings.push(
+        new Ring(record, "devices", kinds, devices, last, subjects),
+      );
     }
   }
 
   /** What has come since the last time, of each thread in its order. */
   read(): TraceEvent[] {
-    const { vcpus, devices } = this.#filter;
+    const { devices } = this.#filter;
     const all = this.#rings.flatMap((ring) => ring.read());
-    if (vcpus === undefined && devices === undefined) return all;
-    return all.filter((event) => {
-      switch (event.type) {
-        case "lost":
-        case "state":
-          return true;
-        case "exit":
-          if (vcpus && !vcpus.includes(event.vcpu)) return false;
-          return !devices || devices.includes(event.device ?? "");
-        default:
-          return !devices || devices.includes(event.device);
-      }
-    });
+    // A vCPU's thread doesn't know whose registers it touches.
+    return devices === undefined
+      ? all
+      : all.filter((event) =>
+        event.type !== "exit" || devices.includes(event.device ?? "")
+      );
   }
 
   /** Wants nothing more. */
@@ -97,6 +97,8 @@ class Ring implements Disposable {
   readonly #thread: string;
   readonly #devices: readonly DeviceSpec[];
   readonly #wish: { kinds: number };
+  readonly #last: number;
+  readonly #subjects: ReadonlySet<number> | undefined;
   readonly #copy = new Float64Array(EVENTS_KEPT * EVENT_DOUBLES);
   readonly #names = new Map<number, RegisterName | undefined>();
   #head: number;
@@ -107,8 +109,12 @@ class Ring implements Disposable {
     thread: string,
     kinds: number,
     devices: readonly DeviceSpec[],
+    last: number, // so many at once
+    subjects?: ReadonlySet<number>, // default: all
   ) {
     this.#page = page;
+    this.#last = last;
+    this.#subjects = subjects;
     this.#recorder = new Recorder(page);
     this.#thread = thread;
     this.#devices = devices;
@@ -134,22 +140,32 @@ class Ring implements Disposable {
     const first = this.#head;
     let count = (this.#recorder.head - first + TWO_32) % TWO_32;
     if (count === 0) return [];
+    if (this.#wish.kinds === 0) {
+      this.#head = this.#recorder.head;
+      return [];
+    }
     // Copied before it is looked at: the writer goes on meanwhile.
     const from = Math.max(0, count - EVENTS_KEPT);
-    for (let i = from; i < count; i++) this.#take(first + i, i - from);
+    this.#take(first + from, count - from);
     count = from + this.#whole(count - from);
     const now = this.#recorder.head;
     // The place of the next event may be half written, too.
     const gone = (now - first + TWO_32) % TWO_32 + 1 - EVENTS_KEPT;
     const lost = Math.max(from, Math.min(gone, count));
+    let more = 0; // than are wanted at once
+    const wanted: number[] = [];
+    for (let i = count - 1; i >= lost; i--) {
+      if (!this.#wants((i - from) * EVENT_DOUBLES)) continue;
+      if (wanted.length < this.#last) wanted.push(i);
+      else more++;
+    }
     const events: TraceEvent[] = [];
-    if (lost > 0) events.push(this.#lost(lost, this.#recorder.now()));
-    const { kinds } = this.#wish;
-    for (let i = Math.max(lost, 0); i < count; i++) {
+    if (lost + more > 0) {
+      events.push(this.#lost(lost + more, this.#recorder.now()));
+    }
+    for (const i of wanted.reverse()) {
       const at = (i - from) * EVENT_DOUBLES;
-      const kind = this.#copy[at + 2]!;
-      if (kind === EventKind.TEXT || !(kinds & 1 << kind)) continue;
-      const event = this.#decode(at, kind, this.#number + i);
+      const event = this.#decode(at, this.#copy[at + 2]!, this.#number + i);
       if (event) events.push(event);
     }
     this.#head = (first + count) % TWO_32;
@@ -157,13 +173,23 @@ class Ring implements Disposable {
     return events;
   }
 
-  #take(index: number, to: number): void {
-    const from = (index % EVENTS_KEPT) * EVENT_DOUBLES;
-    const source = this.#recorder.events;
-    const target = to * EVENT_DOUBLES;
-    for (let i = 0; i < EVENT_DOUBLES; i++) {
-      this.#copy[target + i] = source[from + i]!;
+  #wants(at: number): boolean {
+    const kind = this.#copy[at + 2]!;
+    if (kind === EventKind.TEXT || !(this.#wish.kinds & 1 << kind)) {
+      return false;
     }
+    return this.#subjects?.has(this.#copy[at + 3]!) ?? true;
+  }
+
+  /** Copies so many from event `index` on, in their order. */
+  #take(index: number, count: number): void {
+    const { events } = this.#recorder;
+    const begin = index % EVENTS_KEPT;
+    const first = Math.min(count, EVENTS_KEPT - begin);
+    const part = (from: number, to: number) =>
+      events.subarray(from * EVENT_DOUBLES, to * EVENT_DOUBLES);
+    this.#copy.set(part(begin, begin + first));
+    this.#copy.set(part(0, count - first), first * EVENT_DOUBLES);
   }
 
   /** How many there are before an event whose text is not all there yet. */

@@ -9,6 +9,7 @@ import type { MachineParts } from "../build.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
 import { DeviceRecorder } from "./device_recorder.ts";
 import type { TraceEvent } from "./events.ts";
+import { FlightRecorder } from "./flight_recorder.ts";
 import { TraceReader } from "./reader.ts";
 
 /** A machine's parts, as far as a reader looks. */
@@ -139,6 +140,46 @@ Deno.test("trace: nobody is waited for, and what is overwritten is counted", () 
   assert.equal(rest.length, EVENTS_KEPT - 1);
   assert.equal(rest.at(-1)!.time, many - 1);
   assert.equal(rest.at(-1)!.number, 10 + many - 1);
+});
+
+Deno.test("trace: with a limit, only the last are made, and the others are counted", () => {
+  const page = Recorder.create(2);
+  const recorder = new Recorder(page);
+  const parts = partsOf(page);
+  const types = ["doorbell"] as const;
+  using reader = new TraceReader(parts, { types, devices: ["d0"], last: 3 });
+  using flight = new FlightRecorder(parts, 3, {});
+  const device = new DeviceRecorder(recorder, 0);
+  const other = new DeviceRecorder(recorder, 1); // of a name that isn't asked
+  const queues = (events: TraceEvent[]) =>
+    events.map((event) => "queue" in event ? event.queue : event.type);
+  for (let n = 0; n < 10; n++) {
+    device.served(n, true);
+    other.served(90, true);
+    device.interrupted(80);
+  }
+  const [lost, ...rest] = reader.read();
+  assert.equal((lost as { count: number }).count, 7);
+  assert.deepEqual(queues(rest), [7, 8, 9]);
+  device.served(11, true);
+  assert.deepEqual(queues(reader.read()), [11]);
+  assert.deepEqual(queues(flight.last()), [90, 80, 11]);
+  device.served(12, true);
+  assert.deepEqual(queues(flight.last()), [80, 11, 12]);
+  assert.deepEqual(queues(flight.last()), [80, 11, 12]);
+});
+
+Deno.test("trace: vCPUs that aren't wanted record nothing", () => {
+  const pages = [Recorder.create(1), Recorder.create(1)];
+  const parts = {
+    vcpus: pages.map((record) => ({ start: { record } })),
+    devices: [],
+  } as unknown as MachineParts;
+  using reader = new TraceReader(parts, { types: ["exit"], vcpus: [1] });
+  const run = { exitReason: 2 } as KvmRun;
+  const began = pages.map((page, id) => new ExitRecorder(page, id).began(run));
+  assert.deepEqual(began.map((time) => time > 0), [false, true]);
+  assert.deepEqual(reader.read(), []);
 });
 
 Deno.test("trace: while nobody wants events, none is recorded", () => {
