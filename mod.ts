@@ -30,6 +30,15 @@ export type {
   RequestMetrics,
   VcpuMetrics,
 } from "./vmm/trace/metrics.ts";
+export type { FlightRecorder } from "./vmm/trace/flight_recorder.ts";
+export {
+  type LivePage,
+  type LivePageOptions,
+  type PageInput,
+  serveLivePage,
+  type ShownMachine,
+  type WatchedMachine,
+} from "./vmm/live_page.ts";
 export type { RequestType } from "./vmm/trace/layout.ts";
 export type {
   BeginEvent,

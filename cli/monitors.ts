@@ -5,9 +5,10 @@
  */
 import { parsePlace, type Place } from "../monitor/address.ts";
 import type { Exporter } from "../monitor/exporter.ts";
-import type { Input, LivePage } from "../monitor/page/page.ts";
+import type { Page } from "../monitor/page/page.ts";
 import type { TraceFile, TraceFileOptions } from "../monitor/trace/file.ts";
 import { VireoError } from "../ffi/error.ts";
+import type { PageInput, ShownMachine } from "../vmm/live_page.ts";
 import type { Machine } from "../vmm/machine.ts";
 import { load } from "./load.ts";
 
@@ -19,9 +20,14 @@ export interface MonitorWords {
   monitor?: string | true;
   /** Other hosts may see it. */
   public?: boolean;
+  /** What the machine is called. */
+  name?: string;
   /** `FILE[,WORD...]`. */
   trace?: string;
 }
+
+/** What a page calls a machine without a name. */
+const NAME = "vireo";
 
 type Port = Exclude<Place, { path: string }>;
 
@@ -31,6 +37,8 @@ export interface MonitorOptions {
   metrics?: Place | undefined;
   /** Where the live page is; default: nowhere. */
   monitor?: Port | undefined;
+  /** What a page calls it. */
+  name?: string | undefined;
   /** Other hosts may see them. */
   isPublic: boolean;
   /** The file for what happens; default: none. */
@@ -52,7 +60,7 @@ export async function parseMonitors(
       "--public: of what? It goes with --metrics and --monitor",
     );
   }
-  const options: MonitorOptions = { isPublic };
+  const options: MonitorOptions = { isPublic, name: words.name };
   if (metrics !== undefined) {
     options.metrics = parsePlace("--metrics", metrics, isPublic);
   }
@@ -76,7 +84,8 @@ function portOf(monitor: string | true, isPublic: boolean): Port {
 /** All that watches one machine; it ends after the machine. */
 export class Monitors implements AsyncDisposable {
   #exporter: Exporter | undefined;
-  #page: LivePage | undefined;
+  #page: Page | undefined;
+  #shown: ShownMachine | undefined;
   #trace: TraceFile | undefined;
 
   private constructor() {}
@@ -88,13 +97,13 @@ export class Monitors implements AsyncDisposable {
    * @throws {VireoError} something can't be had
    */
   static async start(
-    { metrics, monitor, isPublic, trace }: MonitorOptions,
+    { metrics, monitor, name = NAME, isPublic, trace }: MonitorOptions,
     say: (line: string) => void,
   ): Promise<Monitors> {
     const monitors = new Monitors();
     if (metrics !== undefined) await monitors.#export(metrics, isPublic, say);
     try {
-      if (monitor !== undefined) await monitors.#show(monitor, say);
+      if (monitor !== undefined) await monitors.#show(monitor, name, say);
       if (trace === undefined) return monitors;
       const { TraceFile } = await traceFiles();
       monitors.#trace = new TraceFile(trace, say);
@@ -117,11 +126,16 @@ export class Monitors implements AsyncDisposable {
     say(`metrics at ${this.#exporter.at}`);
   }
 
-  async #show(place: Port, say: (line: string) => void): Promise<void> {
-    const { LivePage }: typeof import("../monitor/page/page.ts") = await load(
+  async #show(
+    place: Port,
+    name: string,
+    say: (line: string) => void,
+  ): Promise<void> {
+    const { Page }: typeof import("../monitor/page/page.ts") = await load(
       new URL("../monitor/page/page.ts", import.meta.url),
     );
-    this.#page = new LivePage(place, say);
+    this.#page = new Page("--monitor", place, say);
+    this.#shown = this.#page.add(name);
     say(`live page at ${this.#page.url}`);
   }
 
@@ -131,15 +145,15 @@ export class Monitors implements AsyncDisposable {
    * @param input takes what is typed
    * @throws {VireoError} it has not what is to be watched
    */
-  async watch(machine: Machine, input: Input): Promise<void> {
+  async watch(machine: Machine, input: PageInput): Promise<void> {
     this.#exporter?.machine.resolve(machine);
-    this.#page?.watch(machine, input);
+    this.#shown?.watch(machine, input);
     await this.#trace?.follow(machine);
   }
 
   /** The guest has said this. */
   heard(bytes: Uint8Array): void {
-    this.#page?.heard(bytes);
+    this.#shown?.heard(bytes);
   }
 
   /** Ends, when the machine has. */

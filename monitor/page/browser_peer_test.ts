@@ -5,8 +5,9 @@ import { until } from "../../ffi/testing/until.ts";
 import { Machine } from "../../vmm/machine.ts";
 import { ScratchFile } from "../../vmm/testing/mod.ts";
 import { ECHOES } from "../../vmm/testing/tiny_guest.ts";
-import { LivePage } from "./page.ts";
+import { Page } from "./page.ts";
 import { Chromium } from "./testing/chromium.ts";
+import { HERE, Noting } from "./testing/noting.ts";
 
 const STATE = 'document.querySelector("#state").textContent';
 const CONSOLE = 'document.querySelector("#console")';
@@ -22,7 +23,8 @@ Deno.test(needing([KVM, "chromium"], {
     const kernel = Deno.makeTempFileSync();
     using disk = new ScratchFile(1 << 20);
     let printed = "";
-    const page = new LivePage({ hostname: "127.0.0.1", port: 0 }, assert.fail);
+    const page = new Page("--monitor", HERE, assert.fail);
+    const shown = page.add("vireo");
     try {
       Deno.writeFileSync(kernel, ECHOES);
       await using machine = await Machine.create({
@@ -33,11 +35,11 @@ Deno.test(needing([KVM, "chromium"], {
         ],
       }, {
         onOutput: (bytes) => {
-          page.heard(bytes);
+          shown.heard(bytes);
           printed += new TextDecoder().decode(bytes);
         },
       });
-      page.watch(machine, (bytes) => machine.input(bytes));
+      shown.watch(machine, (bytes) => machine.input(bytes));
       machine.start();
       await using browser = new Chromium(page.url);
       await browser.do({ until: `${STATE} === "running"` });
@@ -115,6 +117,77 @@ Deno.test(needing([KVM, "chromium"], {
     } finally {
       await page[Symbol.asyncDispose]();
       Deno.removeSync(kernel);
+    }
+  },
+}));
+
+Deno.test(needing([KVM, "chromium"], {
+  name: "live page: in Chromium, a list of machines, a balloon, and a snapshot",
+  async fn() {
+    const folder = Deno.makeTempDirSync();
+    const kernel = `${folder}/kernel`;
+    await using page = new Page("--monitor", HERE, assert.fail, folder);
+    const others = Array.from({ length: 99 }, () => new Noting());
+    others.forEach((machine, index) => page.add(`m${index}`).watch(machine));
+    try {
+      Deno.writeFileSync(kernel, ECHOES);
+      const shown = page.add("real");
+      await using machine = await Machine.create({
+        "boot-source": { kernel_image_path: kernel },
+        "machine-config": { mem_size_mib: 16 },
+        balloon: { amount_mib: 1, deflate_on_oom: false },
+      }, { onOutput: (bytes) => shown.heard(bytes) });
+      shown.watch(machine, (bytes) => machine.input(bytes));
+      machine.start();
+      await using browser = new Chromium(page.url);
+      const list = 'document.querySelectorAll("#machines tr")';
+      await browser.do({ until: `${list}.length === 101` });
+      const state = 'document.querySelector("#state").textContent';
+      assert.equal(await browser.do({ evaluate: state }), "running");
+      assert.equal(
+        await browser.do({
+          evaluate: 'document.querySelector("#balloon").hidden',
+        }),
+        true,
+      );
+
+      // Over to the last one, which has a balloon.
+      await browser.do({ click: "#machines tr:last-child a" });
+      await browser.do({ until: `${state} === "real: running"` });
+      await browser.do({ until: `${CONSOLE}.textContent.startsWith("hi\\n")` });
+      const rate = `${list}[100].cells[3].textContent`;
+      await browser.do({ until: `${list}.length === 101 && ${rate} !== "0"` });
+      await browser.do({
+        until: 'document.querySelector("#mib").value === "1"',
+      });
+      await browser.do({ until: `${CHARTS} === 5` });
+      await browser.do({ click: "#mib" });
+      await browser.do({ type: ["Backspace", "Delete", "3"] });
+      await browser.do({ click: "#inflate" });
+      await until(
+        async () => (await machine.balloon.stats()).target_mib === 3,
+        "the target",
+      );
+      const said = 'document.querySelector("#said").textContent';
+      await browser.do({ click: 'button[data-post="snapshot"]' });
+      await browser.do({
+        until: `${said}.startsWith("saved in ${folder}/real-")`,
+      });
+      const [saved] = [...Deno.readDirSync(folder)]
+        .filter(({ name }) => name.startsWith("real-"));
+      await using twin = await Machine.restore(`${folder}/${saved!.name}`);
+      assert.equal((await twin.metrics()).memory, 16 << 20);
+
+      // The others are untouched by it all.
+      assert.deepEqual(others.flatMap(({ told }) => told), []);
+      await browser.do({ click: "#machines tr:nth-child(3) a" });
+      await browser.do({ until: `${state} === "m1: running"` });
+      await browser.do({ click: 'button[data-post="pause"]' });
+      await until(() => others[1]!.state === "paused", "m1 paused");
+      assert.equal(machine.state, "running");
+      assert.deepEqual(browser.wrong, []);
+    } finally {
+      Deno.removeSync(folder, { recursive: true });
     }
   },
 }));

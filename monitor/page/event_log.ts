@@ -1,13 +1,13 @@
 /**
  * What happens in a machine, for a page that asks for it: the last of it, twice
- * a second. What isn't read isn't made: a thread's events are overwritten, and
- * counted.
+ * a second, however much that is. Of what isn't shown nothing is made: a thread
+ * overwrites it, and it is counted.
  *
  * @module
  */
 import type { TraceEvent, TraceFilter } from "../../vmm/trace/events.ts";
 
-/** Of what came at once, so many are shown. */
+/** Of what came at once, so many of a thread are made, and so many shown. */
 const MAX_EVENTS = 200;
 /** Milliseconds from one time to the next. */
 const INTERVAL = 500;
@@ -23,18 +23,19 @@ export interface Traced {
 /**
  * Server-sent events, of the machine's.
  *
- * @param types which are wanted
+ * @param filter which are wanted
  * @param closed told when the reader has gone, or the machine has ended
  * @throws {VireoError} there are none of a type
  */
 export async function eventLog(
   machine: Traced,
-  types: readonly string[],
+  filter: TraceFilter,
   closed: () => void,
 ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const reader = new AbortController();
   const batches = await machine.traceBatches({
-    types: types as TraceFilter["types"],
+    ...filter,
+    last: MAX_EVENTS,
     signal: reader.signal,
   });
   const encoder = new TextEncoder();

@@ -12,7 +12,7 @@ import { Scrollback } from "./scrollback.ts";
 const TICK = 100;
 /** Numbers come with each so manieth look. */
 const NUMBERS = 5;
-/** So many pages at once. */
+/** So many readers of all a page's machines at once. */
 export const MAX_READERS = 16;
 
 interface Reader {
@@ -40,9 +40,9 @@ export class Feed implements Disposable {
     this.#numbers = numbers;
   }
 
-  /** Has as many readers as it can. */
-  get full(): boolean {
-    return this.#readers.size >= MAX_READERS;
+  /** How many read it. */
+  get readers(): number {
+    return this.#readers.size;
   }
 
   /** The events for one more reader. */

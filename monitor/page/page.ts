@@ -1,16 +1,18 @@
 /**
- * The live page of a machine: what it does, its console, and its buttons, in a
- * browser. It is served by the machine's own process.
+ * The live page of machines: what they do, their consoles, and their buttons,
+ * in a browser. It is served by the machines' own process.
  *
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import type { MachineState } from "../../vmm/machine_state.ts";
-import type { MachineMetrics } from "../../vmm/trace/metrics.ts";
-import { eventLog, type Traced } from "./event_log.ts";
-import { Feed } from "./feed.ts";
+import { checkName } from "../../vmm/controller/name.ts";
+import type { LivePage } from "../../vmm/live_page.ts";
+import type { TraceFilter } from "../../vmm/trace/events.ts";
+import { MAX_READERS } from "./feed.ts";
 import { Guard } from "./guard.ts";
 import { chartLibrary } from "./library.ts";
+import { MachineList } from "./list.ts";
+import { Busy, Shown } from "./shown.ts";
 
 /** What it is made of, by path, and of which type. */
 const ASSETS: ReadonlyMap<string, readonly [string, string]> = new Map([
@@ -18,7 +20,9 @@ const ASSETS: ReadonlyMap<string, readonly [string, string]> = new Map([
   ["/page.js", ["page.js", "text/javascript"]],
   ["/charts.js", ["charts.js", "text/javascript"]],
   ["/events.js", ["events.js", "text/javascript"]],
+  ["/list.js", ["list.js", "text/javascript"]],
   ["/screen.js", ["screen.js", "text/javascript"]],
+  ["/tables.js", ["tables.js", "text/javascript"]],
   ["/page.css", ["page.css", "text/css"]],
   ["/icon.svg", ["icon.svg", "image/svg+xml"]],
 ]);
@@ -44,48 +48,34 @@ const MAX_INPUT = 4096;
 /** How long the last events may take to their readers, in milliseconds. */
 const LAST_WORDS = 300;
 
-/** What a page shows and steers: a `Machine` is one. */
-export interface Watched extends Traced {
-  /** `Machine.state`. */
-  readonly state: MachineState;
-  /** `Machine.metrics`. */
-  metrics(): Promise<MachineMetrics>;
-  /** `Machine.pause`. */
-  pause(): Promise<void>;
-  /** `Machine.resume`. */
-  resume(): Promise<void>;
-  /** `Machine.powerButton`. */
-  powerButton(): void;
-}
-
-/** Takes what is typed; a promise, while that is more than the guest reads. */
-export type Input = (bytes: Uint8Array) => Promise<unknown> | undefined;
-
 /** A page that listens. */
-export class LivePage implements AsyncDisposable {
-  readonly #watched = Promise.withResolvers<[Watched, Input]>();
+export class Page implements LivePage {
+  readonly #machines = new Map<string, Shown>();
+  readonly #list = new MachineList(() => this.#machines.values());
   readonly #guard: Guard;
-  readonly #feed: Feed;
+  readonly #folder: string | undefined;
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #abort = new AbortController();
   #logs = 0;
   /** Answers that are under way. */
   readonly #sending = new Set<Promise<void>>();
-  /** Resolves when the guest, which has more than it reads, has room. */
-  #inputRoom: Promise<unknown> | undefined;
 
   /**
    * Listens.
    *
+   * @param what names it in messages
    * @param place a port of 0 is any that is free
-   * @param gone told why, when it ends before the machine
+   * @param gone told why, when it ends before the machines
+   * @param folder where its button saves snapshots; default: the current one
    * @throws {VireoError} it can't
    */
   constructor(
+    what: string,
     place: { hostname: string; port: number },
     gone: (why: string) => void,
+    folder?: string,
   ) {
-    this.#feed = new Feed(() => this.#numbers());
+    this.#folder = folder;
     try {
       this.#server = Deno.serve({
         ...place,
@@ -102,7 +92,7 @@ export class LivePage implements AsyncDisposable {
       const { hostname, port } = place;
       const host = hostname.includes(":") ? `[${hostname}]` : hostname;
       const { message } = error as Error;
-      throw new VireoError(`--monitor ${host}:${port}: ${message}`);
+      throw new VireoError(`${what} ${host}:${port}: ${message}`);
     }
     this.#guard = new Guard(place.hostname, this.#server.addr.port);
     // Of more visitors than the process may have descriptors.
@@ -112,24 +102,28 @@ export class LivePage implements AsyncDisposable {
     });
   }
 
-  /** Its URL, with the token that lets its reader in. */
   get url(): string {
     return this.#guard.url;
   }
 
-  /** Shows `machine`, and what is typed goes to `input`. */
-  watch(machine: Watched, input: Input): void {
-    this.#watched.resolve([machine, input]);
+  add(name: string): Shown {
+    checkName(name, "live page: add");
+    if (this.#machines.has(name)) {
+      throw new VireoError(`live page: add "${name}": there is one already`);
+    }
+    const shown = new Shown(name, {
+      folder: this.#folder ?? Deno.cwd(),
+      list: async () =>
+        this.#machines.size > 1 ? await this.#list.rows() : undefined,
+      removed: () => this.#machines.delete(name),
+    });
+    this.#machines.set(name, shown);
+    return shown;
   }
 
-  /** The guest has said this. */
-  heard(bytes: Uint8Array): void {
-    this.#feed.console.push(bytes);
-  }
-
-  /** The machine has ended: its readers are told, and the page ends, too. */
+  /** Its readers are told, and it ends. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#feed[Symbol.dispose]();
+    for (const shown of this.#machines.values()) shown[Symbol.dispose]();
     // Deno can't close what it shuts down in order: this does both.
     const late = Promise.withResolvers<void>();
     const timer = setTimeout(late.resolve, LAST_WORDS);
@@ -139,17 +133,14 @@ export class LivePage implements AsyncDisposable {
     await this.#server.finished.catch(() => {});
   }
 
-  async #numbers(): Promise<unknown> {
-    const [machine] = await this.#watched.promise;
-    return { state: machine.state, metrics: await machine.metrics() };
-  }
-
   async #respond(request: Request): Promise<Response> {
     const objection = this.#guard.objection(request);
     if (objection) return this.#answer(403, `${objection}\n`);
     const { pathname, searchParams } = new URL(request.url);
     const { method } = request;
-    if (method === "POST") return await this.#post(pathname, request);
+    if (method === "POST") {
+      return await this.#post(pathname, searchParams, request);
+    }
     if (method !== "GET") return this.#answer(405, "GET or POST\n");
     const asset = ASSETS.get(pathname);
     if (asset) return await this.#asset(...asset);
@@ -158,27 +149,47 @@ export class LivePage implements AsyncDisposable {
     return await this.#show(pathname, searchParams);
   }
 
+  /** The machine that is asked for; without a name, the first one. */
+  #machine(words: URLSearchParams): Shown | undefined {
+    const name = words.get("machine");
+    if (name !== null) return this.#machines.get(name);
+    return this.#machines.values().next().value;
+  }
+
   /** What only a visitor with the cookie sees. */
   async #show(pathname: string, words: URLSearchParams): Promise<Response> {
     if (pathname === "/echarts.js") {
       return this.#answer(200, await chartLibrary(), "text/javascript");
     }
-    const full = pathname === "/log" ? this.#logs >= MAX_LOGS : this.#feed.full;
+    const shown = this.#machine(words);
+    if (shown === undefined) return this.#answer(404, "no such machine\n");
+    const readers = [...this.#machines.values()]
+      .reduce((sum, { feed }) => sum + feed.readers, 0);
+    const full = pathname === "/log"
+      ? this.#logs >= MAX_LOGS
+      : readers >= MAX_READERS;
     if (full) return this.#answer(503, "too many pages are open\n");
     const events = pathname === "/log"
-      ? await this.#log(words.get("types") ?? "")
-      : this.#feed.open();
+      ? await this.#log(shown, words)
+      : shown.feed.open();
     if (typeof events === "string") return this.#answer(400, events);
     return this.#answer(200, events, "text/event-stream");
   }
 
   /** What happens, of some types; or why not. */
-  async #log(types: string): Promise<ReadableStream | string> {
-    const [machine] = await this.#watched.promise;
+  async #log(
+    shown: Shown,
+    words: URLSearchParams,
+  ): Promise<ReadableStream | string> {
+    const types = (words.get("types") ?? "").split(",");
+    const devices = words.getAll("device");
     const closed = () => this.#logs--;
     this.#logs++;
     try {
-      return await eventLog(machine, types.split(","), closed);
+      return await shown.log({
+        types: types as TraceFilter["types"],
+        ...(devices.length > 0 && { devices }),
+      }, closed);
     } catch (error) {
       closed();
       return `${(error as Error).message}\n`;
@@ -186,7 +197,11 @@ export class LivePage implements AsyncDisposable {
   }
 
   /** What changes something. */
-  async #post(pathname: string, request: Request): Promise<Response> {
+  async #post(
+    pathname: string,
+    words: URLSearchParams,
+    request: Request,
+  ): Promise<Response> {
     const body = await bodyOf(request);
     if (body === undefined) return this.#answer(413, "that is too long\n");
     if (pathname === "/session") {
@@ -197,28 +212,16 @@ export class LivePage implements AsyncDisposable {
       return response;
     }
     if (!this.#guard.knows(request)) return this.#stranger();
-    const [machine, input] = await this.#watched.promise;
+    const shown = this.#machine(words);
+    if (shown === undefined) return this.#answer(404, "no such machine\n");
     try {
-      switch (pathname) {
-        case "/input":
-          if (this.#inputRoom) return this.#answer(503, "the guest is busy\n");
-          this.#inputRoom = input(body);
-          this.#inputRoom?.then(() => this.#inputRoom = undefined);
-          return this.#answer(204);
-        case "/pause":
-          await machine.pause();
-          return this.#answer(204);
-        case "/resume":
-          await machine.resume();
-          return this.#answer(204);
-        case "/power-button":
-          machine.powerButton();
-          return this.#answer(204);
-      }
+      const said = await shown.press(pathname.slice(1), body);
+      if (said === undefined) return this.#answer(404, "no such button\n");
+      return said === "" ? this.#answer(204) : this.#answer(200, `${said}\n`);
     } catch (error) {
-      return this.#answer(409, `${(error as Error).message}\n`);
+      const status = error instanceof Busy ? 503 : 409;
+      return this.#answer(status, `${(error as Error).message}\n`);
     }
-    return this.#answer(404, "no such button\n");
   }
 
   async #asset(name: string, type: string): Promise<Response> {

@@ -1,69 +1,15 @@
 /** The live page: who gets in, what readers cost, and what buttons do. */
 import assert from "node:assert/strict";
 import { until } from "../../ffi/testing/until.ts";
-import type { TraceEvent, TraceFilter } from "../../vmm/trace/events.ts";
-import type { MachineState } from "../../vmm/machine_state.ts";
 import { Feed, MAX_READERS } from "./feed.ts";
 import { Guard } from "./guard.ts";
-import { type Input, LivePage, type Watched } from "./page.ts";
 import { SCROLLBACK, Scrollback } from "./scrollback.ts";
+import { Noting, pageOf } from "./testing/noting.ts";
 import { eventsOf, Visitor } from "./testing/visitor.ts";
 
-const HERE = { hostname: "127.0.0.1", port: 0 };
-
-/** A machine that notes what it is told. */
-class Noting implements Watched {
-  state: MachineState = "running";
-  readonly told: string[] = [];
-
-  metrics() {
-    return Promise.resolve({
-      memory: 16 << 20,
-      vcpus: [{ exits: { io: 3 } }],
-      devices: [],
-    });
-  }
-
-  /** Two events, and then none for ever. */
-  async *batches(signal: AbortSignal): AsyncGenerator<TraceEvent[], undefined> {
-    const step = { type: "step", time: 1, number: 0, device: "d0", why: "" };
-    try {
-      yield new Array(300).fill({ ...step, step: "reset" });
-      await new Promise((done) => signal.addEventListener("abort", done));
-    } finally {
-      this.told.push("the log is closed");
-    }
-  }
-
-  traceBatches({ types, signal }: TraceFilter) {
-    this.told.push(`${types}`);
-    if (types?.includes("own")) throw new Error("trace: no such type");
-    return Promise.resolve(this.batches(signal!));
-  }
-
-  pause() {
-    this.state = "paused";
-    return Promise.resolve();
-  }
-
-  resume() {
-    this.state = "running";
-    return Promise.resolve();
-  }
-
-  powerButton() {
-    throw new Error("power button: only a guest with ACPI has one");
-  }
-}
-
-function pageOf(machine: Watched, input: Input): LivePage {
-  const page = new LivePage(HERE, assert.fail);
-  page.watch(machine, input);
-  return page;
-}
-
 Deno.test("live page: the token is exchanged for a cookie that scripts can't read", async () => {
-  await using page = pageOf(new Noting(), () => undefined);
+  const { page } = pageOf(new Noting());
+  await using _page = page;
   assert.match(page.url, /^http:\/\/127\.0\.0\.1:\d+\/#[0-9a-f]{32}$/);
   const visitor = new Visitor(page.url);
   for (const token of ["", "0".repeat(32), visitor.token.slice(1)]) {
@@ -88,7 +34,8 @@ Deno.test("live page: the token is exchanged for a cookie that scripts can't rea
 
 Deno.test("live page: another name, another page's request, and what changes nothing", async () => {
   const machine = new Noting();
-  await using page = pageOf(machine, () => undefined);
+  const { page } = pageOf(machine);
+  await using _page = page;
   const visitor = new Visitor(page.url);
   await visitor.enter();
   const { host, port } = new URL(page.url);
@@ -154,13 +101,13 @@ Deno.test("live page: buttons, keys, the machine's numbers, and its end", async 
   const typed: string[] = [];
   let room = Promise.withResolvers<void>();
   room.resolve();
-  const page = pageOf(machine, (bytes) => {
+  const { page, shown } = pageOf(machine, (bytes) => {
     typed.push(new TextDecoder().decode(bytes));
     return room.promise;
   });
   const visitor = new Visitor(page.url);
   await visitor.enter();
-  page.heard(new TextEncoder().encode("boot\n"));
+  shown.heard(new TextEncoder().encode("boot\n"));
   const response = await visitor.get("/events");
   const seen = eventsOf(response);
   await seen.until(/^data: (.*)$/m);
@@ -207,7 +154,8 @@ Deno.test("live page: buttons, keys, the machine's numbers, and its end", async 
 
 Deno.test("live page: a log of events, of the types that are asked for, as long as it is read", async () => {
   const machine = new Noting();
-  await using page = pageOf(machine, () => undefined);
+  const { page } = pageOf(machine);
+  await using _page = page;
   const visitor = new Visitor(page.url);
   assert.equal((await visitor.get("/log?types=step")).status, 401);
   await visitor.enter();
@@ -241,7 +189,7 @@ Deno.test("live page: a reader that never reads holds nothing, and there is a li
   using feed = new Feed(() => Promise.resolve(++asked));
   const lazy = Array.from({ length: MAX_READERS - 1 }, () => feed.open());
   const stream = feed.open();
-  assert.ok(feed.full);
+  assert.equal(feed.readers, MAX_READERS);
   const reader = stream.getReader();
   const chunk = new Uint8Array(100_000).fill(0x78);
   let text = "";
@@ -259,7 +207,7 @@ Deno.test("live page: a reader that never reads holds nothing, and there is a li
   assert.ok(value!.length < 2 * SCROLLBACK, `${value!.length}`);
   await Promise.all([late, reader].map((one) => one.cancel()));
   await Promise.all(lazy.slice(1).map((one) => one.cancel()));
-  assert.ok(!feed.full);
+  assert.equal(feed.readers, 0);
 });
 
 Deno.test("Scrollback: the end of a stream, from any place", () => {

@@ -8,15 +8,21 @@ const BUCKETS = 26;
 /** The charts, in the element's sections. */
 export class Charts {
   #charts;
+  #withBalloon;
   #last;
   #times = [];
   /** Lists of values by chart, then by line. */
-  #lines = { exits: new Map(), bytes: new Map(), depth: new Map() };
+  #lines = {
+    exits: new Map(),
+    bytes: new Map(),
+    depth: new Map(),
+    memory: new Map(),
+  };
   /** Columns of the heat map. */
   #latencies = [];
 
   /** Draws into elements by `echarts`. */
-  constructor(echarts, { exits, bytes, depth, latency }) {
+  constructor(echarts, { exits, bytes, depth, latency, memory }) {
     const chart = (element, title, option) => {
       const one = echarts.init(element);
       const textStyle = { fontSize: 13 };
@@ -33,6 +39,11 @@ export class Charts {
     const lines = {
       legend: { top: 28, type: "scroll" },
       yAxis: { type: "value", min: 0 },
+    };
+    /** Only a machine with a balloon has it. */
+    this.#withBalloon = () => {
+      memory.hidden = false;
+      this.#charts.memory = chart(memory, "Memory in MiB", lines);
     };
     const buckets = Array.from({ length: BUCKETS }, (_, n) => bound(n));
     this.#charts = {
@@ -52,8 +63,8 @@ export class Charts {
     };
   }
 
-  /** Takes the next numbers. */
-  add(metrics) {
+  /** Takes the next numbers, and what the balloon says, if there is one. */
+  add(metrics, balloon) {
     const now = performance.now();
     const { last, at } = this.#last ?? {};
     this.#last = { last: metrics, at: now };
@@ -83,6 +94,7 @@ export class Charts {
         });
       }
     });
+    if (balloon) this.#memory(metrics, balloon);
     this.#latencies.push(column);
     if (this.#latencies.length > POINTS) this.#latencies.shift();
     this.#draw();
@@ -91,6 +103,15 @@ export class Charts {
   /** What comes next is no continuation. */
   interrupt() {
     this.#last = undefined;
+  }
+
+  #memory({ memory }, { actual_mib, target_mib, free_memory }) {
+    if (this.#charts.memory === undefined) this.#withBalloon();
+    this.#point("memory", "the guest's", memory / 2 ** 20 - actual_mib);
+    this.#point("memory", "in the balloon", actual_mib);
+    this.#point("memory", "asked for", target_mib);
+    if (free_memory === undefined) return;
+    this.#point("memory", "free in the guest", free_memory / 2 ** 20);
   }
 
   #point(chart, name, value) {
@@ -111,7 +132,7 @@ export class Charts {
         ...{ type: "line", name, data },
         showSymbol: false,
       }));
-      this.#charts[key].setOption({ xAxis, series });
+      this.#charts[key]?.setOption({ xAxis, series });
     }
     const cells = this.#latencies.flatMap((column, x) =>
       column.map((count, y) => [x, y, Math.log1p(count)])

@@ -3,30 +3,30 @@
 /** Lines that are kept. */
 const MAX_LINES = 1000;
 const TYPES = [
-  ...[
-    "step",
-    "request",
-    "doorbell",
-    "interrupt",
-    "frame",
-    "exit",
-    "own",
-    "state",
-  ],
+  ...["step", "request", "doorbell", "interrupt", "frame"],
+  ...["exit", "own", "state"],
 ];
 
 /** A log in an element of the page. */
 export class EventLog {
   #lines = [];
   #source;
+  #url;
   #types;
+  #device;
   #filter;
   #output;
   #first;
 
-  /** Fills `types` with boxes, and shows in `output` what `filter` lets by. */
-  constructor({ types, filter, output }) {
+  /**
+   * Fills `types` with boxes, and shows in `output` what `filter` lets by of
+   * what comes from `url` for those types and the device that is chosen.
+   */
+  constructor({ url, types, device, filter, output }) {
+    this.#url = url;
     this.#types = types;
+    this.#device = device;
+    device.onchange = () => this.#listen();
     this.#filter = filter;
     this.#output = output;
     types.append(...TYPES.map((type) => {
@@ -41,6 +41,14 @@ export class EventLog {
     filter.oninput = () => this.#show();
   }
 
+  /** These can be chosen. */
+  devices(names) {
+    const known = [...this.#device.options].map(({ value }) => value);
+    for (const name of names) {
+      if (!known.includes(name)) this.#device.add(new Option(name));
+    }
+  }
+
   /** Nothing more comes. */
   close() {
     this.#source?.close();
@@ -51,7 +59,9 @@ export class EventLog {
     const types = [...this.#types.querySelectorAll("input:checked")]
       .map(({ value }) => value);
     if (types.length === 0) return;
-    this.#source = new EventSource(`log?types=${types}`);
+    const device = this.#device.value;
+    const words = new URLSearchParams({ types, ...(device && { device }) });
+    this.#source = new EventSource(`${this.#url}&${words}`);
     this.#source.onmessage = ({ data }) => this.#take(JSON.parse(data));
   }
 

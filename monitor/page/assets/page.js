@@ -1,32 +1,44 @@
 // The live page. What the guest can choose is set as text, never as markup.
 import { Charts } from "./charts.js";
 import { EventLog } from "./events.js";
+import { MachineList } from "./list.js";
 import { Screen } from "./screen.js";
+import { rows, sum } from "./tables.js";
 
 const TABLE_KEYS = ["doorbells", "polls", "chains", "interrupts"];
 
 const $ = (id) => document.getElementById(id);
+const machine = new URLSearchParams(location.search).get("machine");
+const list = new MachineList($("machines"), machine ?? undefined);
 const screen = new Screen($("console"));
 const log = new EventLog({
+  url: of("log"),
   types: $("types"),
+  device: $("device"),
   filter: $("filter"),
   output: $("log"),
 });
 let source;
 let charts;
 
+/** The URL of what is this page's machine's own. */
+function of(what) {
+  const words = machine === null ? {} : { machine };
+  return `${what}?${new URLSearchParams(words)}`;
+}
+
 /** The token is exchanged for a cookie, and leaves the address. */
 async function enter() {
   const token = location.hash.slice(1);
   if (token === "") return true;
-  history.replaceState(null, "", location.pathname);
+  history.replaceState(null, "", location.pathname + location.search);
   return await post("session", token);
 }
 
 async function post(what, body) {
   try {
-    const response = await fetch(what, { method: "POST", body });
-    say(response.ok ? "" : await response.text());
+    const response = await fetch(of(what), { method: "POST", body });
+    say(await response.text());
     return response.ok;
   } catch {
     say("nobody answers");
@@ -44,7 +56,7 @@ function state(text) {
 }
 
 function listen() {
-  source = new EventSource("events");
+  source = new EventSource(of("events"));
   // Whoever connects anew gets the console from its beginning.
   source.onopen = () => {
     screen.clear();
@@ -66,7 +78,7 @@ function loadCharts() {
   script.src = "echarts.js";
   script.onload = () => {
     $("charts").className = "drawn";
-    const names = ["exits", "bytes", "depth", "latency"];
+    const names = ["exits", "bytes", "depth", "latency", "memory"];
     const elements = names.map((name) => [name, $(name)]);
     charts = new Charts(globalThis.echarts, Object.fromEntries(elements));
   };
@@ -83,9 +95,16 @@ function end() {
   }
 }
 
-function show({ state: now, metrics }) {
-  state(now);
-  charts?.add(metrics);
+function show({ state: now, metrics, balloon, machines }) {
+  state(machine === null ? now : `${machine}: ${now}`);
+  list.show(machines);
+  log.devices(metrics.devices.map(({ name }) => name));
+  if (balloon && $("balloon").hidden) {
+    $("balloon").hidden = false;
+    $("mib").value = balloon.target_mib;
+    $("mib").max = metrics.memory / 2 ** 20;
+  }
+  charts?.add(metrics, balloon);
   const reasons = [
     ...new Set(metrics.vcpus.flatMap(({ exits }) => Object.keys(exits))),
   ];
@@ -113,25 +132,10 @@ function show({ state: now, metrics }) {
   ]);
 }
 
-function sum(list, key) {
-  return list.reduce((total, one) => total + one[key], 0);
-}
-
-function rows(table, all) {
-  table.replaceChildren(...all.map((cells, index) => {
-    const row = document.createElement("tr");
-    row.append(...cells.map((text) => {
-      const cell = document.createElement(index === 0 ? "th" : "td");
-      cell.textContent = text.toLocaleString("en");
-      return cell;
-    }));
-    return row;
-  }));
-}
-
-for (const button of document.querySelectorAll("button")) {
+for (const button of document.querySelectorAll("button[data-post]")) {
   button.onclick = () => post(button.dataset.post);
 }
+$("inflate").onclick = () => post("balloon", $("mib").value);
 $("console").onkeydown = (event) => screen.key(event, (text) => type(text));
 $("console").onpaste = (event) => {
   event.preventDefault();
