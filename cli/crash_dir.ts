@@ -5,14 +5,20 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
+import { ChromeTrace, FIRST_LINE } from "../monitor/trace/chrome.ts";
 import type { OptionRow } from "../vmm/devices/kind.ts";
 import { didYouMean } from "../vmm/devices/words.ts";
 import type { MachineView } from "../vmm/introspection/machine_view.ts";
 import type { Machine } from "../vmm/machine.ts";
 import type { MachineEnd } from "../vmm/messages.ts";
+import type { FlightRecorder } from "../vmm/trace/flight_recorder.ts";
 import { LastBytes } from "./streams/last_bytes.ts";
 
 const CORE = "core";
+const SNAPSHOT = "snapshot";
+const WORDS = [CORE, SNAPSHOT];
+/** Events that are kept. */
+const EVENTS = 1000;
 /** Bytes of the console that are kept. */
 const TAIL = 64 * 1024;
 /** Linux's `panic()` begins so; what it says then ends so, if it goes on. */
@@ -25,8 +31,8 @@ const SEEN = 512;
 export const CRASH_DIR: OptionRow = {
   flags: "--crash-dir <dir>",
   about: "keep there what a panic, triple fault or error leaves: registers, " +
-    'console; with ",core" memory for gdb',
-  words: [CORE],
+    'console, events; ",core": memory for gdb; ",snapshot": all of it',
+  words: WORDS,
 };
 
 /** Where crashes are kept, and how much of them. */
@@ -35,6 +41,8 @@ export interface CrashDirOption {
   folder: string;
   /** An ELF core, too. */
   core: boolean;
+  /** A snapshot, too. */
+  snapshot: boolean;
 }
 
 /**
@@ -48,14 +56,15 @@ export function parseCrashDir(text?: string): CrashDirOption | undefined {
   // A comma in a path is written twice.
   const [folder = "", ...words] = text.replaceAll(",,", "\0").split(",")
     .map((word) => word.replaceAll("\0", ","));
-  const unknown = words.find((word) => word !== CORE);
+  const unknown = words.find((word) => !WORDS.includes(word));
   if (unknown !== undefined) {
-    const meant = didYouMean(unknown, [CORE]);
-    throw refuse(`unknown word "${unknown}"${meant}; DIR[,core]`);
+    const meant = didYouMean(unknown, WORDS);
+    throw refuse(`unknown word "${unknown}"${meant}; DIR[,core][,snapshot]`);
   }
   try {
     if (Deno.statSync(folder).isDirectory) {
-      return { folder, core: words.length > 0 };
+      const [core, snapshot] = WORDS.map((word) => words.includes(word));
+      return { folder, core: core!, snapshot: snapshot! };
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
@@ -72,13 +81,19 @@ export class CrashDir {
   #seen = "";
   #panicked = false;
   #kept: Promise<void> | undefined;
-  /** The machine, once it is there. */
-  machine: Machine | undefined;
+  #machine: Machine | undefined;
+  #events: FlightRecorder | undefined;
 
   /** @param say a line for the user */
   constructor(option: CrashDirOption, say: (line: string) => void) {
     this.#option = option;
     this.#say = say;
+  }
+
+  /** The machine is there, and has not begun. */
+  async watch(machine: Machine): Promise<void> {
+    this.#events = await machine.flightRecorder(EVENTS);
+    this.#machine = machine;
   }
 
   /** The guest prints. */
@@ -107,7 +122,7 @@ export class CrashDir {
 
   /** The guest goes on afterwards, as far as it does. */
   #keepRunning(): void {
-    const { machine } = this;
+    const machine = this.#machine;
     if (machine === undefined) return;
     let begun = false;
     const kept = machine.introspect(async (view) => {
@@ -127,7 +142,7 @@ export class CrashDir {
   }
 
   async #write(view: MachineView, why: string): Promise<void> {
-    const { folder, core } = this.#option;
+    const { folder, core, snapshot } = this.#option;
     const time = new Date().toISOString();
     const name = `${time.replaceAll(/[:.]/g, "-")}-${Deno.pid}`;
     const path = `${folder}/${name}`;
@@ -136,12 +151,28 @@ export class CrashDir {
     const text = `${why}\n${time}\n${command}\n\n${view.state()}\n`;
     Deno.writeTextFileSync(`${path}/state`, text);
     Deno.writeFileSync(`${path}/console`, this.#tail.bytes());
-    if (core) await view.dump(`${path}/core`);
+    const events = new ChromeTrace().add(this.#events?.last() ?? []);
+    Deno.writeTextFileSync(
+      `${path}/events.json`,
+      `${FIRST_LINE}${events}\n]\n`,
+    );
+    // What can't be had keeps nothing else away.
+    if (core) await this.#try(() => view.dump(`${path}/core`));
+    if (snapshot) await this.#try(() => saved(view, `${path}/snapshot`));
     this.#say(`${why.split("\n")[0]}: see ${path}`);
+  }
+
+  async #try(step: () => Promise<void>): Promise<void> {
+    await step().catch((error) => this.#failed(error));
   }
 
   #failed(error: unknown): void {
     const why = error instanceof Error ? error.message : `${error}`;
     this.#say(`--crash-dir: ${why}`);
   }
+}
+
+async function saved(view: MachineView, folder: string): Promise<void> {
+  using snapshot = await view.snapshot();
+  snapshot.save(folder);
 }

@@ -131,7 +131,7 @@ export class Session {
       ...(ends && { onHalted: () => this.#giveUp(machine, "halted") }),
     });
     triggers.machine = machine;
-    if (crashes) crashes.machine = machine;
+    await crashes?.watch(machine);
     const input = inputOf(machine, this.#options.inputAfter);
     await monitors.watch(machine, input);
     await this.#openGdb(machine);

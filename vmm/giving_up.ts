@@ -32,7 +32,8 @@ export async function releasedInTime(
   await comesInTime(Promise.all(names.map((name) => name.remove())));
 }
 
-async function comesInTime(event: Promise<unknown>): Promise<boolean> {
+/** Whether it does, within the time that threads have for their end. */
+export async function comesInTime(event: Promise<unknown>): Promise<boolean> {
   const late = Promise.withResolvers<boolean>();
   using _limit = new Alarm(LIMIT, () => late.resolve(false));
   return await Promise.race([event.then(() => true), late.promise]);

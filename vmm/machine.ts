@@ -247,14 +247,16 @@ export class Machine extends MachineSnapshots {
     }
     await this.#unlessOver(Promise.all(paused));
     await this.#unlessOver(this.#ready);
-    if (this.#devices && !this.life.over) {
-      const devices = this.#devices.next("paused");
-      this.#commandDevices(Command.PAUSE);
-      await this.#unlessOver(devices);
-    }
+    if (!this.life.over) await this.#unlessOver(this.#pauseDevices());
     if (this.life.over) return;
     this.#parts.clock.stop();
     this.life.to("paused");
+  }
+
+  async #pauseDevices(): Promise<void> {
+    const paused = this.#devices?.next("paused");
+    this.#commandDevices(Command.PAUSE);
+    await paused;
   }
 
   /** Devices first: what the vCPUs ask of them is answered at once. */
@@ -331,11 +333,14 @@ export class Machine extends MachineSnapshots {
     if (started && end.reason !== "error") this.#parts.keepFiles();
     this.life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
-    this.#parts.channel.close("the machine has ended");
+    const close = () => this.#parts.channel.close("the machine has ended");
+    // Who looks at what is left may still ask the devices.
+    if (!started || !this.#options.atEnd) close();
     const log = (line: string) => this.#options.onLog?.(line);
     const released = this.#tearDown(started, end);
     const busy = () => this.showsRemains;
-    this.#teardown = releasedInTime(released, this.#parts, log, busy);
+    this.#teardown = releasedInTime(released, this.#parts, log, busy)
+      .finally(close);
     const [line] = end.message?.split("\n") ?? [];
     if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);
@@ -348,7 +353,9 @@ export class Machine extends MachineSnapshots {
     if (started) {
       control.kick(vcpus.length);
       await Promise.all(vcpus.map(({ worker }) => worker.stopped));
-      await this.showRemains(this.#parts, this.#config, this.#options, end);
+      const rest = () => this.#pauseDevices();
+      const options = this.#options;
+      await this.showRemains(this.#parts, this.#config, options, end, rest);
     }
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;

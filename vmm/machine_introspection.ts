@@ -6,6 +6,7 @@
 import { VireoError } from "../ffi/error.ts";
 import type { MachineParts } from "./build.ts";
 import type { ResolvedConfig } from "./config/mod.ts";
+import { comesInTime } from "./giving_up.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Snapshot } from "./snapshot/mod.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
@@ -114,18 +115,24 @@ export abstract class MachineIntrospection extends MachineDevices {
    * The threads of the vCPUs have ended, and all else is still there.
    *
    * @internal
+   * @param rest has the devices rest
    */
   protected async showRemains(
     parts: MachineParts,
     config: ResolvedConfig,
     { atEnd, onLog }: MachineOptions,
     end: MachineEnd,
+    rest: () => Promise<void>,
   ): Promise<void> {
     if (atEnd === undefined) return;
     this.showsRemains = true;
     try {
       const { MachineView }: Introspection = await import(INTROSPECTION);
-      using view = new MachineView(parts, config);
+      const inTime = async () => {
+        if (await comesInTime(rest())) return;
+        throw new VireoError("snapshot: a device doesn't come to rest");
+      };
+      using view = new MachineView(parts, config, inTime);
       await atEnd(view, end);
     } catch (error) {
       onLog?.(error instanceof Error ? error.message : `${error}`);

@@ -9,7 +9,9 @@ import { VireoError } from "../../ffi/error.ts";
 import type { MachineParts } from "../build.ts";
 import type { ResolvedConfig } from "../config/mod.ts";
 import { Command } from "../control.ts";
+import { snapshots } from "../lazy.ts";
 import { emulationOfHost } from "../refused.ts";
+import type { Snapshot } from "../snapshot/mod.ts";
 import { writeElfCore } from "./elf_core.ts";
 import { type DeviceReport, deviceReports } from "./queues.ts";
 import { type MachineReport, reportOf } from "./report.ts";
@@ -26,12 +28,22 @@ export class MachineView implements Disposable {
   readonly vcpus: readonly VcpuView[];
   readonly #parts: MachineParts;
   readonly #config: ResolvedConfig;
+  readonly #rest: () => Promise<void>;
   readonly #stack = new DisposableStack();
 
-  /** @internal Of a machine whose threads are paused. */
-  constructor(parts: MachineParts, config: ResolvedConfig) {
+  /**
+   * @internal Of a machine whose vCPUs don't run.
+   *
+   * @param rest has its devices rest, too, if they don't yet
+   */
+  constructor(
+    parts: MachineParts,
+    config: ResolvedConfig,
+    rest: () => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#parts = parts;
     this.#config = config;
+    this.#rest = rest;
     let memory = memories.get(parts);
     if (memory === undefined) {
       memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
@@ -68,6 +80,17 @@ export class MachineView implements Disposable {
    */
   async dump(path: string): Promise<void> {
     await writeElfCore(this, path);
+  }
+
+  /**
+   * What the machine is now; after its end, what it was then.
+   *
+   * @throws {VireoError} a part of it can't be saved
+   */
+  async snapshot(): Promise<Snapshot> {
+    const { takeSnapshot } = await snapshots();
+    await this.#rest();
+    return await takeSnapshot(this.#parts, this.#config, {});
   }
 
   /**
