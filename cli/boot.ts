@@ -187,6 +187,11 @@ async function machineConfig(
   };
   config["boot-source"].boot_args = commandLine(config, options);
   const early = resolve(config, (findings) => optionReport(findings));
+  if (options.exec !== undefined && config.console?.backend !== undefined) {
+    throw new VireoError(
+      "--exec: its output is the main console's, and that is --console's module's",
+    );
+  }
   const root = options.root ?? (isPlain(options) ? BUSYBOX : NO_ROOT);
   if (root !== BUSYBOX && root !== NO_ROOT) addRoot(config, ownRoot(root));
   const ownKernel = options.kernel !== undefined ||

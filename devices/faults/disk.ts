@@ -6,8 +6,7 @@
  */
 import type { BlockBackend } from "../backends/block/backend.ts";
 import { Errno } from "../../ffi/errno.ts";
-import { IOVEC_SIZE } from "../../ffi/iovecs.ts";
-import { viewOf } from "../../ffi/memory/mmap.ts";
+import { bytesOf, gather, iovecParts, scatter } from "../../ffi/iovec_parts.ts";
 import type { Timers } from "../runtime/timers.ts";
 import { corrupt, delayOf, type Fate } from "./rules.ts";
 import type { Faults, FaultType } from "./rules.ts";
@@ -43,7 +42,6 @@ export class FaultyDisk implements BlockBackend {
     this.readOnly = inner.readOnly;
     this.physicalBlockSize = inner.physicalBlockSize;
     this.completionFd = inner.completionFd;
-    faults.changed = () => this.#goOn();
   }
 
   get size(): number {
@@ -105,7 +103,7 @@ export class FaultyDisk implements BlockBackend {
   /** Nothing may be late any more. */
   wait(): void {
     const stalled = this.#stalled.size > 0;
-    this.#goOn();
+    this.goOn();
     for (const [tag, result] of this.#late) this.#done.push(tag, result);
     this.#late.clear();
     this.#done.push(...this.#held.splice(0));
@@ -132,7 +130,9 @@ export class FaultyDisk implements BlockBackend {
     of: { length: number } | { iovecs: number; count: number },
     go: () => void,
   ): void {
-    const length = "length" in of ? of.length : lengthOf(of.iovecs, of.count);
+    const length = "length" in of
+      ? of.length
+      : bytesOf(iovecParts(of.iovecs, of.count));
     const fate = this.#faults.next(type, offset, length);
     switch (fate?.effect) {
       case undefined:
@@ -172,53 +172,22 @@ export class FaultyDisk implements BlockBackend {
         );
         return;
       case "corrupt":
-        if (result > 0) corruptIovecs(iovecs, count, result, fate);
+        if (result > 0) {
+          const parts = iovecParts(iovecs, count);
+          const bytes = gather(parts, result);
+          corrupt(bytes, 0, fate);
+          scatter(parts, bytes);
+        }
     }
     this.#done.push(tag, result);
   }
 
   /** What was stalled is begun. */
-  #goOn(): void {
+  goOn(): void {
     if (this.#stalled.size === 0) return;
     const all = [...this.#stalled.values()];
     this.#stalled.clear();
     for (const go of all) go();
     this.#inner.submit();
-  }
-}
-
-function words(iovecs: number, count: number): BigUint64Array {
-  return new BigUint64Array(viewOf(iovecs, count * IOVEC_SIZE));
-}
-
-function lengthOf(iovecs: number, count: number): number {
-  const all = words(iovecs, count);
-  let sum = 0;
-  for (let i = 0; i < count; i++) sum += Number(all[2 * i + 1]);
-  return sum;
-}
-
-/** Of the first `length` bytes. */
-function corruptIovecs(
-  iovecs: number,
-  count: number,
-  length: number,
-  fate: Fate,
-): void {
-  const all = words(iovecs, count);
-  const bytes = new Uint8Array(length);
-  const parts = Array.from({ length: count }, (_, i) => {
-    return new Uint8Array(viewOf(Number(all[2 * i]), Number(all[2 * i + 1])));
-  });
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part.subarray(0, length - at), at);
-    at = Math.min(length, at + part.length);
-  }
-  corrupt(bytes, 0, fate);
-  at = 0;
-  for (const part of parts) {
-    part.set(bytes.subarray(at, at + part.length));
-    at += part.length;
   }
 }

@@ -4,16 +4,29 @@
  *
  * @module
  */
+import { VireoError } from "../../ffi/error.ts";
 import type { OwnEvent } from "../own/context.ts";
+import type { DeviceRecord } from "../virtio/device_record.ts";
+import { FAULTS, type FaultyKind } from "./kinds.ts";
 
-/** What a rule is about: a disk's requests, or a network's frames. */
+/**
+ * What a rule is about: a disk's requests, a network's frames, a request for
+ * random bytes, bytes of a console's ports or of a socket, a connection of a
+ * socket, or what any device gives back in its queues, and its interrupts.
+ */
 export type FaultType =
   | "read"
   | "write"
   | "flush"
   | "discard"
   | "send"
-  | "receive";
+  | "receive"
+  | "fill"
+  | "output"
+  | "input"
+  | "connect"
+  | "used"
+  | "interrupt";
 
 /** What happens to a request or frame. */
 export type FaultEffect =
@@ -28,15 +41,20 @@ export type FaultEffect =
 
 /** Something that happens to some requests. */
 export interface FaultRule {
-  /** To which: of a disk `read`, `write`, `flush`, `discard`; of a network `send`, `receive`, as the guest sees it. */
+  /**
+   * To which: of a disk `read`, `write`, `flush`, `discard`; of a network
+   * `send`, `receive`, as the guest sees it; of entropy `fill`; of a console and
+   * a socket `output` and `input`, as the guest sees it, and of a socket
+   * `connect`; of all of these `used` and `interrupt`.
+   */
   on: FaultType;
   /**
-   * `error`: it fails. `short`: only `bytes` of a read or write are done at
-   * first. `delay`: it takes `delay_ms` longer. `drop`: a frame is lost; what a
-   * disk is to write is said to be done, and isn't. `duplicate`: a frame comes
-   * twice. `corrupt`: one bit each of `bytes` bytes is wrong, of a read or a
-   * frame. `reorder`: it is done after the next one. `stall`: it is not done
-   * until there are other rules, or the device is reset.
+   * `error`: it fails. `short`: only `bytes` of it are done at first; a
+   * connection breaks after them. `delay`: it takes `delay_ms` longer. `drop`:
+   * it is lost; what a disk is to write is said to be done, and isn't.
+   * `duplicate`: it comes twice. `corrupt`: one bit each of `bytes` bytes is
+   * wrong. `reorder`: it is done after the next one. `stall`: it is not done
+   * until there are other rules, or the device is reset or saved.
    */
   effect: FaultEffect;
   /** Only from this sector on. */
@@ -102,23 +120,38 @@ const SECTOR = 512;
 export class Faults {
   /** Called when the rules have changed. */
   changed: () => void = () => {};
+  /** Where traces have each fault from. */
+  record: DeviceRecord | undefined;
   readonly #device: string;
+  readonly #types: readonly FaultType[];
   readonly #emit: (event: OwnEvent) => void;
   #rules: Counted[] = [];
 
   /** Of the device called `device`; `emit` hears of each fault. */
   constructor(
     device: string,
+    kind: FaultyKind,
     plan: FaultPlan,
     emit: (event: OwnEvent) => void,
   ) {
     this.#device = device;
+    this.#types = FAULTS[kind];
     this.#emit = emit;
     this.set(plan);
   }
 
-  /** These rules hold from now on. */
+  /**
+   * These rules hold from now on.
+   *
+   * @throws {VireoError} one is about what the device has not
+   */
   set({ seed = 0, rules }: FaultPlan): void {
+    rules.forEach(({ on }, index) => {
+      if (this.#types.includes(on)) return;
+      const types = this.#types.join(", ");
+      const text = `${this.#device} has no ${on}, but ${types}`;
+      throw new VireoError(`faults.rules[${index}].on: ${text}`);
+    });
     this.#rules = rules.map((rule, index) => ({
       rule,
       seen: 0,
@@ -146,6 +179,7 @@ export class Faults {
       const { effect } = rule;
       const data = { rule: index, on, effect, n: one.seen, offset, length };
       this.#emit({ device: this.#device, time, name: "fault", data });
+      this.record?.emit(`fault: ${on} ${effect}`, index);
       return { effect, rule, random };
     }
   }
@@ -167,6 +201,11 @@ export function delayOf({ rule, random }: Fate): number {
   const jitter = jitter_ms > 0 ? random() * jitter_ms : 0;
   const tail = mean_ms > 0 ? -Math.log(1 - random()) * mean_ms : 0;
   return delay_ms + jitter + tail;
+}
+
+/** Bytes that are done at first; without any it would never end. */
+export function leastOf({ rule }: Fate): number {
+  return Math.max(1, rule.bytes ?? 512);
 }
 
 /** Gets `bytes` wrong from byte `from` on, as `fate` says. */

@@ -7,6 +7,7 @@ import type {
 } from "../../devices/backends/console/port_module.ts";
 import { OwnCode } from "../../devices/own/code.ts";
 import { EventLoop } from "../../devices/runtime/event_loop.ts";
+import { make as makeConsole } from "../../devices/virtio/console/make.ts";
 import { make as makeRng } from "../../devices/virtio/make_rng.ts";
 import type { MakerContext } from "../../devices/virtio/maker.ts";
 import { MockDriver } from "../../devices/virtio/testing/mod.ts";
@@ -99,6 +100,30 @@ Deno.test("backend modules: a port has bytes both ways; what is promised is wait
   end.close();
 });
 
+Deno.test("backend modules: the main console is a module, which answers the guest", async () => {
+  const module = moduleOf(`
+    open(context) { this.context = context; }
+    data(bytes) {
+      this.context.emit("said", String.fromCharCode(...bytes));
+      this.context.send(new TextEncoder().encode("root"));
+    }`);
+  const told: unknown[] = [];
+  const device = await makeConsole(
+    { main: { module, options: undefined }, ports: [] },
+    { ...context(), emit: ({ device, data }) => told.push([device, data]) },
+  );
+  using driver = new MockDriver(device);
+  driver.start({ features: [] }); // one port, which is open
+  const room = driver.room(16);
+  const head = driver.queues[0]!.add([room]);
+  driver.kick(0);
+  driver.queues[1]!.add([driver.buffer(bytes("login: "))]);
+  driver.ring(1);
+  assert.deepEqual(told, [["port console", "login: "]]);
+  assert.equal(driver.queues[0]!.poll(), head);
+  assert.equal(text(driver.bytes(room).subarray(0, 4)), "root");
+});
+
 Deno.test("backend modules: the guest's sockets reach a listener", async () => {
   using driver = new VsockDriver();
   const none = { attach: () => {}, close: () => {} };
@@ -155,6 +180,11 @@ Deno.test(needing([KVM], {
         /console.ports\[0\].path: it, or backend, is needed, one of them/,
       ],
       [{ console: { ports: [{ name: "p" }] } }, /it, or backend, is needed/],
+      [
+        { console: { main: true, backend } },
+        /^port data:.*: data is no method$/,
+      ],
+      [{ console: { agent: true, backend } }, /^console.backend: is the main/],
       [
         {
           vsock: {

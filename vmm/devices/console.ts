@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { ConsoleData } from "../../devices/virtio/console/make.ts";
 import {
   AGENT_PORT,
@@ -27,8 +28,9 @@ import {
   ownRequired,
   text,
 } from "../config/schema/rule.ts";
+import { consoleFaults } from "./faults.ts";
 import type { Kind } from "./kind.ts";
-import { parseChoice } from "./words.ts";
+import { moduleWords, parseChoice } from "./words.ts";
 
 /** A virtio console: the main console, ports with names, or both. */
 export interface VirtioConsole {
@@ -38,6 +40,14 @@ export interface VirtioConsole {
    * is. Early messages are still the serial port's.
    */
   main?: boolean;
+  /**
+   * URL of a module that the main console ends in, in the place of the
+   * machine's output and input: its default export is a class of
+   * {@linkcode PortModule}s.
+   */
+  backend?: string;
+  /** Passed to the constructor: plain data. */
+  backend_options?: unknown;
   /** Ports: `/dev/virtio-ports/NAME` or `/dev/vport0p1` and so on. */
   ports?: ConsoleSocket[];
   /**
@@ -45,6 +55,8 @@ export interface VirtioConsole {
    * {@linkcode MachineDevices.exec} runs commands. Default false.
    */
   agent?: boolean;
+  /** What happens to some bytes of the others; default nothing. */
+  faults?: FaultPlan;
 }
 
 /** A port of the virtio console that ends in a Unix socket. */
@@ -91,6 +103,8 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
     false,
     ": the serial port is",
   ),
+  backend: own(module, "A module that `hvc0` ends in, see docs/lab.md."),
+  backend_options: own(onHost(anything), "Passed to its constructor."),
   ports: own(
     list(object<ConsoleSocket>(CONSOLE_SOCKET)),
     "Ports, which end in Unix sockets on the host.",
@@ -100,6 +114,7 @@ const CONSOLE_KEYS: Keys<VirtioConsole, "main" | "ports"> = {
     boolean,
     "A port for the agent in the prepared init, for `Machine.exec`.",
   ),
+  faults: own(consoleFaults, "What happens to some bytes of the others."),
 };
 
 const RESERVED = `${AGENT_PORT} is the port of console.agent`;
@@ -120,10 +135,11 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
   status: "Vireo's own",
   rule: object<VirtioConsole, "main" | "ports">(CONSOLE_KEYS),
   make: new URL("../../devices/virtio/console/make.ts", import.meta.url),
-  early: ({ ports }) => ports.some(({ backend }) => backend !== undefined),
+  early: (console) =>
+    [console, ...console.ports].some(({ backend }) => backend !== undefined),
 
   conflicts([console]) {
-    const { main = false, ports = [], agent = false } = console!;
+    const { main = false, ports = [], agent = false, backend } = console!;
     const most = MAX_PORTS - Number(main) - Number(agent);
     const tooMany = `${ports.length} ports; at most ${most} fit`;
     const nothing = "neither main nor a port: it has nothing to do";
@@ -131,6 +147,9 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
     return [
       ...!main && !agent && ports.length === 0
         ? [conflict("console", nothing)]
+        : [],
+      ...backend !== undefined && !main
+        ? [conflict("console.backend", "is the main console's: see main")]
         : [],
       ...ports.length > most ? [conflict("console.ports", tooMany)] : [],
       ...twice("console.ports", "name", names),
@@ -161,9 +180,10 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
     rows: [
       {
         flags: "--console <which>",
-        about: "the main console: serial or virtio",
+        about: "the main console: serial, virtio, or backend=MODULE" +
+          "[,KEY=VALUE]",
         default: "serial",
-        values: MAIN_CONSOLES,
+        values: [...MAIN_CONSOLES, "backend=MODULE"],
       },
       {
         flags: "--port <port>",
@@ -195,8 +215,8 @@ export const CONSOLE: Kind<VirtioConsole, FilledConsole, ConsoleData> & {
 };
 
 /**
- * A virtio console from `--console serial|virtio`, each `--port NAME=PATH` and
- * `--agent`; undefined when there is nothing for it to do.
+ * A virtio console from `--console serial|virtio|backend=MODULE`, each
+ * `--port NAME=PATH` and `--agent`; undefined when there is nothing for it to do.
  *
  * @throws {VireoError} when a word is unknown, or a name or a path missing
  */
@@ -205,9 +225,18 @@ export function parseConsole(
   ports: readonly string[] = [],
   agent = false,
 ): VirtioConsole | undefined {
-  const main = parseChoice("--console", console, MAIN_CONSOLES) === "virtio";
+  const own = console.startsWith("backend=")
+    ? moduleWords("--console backend", console.slice("backend=".length))
+    : undefined;
+  const main = own !== undefined ||
+    parseChoice("--console", console, MAIN_CONSOLES) === "virtio";
   if (!main && !agent && ports.length === 0) return undefined;
-  return { main, ports: ports.map(parsePort), ...(agent && { agent }) };
+  return {
+    main,
+    ...(own && { backend: own.module, backend_options: own.options }),
+    ports: ports.map(parsePort),
+    ...(agent && { agent }),
+  };
 }
 
 function parsePort(text: string): ConsoleSocket {

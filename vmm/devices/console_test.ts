@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { descriptorsOfProcess } from "../../ffi/testing/mmap.ts";
 import { bootArgs } from "../config/boot_args.ts";
-import { CONSOLE } from "./console.ts";
+import { CONSOLE, parseConsole } from "./console.ts";
 
 async function openAndClose(ports: { name: string; path: string }[]) {
   using stack = new DisposableStack();
@@ -18,6 +18,21 @@ Deno.test("console: a socket that can't be made leaves nothing of the others", a
   assert.deepEqual([...Deno.readDirSync(dir)], []);
   assert.equal(descriptorsOfProcess().size, before);
   Deno.removeSync(dir);
+});
+
+Deno.test("console: --console backend=MODULE is a main console on a module", () => {
+  const module = import.meta.resolve("./console.ts"); // any file
+  const path = new URL(module).pathname;
+  assert.deepEqual(parseConsole(`backend=${path},level=3`, [], true), {
+    main: true,
+    backend: module,
+    backend_options: { level: 3 },
+    ports: [],
+    agent: true,
+  });
+  assert.throws(() => parseConsole("backend=no-such.ts"), {
+    message: "--console backend no-such.ts: no such file",
+  });
 });
 
 Deno.test("console: as the main one it is in the default command line", () => {

@@ -1,11 +1,11 @@
 /**
- * Faults of devices: `faults` of a drive or a network in the configuration, and
+ * Faults of devices: their `faults` in the configuration, and
  * {@linkcode MachineDevices.setFaults}.
  *
  * @module
  */
+import { EFFECTS, FAULTS } from "../../devices/faults/kinds.ts";
 import type {
-  FaultEffect,
   FaultPlan,
   FaultRule,
   FaultType,
@@ -51,16 +51,6 @@ function number(low: number, high: number): Rule<number> {
 
 const milliseconds = number(0, 3_600_000);
 
-/** What can happen to what. */
-const EFFECTS: Record<FaultType, readonly FaultEffect[]> = {
-  read: ["error", "short", "delay", "corrupt", "reorder", "stall"],
-  write: ["error", "short", "delay", "drop", "reorder", "stall"],
-  flush: ["error", "delay", "drop", "reorder", "stall"],
-  discard: ["error", "delay", "drop", "reorder", "stall"],
-  send: ["error", "delay", "drop", "duplicate", "corrupt", "reorder", "stall"],
-  receive: ["delay", "drop", "duplicate", "corrupt", "reorder", "stall"],
-};
-
 /** Faults of requests or frames of these types. */
 function faultsOf(types: readonly FaultType[]): Rule<FaultPlan> {
   const effects = [...new Set(types.flatMap((type) => EFFECTS[type]))];
@@ -99,10 +89,16 @@ function faultsOf(types: readonly FaultType[]): Rule<FaultPlan> {
 }
 
 /** Of a drive. */
-export const diskFaults = faultsOf(["read", "write", "flush", "discard"]);
+export const diskFaults = faultsOf(FAULTS.disk);
 /** Of a network. */
-export const netFaults = faultsOf(["send", "receive"]);
-/** Of either. */
+export const netFaults = faultsOf(FAULTS.net);
+/** Of random numbers. */
+export const entropyFaults = faultsOf(FAULTS.entropy);
+/** Of a console. */
+export const consoleFaults = faultsOf(FAULTS.console);
+/** Of sockets. */
+export const vsockFaults = faultsOf(FAULTS.vsock);
+/** Of any: the device itself says what it has not. */
 const anyFaults = faultsOf(Object.keys(EFFECTS) as FaultType[]);
 
 /**

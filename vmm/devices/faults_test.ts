@@ -210,6 +210,37 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name:
+    "faults: a used ring that is wrong, and a lost interrupt, are events and in the trace",
+  async fn() {
+    using image = new ScratchFile(1 << 20);
+    const drive = { path_on_host: image.path };
+    const run = async (words: string, rule: FaultRule) => {
+      await using test = await disk(words, { seed: 2, rules: [rule] }, drive);
+      const { machine } = test;
+      const trace = await machine.traceBatches({ types: ["own"] });
+      machine.start();
+      await until(() => test.events.length > 0, "a fault", () => test.output);
+      await assert.rejects(
+        machine.setFaults("d", { rules: [{ on: "fill", effect: "short" }] }),
+        { message: /^faults.rules\[0\].on: d has no fill, but read, write/ },
+      );
+      await machine.stop();
+      const own: unknown[] = [];
+      for await (const batch of trace) own.push(...batch);
+      const [{ device, name }] = own as [{ device: string; name: string }];
+      const { on, effect } = rule;
+      assert.deepEqual([device, name], ["d", `fault: ${on} ${effect}`]);
+      return faultsOf(test)[0];
+    };
+    const wrong: FaultRule = { on: "used", effect: "corrupt", nth: 3 };
+    assert.deepEqual(await run("demo", wrong), await run("demo", wrong));
+    const words = "bench=blk-randread wait=irq ms=5000";
+    await run(words, { on: "interrupt", effect: "drop", nth: 2 });
+  },
+}));
+
 const REFUSED: Record<string, [rules: unknown, message: RegExp]> = {
   "an unknown type": [
     [{ on: "seek", effect: "error" }],
@@ -258,5 +289,32 @@ Deno.test("faults: a rule that is none is refused, each by its place", () => {
       assert.match(error.message, message, what);
       return true;
     }, what);
+  }
+});
+
+Deno.test("faults: a rule of another kind of device is refused, each by its place", () => {
+  const of = (...rules: unknown[]) => ({ rules }) as FaultPlan;
+  const wrong = of({ on: "used", effect: "stall" }, {
+    on: "read",
+    effect: "error",
+  });
+  const cases: [Partial<VmConfig>, string][] = [
+    [{ entropy: { faults: wrong } }, "entropy"],
+    [{ console: { main: true, faults: wrong } }, "console"],
+    [{ vsock: { guest_cid: 3, uds_path: "v", faults: wrong } }, "vsock"],
+  ];
+  for (const [devices, kind] of cases) {
+    assert.throws(
+      () =>
+        resolve({
+          "boot-source": { kernel_image_path: new Uint8Array() },
+          ...devices,
+        }),
+      (error: Error) => {
+        const place = `${kind}.faults.rules[1].on: "read" is not "`;
+        assert.ok(error.message.startsWith(place), error.message);
+        return true;
+      },
+    );
   }
 });

@@ -22,10 +22,11 @@ import type { Opened } from "./kind.ts";
  * @throws {VireoError} a socket can't be had
  */
 export function openConsole(
-  { main, ports, agent }: FilledConsole,
+  { main, ports, agent, faults, backend: module, backend_options }:
+    FilledConsole,
   stack: DisposableStack,
 ): Opened<ConsoleData> {
-  const channel = main ? openChannel(stack) : undefined;
+  const channel = main && !module ? openChannel(stack) : undefined;
   const names: OwnName[] = [];
   const ends = ports.map(({ name, path, backend, backend_options }) => {
     if (backend !== undefined) {
@@ -35,12 +36,17 @@ export function openConsole(
     names.push(listener.name);
     return { name, listener: listener.fd };
   });
-  const own = ports.some(({ backend }) => backend !== undefined);
+  const own = module || ports.some(({ backend }) => backend !== undefined);
   return {
     name: "console",
-    data: { main: channel, ports: ends, ...(agent && { agent }) },
+    data: {
+      main: module ? { module, options: backend_options } : channel,
+      ports: ends,
+      ...(agent && { agent }),
+      ...(faults && { faults }),
+    },
     names,
-    ...(own && { own }),
+    ...(own && { own: true }),
     ...(channel && { console: new HostEnd(channel) }),
   };
 }

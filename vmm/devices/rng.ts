@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { RngData } from "../../devices/virtio/make_rng.ts";
 import {
@@ -16,6 +17,7 @@ import {
 } from "../config/schema/rule.ts";
 import { conflict } from "../config/schema/conflict.ts";
 import type { Kind } from "./kind.ts";
+import { entropyFaults } from "./faults.ts";
 import { rateLimits } from "./limits.ts";
 
 /** A virtio entropy device: the guest's /dev/hwrng. */
@@ -29,6 +31,8 @@ export interface Entropy {
   backend?: string;
   /** Passed to the constructor: plain data. */
   backend_options?: unknown;
+  /** What happens to some of its requests; default nothing. */
+  faults?: FaultPlan;
 }
 
 const ENTROPY: Keys<Entropy> = {
@@ -38,6 +42,7 @@ const ENTROPY: Keys<Entropy> = {
   ),
   backend: own(module, "A module that the bytes come from, see docs/lab.md."),
   backend_options: own(onHost(anything), "Passed to its constructor."),
+  faults: own(entropyFaults, "What happens to some of its requests."),
 };
 
 /** At most one. */
@@ -55,10 +60,11 @@ export const RNG: Kind<Entropy, Entropy, RngData> & { list: false } = {
       ? [conflict("entropy.backend", "has a rate of its own (rate_limiter)")]
       : [],
 
-  open({ rate_limiter: limits, backend: module, backend_options: options }) {
-    if (module === undefined) return { name: "entropy", data: { limits } };
-    const data = { limits, source: { module, options } };
-    return { name: "entropy", data, own: true };
+  open({ rate_limiter: limits, backend: module, backend_options, faults }) {
+    const data = { limits, ...(faults && { faults }) };
+    if (module === undefined) return { name: "entropy", data };
+    const source = { module, options: backend_options };
+    return { name: "entropy", data: { ...data, source }, own: true };
   },
   options: {
     rows: [{

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { VsockData } from "../../devices/virtio/vsock/make.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { twice } from "../config/schema/conflict.ts";
@@ -21,6 +22,7 @@ import {
   required,
   text,
 } from "../config/schema/rule.ts";
+import { vsockFaults } from "./faults.ts";
 import type { Kind } from "./kind.ts";
 import { didYouMean, splitWords } from "./words.ts";
 
@@ -38,6 +40,8 @@ export interface Vsock {
   uds_path: string;
   /** Modules that listen for the guest. */
   listeners?: VsockListener[];
+  /** What happens to some connections and bytes; default nothing. */
+  faults?: FaultPlan;
 }
 
 /** A module of the user's that the guest's sockets reach by a port. */
@@ -68,6 +72,7 @@ const VSOCK_KEYS: Keys<Vsock> = {
     list(object<VsockListener>(LISTENER)),
     "Modules that listen for the guest, see docs/lab.md.",
   ),
+  faults: own(vsockFaults, "What happens to some connections and bytes."),
 };
 
 /** Bytes that a port adds to a path, at most. */
@@ -95,24 +100,24 @@ export const VSOCK: Kind<Vsock, Vsock, VsockData> & { list: false } = {
       (vsock?.listeners ?? []).map(({ port }) => `${port}`),
     ),
 
-  async open({ guest_cid: cid, uds_path, listeners = [] }, stack) {
+  async open({ guest_cid: cid, uds_path, listeners = [], faults }, stack) {
     const { UNIX_PATH_MAX, UnixListener }:
       typeof import("../../ffi/unix_socket.ts") = await import(UNIX_SOCKET);
     const { fd, path, name } = stack.use(new UnixListener(uds_path, "vsock"));
     // Absolute, so that a chdir makes no difference, if that is not too long.
     const fits = byteLength(path) + PORT_MAX <= UNIX_PATH_MAX;
     const sockets = { fd, path: fits ? path : uds_path };
+    const data = { cid, sockets, ...(faults && { faults }) };
     const ofOwn = listeners.length > 0 && {
       own: true,
       data: {
-        cid,
-        sockets,
+        ...data,
         listeners: listeners.map(({ port, backend, backend_options }) => {
           return { port, module: backend, options: backend_options };
         }),
       },
     };
-    return { name: "vsock", data: { cid, sockets }, names: [name], ...ofOwn };
+    return { name: "vsock", data, names: [name], ...ofOwn };
   },
 
   options: {

@@ -7,8 +7,12 @@
 import { Errno } from "../../../ffi/errno.ts";
 import { EventFd } from "../../../ffi/eventfd.ts";
 import { VireoError } from "../../../ffi/error.ts";
-import { IOVEC_SIZE } from "../../../ffi/iovecs.ts";
-import { viewOf } from "../../../ffi/memory/mmap.ts";
+import {
+  bytesOf,
+  gather,
+  iovecParts,
+  scatter,
+} from "../../../ffi/iovec_parts.ts";
 import type { OwnCode } from "../../own/code.ts";
 import type { OwnContext } from "../../own/context.ts";
 import { whenKept } from "../../own/outstanding.ts";
@@ -67,13 +71,10 @@ export class ModuleBackend implements BlockBackend {
   }
 
   readv(tag: number, iovecs: number, count: number, offset: number): void {
-    const parts = partsOf(iovecs, count);
-    const bytes = new Uint8Array(lengthOf(parts));
+    const parts = iovecParts(iovecs, count);
+    const bytes = new Uint8Array(bytesOf(parts));
     this.#begin(tag, () => this.#module.read(offset, bytes), () => {
-      let at = 0;
-      for (const part of parts) {
-        part.set(bytes.subarray(at, at += part.length));
-      }
+      scatter(parts, bytes);
       return bytes.length;
     });
   }
@@ -85,14 +86,9 @@ export class ModuleBackend implements BlockBackend {
     offset: number,
     durable: boolean,
   ): void {
-    const parts = partsOf(iovecs, count);
-    const bytes = new Uint8Array(lengthOf(parts));
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    const { length } = bytes; // they are the module's to keep
+    const parts = iovecParts(iovecs, count);
+    const length = bytesOf(parts);
+    const bytes = gather(parts, length); // the module's to keep
     const write = () => this.#module.write!(offset, bytes);
     const step = durable
       ? async () => {
@@ -186,19 +182,4 @@ function checkedSize(size: unknown, module: string): number {
   throw new VireoError(
     `disk ${module}: size ${size} is no multiple of ${SECTOR} above 0`,
   );
-}
-
-function partsOf(iovecs: number, count: number): Uint8Array[] {
-  const words = new BigUint64Array(viewOf(iovecs, count * IOVEC_SIZE));
-  return Array.from(
-    { length: count },
-    (_, i) =>
-      new Uint8Array(
-        viewOf(Number(words[2 * i]!), Number(words[2 * i + 1]!)),
-      ),
-  );
-}
-
-function lengthOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, part) => sum + part.length, 0);
 }

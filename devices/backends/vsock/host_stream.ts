@@ -20,6 +20,8 @@ export const NO_PORT_YET = -1, NO_PORT = -2;
 export class HostStream {
   /** The descriptor, to be watched. */
   readonly fd: number;
+  /** Whoever waits for `fd` is to look again, as if it had these events. */
+  again: (events: number) => void = () => {};
   #line = "";
 
   /** On an open socket, which is closed with this. */

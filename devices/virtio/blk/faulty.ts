@@ -18,7 +18,7 @@ export function faultyBlk(
   { emit }: MakerContext,
   make: (backend: BlockBackend) => Blk,
 ): Blk {
-  const faults = new Faults(id, plan, emit);
+  const faults = new Faults(id, "disk", plan, emit);
   const backend = new FaultyDisk(inner, faults);
   return withFaults(make(backend), faults, [backend]);
 }

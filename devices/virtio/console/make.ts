@@ -9,6 +9,7 @@ import {
 } from "../../backends/console/channel.ts";
 import { GivenBackend } from "../../backends/console/given.ts";
 import { SocketBackend } from "../../backends/console/socket.ts";
+import type { FaultPlan } from "../../faults/rules.ts";
 import type { OwnModule } from "../../own/load_class.ts";
 import type { Maker } from "../maker.ts";
 import { Console } from "./console.ts";
@@ -17,32 +18,41 @@ import { AGENT_PORT } from "./spec.ts";
 
 /** What a console's ports end in. */
 export interface ConsoleData {
-  /** The main console's channel, when it is that. */
-  main: ConsoleChannel | undefined;
+  /** The main console's channel, or module, when it is that. */
+  main: ConsoleChannel | OwnModule | undefined;
   /** Named ports and their listening sockets. */
   ports: ({ name: string } & ({ listener: number } | OwnModule))[];
   /** There is a port for the guest's agent. */
   agent?: boolean;
+  /** What happens to bytes; undefined: nothing ever does. */
+  faults?: FaultPlan;
 }
 
 /** The device. */
 export const make: Maker<ConsoleData> = async (
-  { main, ports, agent },
+  { main, ports, agent, faults },
   context,
 ) => {
+  const ofModule = async (name: string, of: OwnModule) => {
+    const { makeModulePort } = await import("./make_module.ts");
+    return await makeModulePort(name, of, context);
+  };
   const options: PortOptions[] = await Promise.all(ports.map(async (port) => {
     const { name } = port;
-    if ("listener" in port) {
-      return { name, backend: new SocketBackend(port.listener) };
-    }
-    const { makeModulePort } = await import("./make_module.ts");
-    return { name, backend: await makeModulePort(name, port, context) };
+    const backend = "listener" in port
+      ? new SocketBackend(port.listener)
+      : await ofModule(name, port);
+    return { name, backend };
   }));
   if (main) {
-    const backend = new GuestEnd(main, context.console);
+    const backend = "module" in main
+      ? await ofModule("console", main)
+      : new GuestEnd(main, context.console);
     options.unshift({ name: "console", backend, console: true });
   }
   // The last: the numbers of the others are the same without it.
   if (agent) options.push({ name: AGENT_PORT, backend: new GivenBackend() });
-  return new Console(options);
+  if (faults === undefined) return new Console(options);
+  const { faultyConsole } = await import("./faulty.ts");
+  return faultyConsole(options, faults, context);
 };

@@ -148,11 +148,10 @@ async function faultyNet(
   const { Faults } = await import("../../faults/rules.ts");
   const { FaultyNet } = await import("../../faults/net.ts");
   const { withFaults } = await import("../../faults/with_faults.ts");
-  const faults = new Faults(name, plan, emit);
+  const faults = new Faults(name, "net", plan, emit);
   const backends = inner.map((backend) =>
     new FaultyNet(backend, faults, memory, NET_HEADER_SIZE)
   );
-  faults.changed = () => backends.forEach((backend) => backend.goOn());
   return withFaults(new Net(backends, mac, limiters), faults, backends);
 }
 

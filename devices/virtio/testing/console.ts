@@ -6,6 +6,7 @@
  */
 import { MemoryConsole } from "../../backends/testing/console.ts";
 import { Console } from "../console/console.ts";
+import type { PortOptions } from "../console/ports.ts";
 import { ConsoleEvent, ConsoleQueue } from "../console/spec.ts";
 import {
   MockDriver,
@@ -23,10 +24,13 @@ export class ConsoleDriver extends MockDriver {
   readonly #posted = new Map<string, DriverBuffer>();
 
   /** A device that is started. */
-  constructor(options: MockDriverOptions & StartOptions = {}) {
+  constructor(
+    options: MockDriverOptions & StartOptions = {},
+    make = (ports: readonly PortOptions[]) => new Console(ports),
+  ) {
     const ends = [new MemoryConsole(), new MemoryConsole()];
     super(
-      new Console([
+      make([
         { name: "main", backend: ends[0]!, console: true },
         { name: "log", backend: ends[1]! },
       ]),

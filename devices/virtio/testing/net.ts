@@ -75,8 +75,9 @@ export class NetDriver extends MockDriver {
   constructor(
     backend: NetBackend | readonly NetBackend[],
     options: MockDriverOptions & StartOptions & { limiters?: NetLimiters } = {},
+    around = (net: Net) => net,
   ) {
-    super(new Net([backend].flat(), MAC, options.limiters), options);
+    super(around(new Net([backend].flat(), MAC, options.limiters)), options);
     this.start(options);
   }
 

@@ -9,7 +9,10 @@ import { UnixListener } from "../../../ffi/unix_socket.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { GuestMemory } from "../../../guest/memory.ts";
 import { HostProgram } from "../../backends/testing/vsock.ts";
-import { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
+import {
+  UnixSockets,
+  type UnixSocketsHandle,
+} from "../../backends/vsock/unix_sockets.ts";
 import { MockDriver, type StartOptions } from "./mod.ts";
 import type { DriverBuffer } from "./queue.ts";
 import { Vsock } from "../vsock/vsock.ts";
@@ -50,6 +53,8 @@ export interface VsockDriverOptions extends StartOptions {
   buffers?: number;
   /** Their descriptors' lengths; default: a header's, and 4096. */
   lengths?: number[];
+  /** Makes the device on the listening socket. */
+  make?: (sockets: UnixSocketsHandle) => Vsock;
 }
 
 /** A driver of one socket device, whose host end is in a folder of its own. */
@@ -72,7 +77,9 @@ export class VsockDriver extends MockDriver {
   constructor(options: VsockDriverOptions = {}) {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-vsock-" });
     const listener = new UnixListener(`${dir}/v.sock`, "vsock");
-    const vsock = new Vsock(CID, new UnixSockets(listener));
+    const { make = (handle) => new Vsock(CID, new UnixSockets(handle)) } =
+      options;
+    const vsock = make(listener);
     const memory = GuestMemory.allocate(32 * MiB, { hugePages: false });
     super(vsock, { memory, awake: options.awake });
     this.path = listener.path;

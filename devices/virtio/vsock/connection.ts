@@ -87,6 +87,7 @@ export class VsockConnection implements Watcher {
     // Edges: what was seen is remembered here, so that nothing has to be
     // switched off and on while the guest or the program is slow.
     context.watch(stream.fd, this, Events.IN | Events.ET);
+    stream.again = (events) => this.onReady(events);
   }
 
   /** The host program wants to reach `guestPort`. */

@@ -1,5 +1,5 @@
 /**
- * Makes an entropy device on a module of the user's, on the device worker.
+ * Opens a module of the user's that random bytes come from.
  *
  * @module
  */
@@ -12,13 +12,12 @@ import { OwnCode } from "../own/code.ts";
 import { instanceOf, type OwnModule } from "../own/load_class.ts";
 import { failureOf } from "../runtime/load_module.ts";
 import type { MakerContext } from "./maker.ts";
-import { Rng } from "./rng.ts";
 
-/** The device. */
-export async function makeModuleRng(
+/** The source, which lets requests wait. */
+export async function openModuleEntropy(
   of: OwnModule,
   maker: MakerContext,
-): Promise<Rng> {
+): Promise<ModuleEntropy> {
   const module = await instanceOf<EntropyModule>(
     "entropy",
     of,
@@ -33,6 +32,5 @@ export async function makeModuleRng(
     const text = failureOf(error, of.module);
     throw new VireoError(`entropy ${of.module}: ${text}`);
   }
-  const source = new ModuleEntropy(module, own);
-  return new Rng(source, source);
+  return new ModuleEntropy(module, own);
 }
