@@ -25,8 +25,7 @@ export const acpiTables = (): Promise<Acpi> => import(ACPI);
 export const pciState = (): Promise<Pci> => import(PCI);
 
 /** Takes and restores snapshots. */
-export const snapshots = (): Promise<Snapshots> => loaded ??= import(SNAPSHOTS);
-let loaded: Promise<Snapshots> | undefined; // each import() takes a turn
+export const snapshots = (): Promise<Snapshots> => import(SNAPSHOTS);
 
 /** Gives a machine that has started a control socket, until it ends. */
 export function openControl(...of: Parameters<Controller["openControl"]>) {
