@@ -114,6 +114,13 @@ export { BalloonHandle } from "./vmm/devices/balloon_handle.ts";
 export type { MachineEnd } from "./vmm/messages.ts";
 export type { StepCounts } from "./vmm/refused.ts";
 export type {
+  Bitmap,
+  CpuConfig,
+  CpuidModifier,
+  CpuidRegister,
+  MsrModifier,
+} from "./guest/boot/cpu_template.ts";
+export type {
   BootSource,
   MachineConfig,
   VmConfig,

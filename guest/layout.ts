@@ -105,8 +105,8 @@ export const SLP_TYP_S5 = 5;
 
 /** Global system interrupts: pins of the I/O APIC. */
 export const Gsi = {
-  /** The power button, on the line of a keyboard that isn't there. */
-  POWER_BUTTON: 1,
+  /** The keyboard; a guest with ACPI has its power button there instead. */
+  KEYBOARD: 1,
   /** The machine's generation has changed, on COM2's line. */
   GENERATION: 3,
   /** COM1. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { BootTimer, Rtc } from "../devices/platform/mod.ts";
+import { BootTimer, I8042, Rtc } from "../devices/platform/mod.ts";
 import type { HostEnd } from "../devices/backends/console/channel.ts";
 import { SerialState } from "../devices/platform/serial.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
@@ -167,8 +167,8 @@ export async function buildMachine(
   const serialIrq = parts.use(new EventFd());
   const raiseSerial = () => serialIrq.signal();
   vm.irqfd(serialIrq.fd, Gsi.SERIAL);
-  const powerButton = acpi ? parts.use(new EventFd()) : undefined;
-  if (powerButton) vm.irqfd(powerButton.fd, Gsi.POWER_BUTTON);
+  const button = parts.use(new EventFd());
+  vm.irqfd(button.fd, Gsi.KEYBOARD);
 
   // The vCPUs, and what their threads and the devices' need to begin.
   const vcpuFds = createVcpus(kvm, vm, config, bootState, parts);
@@ -183,6 +183,7 @@ export async function buildMachine(
     runSize: kvm.getVcpuMmapSize(),
     emulation,
     serial: { state: serial, irqFd: serialIrq.fd },
+    keyboard: I8042.share(acpi ? undefined : button.fd),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
     orders: options.orders?.shared,
@@ -217,7 +218,7 @@ export async function buildMachine(
     devices,
     deviceStart: devices.length > 0 ? ofDevices : undefined,
     console: new MainConsole(serial, port, raiseSerial, options),
-    powerButton,
+    powerButton: acpi ? button : undefined,
     names,
     explained(end) {
       const failed = end.reason === "error" || end.reason === "triple-fault";
@@ -296,13 +297,12 @@ function places(devices: readonly DeviceSpec[]): string[] {
 function createVcpus(
   kvm: Kvm,
   vm: Vm,
-  { cpus, threads, nested, pmu }: ResolvedConfig,
+  { cpus, threads, nested, pmu, cpuConfig }: ResolvedConfig,
   bootState: BootState | undefined,
   stack: AsyncDisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
-  const { hasTscDeadlineTimer: tscDeadlineTimer } = kvm;
-  const ofAll = { cpus, threads, nested, pmu, tscDeadlineTimer };
+  const ofAll = { cpus, threads, nested, pmu, cpuConfig, kvm };
   return Array.from({ length: cpus }, (_, cpu) => {
     const vcpu = vm.createVcpu(cpu);
     stack.defer(() => closeFd(vcpu.fd));
@@ -310,13 +310,13 @@ function createVcpus(
     const tscKhz = vcpu.getTscKhz();
     vcpu.setCpuid2(vcpuCpuid(supported, { cpu, tscKhz, ...ofAll }));
     // Registers only for the boot vCPU: KVM starts the others by SIPI.
+    vcpu.setMsrs(bootMsrs((index) => vcpu.getMsr(index), cpuConfig));
     setUpVcpu(vcpu, cpu === 0 ? bootState : undefined);
     return vcpu.fd;
   });
 }
 
 function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
-  vcpu.setMsrs(bootMsrs(vcpu.getMsr(Msr.MISC_ENABLE) ?? 0n));
   const lapic = vcpu.getLapic();
   setLocalInterrupts(lapic);
   vcpu.setLapic(lapic);

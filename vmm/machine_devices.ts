@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { I8042 } from "../devices/platform/i8042.ts";
 import { VireoError } from "../ffi/error.ts";
 import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
 import type { ConsoleSize } from "../devices/virtio/console/console.ts";
@@ -79,6 +80,22 @@ export abstract class MachineDevices extends MachineMonitor {
       throw new VireoError("power button: only a guest with ACPI has one");
     }
     powerButton.signal();
+  }
+
+  /**
+   * Presses Ctrl, Alt and Delete on the keyboard of a guest without ACPI; one
+   * with ACPI has a power button instead, which is pressed. What the guest does
+   * is its own choice.
+   *
+   * @throws {VireoError} the guest has no driver: earlier presses wait still
+   */
+  ctrlAltDelete(): void {
+    if (this.over) return;
+    const { powerButton, vcpus } = this.parts;
+    if (powerButton) return powerButton.signal();
+    const { keyboard } = vcpus[0]!.start;
+    if (new I8042(keyboard).pressCtrlAltDelete()) return;
+    throw new VireoError("i8042 internal buffer full.");
   }
 
   /**

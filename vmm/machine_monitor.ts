@@ -44,6 +44,16 @@ export abstract class MachineMonitor {
   }
 
   /**
+   * The vCPUs' threads; 0: it has not begun, or has ended.
+   *
+   * @internal
+   */
+  get threads(): number[] {
+    const { vcpus, control } = this.parts;
+    return vcpus.map((_, id) => control.threadOf(id));
+  }
+
+  /**
    * What the machine has done so far, as numbers. They are always counted, and
    * reading them disturbs nobody; after the end they are the last.
    */

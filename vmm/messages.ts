@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { SharedI8042 } from "../devices/platform/mod.ts";
 import type { OwnEvent } from "../devices/own/context.ts";
 import type { PlainPlace } from "../devices/own/plain.ts";
 import type { SavedDevice } from "../devices/virtio/device.ts";
@@ -147,6 +148,8 @@ export interface VcpuWorkerStart {
   controlFd: number;
   /** The serial port's shared state, and its irqfd. */
   serial: { state: SharedArrayBuffer; irqFd: number };
+  /** The keyboard controller. */
+  keyboard: SharedI8042;
   /** The real-time clock's shared state. */
   rtc: SharedArrayBuffer;
   /** The boot timer's shared state. */

@@ -8,11 +8,9 @@
  */
 import { Bus, type BusDevice } from "../devices/bus.ts";
 import {
+  addI8042,
   BOOT_TIMER_SIZE,
   BootTimer,
-  I8042_PORTS,
-  I8042Command,
-  I8042Data,
   ORDERS_PORTS,
   OrdersPorts,
   RESET_PORTS,
@@ -132,8 +130,7 @@ function vcpuLoop(
   });
   ports.add(Port.COM1, SERIAL_PORTS, serial);
   ports.add(Port.RTC, RTC_PORTS, new Rtc(start.rtc, Date.now));
-  ports.add(Port.I8042_DATA, I8042_PORTS, new I8042Data());
-  ports.add(Port.I8042_COMMAND, I8042_PORTS, new I8042Command(power));
+  addI8042(ports, start.keyboard, power);
   ports.add(Port.SLEEP, SLEEP_PORTS, new SleepRegisters(power));
   const { orders } = start;
   if (orders) ports.add(Port.ORDERS, ORDERS_PORTS, new OrdersPorts(orders));

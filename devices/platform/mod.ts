@@ -5,7 +5,7 @@
  * @module
  */
 export { BOOT_TIMER_SIZE, BootTimer } from "./boot_timer.ts";
-export { I8042_PORTS, I8042Command, I8042Data } from "./i8042.ts";
+export { addI8042, I8042, type SharedI8042 } from "./i8042.ts";
 export { ORDERS_PORTS, OrdersPorts } from "./orders.ts";
 export {
   RESET_PORTS,

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { BootTimer } from "./boot_timer.ts";
-import { I8042Command, I8042Data } from "./i8042.ts";
 import { ResetControl, SleepRegisters } from "./power.ts";
 
 class Machine {
@@ -20,28 +19,6 @@ class Machine {
     this.boots++;
   }
 }
-
-Deno.test("I8042: both buffers are empty, so no driver waits for them", () => {
-  const OUTPUT_FULL = 0x01, INPUT_FULL = 0x02;
-  const command = new I8042Command(new Machine());
-  const data = new I8042Data();
-  assert.equal(command.read(0, 1) & (OUTPUT_FULL | INPUT_FULL), 0);
-  command.write(0, 1, 0xaa);
-  data.write(0, 1, 0xff);
-  assert.equal(command.read(0, 1) & (OUTPUT_FULL | INPUT_FULL), 0);
-  assert.equal(data.read(0, 1), 0);
-});
-
-Deno.test("I8042: commands that pulse line 0 reset the machine, others don't", () => {
-  const machine = new Machine();
-  const command = new I8042Command(machine);
-  for (const value of [0x20, 0x60, 0xaa, 0xd1, 0xee, 0xf1, 0xff]) {
-    command.write(0, 1, value);
-  }
-  assert.equal(machine.resets, 0);
-  command.write(0, 1, 0xfe);
-  assert.equal(machine.resets, 1);
-});
 
 Deno.test("SleepRegisters: SLP_EN with type 5 powers off, nothing else does", () => {
   const machine = new Machine();

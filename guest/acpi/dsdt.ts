@@ -121,7 +121,7 @@ function generation(): Aml {
  * `E` for an edge.
  */
 function events(): Aml {
-  const { POWER_BUTTON, GENERATION } = Gsi;
+  const { KEYBOARD: POWER_BUTTON, GENERATION } = Gsi;
   return device(
     "GED",
     name("_HID", string("ACPI0013")),

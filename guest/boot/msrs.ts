@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { changedMsrs, type CpuConfig } from "./cpu_template.ts";
 import type { MsrValue } from "../../ffi/kvm/vcpu.ts";
 
 /** MSR indices. */
@@ -34,10 +35,16 @@ const WRITE_BACK = 6n;
  * The TSC is set to 0 on each: KVM takes equal writes close together as the
  * wish for synchronised counters.
  *
- * @param miscEnable IA32_MISC_ENABLE as KVM has it, once CPUID is set: it says
- *   which parts of the PMU are not there
+ * @param read an MSR as KVM has it, once CPUID is set; undefined: it has none
+ * @param changes what else is otherwise
+ * @throws {VireoError} something that there is not
  */
-export function bootMsrs(miscEnable: bigint): MsrValue[] {
+export function bootMsrs(
+  read: (index: number) => bigint | undefined,
+  changes: CpuConfig = {},
+): MsrValue[] {
+  // It says which parts of the PMU are not there.
+  const miscEnable = read(Msr.MISC_ENABLE) ?? 0n;
   return [
     [Msr.SYSENTER_CS, 0n],
     [Msr.SYSENTER_ESP, 0n],
@@ -50,5 +57,6 @@ export function bootMsrs(miscEnable: bigint): MsrValue[] {
     [Msr.TSC, 0n],
     [Msr.MTRR_DEF_TYPE, MTRR_ENABLE | WRITE_BACK],
     [Msr.MISC_ENABLE, miscEnable | FAST_STRINGS],
+    ...changedMsrs(changes, read),
   ];
 }

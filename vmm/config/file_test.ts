@@ -160,7 +160,15 @@ const MALFORMED: [Json, string][] = [
     "network-interfaces[0].tx_rate_limiter.op: unknown key; did you mean " +
     '"ops"?',
   ],
-  [oneNetwork({ mtu: 1400 }), "network-interfaces[0].mtu: not supported yet"],
+  [oneNetwork({ mtu: 67 }), "network-interfaces[0].mtu: 67 is not 68 to 65535"],
+  [
+    { "cpu-config": { msr_modifiers: [{ addr: "0x1", bitmap: "0b2" }] } },
+    'cpu-config.msr_modifiers[0].bitmap: "0b2" is not 0b and at most 64 of 0, 1 and x',
+  ],
+  [
+    { "cpu-config": { kvm_capabilities: ["all"] } },
+    'cpu-config.kvm_capabilities[0]: "all" is not a number, perhaps with !',
+  ],
   [{ "mmds-config": {} }, "mmds-config: not supported yet"],
   [
     { devices: [{ module: "none.ts" }] },

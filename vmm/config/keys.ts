@@ -8,6 +8,7 @@
  * @module
  */
 import { ENTRIES } from "../../guest/kernel/entry.ts";
+import { CPU_CONFIG } from "./cpu.ts";
 import { GiB, MiB } from "../../guest/layout.ts";
 import { MAX_VCPUS } from "../control.ts";
 import { KINDS } from "../devices/mod.ts";
@@ -144,10 +145,10 @@ function kinds(wanted: KeyStatus): Record<string, Key<unknown>> {
 export const CONFIG: Rule<VmConfig> = object<VmConfig>({
   "boot-source": required(object<BootSource>(BOOT_SOURCE), "What to boot."),
   "machine-config": optional(MACHINE, "CPUs and memory."),
+  "cpu-config": optional(CPU_CONFIG, "Changes to CPUID and MSRs."),
   ...kinds("honoured"),
   pmem: notYet("Disks as memory."),
   "memory-hotplug": notYet("Memory that comes and goes."),
-  "cpu-config": notYet("Changes to CPUID and MSRs."),
   logger: notYet("Vireo logs to standard error."),
   metrics: notYet("Counters in a file."),
   "mmds-config": notYet("Data for the guest over HTTP."),

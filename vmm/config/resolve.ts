@@ -5,6 +5,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
+import type { CpuConfig } from "../../guest/boot/cpu_template.ts";
 import type { KernelCommandLine } from "../../guest/boot/cmdline.ts";
 import type { KernelEntry } from "../../guest/kernel/entry.ts";
 import { MiB, virtioGsi, virtioWindow } from "../../guest/layout.ts";
@@ -36,6 +37,8 @@ export interface ResolvedConfig {
   cpus: number;
   /** Threads per core, 1 or 2. */
   threads: number;
+  /** What of the CPUs is otherwise than KVM has it. */
+  cpuConfig: CpuConfig;
   /** Bytes of RAM. */
   memory: number;
   /** Where the RAM is to come from. */
@@ -102,6 +105,7 @@ function filled(config: VmConfig): ResolvedConfig {
     commandLine: given.add(...words),
     cpus,
     threads: machine.smt && cpus > 1 ? 2 : 1,
+    cpuConfig: config["cpu-config"] ?? {},
     memory: machine.mem_size_mib * MiB,
     memoryOptions: memoryOptions(machine),
     pollMicroseconds: pollMicroseconds(machine),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { CpuConfig } from "../../guest/boot/cpu_template.ts";
 import type { KernelEntry } from "../../guest/kernel/entry.ts";
 import type { DeviceKeys } from "../devices/mod.ts";
 
@@ -86,4 +87,6 @@ export interface VmConfig extends DeviceKeys {
   "boot-source": BootSource;
   /** CPUs and memory. */
   "machine-config"?: MachineConfig;
+  /** What of CPUID and MSRs is otherwise than KVM has it. */
+  "cpu-config"?: CpuConfig;
 }

@@ -17,7 +17,6 @@ import {
   integer,
   type Keys,
   module,
-  notYet,
   object,
   onHost,
   optional,
@@ -50,6 +49,11 @@ export interface NetworkInterface {
    * with `multi_queue`.
    */
   queues?: number;
+  /**
+   * The largest packet that the guest is told to send, 68 to 65535 bytes;
+   * default: what the other end says.
+   */
+  mtu?: number;
   /**
    * Limits of what the guest receives; default none. A frame is an operation,
    * of its bytes and the 12 of its virtio header.
@@ -91,7 +95,10 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     formatted("a MAC address", UNICAST, isUnicast),
     "Default: made from the TAP's name, by chance for a `socket`.",
   ),
-  mtu: notYet("The MTU that the guest is told."),
+  mtu: optional(
+    integer(68, 65535),
+    "The MTU that the guest is told. Default: the other end's.",
+  ),
   rx_rate_limiter: optional(
     rateLimits,
     "Limits of what the guest receives. Default none.",
@@ -175,8 +182,12 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
       ? undefined
       : openPcap(pcap, stack, undo);
     const mmds = network.mmds && mmdsSettings(network.mmds);
-    const { faults } = network;
-    const more = { ...(mmds && { mmds }), ...(faults && { name, faults }) };
+    const { faults, mtu } = network;
+    const more = {
+      ...(mmds && { mmds }),
+      ...(faults && { name, faults }),
+      ...(mtu !== undefined && { mtu }),
+    };
     const data = { target, mac, limits, pcap: capture, ...more };
     return { name, data };
   },

@@ -125,11 +125,13 @@ function decodeVm(vm: Json): VmState {
 
 /** Their sizes are those of the machine's. */
 function decodePlatform(platform: Json): SavedPlatform {
-  const { serial, rtc, bootTimer, pci } = platform;
+  const { serial, rtc, bootTimer, keyboard, pci } = platform;
   return {
     serial: bytes(serial, "platform.serial"),
     rtc: bytes(rtc, "platform.rtc"),
     bootTimer: bytes(bootTimer, "platform.bootTimer"),
+    ...(keyboard !== undefined &&
+      { keyboard: bytes(keyboard, "platform.keyboard") }),
     ...(pci !== undefined && { pci: bytes(pci, "platform.pci") }),
   };
 }

@@ -24,14 +24,16 @@ export interface SavedMachine {
   devices: SavedDevice[];
 }
 
-/** Shared memory of devices without virtio. */
+/** Shared memory of devices without virtio, byte for byte. */
 export interface SavedPlatform {
-  /** The serial port, behind which there is the input that waits in it. */
+  /** The serial port. */
   serial: Uint8Array;
   /** The clock's CMOS RAM. */
   rtc: Uint8Array;
   /** The boot timer. */
   bootTimer: Uint8Array;
+  /** The keyboard controller; undefined: of a Vireo that had none. */
+  keyboard?: Uint8Array;
   /** `CONFIG_ADDRESS` of the PCI bus; undefined without one. */
   pci?: Uint8Array;
 }

@@ -57,19 +57,12 @@ export async function takeSnapshot(
   return new Snapshot(state, memory);
 }
 
-/** The host's, which stay the same. */
-let msrs: readonly number[] | undefined;
-
-function knownMsrs(): readonly number[] {
-  using kvm = new Kvm();
-  return savedMsrs(kvm.fd);
-}
-
 function vcpusOf({ vcpus }: MachineParts): VcpuState[] {
-  const indices = msrs ??= knownMsrs();
+  using kvm = new Kvm();
+  const msrs = savedMsrs(kvm.fd);
   return vcpus.map(({ start }) => {
     const vcpu = new Vcpu(start.vcpuFd, start.runSize);
     using _view = vcpu.run; // the descriptor is the vCPU's thread's
-    return saveVcpu(vcpu, indices);
+    return saveVcpu(vcpu, msrs);
   });
 }

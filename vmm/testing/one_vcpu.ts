@@ -7,6 +7,7 @@
  * @module
  */
 import { BootTimer } from "../../devices/platform/boot_timer.ts";
+import { I8042 } from "../../devices/platform/i8042.ts";
 import { Rtc } from "../../devices/platform/rtc.ts";
 import { SerialState } from "../../devices/platform/serial.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
@@ -64,6 +65,7 @@ worker.post({
   control: new Control().shared,
   controlFd: irq.fd,
   serial: { state: SerialState.create(), irqFd: irq.fd },
+  keyboard: I8042.share(),
   rtc: Rtc.createState(),
   bootTimer: BootTimer.createState(),
   devices: [],

@@ -18,7 +18,7 @@ import type { Tap } from "../../../ffi/tap.ts";
 import type { Maker, MakerContext } from "../maker.ts";
 import { Net } from "./net.ts";
 import type { NetLimiters } from "./pair.ts";
-import { NET_HEADER_SIZE } from "./spec.ts";
+import { NET_HEADER_SIZE, NetConfig } from "./spec.ts";
 
 /** Where an interface's frames go. */
 export type NetTarget =
@@ -41,6 +41,8 @@ export interface NetData {
   pcap: Capture | undefined;
   /** There is a metadata service on the link. */
   mmds?: MmdsSettings;
+  /** What the guest is told; undefined: what the backend says. */
+  mtu?: number;
   /** What events call it. */
   name?: string;
   /** What happens to its frames; undefined: nothing ever does. */
@@ -65,6 +67,7 @@ export const make: Maker<NetData> = async (data, context) => {
     ? new Net(captured, data.mac, limiters)
     : await faultyNet(captured, data, data.faults, limiters, context);
   undo.move();
+  if (data.mtu !== undefined) tellMtu(device, data.mtu);
   if (linked.mmds === undefined) return device;
   const { mmds } = linked;
   const command = device.command.bind(device);
@@ -74,6 +77,11 @@ export const make: Maker<NetData> = async (data, context) => {
   };
   return device;
 };
+
+/** Frames of the backend's size come in all the same. */
+function tellMtu({ config }: Net, mtu: number): void {
+  new DataView(config.buffer).setUint16(NetConfig.mtu, mtu, true);
+}
 
 /** One backend per pair of queues; `undo` closes them. */
 async function backendsOf(
