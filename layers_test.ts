@@ -52,8 +52,8 @@ const MAY_IMPORT: Record<string, string[]> = {
 /** What it may load besides: by `import()` or as a URL, never at its start. */
 const MAY_LOAD: Record<string, string[]> = {
   vmm: ["emulate", "monitor"],
-  // What a kernel has to be told of this host.
-  api: ["cli"],
+  // What a kernel has to be told of this host; files of events.
+  api: ["cli", "monitor"],
   "vmm/testing": ["main.ts"],
 };
 

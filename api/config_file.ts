@@ -85,8 +85,11 @@ export async function apply(api: Api, text: string): Promise<void> {
     }
   }
   for (const key of KEYS) {
-    const value = file[key] ?? undefined;
-    if (value === undefined) continue;
+    const given = file[key] ?? undefined;
+    if (given === undefined) continue;
+    const value = key === "cpu-config" && typeof given === "string"
+      ? JSON.parse(Deno.readTextFileSync(given))
+      : given;
     const [segment, rest] = PLACES[key] ?? [key];
     const endpoint = TABLE.find((row) =>
       row.method === "PUT" && row.segment === segment &&

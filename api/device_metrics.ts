@@ -41,10 +41,31 @@ const KINDS: Record<string, (device: DeviceMetrics) => Counts> = {
   },
 };
 
+/** Devices of which there is one: its group has no name behind it. */
+const SINGLE: typeof KINDS = {
+  balloon: ({ queues }) => ({
+    inflate_count: queues[0]?.chains ?? 0,
+    deflate_count: queues[1]?.chains ?? 0,
+    stats_updates_count: queues[2]?.chains ?? 0,
+  }),
+  vsock: ({ queues: [rx, tx] }) => ({
+    rx_queue_event_count: rx?.doorbells ?? 0,
+    rx_packets_count: rx?.chains ?? 0,
+    tx_queue_event_count: tx?.doorbells ?? 0,
+    tx_packets_count: tx?.chains ?? 0,
+  }),
+  entropy: ({ queues, throttled }) => ({
+    entropy_event_count: sum(queues.map(({ chains }) => chains)),
+    entropy_rate_limiter_throttled: throttled,
+  }),
+};
+
 /** What all devices have counted since the machine's start. */
 export function deviceGroups({ devices }: MachineMetrics): Groups {
   const groups: Groups = {};
   for (const device of devices) {
+    const single = SINGLE[device.kind]?.(device);
+    if (single !== undefined) groups[device.kind] = single;
     const counts = KINDS[device.kind]?.(device);
     if (counts === undefined) continue;
     groups[`${device.kind}_${device.name}`] = counts;

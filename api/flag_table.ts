@@ -32,6 +32,8 @@ export const SWITCHES = {
   "show-log-origin": "and the place that they come from",
   "boot-timer": "the log has the guest's boot time",
   "enable-pci": "devices are functions of PCI",
+  strict: "nothing of Vireo's own under /vireo/; its own flag",
+  "allow-modules": "modules, exec and faults may be asked for; its own flag",
   "snapshot-version": "print the version of state files",
   version: "print the version",
   help: "print this",

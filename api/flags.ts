@@ -22,6 +22,10 @@ export interface Flags {
   bodyMax?: number;
   mmdsMax?: number;
   pci: boolean;
+  /** Nothing of Vireo's own can be asked. */
+  strict: boolean;
+  /** Code of the user's may be. */
+  allowModules: boolean;
   apiSockMode?: number;
   describeSnapshot?: string;
   /** Something that is told instead of all that. */
@@ -146,6 +150,8 @@ function flagsOf(
     showLogOrigin: switches.has("show-log-origin"),
     bootTimer: switches.has("boot-timer"),
     pci: switches.has("enable-pci"),
+    strict: switches.has("strict"),
+    allowModules: switches.has("allow-modules"),
     ...(bodyMax !== undefined && { bodyMax }),
     ...(mmdsMax !== undefined && { mmdsMax }),
     ...modeOf(values.get("api-sock-mode")),

@@ -60,6 +60,13 @@ export class Log {
     this.#sink = sink;
   }
 
+  /** The same for another machine of this process. */
+  of(id: string): Log {
+    const log = new Log(id, (line) => this.#sink(line));
+    log.#settings = this.#settings;
+    return log;
+  }
+
   /** From now on; what isn't given stays. */
   set(settings: LogSettings): void {
     for (const [key, value] of Object.entries(settings)) {

@@ -7,11 +7,11 @@
  *
  * @module
  */
+import { Alarm } from "../ffi/alarm.ts";
 import { API_FLAGS } from "./flag_table.ts";
 import { FlagError, type Flags, parseFlags } from "./flags.ts";
-import { ApiServer } from "./http/connection.ts";
-import { BODY_MAX, type HttpRequest } from "./http/parser.ts";
-import type { Answer } from "./http/answer.ts";
+import { type Answerer, ApiServer } from "./http/connection.ts";
+import { BODY_MAX } from "./http/parser.ts";
 import { type Level, levelMeant, LEVELS, Log } from "./log.ts";
 import { Console } from "./console.ts";
 import {
@@ -24,6 +24,8 @@ type Serving = typeof import("./serving.ts");
 
 // No literal in `import()`: that is read at the start, needed or not.
 const SERVING = new URL("./serving.ts", import.meta.url).href;
+
+const SIGNALS = new URL("./signals.ts", import.meta.url).href;
 
 const PREPARE = new URL("./prepare.ts", import.meta.url).href;
 
@@ -65,10 +67,10 @@ export async function api(args: readonly string[]): Promise<never> {
   log.info(`Running Firecracker v${FIRECRACKER_VERSION}`);
   const fromFile = Promise.withResolvers<void>();
   if (!flags.noApi) {
-    const answer = async (request: HttpRequest): Promise<Answer> => {
+    const answer: Answerer = async (request, first) => {
       const { answer } = await serving();
       await fromFile.promise; // what the files say comes first
-      return await answer(state, request);
+      return await answer(state, request, first);
     };
     const server = new ApiServer(
       await listen(flags, log, console),
@@ -86,7 +88,16 @@ export async function api(args: readonly string[]): Promise<never> {
     await (await serving()).startFromFile(state);
   }
   fromFile.resolve();
+  new Alarm(IDLE, () => void settleSignals());
   return await new Promise<never>(() => {}); // until the machine ends
+}
+
+/** Deno takes SIGUSR1 half a second after its start, in milliseconds. */
+const IDLE = 550;
+
+async function settleSignals(): Promise<void> {
+  const { noDebugger }: typeof import("./signals.ts") = await import(SIGNALS);
+  noDebugger();
 }
 
 /** Tells the version of a state file. */

@@ -139,6 +139,7 @@ export class Recorder {
         missed_log_count,
         rate_limited_log_count: 0,
       },
+      seccomp: { num_faults: 0 }, // there is no filter
       vmm: { panic_count: 0 },
     };
   }

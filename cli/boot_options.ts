@@ -11,7 +11,6 @@ import { CRASH_DIR } from "./crash_dir.ts";
 import { GDB } from "./gdb_option.ts";
 import {
   BUSYBOX,
-  COLD,
   CONTROL,
   DISTROS,
   MONITORS,
@@ -84,7 +83,10 @@ const SESSION: OptionRow[] = [
     flags: "--exec <commands>",
     about: "run them in the guest's shell, and end",
   },
-  COLD,
+  {
+    flags: "--cold",
+    about: "boot from the beginning, and keep nothing for the next boot",
+  },
   {
     flags: "--instant",
     about: "keep a KERNEL of your own, too, with --root busybox; it needs " +

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { CPUID_REGISTERS } from "../../guest/boot/cpu_template.ts";
 import { levelMeant, LEVELS } from "../log.ts";
 import { BodyError } from "./reader.ts";
 import {
@@ -65,6 +66,38 @@ export const machineUpdate = changing(struct("MachineConfigUpdate", {
   track_dirty_pages: may(bool),
   huge_pages: may(hugePages),
 }));
+
+/** `PUT /cpu-config` */
+export const cpuConfig = struct("CustomCpuTemplate", {
+  kvm_capabilities: or(list(string), []),
+  cpuid_modifiers: or(
+    list(
+      struct("CpuidLeafModifier", {
+        leaf: must(string),
+        subleaf: must(string),
+        flags: must(u32),
+        modifiers: must(
+          list(
+            struct("CpuidRegisterModifier", {
+              register: must(variant(CPUID_REGISTERS)),
+              bitmap: must(string),
+            }, { open: true }),
+          ),
+        ),
+      }, { open: true }),
+    ),
+    [],
+  ),
+  msr_modifiers: or(
+    list(
+      struct("RegisterModifier", {
+        addr: must(string),
+        bitmap: must(string),
+      }, { open: true }),
+    ),
+    [],
+  ),
+});
 
 /** `PUT /boot-source` */
 export const bootSource = struct("BootSourceConfig", {

@@ -200,7 +200,16 @@ const ROWS: readonly [Method, string, unknown, string][] = [
     "PUT",
     "/network-interfaces/a",
     { ...network("a"), mtu: 1400 },
-    "Network config error: mtu is not supported by Vireo: leave it out",
+    "Network config error: Could not create the network device: Open tap " +
+    "device failed: Error while creating ifreq structure: No such device " +
+    "(os error 19). Invalid TUN/TAP Backend provided by vireo-none. Check " +
+    "our documentation on setting up the network devices.",
+  ],
+  [
+    "PUT",
+    "/network-interfaces/a",
+    { ...network("a"), mtu: 67 },
+    "Network config error: network-interfaces.mtu 67 is not 68 to 65535",
   ],
   ["PATCH", "/network-interfaces/a", { iface_id: "a" }, BEFORE],
   ["DELETE", "/network-interfaces/a", , BEFORE],
@@ -252,12 +261,6 @@ const ROWS: readonly [Method, string, unknown, string][] = [
   ],
 
   // What there is not.
-  [
-    "PUT",
-    "/cpu-config",
-    {},
-    "Configure CPU error: Changes to CPUID and MSRs: not supported by Vireo",
-  ],
   ["PUT", "/pmem/a", {}, "Pmem config error: pmem: not supported by Vireo"],
   [
     "PUT",

@@ -6,18 +6,14 @@
 import { BodyError, EmptyUpdate } from "../body/reader.ts";
 import { readBody } from "../body/shape.ts";
 import { FatalFault, Fault } from "../fault.ts";
-import type { Answer } from "../http/answer.ts";
+import { type Answer, LAST_ANSWER } from "../http/answer.ts";
 import type { HttpRequest } from "../http/parser.ts";
 import type { Log } from "../log.ts";
 import { fault } from "../microvm/texts.ts";
 import type { Api, Endpoint } from "./endpoint.ts";
 import { routeOf } from "./route.ts";
-import { TABLE } from "./table.ts";
 
 const decoder = new TextDecoder();
-
-/** How long the last answer has to get out, in milliseconds. */
-const LAST_ANSWER = 20;
 
 /** Bodies that the log doesn't have. */
 const SECRET = /^\/*mmds(\/|$)/;
@@ -82,7 +78,7 @@ async function carryOut(
   request: HttpRequest,
   asked: Asked,
 ): Promise<Answer> {
-  const { endpoint, id } = routeOf(TABLE, request);
+  const { endpoint, id } = routeOf(api.table, request);
   asked.endpoint = endpoint;
   const body = bodyOf(endpoint, request);
   asked.deprecated = endpoint.deprecated?.(body) ?? false;

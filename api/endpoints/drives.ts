@@ -35,7 +35,12 @@ export const DRIVE_ENDPOINTS: readonly Endpoint[] = [
       });
       await opened(
         body,
-        () => vm.held.open(body.drive_id, BLK as Kind, driveConfig(body)),
+        () =>
+          vm.held.open(
+            body.drive_id,
+            BLK as Kind,
+            draft.device("drives", driveConfig(body)),
+          ),
       );
       vm.become(draft);
     },

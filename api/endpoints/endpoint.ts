@@ -12,8 +12,26 @@ import type { LogSettings } from "../log.ts";
 /** When something may be asked: before the machine starts, after, or always. */
 export type When = "before" | "after" | "always";
 
+/** A second machine, which hears nothing until it is served. */
+export interface AnotherApi extends Disposable {
+  /** The machine; nothing is said of it yet. */
+  readonly vm: MicroVm;
+  /** Answers from now on. Without, disposing takes it all back. */
+  serve(): void;
+}
+
 /** What endpoints work on. */
 export interface Api {
+  /** All that can be asked. */
+  readonly table: readonly Endpoint[];
+  /** Modules, commands in the guest and faults are allowed. */
+  readonly allowsModules: boolean;
+  /**
+   * Room for another machine in this process.
+   *
+   * @throws {VireoError} nobody can listen there
+   */
+  another(id: string, socket: string): AnotherApi | Promise<AnotherApi>;
   /** The machine. */
   readonly vm: MicroVm;
   /** What is counted. */
@@ -36,6 +54,8 @@ export interface Endpoint<T = unknown> {
   readonly about: string;
   /** What its body has to be; undefined: there is none. */
   readonly body?: Shape<T>;
+  /** A PUT is answered with a body. */
+  readonly answers?: boolean;
   /** It may be left out. */
   readonly bodyOptional?: boolean;
   /** The name of the key that has to be the path's id. */

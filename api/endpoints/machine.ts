@@ -6,6 +6,7 @@
 import {
   action,
   bootSource,
+  cpuConfig,
   machineConfig,
   machineUpdate,
   vm,
@@ -102,6 +103,22 @@ export const MACHINE_ENDPOINTS: readonly Endpoint[] = [
   }),
   endpoint({
     method: "PUT",
+    segment: "cpu-config",
+    when: "before",
+    about: "Changes what the guest sees of its CPUs.",
+    body: cpuConfig,
+    prefix: "Configure CPU error",
+    counter: "cpu_cfg",
+    run({ vm }, body) {
+      // It says nothing of a machine that comes from a snapshot.
+      const { touched } = vm.draft;
+      const draft = vm.tried((draft) => draft.cpu = body);
+      draft.touched = touched;
+      vm.become(draft);
+    },
+  }),
+  endpoint({
+    method: "PUT",
     segment: "boot-source",
     when: "before",
     about: "Sets what to boot.",
@@ -123,7 +140,7 @@ export const MACHINE_ENDPOINTS: readonly Endpoint[] = [
     method: "PUT",
     segment: "actions",
     when: "always",
-    about: "Starts the guest, writes metrics, or presses the power button.",
+    about: "Starts the guest, writes metrics, or presses Ctrl+Alt+Del.",
     body: action,
     prefix: INTERNAL,
     counter: "actions",
@@ -155,12 +172,12 @@ const ACTIONS = {
     if (!vm.started) throw notNow("before");
     metrics.flush(vm.surroundings.log.missed, await vm.deviceMetrics());
   },
-  async SendCtrlAltDel({ vm }: Api): Promise<void> {
+  SendCtrlAltDel({ vm }: Api): void {
     if (!vm.started) throw notNow("before");
     try {
-      await vm.controller.powerButton();
+      vm.machine.ctrlAltDelete();
     } catch (error) {
-      throw fault(INTERNAL, error);
+      throw fault(`${INTERNAL}: I8042 error`, error);
     }
   },
 };

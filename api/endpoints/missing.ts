@@ -20,13 +20,6 @@ interface Missing {
 
 const MISSING: readonly Missing[] = [
   {
-    segment: "cpu-config",
-    what: "Changes to CPUID and MSRs",
-    prefix: "Configure CPU error",
-    counter: "cpu_cfg",
-    methods: { PUT: "before" },
-  },
-  {
     segment: "pmem",
     rest: "id",
     what: "pmem",

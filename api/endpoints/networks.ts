@@ -38,7 +38,7 @@ export const NETWORK_ENDPOINTS: readonly Endpoint[] = [
         draft.networks = [...draft.networks, body];
       });
       try {
-        const config = networkConfig(body);
+        const config = draft.device("network-interfaces", networkConfig(body));
         await vm.held.open(body.iface_id, NET as Kind, config);
       } catch (error) {
         if (!(error instanceof SystemError)) throw fault(PREFIX, error);
@@ -91,11 +91,8 @@ export const NETWORK_ENDPOINTS: readonly Endpoint[] = [
 /** @throws {Fault} it can't be beside the others */
 function checkAlone(
   vm: MicroVm,
-  { iface_id, guest_mac, mtu }: NetworkBody,
+  { iface_id, guest_mac }: NetworkBody,
 ): void {
-  if (mtu !== undefined) {
-    throw new Fault(`${PREFIX}: mtu is not supported by Vireo: leave it out`);
-  }
   const mac = guest_mac?.toLowerCase();
   const taken = vm.draft.networks.some((other) =>
     other.iface_id !== iface_id && mac !== undefined &&

@@ -56,7 +56,7 @@ function pathOf({ segment, rest }: Endpoint): string {
 function operation(row: Endpoint, path: string): Schema {
   const { method, about, when, body, rest } = row;
   const name = path.split(/\W+/).filter((part) => part).join("_");
-  const answers = method === "GET"
+  const answers = method === "GET" || row.answers
     ? { 200: { description: "What was asked for.", content: anyJson() } }
     : { 204: { description: "Done." } };
   return {

@@ -36,12 +36,17 @@ export const SNAPSHOT_ENDPOINTS: readonly Endpoint[] = [
       }
       const { saveFiles }: typeof import("../microvm/snapshot_files.ts") =
         await import(FILES);
+      const tracks = vm.draft.machine.track_dirty_pages;
       try {
-        await saveFiles(
-          snapshot_path,
-          mem_file_path,
-          (folder) => vm.controller.snapshot(folder),
-        );
+        using undo = new DisposableStack(); // unless the next is a diff of it
+        const snapshot = undo.use(await vm.machine.snapshot({ base: tracks }));
+        // Of what there is nothing to be since, it is all.
+        const since = snapshot_type === "Diff" && tracks ? vm.since : undefined;
+        saveFiles(snapshot_path, mem_file_path, snapshot, since);
+        if (tracks) {
+          vm.since = snapshot;
+          undo.move();
+        }
       } catch (error) {
         throw fault(CREATE_ERROR, error);
       }

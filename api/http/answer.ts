@@ -15,6 +15,9 @@ export interface Answer {
   readonly deprecated?: boolean;
 }
 
+/** How long the last answer has to get out, in milliseconds. */
+export const LAST_ANSWER = 20;
+
 const SERVER = "Server: Firecracker API\r\n";
 const encoder = new TextEncoder();
 

@@ -23,8 +23,15 @@ const RETRY = 100;
 /** How long it may take to notice that a client has gone, in milliseconds. */
 const CLOSE_TIME = 20;
 
-/** Says what is to be said to a request. Never throws. */
-export type Answerer = (request: HttpRequest) => Promise<Answer>;
+/**
+ * Says what is to be said to a request. Never throws.
+ *
+ * @param first it is its connection's first
+ */
+export type Answerer = (
+  request: HttpRequest,
+  first: boolean,
+) => Promise<Answer>;
 
 /** A listening socket, and who is connected to it. */
 export class ApiServer {
@@ -48,7 +55,7 @@ export class ApiServer {
   ) {
     this.#listener = listener;
     this.#bodyMax = bodyMax;
-    this.#answer = (request) => this.#inTurn(() => answer(request));
+    this.#answer = (...asked) => this.#inTurn(() => answer(...asked));
   }
 
   /** Accepts clients until {@linkcode close}. */
@@ -111,6 +118,7 @@ class Connection {
   readonly #client: Deno.UnixConn;
   readonly #answer: Answerer;
   readonly #parser: HttpParser;
+  #first = true;
   #closed = false;
 
   constructor(client: Deno.UnixConn, bodyMax: number, answer: Answerer) {
@@ -144,9 +152,11 @@ class Connection {
   /** Nothing more is read until all of this is answered, and taken. */
   async #take(bytes: Uint8Array): Promise<void> {
     for (const event of this.#parser.push(bytes)) {
+      const first = this.#first;
+      this.#first = false;
       await this.#write(
         event.type === "request"
-          ? answerBytes(await this.#answer(event.request))
+          ? answerBytes(await this.#answer(event.request, first))
           : event.type === "continue"
           ? CONTINUE
           : mistakeBytes(event.text),

@@ -16,6 +16,7 @@ import type {
   SerialBody,
   VsockBody,
 } from "../body/shapes.ts";
+import type { CpuConfig } from "../../guest/boot/cpu_template.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import type {
@@ -23,6 +24,8 @@ import type {
   MetadataService,
   NetworkInterface,
 } from "../../vmm/devices/mod.ts";
+
+import { indexOf, mergedParts } from "./merged.ts";
 
 /** The command line of a kernel that gets none, as Firecracker has it. */
 const BOOT_ARGS = "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux " +
@@ -49,6 +52,9 @@ export class Draft {
   entropy: Body<typeof entropy> | undefined;
   serial: SerialBody | undefined;
   mmds: MmdsConfigBody | undefined;
+  cpu: CpuConfig | undefined;
+  /** What Firecracker's requests have no words for; it goes over the rest. */
+  own: Partial<VmConfig> = {};
 
   /** Something of the machine itself was said: it can't come from a snapshot. */
   touched = false;
@@ -63,6 +69,11 @@ export class Draft {
 
   /** In the words of Vireo's configuration. */
   config(pci: boolean): VmConfig {
+    return mergedParts(this.#described(pci), this.own) as VmConfig;
+  }
+
+  /** What Firecracker's requests say. */
+  #described(pci: boolean): VmConfig {
     const { vcpu_count, mem_size_mib, smt, huge_pages } = this.machine;
     return {
       "boot-source": this.boot ? bootSource(this.boot, pci) : NO_KERNEL,
@@ -70,6 +81,7 @@ export class Draft {
         ...{ vcpu_count, mem_size_mib, smt, huge_pages },
         transport: pci ? "pci" : "mmio",
       },
+      ...(this.cpu && { "cpu-config": this.cpu }),
       drives: this.drives.map(driveConfig),
       "network-interfaces": this.networks.map((network) => ({
         ...networkConfig(network),
@@ -81,6 +93,16 @@ export class Draft {
         entropy: { ...limits("rate_limiter", this.entropy.rate_limiter) },
       }),
     };
+  }
+
+  /** A disk or an interface, with what is Vireo's own. */
+  device<T extends Drive | NetworkInterface>(
+    key: "drives" | "network-interfaces",
+    device: T,
+  ): T {
+    const own = this.own[key] ?? [];
+    const index = indexOf(own, device);
+    return index < 0 ? device : mergedParts(device, own[index]) as T;
   }
 
   /** The metadata service on an interface. */
@@ -179,9 +201,10 @@ export function driveConfig(drive: DriveBody): Drive {
 
 /** A network interface in the words of Vireo's configuration. */
 export function networkConfig(network: NetworkBody): NetworkInterface {
-  const { iface_id, host_dev_name, guest_mac } = network;
+  const { iface_id, host_dev_name, guest_mac, mtu } = network;
   return {
     ...{ iface_id, host_dev_name },
+    ...(mtu !== undefined && { mtu }),
     ...(guest_mac !== undefined && { guest_mac }),
     ...limits("rx_rate_limiter", network.rx_rate_limiter),
     ...limits("tx_rate_limiter", network.tx_rate_limiter),

@@ -3,12 +3,14 @@
  *
  * @module
  */
+import type { ForkBody } from "../body/own_shapes.ts";
 import type { LoadBody } from "../body/shapes.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { resolve } from "../../vmm/config/resolve.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import type { NetworkInterface } from "../../vmm/devices/mod.ts";
 import { RestoreAs } from "../../vmm/snapshot/restore.ts";
+import { Snapshot } from "../../vmm/snapshot/snapshot.ts";
 import { checkGiven } from "../../vmm/snapshot/trust.ts";
 import { Draft } from "./draft.ts";
 import type { MicroVm } from "./microvm.ts";
@@ -24,7 +26,7 @@ const NO_KERNEL = { kernel_image_path: new Uint8Array() };
  * @throws {Error} it can't be
  */
 export async function load(vm: MicroVm, body: LoadBody): Promise<void> {
-  const { mem_backend, resume_vm, clock_realtime } = body;
+  const { mem_backend, huge_pages } = body;
   const onDemand = mem_backend?.backend_type === "Uffd";
   const memory = mem_backend?.backend_path ?? body.mem_file_path!;
   using opened = openFiles(
@@ -34,12 +36,54 @@ export async function load(vm: MicroVm, body: LoadBody): Promise<void> {
   const { snapshot } = opened;
   // What it names on the host is taken on the client's word; but no code.
   checkGiven(snapshot.state, {}, true);
-  const config = overridden(snapshot.state.config, body);
+  await goOn(vm, snapshot, {
+    ...body,
+    drive_overrides: [],
+    huge_pages: huge_pages === "Snapshot" ? undefined : huge_pages,
+    pages: onDemand ? { socket: memory } : undefined,
+  });
+  const tracks = body.track_dirty_pages || body.enable_diff_snapshots;
+  if (!tracks || onDemand) return;
+  const { state, memory: image, sha256 } = snapshot;
+  vm.since = new Snapshot(state, image.share(), sha256);
+}
+
+/** How a machine goes on, and what it has otherwise. */
+export interface GoOn extends
+  Pick<
+    LoadBody,
+    "network_overrides" | "vsock_override"
+  > {
+  drive_overrides: ForkBody["drive_overrides"];
+  track_dirty_pages?: boolean;
+  huge_pages?: "None" | "Transparent" | "2M" | undefined;
+  /** Its clock moves on by the time since. */
+  clock_realtime?: boolean;
+  /** Where its memory comes from; undefined: from the snapshot. */
+  pages?: { socket: string } | undefined;
+  /** It runs, and doesn't begin paused; default: it does. */
+  resume_vm?: boolean;
+}
+
+/**
+ * Makes a machine of an open snapshot.
+ *
+ * @throws {Error} it can't be
+ */
+export async function goOn(
+  vm: MicroVm,
+  snapshot: Snapshot,
+  how: GoOn,
+): Promise<void> {
+  const { pages, clock_realtime, resume_vm = true } = how;
+  const config = overridden(snapshot.state.config, how);
   const resolved = resolve(
     { ...config, "boot-source": NO_KERNEL },
     ([finding]) => finding && textOf(finding),
   );
-  vm.become(draftOf(config, vm.draft));
+  const draft = draftOf(config, vm.draft);
+  draft.machine.track_dirty_pages = how.track_dirty_pages ?? false;
+  vm.become(draft);
   vm.held.give(resolved);
   await vm.run(
     resolved,
@@ -47,7 +91,7 @@ export async function load(vm: MicroVm, body: LoadBody): Promise<void> {
       Machine.restore(snapshot, new RestoreAs(resolved), {
         ...options,
         ...(clock_realtime && { clock: "catch-up" }),
-        ...(onDemand && { pages: { socket: memory } }),
+        ...(pages && { pages }),
       }),
     !resume_vm,
   );
@@ -55,8 +99,12 @@ export async function load(vm: MicroVm, body: LoadBody): Promise<void> {
 
 type SavedConfig = Omit<VmConfig, "boot-source">;
 
-function overridden(config: SavedConfig, body: LoadBody): SavedConfig {
-  const { network_overrides, vsock_override, huge_pages } = body;
+function overridden(config: SavedConfig, how: GoOn): SavedConfig {
+  const { network_overrides, vsock_override, huge_pages } = how;
+  const drives = config.drives?.map((drive) => ({
+    ...drive,
+    ...how.drive_overrides.find(({ drive_id }) => drive_id === drive.drive_id),
+  }));
   const networks = config["network-interfaces"]?.map((network) => ({
     ...network,
   })) ?? [];
@@ -73,9 +121,10 @@ function overridden(config: SavedConfig, body: LoadBody): SavedConfig {
   }
   return {
     ...config,
+    ...(drives && { drives }),
     "network-interfaces": networks,
     ...(vsock && { vsock: { ...vsock, ...vsock_override } }),
-    ...(huge_pages !== "Snapshot" && {
+    ...(huge_pages && {
       "machine-config": { ...config["machine-config"], huge_pages },
     }),
   };
@@ -92,26 +141,32 @@ function draftOf(config: SavedConfig, before: Draft): Draft {
     smt: machine.smt ?? false,
     huge_pages: machine.huge_pages ?? "None",
   };
-  draft.drives = (config.drives ?? []).map((drive) => ({
-    drive_id: drive.drive_id,
-    partuuid: drive.partuuid,
-    is_root_device: drive.is_root_device,
-    cache_type: drive.cache_type ?? "Writeback",
-    is_read_only: drive.is_read_only,
-    path_on_host: drive.path_on_host,
-    rate_limiter: limiter(drive.rate_limiter),
-    io_engine: drive.io_engine === "Sync" ? "Sync" : "Async",
-    socket: undefined,
-  }));
-  draft.networks = (config["network-interfaces"] ?? []).map((network) => ({
+  // Those of Vireo's own have no words here.
+  const { drives = [], "network-interfaces": networks = [] } = config;
+  draft.drives = drives.filter((drive) => drive.path_on_host !== undefined).map(
+    (drive) => ({
+      drive_id: drive.drive_id,
+      partuuid: drive.partuuid,
+      is_root_device: drive.is_root_device,
+      cache_type: drive.cache_type ?? "Writeback",
+      is_read_only: drive.is_read_only,
+      path_on_host: drive.path_on_host,
+      rate_limiter: limiter(drive.rate_limiter),
+      io_engine: drive.io_engine === "Sync" ? "Sync" : "Async",
+      socket: undefined,
+    }),
+  );
+  draft.networks = networks.filter((network) =>
+    network.host_dev_name !== undefined
+  ).map((network) => ({
     iface_id: network.iface_id,
     host_dev_name: network.host_dev_name ?? "",
     guest_mac: network.guest_mac,
-    mtu: undefined,
+    mtu: network.mtu,
     rx_rate_limiter: limiter(network.rx_rate_limiter),
     tx_rate_limiter: limiter(network.tx_rate_limiter),
   }));
-  draft.mmds = serviceOf(config["network-interfaces"] ?? []);
+  draft.mmds = serviceOf(networks);
   const { vsock, balloon, entropy } = config;
   draft.vsock = vsock && { vsock_id: undefined, ...vsock };
   draft.balloon = balloon && {

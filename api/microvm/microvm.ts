@@ -10,6 +10,7 @@ import { check } from "../../vmm/config/check.ts";
 import { Controller, type Phase } from "../../vmm/controller/controller.ts";
 import type { Machine } from "../../vmm/machine.ts";
 import type { MachineOptions } from "../../vmm/machine_options.ts";
+import type { Snapshot } from "../../vmm/snapshot/snapshot.ts";
 import type { MachineEnd } from "../../vmm/messages.ts";
 import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
 import { Fault } from "../fault.ts";
@@ -19,6 +20,7 @@ import { deviceGroups, type Groups } from "../device_metrics.ts";
 import { Draft, limitsOf } from "./draft.ts";
 import type { MmdsCommand } from "../../devices/virtio/net/make.ts";
 import { HeldDevices } from "./held.ts";
+import { indexOf } from "./merged.ts";
 import { Metadata } from "./metadata.ts";
 import { fault, osError, textOf } from "./texts.ts";
 
@@ -70,6 +72,8 @@ export class MicroVm {
   readonly held: HeldDevices = new HeldDevices();
   /** What its metadata service tells. */
   readonly metadata: Metadata;
+  /** What the next diff is a diff of; undefined: of nothing. */
+  #since: Snapshot | undefined;
   #draft = new Draft();
   #machine: Machine | undefined;
   #source: VmConfig | undefined; // the running machine's
@@ -84,6 +88,16 @@ export class MicroVm {
   /** What was said of it. */
   get draft(): Draft {
     return this.#draft;
+  }
+
+  /** The snapshot that changes of memory are counted from. */
+  get since(): Snapshot | undefined {
+    return this.#since;
+  }
+
+  set since(snapshot: Snapshot | undefined) {
+    this.#since?.[Symbol.dispose]();
+    this.#since = snapshot;
   }
 
   /** What it can do at the moment. */
@@ -283,7 +297,11 @@ const CHANGING: readonly string[] = ["drives", "network-interfaces", "balloon"];
 /** A device, or a list of them, with what was said of it later. */
 function changed(old: unknown, now: unknown): unknown {
   if (!Array.isArray(old)) return { ...old as object, ...now as object };
-  return old.map((device, index) => changed(device, (now as unknown[])[index]));
+  const devices = now as unknown[];
+  return old.map((device) => {
+    const index = indexOf(devices, device);
+    return index < 0 ? device : changed(device, devices[index]);
+  });
 }
 
 /** Why a machine can't be started. */

@@ -5,6 +5,10 @@
  *
  * @module
  */
+import type { StoredMemory } from "../../vmm/snapshot/on_disk/stored_memory.ts";
+import { readFully, writeFully } from "../../vmm/snapshot/memory_image.ts";
+import { PAGE } from "../../vmm/snapshot/runs.ts";
+import type { Snapshot } from "../../vmm/snapshot/snapshot.ts";
 import { dirname, join, resolve } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
 import {
@@ -13,19 +17,22 @@ import {
   type OpenedFolder,
   openFolder,
   STATE,
+  sum,
 } from "../../vmm/snapshot/on_disk/folder.ts";
 
 /**
  * Saves a machine.
  *
- * @param save writes a folder
+ * @param since of the memory only what is otherwise than there is written: the
+ *   rest are holes. Laid over that one's memory, the two are the whole.
  * @throws {Error} it can't be; what was there stays
  */
-export async function saveFiles(
+export function saveFiles(
   statePath: string,
   memoryPath: string,
-  save: (folder: string) => Promise<void>,
-): Promise<void> {
+  snapshot: Snapshot,
+  since?: Snapshot,
+): void {
   const memoryPlace = resolve(memoryPath);
   // Beside it, so that the memory moves without being copied.
   const folder = Deno.makeTempDirSync({
@@ -34,7 +41,8 @@ export async function saveFiles(
   });
   try {
     const part = `${resolve(statePath)}.part`;
-    await save(folder);
+    snapshot.save(folder, { since });
+    if (since !== undefined) spread(folder, snapshot);
     const [memory] = memoryNames(folder);
     Deno.copyFileSync(join(folder, STATE), part);
     Deno.renameSync(join(folder, memory!), memoryPlace);
@@ -42,6 +50,41 @@ export async function saveFiles(
   } finally {
     Deno.removeSync(folder, { recursive: true });
   }
+}
+
+/**
+ * A diff whose pages stand one behind the other becomes one with each page in
+ * its place, and its state that of the whole.
+ */
+function spread(folder: string, { memory }: Snapshot): void {
+  const { sha256: _, ...content } = JSON.parse(
+    Deno.readTextFileSync(join(folder, STATE)),
+  );
+  const { file, size, diff } = content.memory as StoredMemory;
+  const path = join(folder, file);
+  {
+    using packed = Deno.openSync(path);
+    Deno.removeSync(path);
+    using target = Deno.openSync(path, {
+      write: true,
+      createNew: true,
+      mode: 0o600,
+    });
+    target.truncateSync(size);
+    const page = new Uint8Array(PAGE);
+    for (const [first, pages, sum] of diff!.runs) {
+      target.seekSync(first * PAGE, Deno.SeekMode.Start);
+      for (let i = 0; i < pages; i++) {
+        // Zeros are data, too: a hole is what has not changed.
+        if (sum === null) page.fill(0);
+        else readFully(packed, page);
+        writeFully(target, page);
+      }
+    }
+  }
+  const whole = { ...content, memory: { file, size, crc32: memory.sums() } };
+  const text = JSON.stringify({ ...whole, sha256: sum(whole) }, null, 1);
+  Deno.writeTextFileSync(join(folder, STATE), `${text}\n`);
 }
 
 /**

@@ -55,6 +55,7 @@ const TEXTS: Record<string, (finding: Finding) => string> = {
 const PREFIXES: Record<string, string> = {
   "machine-config": "Machine config error",
   "boot-source": "Boot source error",
+  "cpu-config": "Configure CPU error",
   drives: "Drive config error",
   "network-interfaces": "Network config error",
   vsock: "Vsock config error",

@@ -4,7 +4,6 @@
  * @module
  */
 import { until } from "../../ffi/testing/until.ts";
-import { exists } from "../../ffi/file.ts";
 import { Client } from "./client.ts";
 
 const BINARY = new URL("../../bin/firecracker", import.meta.url).pathname;
@@ -90,12 +89,16 @@ export class ApiProcess implements AsyncDisposable {
     this.bytes += bytes.length;
   }
 
-  /** A client, as soon as it listens. */
-  async client(): Promise<Client> {
-    await this.until(() => exists(this.path), "its socket");
-    const client = await Client.connect(this.path);
-    this.#clients.push(client);
-    return client;
+  /** A client, as soon as it listens: there, or at another of its sockets. */
+  async client(path: string = this.path): Promise<Client> {
+    let client: Client | undefined;
+    await this.until(async () => {
+      // One that is bound may not listen yet.
+      client = await Client.connect(path).catch(() => undefined);
+      return client !== undefined;
+    }, "its socket");
+    this.#clients.push(client!);
+    return client!;
   }
 
   /** Writes a file into its folder; returns the path. */
@@ -107,10 +110,23 @@ export class ApiProcess implements AsyncDisposable {
   }
 
   /** Waits for `condition`, or its end. */
-  async until(condition: () => boolean, what: string): Promise<void> {
+  async until(
+    condition: () => boolean | Promise<boolean>,
+    what: string,
+  ): Promise<void> {
     const seen = () => `${this.stdout}\n${this.stderr}`;
-    await until(() => condition() || this.#status !== undefined, what, seen);
-    if (!condition()) throw new Error(`it ended before ${what}: ${seen()}`);
+    let holds = false;
+    await until(
+      async () => {
+        holds ||= await condition();
+        return holds || this.#status !== undefined;
+      },
+      what,
+      seen,
+    );
+    if (!holds && !await condition()) {
+      throw new Error(`it ended before ${what}: ${seen()}`);
+    }
   }
 
   /** Its end: an exit status, or a signal. */

@@ -4,7 +4,8 @@
  * @module
  */
 import { answerTo } from "../endpoints/dispatch.ts";
-import type { Api } from "../endpoints/endpoint.ts";
+import { TABLE } from "../endpoints/table.ts";
+import type { Api, Endpoint } from "../endpoints/endpoint.ts";
 import type { Answer } from "../http/answer.ts";
 import type { Method } from "../http/parser.ts";
 import { Log } from "../log.ts";
@@ -15,6 +16,16 @@ import { MicroVm } from "../microvm/microvm.ts";
 const METADATA_MAX = 100;
 
 const encoder = new TextEncoder();
+
+/** What it is to be. */
+export interface TestApiOptions {
+  /** Devices are functions of PCI. */
+  pci?: boolean;
+  /** Modules and commands are allowed. */
+  allowsModules?: boolean;
+  /** What can be asked; default: all. */
+  table?: readonly Endpoint[];
+}
 
 /** One machine. */
 export class TestApi implements AsyncDisposable {
@@ -29,7 +40,8 @@ export class TestApi implements AsyncDisposable {
   readonly #log: Log;
 
   /** A machine of which nothing is said yet. */
-  constructor(pci = false) {
+  constructor(options: TestApiOptions = {}) {
+    const { pci = false, allowsModules = false, table = TABLE } = options;
     const log = this.#log = new Log("test", (line) => this.lines.push(line));
     const vm = new MicroVm({
       id: "test",
@@ -41,7 +53,14 @@ export class TestApi implements AsyncDisposable {
       booted() {},
       ended() {},
     });
-    this.api = { vm, metrics: new Recorder(), setLog: (set) => log.set(set) };
+    this.api = {
+      ...{ vm, metrics: new Recorder() },
+      ...{ table, allowsModules },
+      another() {
+        throw new Error("there is no process");
+      },
+      setLog: (set) => log.set(set),
+    };
   }
 
   /** Asks; a body that is no text goes as JSON. */
