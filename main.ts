@@ -21,6 +21,7 @@ import { CRASH_DIR } from "./cli/crash_dir.ts";
 import { GDB } from "./cli/gdb_option.ts";
 import { RowOption } from "./cli/option.ts";
 import {
+  COLD,
   CONTROL,
   EXEC_ENV,
   MONITORS,
@@ -124,7 +125,7 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       Deno.exitCode = await run(options);
     });
-  addRows(run, [RUN_INSTANT, TIMEOUT, ...CONTROL, ...MONITORS]);
+  addRows(run, [COLD, RUN_INSTANT, TIMEOUT, ...CONTROL, ...MONITORS]);
   addRows(run, [SNAPSHOT_ON, GDB, CRASH_DIR]);
 
   const restore = command(vireo, "restore")

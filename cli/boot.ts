@@ -27,6 +27,7 @@ import { makeNonce } from "./exec.ts";
 import {
   addWords,
   instantBoot,
+  keepsCold,
   needsPowerOff,
   useOrders,
   type Wish,
@@ -118,7 +119,7 @@ export async function boot(options: BootOptions): Promise<number> {
   const wish: Wish = {
     nonce: makeNonce(),
     exec: options.exec,
-    cold: options.cold || gdb?.wait || keepsCold(config, options),
+    cold: gdb?.wait || hasOwnConsole(options) || keepsCold(config, options),
     ownKernel: options.kernel !== undefined,
     folders: rendezvousFolders(snapshots, ours),
     say: (line) => standardError.note(`vireo: ${line}`),
@@ -149,12 +150,9 @@ export async function boot(options: BootOptions): Promise<number> {
     : await session.run(resolved);
 }
 
-/** Machines that are not kept: nobody else boots like that, or none could. */
-function keepsCold(config: VmConfig, options: BootOptions): boolean {
-  const { huge_pages, memory_file } = config["machine-config"] ?? {};
-  const console = new KernelCommandLine(options.cmdline ?? "").has("console");
-  return console || huge_pages === "2M" || memory_file !== undefined ||
-    (options.snapshotOn ?? []).length > 0;
+/** The shell is perhaps not where Vireo looks for it. */
+function hasOwnConsole({ cmdline = "" }: BootOptions): boolean {
+  return new KernelCommandLine(cmdline).has("console");
 }
 
 /** The machine that the options ask for; prepares a kernel if needed. */

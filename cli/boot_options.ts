@@ -11,6 +11,7 @@ import { CRASH_DIR } from "./crash_dir.ts";
 import { GDB } from "./gdb_option.ts";
 import {
   BUSYBOX,
+  COLD,
   CONTROL,
   DISTROS,
   MONITORS,
@@ -83,10 +84,7 @@ const SESSION: OptionRow[] = [
     flags: "--exec <commands>",
     about: "run them in the guest's shell, and end",
   },
-  {
-    flags: "--cold",
-    about: "boot from the beginning, and keep nothing for the next boot",
-  },
+  COLD,
   {
     flags: "--instant",
     about: "keep a KERNEL of your own, too, with --root busybox; it needs " +

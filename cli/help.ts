@@ -132,6 +132,10 @@ by their names, such as --disk vireo-1=data.ext4, all else in a --config with
 the keys of "run"'s that are otherwise now. With --trust, the snapshot's word is
 taken for all of it but modules, which are code.
 
+A guest with an agent (--agent) is told of another disk, of which it drops what
+it has read, and of another guest_mac, with which it asks for its address anew,
+if that came by DHCP. It takes a command in the guest, as of "vireo exec".
+
 With --pages, memory comes from elsewhere, each page when it is first touched:
 from a program that speaks Firecracker's userfaultfd protocol on the socket PATH
 (examples/page_handler.ts is one), or from the function that is the default

@@ -296,7 +296,7 @@ Deno.test(needing([KVM, LINUX], {
       ...["uname -a", ...lines, "echo sum $((40 + 2))\n"],
     ].join("\n");
     const { code, stdout } = await vireo(
-      ["run", "--config", file.path],
+      ["run", "--cold", "--config", file.path], // its own command line, then
       input,
     );
     const text = stdout.replaceAll("\r", "");

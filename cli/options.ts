@@ -74,7 +74,14 @@ export const EXEC_ENV: OptionRow = {
 /** `run --instant`. */
 export const RUN_INSTANT: OptionRow = {
   flags: "--instant",
-  about: "a prepared guest goes on from its last boot, as with vireo boot",
+  about: "fail unless it is a prepared guest, which goes on from its last " +
+    "boot, as with vireo boot",
+};
+
+/** `boot --cold`, `run --cold`. */
+export const COLD: OptionRow = {
+  flags: "--cold",
+  about: "boot from the beginning, and keep nothing for the next boot",
 };
 
 /** Of whatever shows a guest's log. */

@@ -8,9 +8,11 @@ import { VireoError } from "../ffi/error.ts";
 import { readConfigFile } from "../vmm/config/file.ts";
 import { resolve } from "../vmm/config/resolve.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
+import { bootArgs } from "../vmm/config/boot_args.ts";
+import type { Drive } from "../vmm/devices/blk.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { makeNonce } from "./exec.ts";
-import { instantBoot, useOrders } from "./instant/plan.ts";
+import { instantBoot, keepsCold, useOrders } from "./instant/plan.ts";
 import { parseCrashDir } from "./crash_dir.ts";
 import { parseGdb } from "./gdb_option.ts";
 import { standardError } from "./streams/output.ts";
@@ -37,8 +39,10 @@ export interface RunOptions extends MonitorWords {
   crashDir?: string;
   /** When to save the machine, and where. */
   snapshotOn?: string[];
-  /** Go on from where an earlier run asked for its orders. */
+  /** It has to be able to go on from where an earlier run asked for orders. */
   instant?: boolean;
+  /** Boot from the beginning. */
+  cold?: boolean;
 }
 
 /**
@@ -60,15 +64,14 @@ export async function run(options: RunOptions): Promise<number> {
     throw new VireoError("required option '--config <file>' not specified");
   }
   const config = await readConfigFile(options.config);
-  if (options.instant) await checkPrepared(config);
-  const address = options.instant ? useOrders(config) : undefined;
+  const instant = await asksForOrders(config, options.instant) &&
+    !gdb?.wait && !keepsCold(config, options);
+  const address = instant ? useOrders(config) : undefined;
   const note = await addHostCmdline(config);
   const resolved = resolve(config);
   const say = (line: string) => standardError.note(`vireo: ${line}`);
   const wish = { nonce: makeNonce(), folders: [], say };
-  const boot = options.instant
-    ? await instantBoot(resolved, address, wish)
-    : undefined;
+  const boot = instant ? await instantBoot(resolved, address, wish) : undefined;
   const session = new Session(wish.nonce, {
     ...{ note, timeout, snapshots, control, gdb, crashDir, monitors },
     inputAfter: boot?.ordered,
@@ -80,24 +83,43 @@ export async function run(options: RunOptions): Promise<number> {
 }
 
 /**
- * Checks that it is the prepared guest: another's init asks for no orders.
+ * Whether it is the prepared guest, as vireo boot has it: another's init asks
+ * for no orders, and one that is told what to do has no use for them.
  *
+ * @param wanted it has to be
  * @throws {VireoError} it is not
  */
-async function checkPrepared(config: VmConfig): Promise<void> {
-  const { kernel_image_path: kernel, initrd_path, boot_args = "" } =
-    config["boot-source"];
+async function asksForOrders(
+  config: VmConfig,
+  wanted = false,
+): Promise<boolean> {
+  const { initrd_path, boot_args = "" } = config["boot-source"];
   const root = config.drives?.find((drive) => drive.is_root_device);
-  const guests = await Promise.all([prepared("small"), prepared("full")]);
-  const asks = guests.some((guest) =>
-    guest !== undefined && isSame(kernel, guest.kernel) &&
-    isSame(root?.path_on_host, guest.rootfs)
-  );
   const told = /(^|\s)(VIREO_\w+|init)=/.test(boot_args);
-  if (asks && root?.is_read_only && !initrd_path && !told) return;
+  const could = root?.is_read_only && !initrd_path && !told &&
+    hasUsualConsole(config);
+  if (could && await isPrepared(config, root)) return true;
+  if (!wanted) return false;
   throw new VireoError(
     "--instant: only with the kernel and the read-only root image that vireo " +
-      "prepare prints, without an initrd, init= and VIREO_EXEC",
+      "prepare prints, without an initrd, init=, VIREO_EXEC and another " +
+      "console= than the main one",
+  );
+}
+
+/** The kernel's console is the one that the shell is to be on. */
+function hasUsualConsole(config: VmConfig): boolean {
+  const words = [...`${bootArgs(config)}`.matchAll(/(?:^|\s)console=(\S+)/g)];
+  const usual = config.console?.main ? "hvc0" : "ttyS0";
+  return words.length === 1 && words[0]![1]!.split(",")[0] === usual;
+}
+
+async function isPrepared(config: VmConfig, root: Drive): Promise<boolean> {
+  const { kernel_image_path: kernel } = config["boot-source"];
+  const guests = await Promise.all([prepared("small"), prepared("full")]);
+  return guests.some((guest) =>
+    guest !== undefined && isSame(kernel, guest.kernel) &&
+    isSame(root.path_on_host, guest.rootfs)
   );
 }
 

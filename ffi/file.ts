@@ -113,6 +113,25 @@ export function becomeFd(fd: number, other: number): void {
   check(libc.dup3(other, fd, Open.CLOEXEC), "dup3");
 }
 
+/**
+ * Reads a file from `at` on; behind its end there are zeros.
+ *
+ * @param bytes less than 2 GiB
+ */
+export function readAt(
+  fd: number,
+  at: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): void {
+  for (let done = 0; done < bytes.length;) {
+    const rest = done === 0 ? bytes : bytes.subarray(done);
+    const count = libc.pread(fd, rest, rest.length, BigInt(at + done));
+    if (count < 0 && errno() === Errno.EINTR) continue;
+    if (check(count, "pread") === 0) return void bytes.fill(0, done);
+    done += count;
+  }
+}
+
 /** The offset of the end of a file or block device, in bytes. */
 export function endOfFile(fd: number): number {
   const SEEK_END = 2;

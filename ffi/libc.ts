@@ -41,6 +41,7 @@ export const LIBC_SYMBOLS = {
   },
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  pread: { parameters: ["i32", "buffer", "u32", "i64"], result: "i32" },
   // The address as an integer: iovecs are at changing places.
   preadv: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
   pwritev: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },

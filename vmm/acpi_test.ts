@@ -4,6 +4,7 @@ import { KVM, needing } from "../ffi/testing/needs.ts";
 import { buildElf } from "../guest/testing/mod.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import { runMachine, TestMachine } from "./testing/mod.ts";
+import { OBEYS } from "./testing/tiny_guest.ts";
 
 function kvmTest(name: string, fn: () => Promise<void>): void {
   Deno.test(needing([KVM], { name, fn }));
@@ -62,21 +63,11 @@ kvmTest("ACPI: the reset register ends the machine with a reset", async () => {
   assert.deepEqual(end, { reason: "reset" });
 });
 
-/** Waits for an edge at pin 1 of the I/O APIC, without taking interrupts. */
-const untilButton = [
-  ...[0xbb, 0x00, 0x00, 0xc0, 0xfe], // mov ebx, I/O APIC
-  ...[0xc7, 0x03, 0x12, 0, 0, 0], // mov [rbx], redirection of pin 1, low
-  ...[0xc7, 0x43, 0x10, 0x40, 0, 0, 0], // mov [rbx + 0x10], vector 0x40
-  ...[0xbb, 0x00, 0x00, 0xe0, 0xfe], // mov ebx, local APIC
-  ...[0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0], // SVR: enabled
-  ...[...movAl(0x50), ...printAl], // "P"
-  ...[0xf7, 0x83, 0x20, 0x02, 0, 0, 1, 0, 0, 0], // test [IRR, 0x40], 1
-  ...[0x74, 0xf4], // jz to the test
-];
-
 kvmTest("Machine.powerButton: an edge at the button's GSI", async () => {
-  const config = guest([...untilButton, ...powerOff], SIGNATURE);
-  await using test = await TestMachine.create(config);
+  await using test = await TestMachine.create({
+    "boot-source": { kernel_image_path: OBEYS },
+    "machine-config": { mem_size_mib: 8 },
+  });
   test.machine.start();
   await test.printed("P");
   test.machine.powerButton();

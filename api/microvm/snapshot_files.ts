@@ -6,7 +6,7 @@
  * @module
  */
 import type { StoredMemory } from "../../vmm/snapshot/on_disk/stored_memory.ts";
-import { readFully, writeFully } from "../../vmm/snapshot/memory_image.ts";
+import { writeFully } from "../../vmm/snapshot/memory_image.ts";
 import { PAGE } from "../../vmm/snapshot/runs.ts";
 import type { Snapshot } from "../../vmm/snapshot/snapshot.ts";
 import { dirname, join, resolve } from "node:path";
@@ -77,7 +77,9 @@ function spread(folder: string, { memory }: Snapshot): void {
       for (let i = 0; i < pages; i++) {
         // Zeros are data, too: a hole is what has not changed.
         if (sum === null) page.fill(0);
-        else readFully(packed, page);
+        else if (packed.readSync(page) !== PAGE) {
+          throw new VireoError("cut off");
+        }
         writeFully(target, page);
       }
     }

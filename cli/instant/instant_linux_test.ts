@@ -364,7 +364,7 @@ Deno.test(needing([KVM, LINUX], {
 }));
 
 Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: a file's machine with --instant",
+  name: "instant boot: a file's machine, unless it is none of ours",
   async fn() {
     using cache = await Cache.make();
     const { kernel, rootfs } = (await prepared())!;
@@ -374,25 +374,44 @@ Deno.test(needing([KVM, LINUX], {
       is_root_device: true,
       is_read_only: true,
     };
-    const run = (boot_args: string) => {
+    const disk = `${cache.dir}/disk`;
+    Deno.writeTextFileSync(disk, "a disk\n");
+    Deno.truncateSync(disk, 1 << 20);
+    const data = {
+      ...{ drive_id: "data", path_on_host: disk },
+      ...{ is_root_device: false, is_read_only: true },
+    };
+    const run = (boot_args: string, ...words: string[]) => {
       const file = `${cache.dir}/vm.json`;
       const config = {
         "boot-source": { kernel_image_path: kernel, boot_args },
         "machine-config": { vcpu_count: 1, mem_size_mib: 64 },
-        drives: [root],
+        drives: [data, root],
       };
       Deno.writeTextFileSync(file, JSON.stringify(config));
-      const args = ["run", "--config", file, "--instant"];
-      return vireo(args, "echo $((40 + 2))\nexit\n", cache.env);
+      const args = ["run", "--config", file, ...words];
+      const input = "echo $((40 + 2)); head -n 1 /dev/vdb; nproc; tty\nexit\n";
+      return vireo(args, input, cache.env);
     };
-    for (const turn of ["first", "second"]) {
-      const { code, stdout, stderr } = await run("console=ttyS0 quiet");
-      assert.match(stdout, /^42\r?$/m, `${turn}: ${stderr}`);
-      assert.equal(code, 0, turn);
-      assert.ok(cache.entry);
+    const shown = ({ stdout }: VireoResult) =>
+      stdout.slice(stdout.indexOf("/ #"));
+    const first = await run("console=ttyS0 quiet");
+    assert.match(
+      first.stdout,
+      /^42\r?\na disk\r?\n1\r?\n\/dev\/\w+\r?$/m,
+      first.stderr,
+    );
+    const { memory } = cache;
+    for (const words of [[], ["--instant"]]) {
+      const result = await run("console=ttyS0 quiet", ...words);
+      assert.equal(shown(result), shown(first), result.stderr);
+      assert.equal(result.code, 0);
+      assert.equal(cache.memory, memory, "kept again");
     }
-    const { code, stderr } = await run("console=ttyS0 VIREO_EXEC=true");
-    assert.equal(code, 1);
-    assert.match(stderr, /^vireo: --instant: only with the kernel and .*\n$/);
+    for (const own of ["VIREO_EXEC=true", "console=ttyS1", "init=/bin/sh"]) {
+      const { code, stderr } = await run(`console=ttyS0 ${own}`, "--instant");
+      assert.equal(code, 1);
+      assert.match(stderr, /^vireo: --instant: only with the kernel and .*\n$/);
+    }
   },
 }));

@@ -106,6 +106,16 @@ export async function instantBoot(
   return new InstantBoot(config, { ...wish, instructions, what });
 }
 
+/** Machines that are not kept: nobody else boots like that, or none could. */
+export function keepsCold(
+  config: VmConfig,
+  { cold = false, snapshotOn = [] }: { cold?: boolean; snapshotOn?: string[] },
+): boolean {
+  const { huge_pages, memory_file } = config["machine-config"] ?? {};
+  return cold || huge_pages === "2M" || memory_file !== undefined ||
+    snapshotOn.length > 0;
+}
+
 /**
  * Whether anything could be under way when the commands have ended: then the
  * guest is to power off by itself. Its disks are unmounted by then.

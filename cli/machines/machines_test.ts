@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { KVM, needing, root } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { vireo } from "../../vmm/testing/command.ts";
-import { COUNTS, ECHOES } from "../../vmm/testing/tiny_guest.ts";
+import { COUNTS, ECHOES, OBEYS } from "../../vmm/testing/tiny_guest.ts";
 import { Running } from "../../vmm/testing/running.ts";
 
 /** A name that no other test's machine has. */
@@ -84,6 +84,20 @@ Deno.test(needing([KVM], {
     );
     await running.endBy("SIGTERM");
     assert.deepEqual(await listed(name), []);
+    await refuses(/: no such machine; "vireo ps" lists them/, "pause", name);
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "vireo power-button: a guest that obeys powers off",
+  async fn() {
+    const name = newName();
+    await using running = await named(OBEYS, name);
+    await running.until(() => running.stdout === "P", "a guest that waits");
+    await does("power-button", name);
+    const { code, signal } = await running.end();
+    assert.deepEqual([code, signal], [0, null]);
+    assert.deepEqual(running.lines, []);
     await refuses(/: no such machine; "vireo ps" lists them/, "pause", name);
   },
 }));

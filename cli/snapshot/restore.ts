@@ -12,6 +12,8 @@ import type { Overrides, PageSource } from "../../vmm/snapshot/mod.ts";
 import { MAX_VIRTIO_DEVICES } from "../../guest/layout.ts";
 import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
 import { makeNonce } from "../exec.ts";
+import { load } from "../load.ts";
+import { standardError } from "../streams/output.ts";
 import { terminal } from "../instant/plan.ts";
 import { parseTimeout } from "../options.ts";
 import { parseCrashDir } from "../crash_dir.ts";
@@ -87,9 +89,28 @@ export async function restore(
   const orders = ordersOf(nonce, exec);
   return await session.runMade(
     { memory: 0, virtioConsole: false },
-    (hooks) =>
-      Machine.restore(folder, overrides, { ...hooks, trust, pages, orders }),
+    async (hooks) => {
+      const all = { ...hooks, trust, pages, orders };
+      const machine = await Machine.restore(folder, overrides, all);
+      // At its rendezvous a guest has read nothing yet.
+      if (exec === undefined) await tellGuest(machine, folder, overrides);
+      return machine;
+    },
   );
+}
+
+/** It is told once it runs. */
+async function tellGuest(
+  machine: Machine,
+  folder: string,
+  overrides: Overrides,
+): Promise<void> {
+  if (!overrides.drives && !overrides["network-interfaces"]) return;
+  const { adapt, savedIn }: typeof import("./adapt.ts") = await load(
+    new URL("./adapt.ts", import.meta.url),
+  );
+  const say = (line: string) => standardError.note(`vireo: ${line}`);
+  adapt(machine, savedIn(folder), overrides, say);
 }
 
 /** For a machine that was saved when its init asked for them; no other asks. */

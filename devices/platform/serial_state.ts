@@ -84,11 +84,55 @@ export class SerialState {
     return shared;
   }
 
+  readonly #shared: SharedArrayBuffer;
+
   /** Views on what {@linkcode SerialState.create} made, in any isolate. */
   constructor(shared: SharedArrayBuffer) {
+    this.#shared = shared;
     this.words = new Int32Array(shared, 0, WORD_COUNT);
     this.looped = new Uint8Array(shared, LOOPED, FIFO_DEPTH);
     this.output = new ByteRing(shared, OUTPUT, RING_CAPACITY);
     this.input = new ByteRing(shared, INPUT, RING_CAPACITY);
+  }
+
+  /**
+   * A copy of it without the rings, and behind that the input which the guest
+   * has not read; nobody may use it meanwhile.
+   */
+  save(): Uint8Array<ArrayBuffer> {
+    const input = this.input.popAll();
+    this.input.pushAll(input);
+    const saved = new Uint8Array(OUTPUT + input.length);
+    saved.set(new Uint8Array(this.#shared, 0, OUTPUT));
+    saved.set(input, OUTPUT);
+    return saved;
+  }
+
+  /**
+   * It is as saved, and has no output; nobody may use it meanwhile.
+   *
+   * @returns false when `saved` is of another size: nothing has changed
+   */
+  restore(saved: Uint8Array): boolean {
+    const { length } = saved;
+    if (length === TOTAL) return this.#restoreWhole(saved);
+    if (length < OUTPUT || length > OUTPUT + RING_CAPACITY) return false;
+    new Uint8Array(this.#shared).set(saved.subarray(0, OUTPUT));
+    this.input.popAll();
+    this.input.pushAll(saved.subarray(OUTPUT));
+    this.output.popAll();
+    this.words[SerialWord.OUTPUT_SIGNALLED] = 0;
+    this.words[SerialWord.LOCK] = 0;
+    return true;
+  }
+
+  /** From a snapshot that has all of it, as the first ones had. */
+  #restoreWhole(saved: Uint8Array): boolean {
+    const shared = new SharedArrayBuffer(TOTAL);
+    new Uint8Array(shared).set(saved);
+    const whole = new SerialState(shared);
+    const { length } = whole.input; // of indices from anywhere
+    if (length < 0 || length > RING_CAPACITY) return false;
+    return this.restore(whole.save());
   }
 }

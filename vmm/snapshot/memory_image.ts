@@ -13,10 +13,12 @@ import {
   createMemoryFile,
   duplicateFd,
   endOfFile,
+  readAt,
   sealMemoryFile,
 } from "../../ffi/file.ts";
 import { mapFileOver, viewOf } from "../../ffi/memory/mmap.ts";
 import { ZeroCover } from "../../ffi/memory/zero_cover.ts";
+import { GiB } from "../../guest/layout.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 import {
   isSame,
@@ -114,12 +116,11 @@ export class MemoryImage implements Disposable {
   sums(
     visit?: (at: number, piece: Uint8Array<ArrayBuffer>) => void,
   ): number[] {
-    using source = this.open({ read: true });
     const buffer = new Uint8Array(PIECE);
     return Array.from({ length: Math.ceil(this.size / PIECE) }, (_, i) => {
       const at = i * PIECE;
       const piece = buffer.subarray(0, Math.min(PIECE, this.size - at));
-      this.#read(source, at, piece);
+      this.#read(at, piece);
       visit?.(at, piece);
       return crc32(piece);
     });
@@ -130,16 +131,16 @@ export class MemoryImage implements Disposable {
     const candidates = this.shares(since)
       ? union(this.changes, since.changes)
       : [{ from: 0, to: this.size }];
-    using ours = this.open({ read: true });
-    using theirs = since.open({ read: true });
-    const [now, then] = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
+    const longest = Math.max(...candidates.map(({ from, to }) => to - from), 0);
+    const room = Math.min(longest, PIECE);
+    const [now, then] = [new Uint8Array(room), new Uint8Array(room)];
     const collector = new RunCollector();
     for (const { from, to } of candidates) {
       for (let at = from; at < to; at += PIECE) {
         const size = Math.min(PIECE, to - at);
         const [a, b] = [now.subarray(0, size), then.subarray(0, size)];
-        this.#read(ours, at, a);
-        since.#read(theirs, at, b);
+        this.#read(at, a);
+        since.#read(at, b);
         const [left, right] = [wordsOf(a), wordsOf(b)];
         collector.add(at, a, (offset) => !isSame(left, right, offset / 4));
       }
@@ -169,8 +170,7 @@ export class MemoryImage implements Disposable {
         this.#change(offset, hostAddress, size, cover);
         region.backing = "image";
       } else {
-        using file = this.open({ read: true });
-        this.#read(file, offset, new Uint8Array(viewOf(hostAddress, size)));
+        this.#read(offset, new Uint8Array(viewOf(hostAddress, size)));
       }
       offset += size;
     }
@@ -189,13 +189,11 @@ export class MemoryImage implements Disposable {
     closeFd(this.fd);
   }
 
-  #read(
-    file: Deno.FsFile,
-    at: number,
-    bytes: Uint8Array<ArrayBuffer>,
-  ): void {
-    file.seekSync(at, Deno.SeekMode.Start);
-    readFully(file, bytes);
+  #read(at: number, bytes: Uint8Array<ArrayBuffer>): void {
+    if (overlay(this.changes, at, bytes) === bytes.length) return;
+    for (let done = 0; done < bytes.length; done += GiB) {
+      readAt(this.fd, at + done, bytes.subarray(done, done + GiB));
+    }
     overlay(this.changes, at, bytes);
   }
 
@@ -246,14 +244,5 @@ function copyRuns(
 export function writeFully(file: Deno.FsFile, bytes: Uint8Array): void {
   for (let done = 0; done < bytes.length;) {
     done += file.writeSync(bytes.subarray(done));
-  }
-}
-
-/** Fills `bytes`; what is behind the file's end reads as zeros. */
-export function readFully(file: Deno.FsFile, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) {
-    const count = file.readSync(bytes.subarray(done));
-    if (count === null) return void bytes.fill(0, done);
-    done += count;
   }
 }

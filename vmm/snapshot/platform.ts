@@ -4,34 +4,34 @@
  * @module
  */
 import { I8042 } from "../../devices/platform/i8042.ts";
-import {
-  SerialState,
-  SerialWord,
-} from "../../devices/platform/serial_state.ts";
+import { SerialState } from "../../devices/platform/serial_state.ts";
 import { VireoError } from "../../ffi/error.ts";
 import type { VcpuWorkerStart } from "../messages.ts";
 import type { SavedPlatform } from "./saved_machine.ts";
 
-/** Each device's memory, by its name in {@linkcode SavedPlatform}. */
+/** Of older snapshots, which have none: nothing was pressed. */
+const IDLE_KEYBOARD = copyOf(I8042.share().state);
+
+/** The others' memory, by their names in {@linkcode SavedPlatform}. */
 function sharedOf(
-  { serial, rtc, bootTimer, keyboard, pci }: VcpuWorkerStart,
-): Record<keyof SavedPlatform, SharedArrayBuffer | undefined> {
-  return {
-    serial: serial.state,
-    ...{ rtc, bootTimer },
-    keyboard: keyboard.state,
-    pci: pci?.config,
-  };
+  { rtc, bootTimer, keyboard, pci }: VcpuWorkerStart,
+): Record<
+  Exclude<keyof SavedPlatform, "serial">,
+  SharedArrayBuffer | undefined
+> {
+  return { rtc, bootTimer, keyboard: keyboard.state, pci: pci?.config };
 }
 
 /** Copies them; nobody may use them meanwhile. */
 export function savePlatform(start: VcpuWorkerStart): SavedPlatform {
-  const { pci, ...always } = sharedOf(start);
-  const copied = Object.entries(always).map(([name, shared]) =>
-    [name, copyOf(shared!)] as const
-  );
-  const saved = Object.fromEntries(copied) as unknown as SavedPlatform;
-  return pci ? { ...saved, pci: copyOf(pci) } : saved;
+  const { rtc, bootTimer, keyboard, pci } = sharedOf(start);
+  return {
+    serial: new SerialState(start.serial.state).save(),
+    rtc: copyOf(rtc!),
+    bootTimer: copyOf(bootTimer!),
+    keyboard: copyOf(keyboard!),
+    ...(pci && { pci: copyOf(pci) }),
+  };
 }
 
 /** The bytes of `shared`, as they are now. */
@@ -40,7 +40,8 @@ export function copyOf(shared: SharedArrayBuffer): Uint8Array {
 }
 
 /**
- * Fills them in, while nobody uses them.
+ * Fills them in, while nobody uses them. What the guest was told is printed is
+ * not for this machine's maker, and nobody has been woken for it here.
  *
  * @throws {VireoError} the saved ones are of another size
  */
@@ -48,10 +49,15 @@ export function restorePlatform(
   start: VcpuWorkerStart,
   saved: SavedPlatform,
 ): void {
+  const { serial } = saved;
+  if (!new SerialState(start.serial.state).restore(serial)) {
+    throw new VireoError(
+      `snapshot: platform.serial has ${serial.length} bytes`,
+    );
+  }
   for (const [name, shared] of Object.entries(sharedOf(start))) {
-    const bytes = saved[name as keyof SavedPlatform];
-    // Older snapshots have none: nothing was pressed.
-    if (name === "keyboard" && bytes === undefined) continue;
+    const bytes = saved[name as keyof SavedPlatform] ??
+      (name === "keyboard" ? IDLE_KEYBOARD : undefined);
     if (bytes?.length !== shared?.byteLength) {
       throw new VireoError(
         `snapshot: platform.${name} has ${bytes?.length ?? 0} bytes, not ` +
@@ -61,16 +67,4 @@ export function restorePlatform(
     if (shared && bytes) new Uint8Array(shared).set(bytes);
   }
   I8042.freeLock(start.keyboard.state);
-  dropOutput(start.serial.state);
-}
-
-/**
- * What the guest was told is printed is not for this machine's maker, and
- * nobody has been woken for it here.
- */
-function dropOutput(shared: SharedArrayBuffer): void {
-  const { words, output } = new SerialState(shared);
-  output.popAll();
-  words[SerialWord.OUTPUT_SIGNALLED] = 0;
-  words[SerialWord.LOCK] = 0;
 }

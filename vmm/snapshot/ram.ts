@@ -21,6 +21,8 @@ import { type Run, RunCollector, sizeOf } from "./runs.ts";
 const OWN_PART = 1 / 4;
 
 const images = new WeakMap<MachineParts, MemoryImage>();
+/** This isolate's views: V8 counts each as if it had to free the RAM. */
+const views = new WeakMap<MachineParts, GuestMemory>();
 /** The files that machines write to, which may become their images. */
 const files = new WeakMap<MachineParts, MemoryImage>();
 
@@ -45,7 +47,7 @@ export async function makeForkable(
 function moveToFile(parts: MachineParts): void {
   if (!canLie(parts)) return; // it is copied
   const { memory } = parts.vcpus[0]!.start;
-  const file = MemoryImage.writable(GuestMemory.attach(memory));
+  const file = MemoryImage.writable(memoryOf(parts));
   files.set(parts, file);
   parts.defer(() => files.get(parts)?.[Symbol.dispose]());
   let offset = 0;
@@ -74,6 +76,16 @@ export function layOver(parts: MachineParts, image: MemoryImage): void {
   images.set(parts, image.share());
 }
 
+/** The RAM of a machine that doesn't run. */
+export function memoryOf(parts: MachineParts): GuestMemory {
+  let memory = views.get(parts);
+  if (memory === undefined) {
+    memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+    views.set(parts, memory);
+  }
+  return memory;
+}
+
 /** Whether RAM may be mapped over an image. */
 export function canLie({ vcpus }: MachineParts): boolean {
   return vcpus[0]!.start.memory.every(isMapped);
@@ -88,7 +100,7 @@ export function imageOf(parts: MachineParts): MemoryImage | undefined {
  * Copies the RAM of a machine that doesn't run: what is its own, or all of it.
  */
 export function copyRam(parts: MachineParts): MemoryImage {
-  const memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+  const memory = memoryOf(parts);
   const image = images.get(parts);
   const own = image && ownRuns(memory);
   return own === undefined ? MemoryImage.of(memory) : image!.share(own);

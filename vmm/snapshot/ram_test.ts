@@ -13,7 +13,7 @@ import {
   recording,
   recordingOn,
 } from "../testing/records.ts";
-import type { Overrides } from "./mod.ts";
+import type { Overrides, Snapshot } from "./mod.ts";
 
 /** Where other programs could see the RAM. */
 const FILE = `/dev/shm/vireo-test-${crypto.randomUUID()}`;
@@ -87,6 +87,30 @@ for (const [kind, machineConfig, needs, options] of KINDS) {
         huge_pages: "None",
       });
       if (machineConfig?.memory_file === undefined) await goesOn(restore);
+      await refusesPages(snapshot, machineConfig);
+      await goesOn(async (overrides, options) => {
+        const own = { overrides: () => overrides };
+        await using pool = await snapshot.pool(1, own);
+        return await pool.fork(options);
+      });
     },
   }));
+}
+
+/** RAM that comes page by page has to be the process's own. */
+async function refusesPages(
+  snapshot: Snapshot,
+  { memory_file, huge_pages }: NonNullable<VmConfig["machine-config"]> = {},
+): Promise<void> {
+  if (memory_file === undefined && huge_pages !== "2M") return;
+  using other = new ScratchFile(MiB);
+  const overrides = {
+    ...recordingOn(other.path),
+    "machine-config": memory_file ? { memory_file: `${FILE}.restored` } : {},
+  };
+  const pages = { module: import.meta.url };
+  await assert.rejects(Machine.restore(snapshot, overrides, { pages }), {
+    name: "VireoError",
+    message: "memory on demand: not with memory_file or huge pages of the pool",
+  });
 }

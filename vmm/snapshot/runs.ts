@@ -62,19 +62,39 @@ export class RunCollector {
   }
 }
 
-/** Puts what `runs` have of it into `bytes`, which is RAM from `at` on. */
+/**
+ * Puts what `runs`, which are in order, have of it into `bytes`, which is RAM
+ * from `at` on.
+ *
+ * @returns how many bytes they have of it
+ */
 export function overlay(
   runs: readonly Run[],
   at: number,
   bytes: Uint8Array,
-): void {
+): number {
   const end = at + bytes.length;
-  for (const { from, to, bytes: data } of runs) {
+  let sum = 0;
+  for (let i = firstBehind(runs, at); i < runs.length; i++) {
+    const { from, to, bytes: data } = runs[i]!;
+    if (from >= end) break;
     const [start, stop] = [Math.max(from, at), Math.min(to, end)];
-    if (start >= stop) continue;
     if (data === undefined) bytes.fill(0, start - at, stop - at);
     else bytes.set(data.subarray(start - from, stop - from), start - at);
+    sum += stop - start;
   }
+  return sum;
+}
+
+/** The place of the first of `runs` that ends behind `at`. */
+function firstBehind(runs: readonly Run[], at: number): number {
+  let [low, high] = [0, runs.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (runs[middle]!.to <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** All pages that are in either, in order. */

@@ -24,9 +24,9 @@ export interface SavedMachine {
   devices: SavedDevice[];
 }
 
-/** Shared memory of devices without virtio, byte for byte. */
+/** Shared memory of devices without virtio. */
 export interface SavedPlatform {
-  /** The serial port. */
+  /** The serial port, behind which there is the input that waits in it. */
   serial: Uint8Array;
   /** The clock's CMOS RAM. */
   rtc: Uint8Array;

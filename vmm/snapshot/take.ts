@@ -57,12 +57,19 @@ export async function takeSnapshot(
   return new Snapshot(state, memory);
 }
 
-function vcpusOf({ vcpus }: MachineParts): VcpuState[] {
+/** The host's, which stay the same. */
+let msrs: readonly number[] | undefined;
+
+function knownMsrs(): readonly number[] {
   using kvm = new Kvm();
-  const msrs = savedMsrs(kvm.fd);
+  return savedMsrs(kvm.fd);
+}
+
+function vcpusOf({ vcpus }: MachineParts): VcpuState[] {
+  const indices = msrs ??= knownMsrs();
   return vcpus.map(({ start }) => {
     const vcpu = new Vcpu(start.vcpuFd, start.runSize);
     using _view = vcpu.run; // the descriptor is the vCPU's thread's
-    return saveVcpu(vcpu, msrs);
+    return saveVcpu(vcpu, indices);
   });
 }

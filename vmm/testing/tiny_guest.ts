@@ -32,6 +32,24 @@ export const ECHOES = kernel([
   ...[...WAIT, ...DATA, 0xec, 0xee, 0xeb, 0xef],
 ]);
 
+/**
+ * Says "P", waits for the power button, at pin 1 of the I/O APIC, without taking
+ * interrupts, and powers off. It looks for ACPI's tables, as far as one sees.
+ */
+export const OBEYS = kernel([
+  ...[0xbb, 0x00, 0x00, 0xc0, 0xfe], // mov ebx, I/O APIC
+  ...[0xc7, 0x03, 0x12, 0, 0, 0], // mov [rbx], redirection of pin 1, low
+  ...[0xc7, 0x43, 0x10, 0x40, 0, 0, 0], // mov [rbx + 0x10], vector 0x40
+  ...[0xbb, 0x00, 0x00, 0xe0, 0xfe], // mov ebx, local APIC
+  ...[0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0], // SVR: enabled
+  ...[...DATA, 0xb0, 0x50, 0xee], // "P"
+  ...[0xf7, 0x83, 0x20, 0x02, 0, 0, 1, 0, 0, 0], // test [IRR, 0x40], 1
+  ...[0x74, 0xf4], // jz to the test
+  ...[0x66, 0xba, 0x00, 0x06], // mov dx, the sleep control register
+  ...[0xb0, 5 << 2 | 0x20, 0xee], // SLP_TYP 5, SLP_EN
+  ...new TextEncoder().encode("RSD PTR "),
+]);
+
 /** Prints "hi", and then what its keyboard says: `in al, 0x64; test; in; out`. */
 export const KEYS = kernel([
   ...DATA,

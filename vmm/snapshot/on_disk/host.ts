@@ -30,11 +30,17 @@ export function thisOrigin(): Origin {
     vireo: project.version,
     host: Deno.hostname(),
     kernel: Deno.osRelease(),
-    cpu: cpu(),
+    cpu: cpuHere(),
   };
 }
 
-function cpu(): string {
+let known: string | undefined; // the kernel asks each processor for its speed
+
+function cpuHere(): string {
+  return known ??= readCpu();
+}
+
+function readCpu(): string {
   using file = Deno.openSync("/proc/cpuinfo");
   const bytes = new Uint8Array(CPU_INFO);
   const text = new TextDecoder().decode(
@@ -72,7 +78,7 @@ export function readOrigin(value: unknown): Origin {
  * @throws {VireoError} this host's is another one
  */
 export function checkCpu(saved: Origin): void {
-  const here = cpu();
+  const here = cpuHere();
   const kind = (text: string) => text.split(",")[0];
   if (kind(saved.cpu) === kind(here)) return;
   throw new VireoError(`was saved on another CPU (${saved.cpu}; here ${here})`);
