@@ -247,13 +247,14 @@ export class Machine extends MachineSnapshots {
     }
     await this.#unlessOver(Promise.all(paused));
     await this.#unlessOver(this.#ready);
-    if (!this.life.over) await this.#unlessOver(this.#pauseDevices());
+    if (!this.life.over) await this.#unlessOver(this.pauseDevices());
     if (this.life.over) return;
     this.#parts.clock.stop();
     this.life.to("paused");
   }
 
-  async #pauseDevices(): Promise<void> {
+  /** @internal */
+  protected override async pauseDevices(): Promise<void> {
     const paused = this.#devices?.next("paused");
     this.#commandDevices(Command.PAUSE);
     await paused;
@@ -353,9 +354,7 @@ export class Machine extends MachineSnapshots {
     if (started) {
       control.kick(vcpus.length);
       await Promise.all(vcpus.map(({ worker }) => worker.stopped));
-      const rest = () => this.#pauseDevices();
-      const options = this.#options;
-      await this.showRemains(this.#parts, this.#config, options, end, rest);
+      await this.showRemains(this.#parts, this.#config, this.#options, end);
     }
     this.#commandDevices(Command.STOP);
     await this.#devices?.stopped;

@@ -33,6 +33,8 @@ export abstract class MachineIntrospection extends MachineDevices {
     work: (parts: MachineParts, config: ResolvedConfig) => Promise<T>,
   ): Promise<T>;
 
+  /** Has the devices rest, when the vCPUs do. @internal */
+  protected abstract pauseDevices(): Promise<void>;
   /** Stops all vCPUs, then the devices, until {@linkcode resume}. */
   abstract pause(): Promise<void>;
   /** Goes on after {@linkcode pause}. */
@@ -65,6 +67,7 @@ export abstract class MachineIntrospection extends MachineDevices {
   async introspect<T>(look: (view: MachineView) => T | Promise<T>): Promise<T> {
     const { MachineView }: Introspection = await import(INTROSPECTION);
     return await this.atRest("introspect", async (parts, config) => {
+      this.begins("introspect");
       using view = new MachineView(parts, config);
       return await look(view);
     });
@@ -115,21 +118,19 @@ export abstract class MachineIntrospection extends MachineDevices {
    * The threads of the vCPUs have ended, and all else is still there.
    *
    * @internal
-   * @param rest has the devices rest
    */
   protected async showRemains(
     parts: MachineParts,
     config: ResolvedConfig,
     { atEnd, onLog }: MachineOptions,
     end: MachineEnd,
-    rest: () => Promise<void>,
   ): Promise<void> {
     if (atEnd === undefined) return;
     this.showsRemains = true;
     try {
       const { MachineView }: Introspection = await import(INTROSPECTION);
       const inTime = async () => {
-        if (await comesInTime(rest())) return;
+        if (await comesInTime(this.pauseDevices())) return;
         throw new VireoError("snapshot: a device doesn't come to rest");
       };
       using view = new MachineView(parts, config, inTime);

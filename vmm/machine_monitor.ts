@@ -29,6 +29,11 @@ export abstract class MachineMonitor {
   /** Waits for the end. */
   abstract wait(): Promise<unknown>;
 
+  /** Says what is done while the machine is paused. */
+  protected begins(work: string): void {
+    for (const tell of this.life.told) tell(this.life.state, work);
+  }
+
   /** True from the first moment of the end on. */
   protected get over(): boolean {
     return this.life.over;

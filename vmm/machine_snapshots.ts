@@ -19,10 +19,10 @@ export abstract class MachineSnapshots extends MachineIntrospection {
    */
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
     const { takeSnapshot } = await snapshots();
-    return await this.atRest(
-      "snapshot",
-      (parts, config) => takeSnapshot(parts, config, options),
-    );
+    return await this.atRest("snapshot", (parts, config) => {
+      this.begins("snapshot");
+      return takeSnapshot(parts, config, options);
+    });
   }
 
   /**
@@ -36,7 +36,10 @@ export abstract class MachineSnapshots extends MachineIntrospection {
    */
   async reset(snapshot: Snapshot): Promise<void> {
     const { resetMachine } = await snapshots();
-    await this.atRest("reset", (parts) => resetMachine(this, parts, snapshot));
+    await this.atRest("reset", (parts) => {
+      this.begins("reset");
+      return resetMachine(this, parts, snapshot);
+    });
   }
 
   /**

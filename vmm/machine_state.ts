@@ -40,8 +40,8 @@ export const TRANSITIONS: Readonly<
 
 /** Where one machine is, and that it goes only where it may. */
 export class MachineLife {
-  /** Who is told of each step. */
-  readonly told: Set<(state: MachineState) => void> = new Set();
+  /** Who is told of each step, and of what is done while it is paused. */
+  readonly told: Set<(state: MachineState, work?: string) => void> = new Set();
   #state: MachineState = "created";
 
   /** The current state. */

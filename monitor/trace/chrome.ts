@@ -89,7 +89,8 @@ export class ChromeTrace {
       }
       case "state": {
         const row = this.#lifeRow(MACHINE);
-        return this.#instant(MACHINE, row, event.time, event.state, {});
+        const what = event.work ?? event.state;
+        return this.#instant(MACHINE, row, event.time, what, {});
       }
       case "lost": {
         this.#name(VCPUS, 0, "lost events");

@@ -131,6 +131,8 @@ export interface StateEvent extends EventCommon {
   type: "state";
   /** What it is now. */
   state: MachineState;
+  /** What is done while it is paused: `snapshot`, `reset`, `introspect`. */
+  work?: string;
 }
 
 /** Events were overwritten before they were read, or too many to be wanted. */

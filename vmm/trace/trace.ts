@@ -53,13 +53,10 @@ export function batchesOf(
   const states: StateEvent[] = [];
   const clock = new Recorder(parts.vcpus[0]!.start.record);
   let number = 0;
-  const tell = (state: MachineState) =>
-    void states.push({
-      type: "state",
-      time: clock.now(),
-      number: number++,
-      state,
-    });
+  const tell = (state: MachineState, work?: string) => {
+    const of = { type: "state", time: clock.now(), number: number++ } as const;
+    states.push({ ...of, state, ...(work !== undefined && { work }) });
+  };
   const wanted = filter.types?.includes("state") ?? true;
   if (wanted) {
     tell(life.state);
@@ -83,11 +80,12 @@ async function* batches(
   stack.defer(done);
   let over = false;
   const end = ended.then(() => over = true, () => over = true);
-  while (!over) {
+  for (let last = false; !last;) {
     const pause = Promise.withResolvers<void>();
     const timer = setTimeout(pause.resolve, INTERVAL);
     await Promise.race([pause.promise, end]);
     clearTimeout(timer);
+    last = over; // what came while the last batch was being read, too
     const events = [...states.splice(0), ...reader.read()];
     if (events.length > 0) yield events;
   }

@@ -7,6 +7,7 @@ import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { readPayload } from "../../images/payload/payload.ts";
 import type { MachineParts } from "../build.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
+import { COUNTS } from "../testing/tiny_guest.ts";
 import { DeviceRecorder } from "./device_recorder.ts";
 import type { TraceEvent } from "./events.ts";
 import { FlightRecorder } from "./flight_recorder.ts";
@@ -223,6 +224,38 @@ Deno.test("trace: texts come whole, whatever their length", () => {
   const { why } = events.find((event) => event.type === "step")!;
   assert.equal(why, "queue 0: descriptor index too large");
 });
+
+Deno.test(needing([KVM], {
+  name: "trace: a snapshot and a reset are steps of the machine's life",
+  async fn() {
+    await using test = await TestMachine.create({
+      "boot-source": { kernel_image_path: COUNTS },
+      "machine-config": { mem_size_mib: 16 },
+    });
+    const { machine } = test;
+    machine.start();
+    await test.printed("\x02");
+    const batches = await machine.traceBatches({ types: ["state"] });
+    using snapshot = await machine.snapshot();
+    await machine.reset(snapshot);
+    await machine.introspect(() => {});
+    const steps: string[] = [];
+    for await (const batch of batches) {
+      for (const event of batch) {
+        if (event.type === "state") steps.push(event.work ?? event.state);
+      }
+      await machine.stop();
+    }
+    const rest = (
+      work: string,
+    ) => ["pausing", "paused", work, "resuming", "running"];
+    assert.deepEqual(steps, [
+      "running",
+      ...["snapshot", "reset", "introspect"].flatMap(rest),
+      ...["ending", "ended"],
+    ]);
+  },
+}));
 
 Deno.test(needing([KVM], {
   name: "trace: a signal ends it, also while nothing happens",
