@@ -34,6 +34,7 @@ import {
   TIMEOUT,
 } from "./cli/options.ts";
 import { standardError, standardOutput } from "./cli/streams/output.ts";
+import type { CpOptions } from "./cli/machines/cp.ts";
 import type { ExecCommandOptions } from "./cli/machines/exec.ts";
 import type { PrepareCommandOptions } from "./cli/prepare.ts";
 import type { RestoreOptions } from "./cli/snapshot/restore.ts";
@@ -218,14 +219,15 @@ async function program(args: readonly string[]): Promise<Command> {
     });
 
   command(vireo, "cp")
-    .description("Copy a file to or from a machine's guest.")
+    .description("Copy files to or from a machine's guest.")
     .argument("<from>", "a file, or MACHINE:PATH")
     .argument("<to>", "the same; one of both is in a guest")
-    .action(async (from: string, to: string) => {
+    .option("-r, --recursive", "a folder, with all that is in it")
+    .action(async (from: string, to: string, options: CpOptions) => {
       const { cp }: typeof import("./cli/machines/cp.ts") = await load(
         new URL("./cli/machines/cp.ts", import.meta.url),
       );
-      await cp(from, to);
+      await cp(from, to, options);
     });
 
   command(vireo, "snapshot")

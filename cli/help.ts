@@ -180,11 +180,13 @@ the command with it. With -t, Ctrl-A x does.`,
   cp: {
     examples: `
   vireo cp tool web:/tmp                            to the guest's /tmp/tool
-  vireo cp web:/var/log/messages .                  and back`,
+  vireo cp web:/var/log/messages .                  and back
+  vireo cp -r tests web:/root                       a folder, to /root/tests`,
     details: `
 MACHINE is a name or PID, as with "exec", and takes the same of the machine. A
 relative PATH begins in /root; a file here whose name has a colon is ./a:b. The
-file is there whole, with its mode, or as it was before.`,
+file is there whole, with its mode, or as it was before. With -r a folder, its
+files, folders and links are there whole, where nothing was before.`,
   },
   "power-button": {
     examples: `

@@ -1,21 +1,16 @@
 /**
- * `vireo cp`: a file to or from the guest of a machine of another process. It is
- * there whole, or not at all.
+ * `vireo cp`: a file, or with -r a folder, to or from the guest of a machine of
+ * another process. It is there whole, or not at all.
  *
  * @module
  */
 import { basename } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
 import { ifThere } from "../../ffi/file.ts";
-import type { GuestProcess } from "../../vmm/agent/mod.ts";
-import { socketOf } from "../../vmm/controller/client.ts";
-import { startCommand } from "../../vmm/controller/command.ts";
-import { plain } from "../text.ts";
-import { ended, endInOrder } from "../streams/signals.ts";
+import { endInOrder } from "../streams/signals.ts";
 import { telling } from "./control.ts";
-
-/** Characters that are kept of what a command says is wrong. */
-const COMPLAINT = 1000;
+import { downloadFolder, uploadFolder } from "./cp_folder.ts";
+import { ending, feed, start, textOf } from "./guest_script.ts";
 
 /**
  * For the guest's shell, with a path, a file's name and its mode. What is no
@@ -36,21 +31,31 @@ const GIVE = `[ -d "$1" ] && { echo "$1: is a folder" >&2; exit 1; }
 stat -Lc %a "$1" >&2 && exec cat "$1"`;
 
 /** One side of a copy that is in a guest. */
-interface GuestPath {
+export interface GuestPath {
   /** The machine. */
   machine: string;
   /** Absolute, or from `/root`. */
   path: string;
 }
 
+/** Options of `vireo cp`. */
+export interface CpOptions {
+  /** Folders, with all that is in them. */
+  recursive?: boolean;
+}
+
 /**
- * Copies a file; one of both is in a guest.
+ * Copies a file or a folder; one of both is in a guest.
  *
  * @param from a path, or `NAME:PATH`
  * @param to the same; a folder gets the file under its own name
  * @throws {VireoError} it can't, and the old file, if there was one, is there
  */
-export async function cp(from: string, to: string): Promise<void> {
+export async function cp(
+  from: string,
+  to: string,
+  { recursive = false }: CpOptions = {},
+): Promise<void> {
   const [source, target] = [guestPath(from), guestPath(to)];
   if ((source === undefined) === (target === undefined)) {
     const both = source ? "both are in guests" : "none is in a guest";
@@ -60,8 +65,12 @@ export async function cp(from: string, to: string): Promise<void> {
   const running = setInterval(() => {}, 1 << 30);
   endInOrder(); // what is half there goes
   try {
-    if (source) await download(source, to);
-    else await upload(from, target!);
+    if (source) {
+      const done = recursive && await downloadFolder(source, to);
+      if (!done) await download(source, to);
+    } else if (recursive && Deno.statSync(from).isDirectory) {
+      await uploadFolder(from, target!);
+    } else await upload(from, target!);
   } finally {
     clearInterval(running);
   }
@@ -87,13 +96,10 @@ async function upload(
   await telling(machine, async () => {
     const process = await start(machine, TAKE, path, basename(from), octal);
     void process.stdout.cancel();
-    const failed = file.readable.pipeTo(process.stdin, { preventCancel: true })
-      .then(() => undefined, (error) => {
-        process.abandon(new VireoError(`cp: ${error.message}`));
-      });
+    const fed = feed(process, file.readable.values({ preventCancel: true }));
     const complaint = await textOf(process.stderr);
+    fed();
     await ending(process, complaint);
-    await failed;
   });
 }
 
@@ -114,38 +120,6 @@ async function download(
     await written;
     target.keep(Number.parseInt(said, 8) & 0o777);
   });
-}
-
-async function start(
-  machine: string,
-  script: string,
-  ...words: string[]
-): Promise<GuestProcess> {
-  const command = ["sh", "-c", script, "sh", ...words];
-  const path = await socketOf(machine);
-  const process = await startCommand(path, { command });
-  const stop = () => process.kill(); // the script cleans up
-  if (ended.aborted) stop();
-  ended.addEventListener("abort", stop);
-  return process;
-}
-
-async function textOf(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const bytes of stream) {
-    if (text.length > COMPLAINT) continue;
-    text += decoder.decode(bytes, { stream: true });
-  }
-  return text;
-}
-
-/** @throws {VireoError} it has failed, and said why */
-async function ending(process: GuestProcess, said: string): Promise<void> {
-  const { success, code } = await process.status;
-  if (success) return;
-  const [line] = plain(said).trim().split("\n");
-  throw new VireoError(`cp: ${line || `exit status ${code}`}`);
 }
 
 /** A file on this host: what it was, until it is kept. */

@@ -61,6 +61,71 @@ Deno.test(needing(["gcc"], {
       ]);
       assert.ok(!exists(`${dir}/none`));
     });
+    await t.step(
+      "folders, with all that is in them, or not at all",
+      async () => {
+        const long = `${"n".repeat(90)}/${"m".repeat(90)}`;
+        const from = `${dir}/tree`;
+        Deno.mkdirSync(`${from}/${long}`, { recursive: true });
+        Deno.mkdirSync(`${from}/empty`, { mode: 0o700 });
+        Deno.writeFileSync(`${from}/${long}/f`, bytes, { mode: 0o640 });
+        Deno.writeTextFileSync(`${from}/none`, "");
+        Deno.symlinkSync(`${long}/f`, `${from}/link`);
+        Deno.symlinkSync("x".repeat(200), `${from}/dangling`);
+        Deno.linkSync(`${from}/none`, `${from}/twice`);
+        const copy = async (from: string, to: string) => {
+          const said = await vireo(["cp", "-r", from, to]);
+          assert.deepEqual(said, { code: 0, stdout: "", stderr: "" });
+        };
+        await copy(from, guest(`${dir}/in`));
+        await copy(guest(`${dir}/in/tree`), `${dir}/back/tree2`);
+        await copy(`${dir}/short`, guest(`${dir}/in/short`));
+        await copy(guest(`${dir}/in/short`), `${dir}/back/short`);
+        const list = (path: string) => {
+          const args = [path, "-printf", "%P %y %m %l %s\n"];
+          const { stdout } = new Deno.Command("find", { args }).outputSync();
+          const folders = / (d \d+) *\d+$/gm; // their own sizes say nothing
+          return new TextDecoder().decode(stdout).replaceAll(folders, " $1")
+            .split("\n").toSorted();
+        };
+        for (const path of [`${dir}/in/tree`, `${dir}/back/tree2`]) {
+          assert.deepEqual(list(path), list(from));
+          const same = Buffer.from(Deno.readFileSync(`${path}/link`));
+          assert.ok(same.equals(bytes));
+        }
+        const no = async (pattern: RegExp, from: string, to: string) => {
+          const { code, stderr } = await vireo(["cp", "-r", from, to]);
+          assert.match(stderr, pattern);
+          assert.deepEqual([code, stderr.split("\n").length], [1, 2]);
+        };
+        const fifo = `${from}/fifo`;
+        await new Deno.Command("mkfifo", { args: [fifo] }).output();
+        await Promise.all([
+          no(/in\/tree: is there already/, from, guest(`${dir}/in`)),
+          no(/tree" is there already/, guest(from), dir),
+          no(
+            /fifo" is no file, folder or link/,
+            from,
+            guest(`${dir}/in/other`),
+          ),
+          no(
+            /fifo" is no file, folder or link/,
+            guest(from),
+            `${dir}/back/other`,
+          ),
+          no(/No such file/, `${dir}/nothing`, guest(`${dir}/in`)),
+          no(/No such file/, guest(`${dir}/nothing`), `${dir}/back/nothing`),
+        ]);
+        for (const path of [`${dir}/in`, `${dir}/back`]) {
+          for (const name of names(path)) {
+            assert.doesNotMatch(name, /vireo-|other|nothing/);
+            if (/tree|short/.test(name)) {
+              Deno.removeSync(`${path}/${name}`, { recursive: true });
+            }
+          }
+        }
+      },
+    );
     await t.step("a signal in the middle", async () => {
       const fifo = `${dir}/slow`;
       await new Deno.Command("mkfifo", { args: [fifo] }).output();
