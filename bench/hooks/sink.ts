@@ -1,0 +1,2 @@
+/** A network in which nobody answers. */
+export default (): undefined => undefined;
