@@ -180,8 +180,7 @@ the command with it. With -t, Ctrl-A x does.`,
   cp: {
     examples: `
   vireo cp tool web:/tmp                            to the guest's /tmp/tool
-  vireo cp web:/var/log/messages .                  and back
-  vireo cp -r tests web:/root                       a folder, to /root/tests`,
+  vireo cp -r web:/var/log logs                     a folder, and back`,
     details: `
 MACHINE is a name or PID, as with "exec", and takes the same of the machine. A
 relative PATH begins in /root; a file here whose name has a colon is ./a:b. The
