@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { lazily } from "../ffi/memory/lazy_views.ts";
 import { mapEmpty, viewOf } from "../ffi/memory/mmap.ts";
 import { onBusError } from "../ffi/memory/bus_error.ts";
 import {
@@ -125,15 +126,14 @@ export class GuestMemory {
     const regions = parts.filter((part) => part.size > 0).map((part) => {
       const mapping = resources.use(mapRam(part, size, options, file));
       const { guestAddress, size: bytes } = part;
-      return new MemoryRegion(
-        {
-          guestAddress,
-          size: bytes,
-          hostAddress: mapping.address,
-          backing: backingOf(options),
-        },
-        mapping.buffer,
-      );
+      const { address: hostAddress } = mapping;
+      const backing = backingOf(options);
+      const handle = { guestAddress, size: bytes, hostAddress, backing };
+      const region = new MemoryRegion(handle, new ArrayBuffer());
+      lazily(region, "u8", () => new Uint8Array(mapping.buffer));
+      lazily(region, "u16", () => new Uint16Array(mapping.buffer));
+      lazily(region, "u32", () => new Uint32Array(mapping.buffer));
+      return region;
     });
     return new GuestMemory(regions, resources.move(), file);
   }

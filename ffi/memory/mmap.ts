@@ -6,6 +6,7 @@
  */
 import { errno, SystemError } from "../errno.ts";
 import { libc } from "../libc.ts";
+import { lazily } from "./lazy_views.ts";
 
 /** `PROT_*` bits. */
 export const Prot = { NONE: 0, READ: 1, WRITE: 2 } as const;
@@ -72,7 +73,7 @@ export class Mapping {
   /** Size in bytes. */
   readonly size: number;
   /** The mapped bytes. */
-  readonly buffer: ArrayBuffer;
+  readonly buffer!: ArrayBuffer;
   readonly #guard: number;
   #mapped = true;
 
@@ -105,7 +106,7 @@ export class Mapping {
     this.address = Number(value);
     this.size = size;
     this.#guard = guard;
-    this.buffer = Deno.UnsafePointerView.getArrayBuffer(pointer, size);
+    lazily(this, "buffer", () => viewOf(this.address, size));
   }
 
   /** `madvise` over the whole range; false when the kernel refuses. */

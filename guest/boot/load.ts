@@ -73,7 +73,7 @@ export function setUpBoot(
   options: LoadOptions,
 ): BootState {
   const more = { ...options, kernelEnd: kernel.end };
-  writeGeneration(memory);
+  writeGeneration(memory.regions);
   if (entry === "pvh") {
     const startInfo = setUpPvh(memory, more);
     return {

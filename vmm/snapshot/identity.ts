@@ -7,14 +7,13 @@ import { Vm } from "../../ffi/kvm/kvm.ts";
 import { writeGeneration } from "../../guest/generation.ts";
 import { Gsi } from "../../guest/layout.ts";
 import type { MachineParts } from "../build.ts";
-import { memoryOf } from "./ram.ts";
 
 /**
  * Changes the generation in the guest's memory, and tells a guest with ACPI. It
  * is to be done before its vCPUs run, and after KVM has their state.
  */
 export function becomeAnother(parts: MachineParts): void {
-  writeGeneration(memoryOf(parts));
+  writeGeneration(parts.vcpus[0]!.start.memory);
   if (parts.powerButton === undefined) return; // without ACPI
   const vm = new Vm(parts.vmFd, parts.vcpus[0]!.start.runSize);
   vm.irqLine(Gsi.GENERATION, true);

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import {
   closeFd,
@@ -17,17 +18,17 @@ import {
   sealMemoryFile,
 } from "../../ffi/file.ts";
 import { mapFileOver, viewOf } from "../../ffi/memory/mmap.ts";
+import type { PageRange } from "../../ffi/memory/pagemap.ts";
 import { ZeroCover } from "../../ffi/memory/zero_cover.ts";
 import { GiB } from "../../guest/layout.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 import {
-  isSame,
   isZero,
   overlay,
   PAGE,
   type Run,
   RunCollector,
-  union,
+  without,
   wordsOf,
 } from "./runs.ts";
 
@@ -128,24 +129,38 @@ export class MemoryImage implements Disposable {
 
   /** Where it is another than `since`, and what it has there. */
   changesSince(since: MemoryImage): Run[] {
-    const candidates = this.shares(since)
-      ? union(this.changes, since.changes)
-      : [{ from: 0, to: this.size }];
-    const longest = Math.max(...candidates.map(({ from, to }) => to - from), 0);
-    const room = Math.min(longest, PIECE);
-    const [now, then] = [new Uint8Array(room), new Uint8Array(room)];
     const collector = new RunCollector();
-    for (const { from, to } of candidates) {
+    const candidates = this.#candidates(since);
+    const room = candidates.reduce(
+      (most, { from, to }) => Math.min(PIECE, Math.max(most, to - from)),
+      0,
+    );
+    const [ours, theirs] = [new Uint8Array(room), new Uint8Array(room)];
+    for (const { from, to, bytes } of candidates) {
       for (let at = from; at < to; at += PIECE) {
         const size = Math.min(PIECE, to - at);
-        const [a, b] = [now.subarray(0, size), then.subarray(0, size)];
-        this.#read(at, a);
-        since.#read(at, b);
-        const [left, right] = [wordsOf(a), wordsOf(b)];
-        collector.add(at, a, (offset) => !isSame(left, right, offset / 4));
+        const then = theirs.subarray(0, size);
+        since.#read(at, then);
+        const now = bytes?.subarray(at - from, at - from + size) ??
+          ours.subarray(0, size);
+        if (!bytes) this.#read(at, now);
+        const [a, b] = [Buffer.from(now.buffer), Buffer.from(then.buffer)];
+        const differs = (offset: number) => {
+          const [i, j] = [now.byteOffset + offset, then.byteOffset + offset];
+          return a.compare(b, j, j + PAGE, i, i + PAGE) !== 0;
+        };
+        collector.add(at, now, differs, bytes !== undefined);
       }
     }
     return collector.runs;
+  }
+
+  /** Where it may differ from `since`, in order. */
+  #candidates(since: MemoryImage): readonly (PageRange & Partial<Run>)[] {
+    if (!this.shares(since)) return [{ from: 0, to: this.size }];
+    const rest = without(since.changes, this.changes);
+    if (rest.length === 0) return this.changes;
+    return [...this.changes, ...rest].sort((a, b) => a.from - b.from);
   }
 
   /** The file through another descriptor. */
@@ -205,7 +220,6 @@ export class MemoryImage implements Disposable {
     cover: ZeroCover,
   ): void {
     if (this.changes.length === 0) return;
-    const memory = new Uint8Array(viewOf(address, size));
     for (const run of this.changes) {
       const from = Math.max(run.from - offset, 0);
       const to = Math.min(run.to - offset, size);
@@ -213,7 +227,8 @@ export class MemoryImage implements Disposable {
       if (run.bytes === undefined && to - from >= COVERED) {
         cover.cover(address + from, to - from);
       } else {
-        overlay([run], offset + from, memory.subarray(from, to));
+        const memory = new Uint8Array(viewOf(address + from, to - from));
+        overlay([run], offset + from, memory);
       }
     }
   }

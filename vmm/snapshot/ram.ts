@@ -21,7 +21,7 @@ import { type Run, RunCollector, sizeOf } from "./runs.ts";
 const OWN_PART = 1 / 4;
 
 const images = new WeakMap<MachineParts, MemoryImage>();
-/** This isolate's views: V8 counts each as if it had to free the RAM. */
+/** Views of machines that were copied: another one would cost V8 a collection. */
 const views = new WeakMap<MachineParts, GuestMemory>();
 /** The files that machines write to, which may become their images. */
 const files = new WeakMap<MachineParts, MemoryImage>();
@@ -47,7 +47,7 @@ export async function makeForkable(
 function moveToFile(parts: MachineParts): void {
   if (!canLie(parts)) return; // it is copied
   const { memory } = parts.vcpus[0]!.start;
-  const file = MemoryImage.writable(memoryOf(parts));
+  const file = MemoryImage.writable(GuestMemory.attach(memory));
   files.set(parts, file);
   parts.defer(() => files.get(parts)?.[Symbol.dispose]());
   let offset = 0;
@@ -76,16 +76,6 @@ export function layOver(parts: MachineParts, image: MemoryImage): void {
   images.set(parts, image.share());
 }
 
-/** The RAM of a machine that doesn't run. */
-export function memoryOf(parts: MachineParts): GuestMemory {
-  let memory = views.get(parts);
-  if (memory === undefined) {
-    memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
-    views.set(parts, memory);
-  }
-  return memory;
-}
-
 /** Whether RAM may be mapped over an image. */
 export function canLie({ vcpus }: MachineParts): boolean {
   return vcpus[0]!.start.memory.every(isMapped);
@@ -100,7 +90,11 @@ export function imageOf(parts: MachineParts): MemoryImage | undefined {
  * Copies the RAM of a machine that doesn't run: what is its own, or all of it.
  */
 export function copyRam(parts: MachineParts): MemoryImage {
-  const memory = memoryOf(parts);
+  let memory = views.get(parts);
+  if (memory === undefined) {
+    memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+    views.set(parts, memory);
+  }
   const image = images.get(parts);
   const own = image && ownRuns(memory);
   return own === undefined ? MemoryImage.of(memory) : image!.share(own);

@@ -9,6 +9,7 @@ import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
 import { pagePresent } from "../../ffi/memory/mmap.ts";
+import { GuestMemory } from "../../guest/memory.ts";
 import type { MachineParts } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import type { VmConfig } from "../config/types.ts";
@@ -19,7 +20,7 @@ import type { MachineOptions } from "../machine_options.ts";
 import type { PageSource } from "./on_demand/on_demand.ts";
 import { restorePlatform } from "./platform.ts";
 import { openFolder } from "./on_disk/folder.ts";
-import { canLie, imageOf, layOver, memoryOf } from "./ram.ts";
+import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { touchedAddresses } from "./on_demand/touched.ts";
 import { checkGiven, nameOf } from "./trust.ts";
@@ -171,7 +172,7 @@ async function serve(
   const giveUp = () => fail("memory on demand: given up");
   signal?.addEventListener("abort", giveUp, { once: true });
   // A handler that never answers must not hold this isolate, too.
-  const memory = memoryOf(parts);
+  const memory = GuestMemory.attach(regions);
   const places = touchedAddresses(state).map((at) => memory.hostAddress(at, 1));
   await Promise.all(places.filter((at) => at !== 0).map(pagePresent));
   if (machine.state === "created") return;

@@ -27,14 +27,16 @@ export class RunCollector {
   readonly runs: Run[] = [];
 
   /**
-   * Adds copies of whole pages, at `at` and behind all that was added before.
+   * Adds whole pages, at `at` and behind all that was added before.
    *
    * @param wanted which of them; default all
+   * @param kept nobody writes to `bytes` any more; default: they are copied
    */
   add(
     at: number,
     bytes: Uint8Array<ArrayBuffer>,
     wanted: (offset: number) => boolean = () => true,
+    kept = false,
   ): void {
     const words = wordsOf(bytes);
     let start = 0; // of pages that are of one kind
@@ -45,8 +47,14 @@ export class RunCollector {
         : undefined;
       if (next === kind && offset < bytes.length) continue;
       if (kind !== undefined) {
-        const data = kind ? undefined : bytes.slice(start, offset);
-        this.#append({ from: at + start, to: at + offset, bytes: data });
+        const data = kept
+          ? bytes.subarray(start, offset)
+          : bytes.slice(start, offset);
+        this.#append({
+          from: at + start,
+          to: at + offset,
+          bytes: kind ? undefined : data,
+        });
       }
       start = offset;
       kind = next;
@@ -97,18 +105,26 @@ function firstBehind(runs: readonly Run[], at: number): number {
   return low;
 }
 
-/** All pages that are in either, in order. */
-export function union(
-  a: readonly PageRange[],
-  b: readonly PageRange[],
+/** What of `ranges` is not in `others`; both are in order. */
+export function without(
+  ranges: readonly PageRange[],
+  others: readonly PageRange[],
 ): PageRange[] {
-  const all: PageRange[] = [];
-  for (const { from, to } of [...a, ...b].sort((x, y) => x.from - y.from)) {
-    const last = all.at(-1);
-    if (last && from <= last.to) last.to = Math.max(last.to, to);
-    else all.push({ from, to });
+  const rest: PageRange[] = [];
+  let next = 0;
+  for (const { from, to } of ranges) {
+    let at = from;
+    while (at < to) {
+      while (next < others.length && others[next]!.to <= at) next++;
+      const other = others[next] ?? { from: to, to };
+      if (other.from > at) {
+        rest.push({ from: at, to: Math.min(to, other.from) });
+      }
+      at = Math.max(at, Math.min(to, other.to));
+      if (other.from >= to) break;
+    }
   }
-  return all;
+  return rest;
 }
 
 /** `bytes` as 32-bit words; they begin at a multiple of 4. */
@@ -122,14 +138,6 @@ export function wordsOf(
 export function isZero(words: Uint32Array, from: number): boolean {
   for (let i = from; i < from + PAGE_WORDS; i++) {
     if (words[i] !== 0) return false;
-  }
-  return true;
-}
-
-/** Whether the pages at the word `from` are the same. */
-export function isSame(a: Uint32Array, b: Uint32Array, from: number): boolean {
-  for (let i = from; i < from + PAGE_WORDS; i++) {
-    if (a[i] !== b[i]) return false;
   }
   return true;
 }
