@@ -114,6 +114,13 @@ compare(
   ["recorded", wanting(all, told)],
 );
 
+compare(
+  "of which a stamp is",
+  EVENTS,
+  ["counted", wanting(0, told)],
+  ["with a stamp", wanting(0, () => (told(), void recorder.now()))],
+);
+
 const device = new DeviceRecorder(recorder, 0);
 const request = () => {
   device.served(0, true);

@@ -101,7 +101,7 @@ export const OWN_ENDPOINTS: readonly Endpoint[] = [
     body: faultsBody,
     async run(api, { device, ...plan }) {
       checkAllowed(api, "faults");
-      await api.vm.machine.setFaults(device, plan as never);
+      await (await ownMachine()).setFaults(api.vm, device, plan);
     },
   }),
   own({

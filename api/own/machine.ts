@@ -5,6 +5,7 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import type { ExecBody, ResetBody, TraceBody } from "../body/own_shapes.ts";
+import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { Machine } from "../../vmm/machine.ts";
 import type { TraceFilter } from "../../vmm/trace/events.ts";
 import type { MicroVm } from "../microvm/microvm.ts";
@@ -68,6 +69,26 @@ export async function exec(
     stdout: output.text(),
     stderr: output.errorText(),
   };
+}
+
+/**
+ * Says what happens to a device's requests.
+ *
+ * @throws {VireoError} there is no such device, or no such fault
+ */
+export async function setFaults(
+  vm: MicroVm,
+  device: string,
+  plan: unknown,
+): Promise<void> {
+  try {
+    await vm.machine.setFaults(device, plan as FaultPlan);
+  } catch (error) {
+    if (!/no such command/.test((error as Error).message)) throw error;
+    throw new VireoError(
+      `faults: ${device} was made without; PUT /vireo/config gives it some`,
+    );
+  }
 }
 
 /** Bytes of a command's output in an answer. */

@@ -43,12 +43,13 @@ const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
   queues: {
     help: "[DEVICE]: their queues, and the requests in them",
     run: (of, [name]) =>
-      of.look((view) =>
-        text(
-          view.devices().filter((device) => !name || device.name === name)
-            .map(deviceText),
-        )
-      ),
+      of.look((view) => {
+        const all = view.devices();
+        const found = all.filter((device) => !name || device.name === name);
+        if (found.length > 0 || !name) return text(found.map(deviceText));
+        const names = all.map((device) => device.name).join(", ") || "none";
+        throw new VireoError(`no device "${name}"; there are ${names}`);
+      }),
   },
   walk: {
     help: "ADDRESS: the way through the first vCPU's page tables",

@@ -87,7 +87,9 @@ export class Charts {
       const before = last.devices[index];
       const bytes = (bytesOf(device) - bytesOf(before)) / seconds;
       this.#point("bytes", device.name, bytes / 2 ** 20);
-      this.#point("depth", device.name, device.inFlight);
+      // Their mean since the last numbers (Little's law); or those that hang.
+      const mean = (timeOf(device) - timeOf(before)) / seconds;
+      this.#point("depth", device.name, Math.max(mean, device.inFlight));
       for (const [type, { latencies }] of Object.entries(device.requests)) {
         latencies.forEach((count, n) => {
           column[n] += count - (before.requests[type]?.latencies[n] ?? 0);
@@ -144,6 +146,10 @@ export class Charts {
       series: [{ type: "heatmap", data: cells }],
     });
   }
+}
+
+function timeOf({ requests }) {
+  return Object.values(requests).reduce((sum, one) => sum + one.seconds, 0);
 }
 
 function bytesOf({ requests, queues }) {
