@@ -23,8 +23,6 @@ import { Vm } from "../ffi/kvm/kvm.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import type { VcpuWorkerStart, WorkerMessage } from "./messages.ts";
 
-/** Milliseconds that a vCPU waits for an answer. */
-const PATIENCE = 5000;
 /** Milliseconds between two looks whether the machine ends. */
 const LOOK = 50;
 /** Lines of one vCPU about a device that doesn't answer. */
@@ -147,14 +145,16 @@ class Distant implements BusDevice {
     words[PlainWord.VALUE] = value;
     const asked = Atomics.add(words, PlainWord.ASKED, 1) + 1 | 0;
     signalEventFd(this.#place.requestFd);
+    const { timeout } = this.#place;
+    const look = Math.min(LOOK, timeout);
     let waited = 0;
     for (;;) {
       const answered = Atomics.load(words, PlainWord.ANSWERED);
       if (answered === asked) return true;
       if (this.#stopping()) return false;
-      if (waited >= PATIENCE) return this.#giveUp(offset, write);
-      const end = Atomics.wait(words, PlainWord.ANSWERED, answered, LOOK);
-      if (end === "timed-out") waited += LOOK;
+      if (waited >= timeout) return this.#giveUp(offset, write);
+      const end = Atomics.wait(words, PlainWord.ANSWERED, answered, look);
+      if (end === "timed-out") waited += look;
     }
   }
 
@@ -165,7 +165,8 @@ class Distant implements BusDevice {
     if (this.#logged++ < LOG_MAX) {
       this.#log(
         `${this.#place.name}: has not answered a ${what} at 0x` +
-          `${offset.toString(16)} for ${PATIENCE / 1000} s; the vCPU goes on`,
+          `${offset.toString(16)} for ${this.#place.timeout / 1000} s; ` +
+          "the vCPU goes on",
       );
     }
     return false;

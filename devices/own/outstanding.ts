@@ -23,6 +23,21 @@ export function whenKept<T>(
   promise.finally(() => outstanding.delete(promise)).then(kept).catch(failed);
 }
 
+/**
+ * What a method that fills `bytes` has returned.
+ *
+ * @throws {TypeError} bytes of its own, which nobody looks at
+ */
+export function checkFilled(
+  what: string,
+  returned: unknown,
+  bytes: Uint8Array,
+) {
+  if (returned instanceof Uint8Array && returned.buffer !== bytes.buffer) {
+    throw new TypeError(`${what} returned bytes; it fills what it is given`);
+  }
+}
+
 /** Who has promises that are not kept, each once. */
 export function whoPromised(): string[] {
   return [...new Set(outstanding.values())];

@@ -64,6 +64,8 @@ export interface PlainPlace {
   compatible: string | undefined;
   /** Who answers. */
   thread: "device" | "vcpu";
+  /** Milliseconds that a vCPU waits for an answer. */
+  timeout: number;
   /** {@linkcode PlainWord}. */
   page: SharedArrayBuffer;
   /** {@linkcode PlainContext.shared}. */

@@ -63,6 +63,58 @@ for (
   });
 }
 
+for (
+  const [how, fill, message] of [
+    ["throws", "throw new Error('oh');", "Error: oh"],
+    [
+      "breaks its promise",
+      "return Promise.reject(new Error('oh'));",
+      "Error: oh",
+    ],
+    [
+      "returns bytes",
+      "return new Uint8Array(16);",
+      "TypeError: fill returned bytes; it fills what it is given",
+    ],
+    ["never answers", "return new Promise(() => {});", undefined],
+  ]
+) {
+  Deno.test(`backend modules: a guest waits for entropy that ${how}`, async () => {
+    const source = {
+      module: moduleOf(`fill(bytes) {
+        if (this.asked) return void bytes.fill(7);
+        this.asked = true;
+        ${fill}
+      }`),
+      options: undefined,
+    };
+    const log: string[] = [];
+    const device = await makeRng({ limits: undefined, source }, context(log));
+    using driver = new MockDriver(device);
+    driver.start();
+    const room = driver.room(16);
+    const head = driver.queues[0]!.add([room]);
+    driver.kick(0);
+    if (message !== undefined) { // it is asked again, in a second
+      let used = -1;
+      await until(() => {
+        driver.turn();
+        used = driver.queues[0]!.poll();
+        return used >= 0;
+      }, how!);
+      assert.equal(used, head);
+      assert.ok(driver.bytes(room).every((byte) => byte === 7));
+    } else {
+      await new Promise((go) => setTimeout(go, 5));
+      driver.turn();
+      assert.equal(driver.queues[0]!.poll(), -1);
+      driver.reset();
+      assert.equal(driver.status, 0);
+    }
+    assert.deepEqual(log, message === undefined ? [] : [`entropy: ${message}`]);
+  });
+}
+
 Deno.test("backend modules: a port has bytes both ways; what is promised is waited for", async () => {
   using loop = new EventLoop();
   const log: string[] = [];
@@ -163,7 +215,31 @@ Deno.test(needing([KVM], {
     const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     const uds_path = `${dir}/v`;
     const backend = moduleOf("nothing() {}");
+    const throwing = moduleOf("constructor() { throw new Error('by me'); }");
+    const shut = moduleOf("fill() {} open() { throw new Error('shut'); }");
+    const byMe: [Partial<VmConfig>, RegExp][] = [
+      [{ entropy: { backend: throwing } }, /^entropy data:.*: Error: by me$/],
+      [{ entropy: { backend: shut } }, /^entropy data:.*: Error: shut$/],
+      [
+        { console: { ports: [{ name: "p", backend: throwing }] } },
+        /^port data:.*: Error: by me$/,
+      ],
+      [
+        { console: { main: true, backend: throwing } },
+        /^port data:.*: Error: by me$/,
+      ],
+      [
+        {
+          vsock: {
+            ...{ guest_cid: 3, uds_path },
+            listeners: [{ port: 7, backend: throwing }],
+          },
+        },
+        /^listener data:.*: Error: by me$/,
+      ],
+    ];
     const cases: [Partial<VmConfig>, RegExp][] = [
+      ...byMe,
       [{ entropy: { backend } }, /^entropy data:.*: fill is no method$/],
       [
         { console: { ports: [{ name: "p", backend }] } },

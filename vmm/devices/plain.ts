@@ -57,9 +57,14 @@ export interface BusDeviceConfig {
   thread?: "device" | "vcpu";
   /** Bytes of memory that the vCPUs' instances share; default 0. */
   shared?: number;
+  /**
+   * Milliseconds that a vCPU waits for the device worker's answer before it
+   * reads all ones and goes on; default 5000.
+   */
+  timeout_ms?: number;
 }
 
-type Defaults = "thread" | "shared";
+type Defaults = "thread" | "shared" | "timeout_ms";
 type FilledPlain = Filled<BusDeviceConfig, Defaults> & {
   name: string;
   address: number;
@@ -108,6 +113,11 @@ const KEYS: Keys<BusDeviceConfig, Defaults> = {
     "Bytes of memory that the vCPUs' instances share.",
     0,
   ),
+  timeout_ms: own(
+    integer(1, 3_600_000),
+    "Milliseconds that a vCPU waits for the device worker's answer.",
+    5000,
+  ),
 };
 
 const WORDS = [
@@ -120,6 +130,7 @@ const WORDS = [
   "compatible=WORD",
   "thread=vcpu",
   "shared=BYTES",
+  "timeout_ms=N",
   "name=NAME",
 ];
 
@@ -172,6 +183,7 @@ export const PLAIN: Kind<BusDeviceConfig, FilledPlain, PlainPlace> & {
       gsi: -1, // the machine's to say
       page: new SharedArrayBuffer(4 * PlainWord.COUNT),
       shared: new SharedArrayBuffer(device.shared),
+      timeout: device.timeout_ms,
       requestFd: stack.use(new EventFd()).fd,
     };
     return { name, data, plain: data, own: true };
@@ -235,7 +247,7 @@ function overlaps(devices: readonly BusDeviceConfig[]): Finding[] {
   });
 }
 
-const NUMBERS = ["mmio", "port", "address", "shared"];
+const NUMBERS = ["mmio", "port", "address", "shared", "timeout_ms"];
 const TEXTS = ["interrupt", "hid", "compatible", "thread", "name"];
 
 /**

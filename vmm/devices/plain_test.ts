@@ -273,6 +273,21 @@ Deno.test(needing([KVM], {
       await until(() => test.machine.exits > 0, "an access");
       assert.equal((await test.machine.stop()).reason, "stopped");
     }
+    {
+      const never = "() { return new Promise(() => {}); }";
+      const module = moduleOf(`read${never} write${never}`);
+      await using test = await TestMachine.create(
+        config([...PIO, ...RESET], [
+          { module, name: "x", port: 1, timeout_ms: 20 },
+        ]),
+      );
+      const { end, output, log } = await test.run();
+      assert.equal(end.reason, "reset", end.message);
+      assert.equal(output, "\x2f", "all ones");
+      const line = (what: string) =>
+        `x: has not answered a ${what} at 0x0 for 0.02 s; the vCPU goes on`;
+      assert.deepEqual(log, ["write", "write", "read"].map(line));
+    }
     const wrong: Record<string, RegExp> = {
       "read() {}": /: write is no method$/,
       "write() {}": /: read is no method$/,

@@ -15,7 +15,7 @@ import {
 } from "../../../ffi/iovec_parts.ts";
 import type { OwnCode } from "../../own/code.ts";
 import type { OwnContext } from "../../own/context.ts";
-import { whenKept } from "../../own/outstanding.ts";
+import { checkFilled, whenKept } from "../../own/outstanding.ts";
 import type { BlockBackend } from "./backend.ts";
 import { SECTOR } from "./image.ts";
 
@@ -73,7 +73,8 @@ export class ModuleBackend implements BlockBackend {
   readv(tag: number, iovecs: number, count: number, offset: number): void {
     const parts = iovecParts(iovecs, count);
     const bytes = new Uint8Array(bytesOf(parts));
-    this.#begin(tag, () => this.#module.read(offset, bytes), () => {
+    this.#begin(tag, () => this.#module.read(offset, bytes), (returned) => {
+      checkFilled("read", returned, bytes);
       scatter(parts, bytes);
       return bytes.length;
     });
@@ -146,19 +147,25 @@ export class ModuleBackend implements BlockBackend {
   }
 
   /** `end` gives the result of what `step` has done. */
-  #begin(tag: number, step: () => unknown, end: () => number): void {
+  #begin(
+    tag: number,
+    step: () => unknown,
+    end: (returned: unknown) => number,
+  ): void {
     try {
       const result = step();
-      if (!(result instanceof Promise)) return this.#complete(tag, end());
+      if (!(result instanceof Promise)) return this.#complete(tag, end(result));
       const request = {};
       this.#inFlight.set(tag, request);
       const over = (result: () => number) => {
         if (this.#inFlight.get(tag) !== request) return; // given up
+        const done = result(); // or it has failed after all
         this.#inFlight.delete(tag);
-        this.#complete(tag, result());
+        this.#complete(tag, done);
         this.#done.signal();
       };
-      whenKept(this.#own.name, result, () => over(end), (error) =>
+      const kept = (returned: unknown) => over(() => end(returned));
+      whenKept(this.#own.name, result, kept, (error) =>
         over(() => {
           this.#own.fail(error);
           return -Errno.EIO;

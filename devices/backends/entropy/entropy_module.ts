@@ -7,7 +7,7 @@
 import { viewOf } from "../../../ffi/memory/mmap.ts";
 import type { OwnCode, OwnLoop } from "../../own/code.ts";
 import type { OwnContext } from "../../own/context.ts";
-import { whenKept } from "../../own/outstanding.ts";
+import { checkFilled, whenKept } from "../../own/outstanding.ts";
 import type { EntropySource } from "./source.ts";
 
 /** What an `entropy`'s `backend` is: its default export is a class of these. */
@@ -76,13 +76,14 @@ export class ModuleEntropy implements EntropySource {
     this.#asked = true;
     try {
       const filled = this.#module.fill(bytes);
-      const kept = () => {
+      const kept = (returned: unknown) => {
+        checkFilled("fill", returned, bytes);
         this.#asked = false;
         this.#ready = bytes;
       };
-      if (!(filled instanceof Promise)) return kept();
-      whenKept(this.#own.name, filled, () => {
-        kept();
+      if (!(filled instanceof Promise)) return kept(filled);
+      whenKept(this.#own.name, filled, (returned) => {
+        kept(returned);
         this.#resume();
       }, failed);
     } catch (error) {
