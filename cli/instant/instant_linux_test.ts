@@ -102,10 +102,11 @@ Deno.test(needing([KVM, LINUX], {
         const { names } = cache;
         assert.ok(!names.some((name) => name.startsWith("new-")), `${names}`);
       }
-      assert.deepEqual(await cache.boot(args), right);
     });
     await t.step("first boots at once, of which one is kept", async () => {
-      Deno.removeSync(cache.instant, { recursive: true });
+      if (exists(cache.instant)) { // the last may have come so far
+        Deno.removeSync(cache.instant, { recursive: true });
+      }
       const boot = () => cache.boot(args);
       const all = await Promise.all([boot(), boot(), boot()]);
       assert.deepEqual(all, [right, right, right]);
