@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { lazily } from "../ffi/memory/lazy_views.ts";
+import { viewedLater } from "../ffi/memory/lazy_views.ts";
 import { mapEmpty, viewOf } from "../ffi/memory/mmap.ts";
 import { onBusError } from "../ffi/memory/bus_error.ts";
 import {
@@ -130,10 +130,7 @@ export class GuestMemory {
       const backing = backingOf(options);
       const handle = { guestAddress, size: bytes, hostAddress, backing };
       const region = new MemoryRegion(handle, new ArrayBuffer());
-      lazily(region, "u8", () => new Uint8Array(mapping.buffer));
-      lazily(region, "u16", () => new Uint16Array(mapping.buffer));
-      lazily(region, "u32", () => new Uint32Array(mapping.buffer));
-      return region;
+      return viewedLater(region, mapping);
     });
     return new GuestMemory(regions, resources.move(), file);
   }

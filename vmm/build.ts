@@ -307,6 +307,7 @@ function createVcpus(
     const vcpu = vm.createVcpu(cpu);
     stack.defer(() => closeFd(vcpu.fd));
     using _view = vcpu.run; // the vCPU's thread maps its own
+    if (bootState === undefined) return vcpu.fd; // a snapshot has all of it
     const tscKhz = vcpu.getTscKhz();
     vcpu.setCpuid2(vcpuCpuid(supported, { cpu, tscKhz, ...ofAll }));
     // Registers only for the boot vCPU: KVM starts the others by SIPI.

@@ -16,3 +16,22 @@ export function lazily<T extends object, K extends keyof T>(
   let made: T[K] | undefined;
   Object.defineProperty(target, name, { get: () => made ??= make() });
 }
+
+/** Views of memory. */
+interface Viewed {
+  readonly u8: Uint8Array<ArrayBuffer>;
+  readonly u16: Uint16Array<ArrayBuffer>;
+  readonly u32: Uint32Array<ArrayBuffer>;
+}
+
+/** Makes these, when they are asked for, views of what `mapping` has mapped. */
+export function viewedLater<T extends Viewed>(
+  region: T,
+  mapping: { readonly buffer: ArrayBuffer },
+): T {
+  const viewed: Viewed = region;
+  lazily(viewed, "u8", () => new Uint8Array(mapping.buffer));
+  lazily(viewed, "u16", () => new Uint16Array(mapping.buffer));
+  lazily(viewed, "u32", () => new Uint32Array(mapping.buffer));
+  return region;
+}
