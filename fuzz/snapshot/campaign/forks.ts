@@ -105,6 +105,7 @@ async function busy(disk: string): Promise<LinuxGuest> {
     WRONG,
     "mount -t ext4 -o commit=1 /dev/vdb /mnt",
     HASTE,
+    "touch log", // it may be looked at before its first line
   ];
   for (const line of [...lines, SUMS, "s=$!", FILES, "w=$!"]) {
     assert.equal(await linux.run(line), "");
