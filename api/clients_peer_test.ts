@@ -6,6 +6,7 @@ import { cacheFolder } from "../images/linux/cache.ts";
 import { prepared } from "../images/linux/prepare.ts";
 import { LINUX } from "../images/testing/prepared.ts";
 import { ECHOES } from "../vmm/testing/tiny_guest.ts";
+import { run } from "./testing/run.ts";
 import { ApiProcess } from "./testing/process.ts";
 
 const BINARY = new URL("../bin/firecracker", import.meta.url).pathname;
@@ -18,19 +19,6 @@ const WHOLE = [
   "requests-unixsocket==0.4.1",
 ];
 const ALONE = ["bandsox==3.5", "hysn-firecracker-python==1.0.7"];
-
-async function run(program: string, ...args: string[]): Promise<string> {
-  const deno = Deno.execPath();
-  const bin = deno.slice(0, deno.lastIndexOf("/"));
-  const { success, stdout, stderr } = await new Deno.Command(program, {
-    args,
-    env: { PATH: `${bin}:${Deno.env.get("PATH")}` },
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  assert.ok(success, `${program} ${args.join(" ")}: ${text(stderr)}`);
-  return text(stdout);
-}
 
 /** Python with the clients, which is kept for the next time. */
 async function python(): Promise<string> {
@@ -65,10 +53,13 @@ for (const client of ["smolvm", "bandsox", "hysn"]) {
 
 Deno.test(needing([KVM, LINUX, "curl"], {
   name:
-    "API client: curl, in the order of Firecracker's first steps, up to a shell",
+    "API client: curl, in the order of Firecracker's first steps, up to a shell, and a command by Vireo's own",
   async fn() {
     const guest = (await prepared("small"))!;
-    await using process = new ApiProcess({ launcher: true });
+    await using process = new ApiProcess({
+      launcher: true,
+      args: ["--allow-modules"],
+    });
     await process.until(() => exists(process.path), "its socket");
     const put = async (path: string, body: unknown) => {
       const answer = await run(
@@ -93,8 +84,17 @@ Deno.test(needing([KVM, LINUX, "curl"], {
       is_root_device: true,
       is_read_only: true,
     });
+    await put("/vireo/config", { console: { agent: true } });
     await put("/actions", { action_type: "InstanceStart" });
     await process.until(() => process.stdout.includes("/ # "), "its shell");
+    const client = await process.client();
+    const { body } = await client.ask("PUT", "/vireo/exec", {
+      command: "cat; echo $A >&2; exit 7",
+      ...{ env: ["A=b c"], stdin: "typed", timeout_ms: 60_000 },
+    });
+    assert.deepEqual(JSON.parse(body), {
+      ...{ code: 7, signal: null, stdout: "typed", stderr: "b c\n" },
+    });
     const writer = process.child.stdin.getWriter();
     await writer.write(new TextEncoder().encode("reboot -f\n"));
     writer.releaseLock();

@@ -172,6 +172,7 @@ function member(
   folder: string,
 ): unknown {
   if (key === "snapshot_path") return `${folder}/vm.state`;
+  if (key === "trace_path") return `${folder}/trace`;
   if (key === "mem_file_path") return `${folder}/vm.memory`;
   if (key.endsWith("_id")) return random.of(["d", "e"]);
   if (key === "path_on_host") {
