@@ -213,17 +213,25 @@ Deno.test(needing([KVM], {
         },
         drives: [],
         "machine-config": { vcpu_count: 1, mem_size_mib: 16 },
+        "cpu-config": "cpu.json",
         "of no meaning": true,
       });
+    const cpu = '{"kvm_capabilities":["!56"]}';
     await using without = new ApiProcess({
       bare: true,
       args: ["--no-api", "--config-file", "vm.json"],
-      files: (process) => ({ "vm.json": config(process, HI) }),
+      files: (process) => ({
+        "vm.json": config(process, HI),
+        "cpu.json": cpu,
+      }),
     });
     await without.until(() => without.stdout.includes("hi"), "hi");
     await using process = new ApiProcess({
       args: ["--config-file", "vm.json"],
-      files: (process) => ({ "vm.json": config(process, HI) }),
+      files: (process) => ({
+        "vm.json": config(process, HI),
+        "cpu.json": cpu,
+      }),
     });
     const client = await process.client();
     await process.until(() => process.stdout.includes("hi"), "hi");
@@ -241,6 +249,19 @@ Deno.test("bin/firecracker: a file that is wrong ends it, and says what is", asy
       1,
       /The kernel file cannot be opened/,
       '{"boot-source":{"kernel_image_path":"/none"},"drives":[]}',
+    ],
+    [
+      1,
+      /No such file or directory \(os error 2\)/,
+      '{"boot-source":{"kernel_image_path":"/dev/null"},"cpu-config":"/none",' +
+      '"drives":[]}',
+    ],
+    [
+      1,
+      /unknown variant `ezx`, expected one of `eax`, `ebx`, `ecx`, `edx`/,
+      '{"boot-source":{"kernel_image_path":"/dev/null"},"cpu-config":' +
+      '{"cpuid_modifiers":[{"leaf":"0x77","subleaf":"0x0","flags":0,' +
+      '"modifiers":[{"register":"ezx","bitmap":"0b1"}]}]},"drives":[]}',
     ],
     [
       1,
