@@ -15,7 +15,7 @@ import type { SavedMachine } from "../../vmm/snapshot/saved_machine.ts";
 type Saved = Pick<SavedMachine, "config" | "devices">;
 
 /** Milliseconds for the guest's commands; a lease may take as long. */
-const TIMEOUT = 60_000;
+const TIMEOUT = 120_000;
 
 /**
  * Commands for the shell of a prepared guest; undefined: nothing is other that
