@@ -24,3 +24,13 @@ export class Alarm implements Disposable {
     this.#signal.removeEventListener("abort", this.#ring);
   }
 }
+
+/** Whether `event` does, within so many milliseconds. */
+export async function comesInTime(
+  event: Promise<unknown>,
+  milliseconds: number,
+): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  using _limit = new Alarm(milliseconds, () => late.resolve(false));
+  return await Promise.race([event.then(() => true), late.promise]);
+}

@@ -5,7 +5,7 @@
  * @module
  */
 import type { OwnName } from "../ffi/own_name.ts";
-import { Alarm } from "../ffi/alarm.ts";
+import { comesInTime } from "../ffi/alarm.ts";
 
 /** Milliseconds that threads have for their end, and names for theirs. */
 const LIMIT = 3000;
@@ -26,15 +26,12 @@ export async function releasedInTime(
   log: (line: string) => void,
   busy: () => boolean = () => false,
 ): Promise<void> {
-  do if (await comesInTime(released)) return; while (busy());
+  let early: boolean; // the threads have less than their time then
+  do {
+    early = busy();
+    if (await comesInTime(released, LIMIT)) return;
+  } while (early || busy());
   released.catch(() => {}); // nobody waits for it any more
   log(STUCK);
-  await comesInTime(Promise.all(names.map((name) => name.remove())));
-}
-
-/** Whether it does, within the time that threads have for their end. */
-export async function comesInTime(event: Promise<unknown>): Promise<boolean> {
-  const late = Promise.withResolvers<boolean>();
-  using _limit = new Alarm(LIMIT, () => late.resolve(false));
-  return await Promise.race([event.then(() => true), late.promise]);
+  await comesInTime(Promise.all(names.map((name) => name.remove())), LIMIT);
 }

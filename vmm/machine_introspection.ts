@@ -3,16 +3,19 @@
  *
  * @module
  */
+import { comesInTime } from "../ffi/alarm.ts";
 import { VireoError } from "../ffi/error.ts";
 import type { MachineParts } from "./build.ts";
 import type { ResolvedConfig } from "./config/mod.ts";
-import { comesInTime } from "./giving_up.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Snapshot } from "./snapshot/mod.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MachineDevices } from "./machine_devices.ts";
 import type { GdbModule, GdbOptions, GdbServer } from "./introspection/gdb.ts";
+
+/** How long the devices of a machine that has ended may take to come to rest. */
+const REST_LIMIT = 30_000;
 
 type Introspection = typeof import("./introspection/mod.ts");
 
@@ -130,7 +133,7 @@ export abstract class MachineIntrospection extends MachineDevices {
     try {
       const { MachineView }: Introspection = await import(INTROSPECTION);
       const inTime = async () => {
-        if (await comesInTime(this.pauseDevices())) return;
+        if (await comesInTime(this.pauseDevices(), REST_LIMIT)) return;
         throw new VireoError("snapshot: a device doesn't come to rest");
       };
       using view = new MachineView(parts, config, inTime);
