@@ -26,6 +26,7 @@ import {
   EXEC_ENV,
   MONITORS,
   PAGES,
+  PREPARED_KERNEL,
   QUIET,
   RESTORED_DISK,
   RESTORED_EXEC,
@@ -320,9 +321,9 @@ async function program(args: readonly string[]): Promise<Command> {
       );
     });
 
-  command(vireo, "prepare")
+  const prepare = command(vireo, "prepare")
     .description("Build the guest kernel and root image.")
-    .option("--all", "both kernels, and bzImages")
+    .option("--all", "the small and the full kernel, and bzImages")
     .option("--list", "show the machines that are kept for the next boot")
     .option("--clean", "remove them")
     .option("--export <file>", "put what is prepared into an archive")
@@ -336,6 +337,7 @@ async function program(args: readonly string[]): Promise<Command> {
       );
       await prepareCommand(options);
     });
+  addRows(prepare, PREPARED_KERNEL);
 
   command(vireo, "completion")
     .description("Print what makes a shell complete this command line.")

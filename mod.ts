@@ -196,6 +196,8 @@ export { payloadPath, readPayload } from "./images/payload/payload.ts";
 export {
   type Compression,
   type KernelVariant,
+  moduleFolder,
+  type PlainVariant,
   prepare,
   prepareAll,
   type Prepared,

@@ -10,7 +10,6 @@ import { Kvm } from "../ffi/kvm/kvm.ts";
 import { KernelCommandLine } from "../guest/boot/cmdline.ts";
 import { ENTRIES } from "../guest/kernel/entry.ts";
 import {
-  type KernelVariant,
   prepare,
   prepared,
   preparedRootfs,
@@ -44,6 +43,7 @@ import { standardError } from "./streams/output.ts";
 import { type MonitorWords, parseMonitors } from "./monitors.ts";
 import { parseControl } from "./machines/control_options.ts";
 import { Session } from "./session.ts";
+import { type PreparedChoice, preparedChoice } from "./prepared_choice.ts";
 import { parseSnapshots, rendezvousFolders } from "./snapshot/trigger.ts";
 
 /** In the place of a kernel that is prepared after the other options. */
@@ -57,6 +57,10 @@ export interface BootOptions extends Record<string, unknown>, MonitorWords {
   distro?: string;
   /** Path of the initial RAM disk. */
   initrd?: string;
+  /** Which prepared kernel. */
+  variant?: string;
+  /** Options of one's own for it. */
+  kconfig?: string;
   /** Where to enter the kernel: one of {@linkcode ENTRIES}. */
   entry?: string;
   /** Words added to the kernel command line. */
@@ -160,6 +164,7 @@ async function machineConfig(
   options: BootOptions,
 ): Promise<{ config: VmConfig; ours: boolean }> {
   // Cheap mistakes first: nobody waits for a kernel to be built to hear them.
+  const choice = preparedChoice(options);
   const config: VmConfig = {
     "boot-source": {
       kernel_image_path: options.kernel ?? NOT_YET,
@@ -194,6 +199,11 @@ async function machineConfig(
   if (root !== BUSYBOX && root !== NO_ROOT) addRoot(config, ownRoot(root));
   const ownKernel = options.kernel !== undefined ||
     options.distro !== undefined;
+  if (ownKernel && choice) {
+    throw new VireoError(
+      "--variant: names a prepared kernel, and goes without KERNEL and --distro",
+    );
+  }
   if (options.distro !== undefined) {
     const { checkDistro, useDistro }: typeof import("./distro.ts") = await load(
       new URL("./distro.ts", import.meta.url),
@@ -206,7 +216,7 @@ async function machineConfig(
   }
   const rootfs = ownKernel
     ? root === BUSYBOX ? await rootImage(config) : undefined
-    : await usePrepared(config, kernelVariant(options, early));
+    : await usePrepared(config, preparedKernel(options, early, choice));
   if (root === BUSYBOX) {
     addRoot(config, parseDisk(`${rootfs?.replaceAll(",", ",,")},ro`, 0));
   }
@@ -220,31 +230,37 @@ async function machineConfig(
   return { config, ours: asks && (!ownKernel || options.instant === true) };
 }
 
-/** The prepared kernel that has what this machine needs. */
-function kernelVariant(
+/** The prepared kernel that is chosen, or that has what this machine needs. */
+function preparedKernel(
   { quiet = false }: BootOptions,
   { cpus, acpi, transport }: ResolvedConfig,
-): KernelVariant {
+  choice: PreparedChoice | undefined,
+): PreparedChoice {
   const wants: string[] = [];
   if (cpus > 1) wants.push(`${cpus} CPUs`);
   if (acpi) wants.push("ACPI");
   if (transport === "pci") wants.push("PCI");
-  if (wants.length === 0) return "small";
+  if (choice?.variant === "small" && wants.length > 0) {
+    throw new VireoError(`--variant small: it has not ${wants.join(", ")}`);
+  }
+  if (choice) return choice;
+  if (wants.length === 0) return { variant: "small" };
   if (!quiet) {
     standardError.note(`vireo: the full kernel, for ${wants.join(" and ")}`);
   }
-  return "full";
+  return { variant: "full" };
 }
 
 /** Boots the prepared kernel; returns the root image that goes with it. */
 async function usePrepared(
   config: VmConfig,
-  variant: KernelVariant,
+  { variant, kconfig }: PreparedChoice,
 ): Promise<string> {
-  let guest = await prepared(variant);
+  const own = kconfig === undefined ? {} : { kconfig };
+  let guest = await prepared(variant, own);
   if (guest === undefined) {
     await checkHost(config);
-    guest = await prepare({ variant });
+    guest = await prepare({ variant, ...own });
   }
   config["boot-source"].kernel_image_path = guest.kernel;
   return guest.rootfs;

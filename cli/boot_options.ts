@@ -16,6 +16,7 @@ import {
   DISTROS,
   MONITORS,
   NO_ROOT,
+  PREPARED_KERNEL,
   QUIET,
   SNAPSHOT_ON,
   TIMEOUT,
@@ -27,6 +28,7 @@ export const TRANSPORTS = ["mmio", "pci"] as const;
 export const ACPI_CHOICES = ["auto", "on", "off"] as const;
 
 const KERNEL: OptionRow[] = [
+  ...PREPARED_KERNEL,
   {
     flags: "--entry <where>",
     about: "vmlinux, pvh or bzimage; default: what suits",

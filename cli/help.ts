@@ -295,6 +295,8 @@ and keeps them in ~/.cache/vireo. Installs the Debian packages that it needs
 when it runs as root, else prints the command that does. "boot" does this by
 itself. The small kernel boots the quickest and has one CPU; the full one has
 several, ACPI and PCI. With --all, both are built, and bzImages of the full one.
+"--variant research" is a kernel to look into: with modules, symbols, ftrace,
+kprobes, KCOV; it takes longer, and options of your own with --kconfig.
 
 --export puts them into an archive for a machine without a network, or without
 the time; there --from takes what these sources need out of it, and checks each

@@ -15,6 +15,22 @@ export const NO_ROOT = "none";
 /** `--distro`: whose kernels are known. */
 export const DISTROS = ["debian"] as const;
 
+/** `--variant`: the prepared kernels. */
+export const VARIANTS = ["small", "full", "research"] as const;
+
+/** Which prepared kernel. */
+export const PREPARED_KERNEL: OptionRow[] = [
+  {
+    flags: "--variant <name>",
+    about: "the prepared kernel: small, full or research; default: what suits",
+    values: VARIANTS,
+  },
+  {
+    flags: "--kconfig <file>",
+    about: "options of a .config, for the research kernel",
+  },
+];
+
 /** `--timeout`, of whatever runs a machine. */
 export const TIMEOUT: OptionRow = {
   flags: "--timeout <seconds>",

@@ -4,7 +4,8 @@
  * @module
  */
 import { VireoError } from "../ffi/error.ts";
-import { prepare, prepareAll } from "../images/linux/prepare.ts";
+import { moduleFolder, prepare, prepareAll } from "../images/linux/prepare.ts";
+import { type PreparedChoice, preparedChoice } from "./prepared_choice.ts";
 import { load } from "./load.ts";
 import {
   entryText,
@@ -18,6 +19,10 @@ import { standardOutput } from "./streams/output.ts";
 export interface PrepareCommandOptions {
   /** Everything, not only what a first boot needs. */
   all?: boolean;
+  /** Which kernel: `research`. */
+  variant?: string;
+  /** Options of one's own for that. */
+  kconfig?: string;
   /** The archive to write. */
   export?: string;
   /** The archive, its URL, or the folder to read. */
@@ -39,8 +44,11 @@ export async function prepareCommand(
   options: PrepareCommandOptions,
 ): Promise<void> {
   const { all, from, list, clean } = options;
+  const choice = preparedChoice(options);
+  const more = [all || undefined, options.export, choice];
+  const alone = more.every((option) => option === undefined);
   if (list || clean) {
-    if (all || from !== undefined || options.export !== undefined) {
+    if (!alone || from !== undefined) {
       throw new VireoError(
         "prepare: --list and --clean go with no other option",
       );
@@ -48,7 +56,7 @@ export async function prepareCommand(
     return keptMachines(clean);
   }
   if (from !== undefined) {
-    if (all || options.export !== undefined) {
+    if (!alone) {
       throw new VireoError("prepare: --from goes with no other option");
     }
     const { takeBundle }: typeof import("../images/linux/bundle/read.ts") =
@@ -56,7 +64,10 @@ export async function prepareCommand(
     for (const path of await takeBundle(from)) standardOutput.print(path);
     return;
   }
-  const paths = all ? await everything() : await firstBoot();
+  if (all && choice) {
+    throw new VireoError("prepare: --all goes without --variant and --kconfig");
+  }
+  const paths = all ? await everything() : await firstBoot(choice);
   for (const [name, path] of Object.entries(paths)) {
     standardOutput.print(`${name.padEnd(6)}  ${path}`);
   }
@@ -80,9 +91,13 @@ function keptMachines(clean = false): void {
   if (kept.length === 0) standardOutput.print("no machine is kept");
 }
 
-async function firstBoot(): Promise<Record<string, string>> {
-  const { kernel, rootfs } = await prepare();
-  return { kernel, root: rootfs };
+async function firstBoot(
+  choice: PreparedChoice = { variant: "small" },
+): Promise<Record<string, string>> {
+  const { kernel, rootfs } = await prepare(choice);
+  const modules = choice.variant === "research" &&
+    { module: moduleFolder({ kernel }) };
+  return { kernel, ...modules, root: rootfs };
 }
 
 async function everything(): Promise<Record<string, string>> {

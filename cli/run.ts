@@ -16,7 +16,7 @@ import { instantBoot, keepsCold, useOrders } from "./instant/plan.ts";
 import { parseCrashDir } from "./crash_dir.ts";
 import { parseGdb } from "./gdb_option.ts";
 import { standardError } from "./streams/output.ts";
-import { parseTimeout } from "./options.ts";
+import { parseTimeout, VARIANTS } from "./options.ts";
 import { addHostCmdline } from "./kernel_quirks.ts";
 import { type MonitorWords, parseMonitors } from "./monitors.ts";
 import { parseControl } from "./machines/control_options.ts";
@@ -116,7 +116,7 @@ function hasUsualConsole(config: VmConfig): boolean {
 
 async function isPrepared(config: VmConfig, root: Drive): Promise<boolean> {
   const { kernel_image_path: kernel } = config["boot-source"];
-  const guests = await Promise.all([prepared("small"), prepared("full")]);
+  const guests = await Promise.all(VARIANTS.map((name) => prepared(name)));
   return guests.some((guest) =>
     guest !== undefined && isSame(kernel, guest.kernel) &&
     isSame(root.path_on_host, guest.rootfs)

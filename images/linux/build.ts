@@ -8,7 +8,7 @@ import {
   cacheFolder,
   type Compression,
   isBuilt,
-  KERNELS,
+  kernelRecipe,
   type KernelVariant,
   productPath,
   type Recipe,
@@ -16,7 +16,14 @@ import {
 } from "./cache.ts";
 import { BUSYBOX, KERNEL_SOURCE, packagesFor } from "../../ffi/packages.ts";
 import { ensureRoom, explainFailure } from "./failure.ts";
-import { KERNEL_ROOM, KernelSource } from "./kernel.ts";
+import type { KconfigFragment } from "./kconfig.ts";
+import {
+  KERNEL_ROOM,
+  KernelSource,
+  PLAIN_TREE,
+  RESEARCH_ROOM,
+  RESEARCH_TREE,
+} from "./kernel.ts";
 import { PrepareLock } from "./lock.ts";
 import { CommandLog } from "./logged_command.ts";
 import {
@@ -25,7 +32,7 @@ import {
   installPackages,
   missingPackages,
 } from "./packages.ts";
-import type { ProgressOutput } from "./prepare.ts";
+import { moduleFolder, type ProgressOutput } from "./prepare.ts";
 import { Progress, standardError, type Step } from "./progress.ts";
 import { buildRootfs } from "./rootfs.ts";
 import { WorkFolder } from "./work_folder.ts";
@@ -37,6 +44,7 @@ const ROOTFS_STEP: Step = { label: "root image", weight: 1 };
 const COMPILE_STEPS: Readonly<Record<KernelVariant, Step>> = {
   small: { label: "compiling Linux", weight: 110 },
   full: { label: "compiling full Linux", weight: 160 },
+  research: { label: "compiling research Linux", weight: 600 },
 };
 
 function bzImageStep(compression: Compression): Step {
@@ -48,8 +56,10 @@ const ROOTFS_ROOM = 32 * 1024 ** 2;
 
 /** What a build is to make; the root image is always part of it. */
 export interface Wanted {
-  /** Kernels as ELF files. */
+  /** Kernels as ELF files; the research variant comes alone. */
   kernels: readonly KernelVariant[];
+  /** Options of the user's for that. */
+  own?: KconfigFragment | undefined;
   /** The full kernel as bzImages. */
   bzImages: readonly Compression[];
 }
@@ -66,6 +76,7 @@ interface Missing {
   kernels: Map<KernelVariant, Product>;
   bzImages: Map<Compression, Product>;
   rootfs?: Product;
+  own: KconfigFragment | undefined;
 }
 
 /**
@@ -101,10 +112,7 @@ async function make(
 ): Promise<void> {
   const packages = await missingPackages(packagesOf(missing));
   await using work = await WorkFolder.make(`${folder}/build`);
-  await ensureRoom(
-    folder,
-    variantsFor(missing).length > 0 ? KERNEL_ROOM : ROOTFS_ROOM,
-  );
+  await ensureRoom(folder, roomFor(variantsFor(missing)));
   using log = new CommandLog(`${folder}/prepare.log`);
   const steps = stepsFor(missing);
   if (packages.length > 0) steps.unshift(PACKAGES_STEP);
@@ -116,12 +124,18 @@ async function make(
   await new Build(work, log, progress).run(missing, packages);
 }
 
+function roomFor(variants: readonly KernelVariant[]): number {
+  if (variants.includes("research")) return RESEARCH_ROOM;
+  return variants.length > 0 ? KERNEL_ROOM : ROOTFS_ROOM;
+}
+
 async function findMissing(
   wanted: Wanted,
   folder: string,
 ): Promise<Missing> {
   const installed = await installedSources();
-  const missing: Missing = { kernels: new Map(), bzImages: new Map() };
+  const { own } = wanted;
+  const missing: Missing = { kernels: new Map(), bzImages: new Map(), own };
   const find = async (recipe: Recipe, source: string) => {
     const path = await productPath(recipe, folder);
     const version = installed.get(source);
@@ -130,7 +144,8 @@ async function findMissing(
     return current ? undefined : { path, source };
   };
   for (const variant of wanted.kernels) {
-    const product = await find(KERNELS[variant], KERNEL_SOURCE);
+    const recipe = await kernelRecipe(variant, own?.text);
+    const product = await find(recipe, KERNEL_SOURCE);
     if (product) missing.kernels.set(variant, product);
   }
   for (const compression of wanted.bzImages) {
@@ -157,6 +172,7 @@ function packagesOf(missing: Missing): string[] {
 
 /** The variants to compile: a bzImage is made of the full one. */
 function variantsFor({ kernels, bzImages }: Missing): KernelVariant[] {
+  if (kernels.has("research")) return ["research"];
   const variants: KernelVariant[] = kernels.has("small") ? ["small"] : [];
   if (kernels.has("full") || bzImages.size > 0) variants.push("full");
   return variants;
@@ -204,8 +220,14 @@ class Build {
     const source = await this.#source(missing, packages);
     for (const variant of variantsFor(missing)) {
       progress.begin(COMPILE_STEPS[variant].label);
-      const kernel = await source.compile(variant, update);
+      const kernel = await source.compile(variant, update, missing.own);
       const product = missing.kernels.get(variant);
+      if (variant === "research") {
+        await replaceFolder(
+          await source.forModules(),
+          moduleFolder({ kernel: product!.path }),
+        );
+      }
       if (product) await this.#keep(kernel, product);
     }
     for (const [compression, product] of missing.bzImages) {
@@ -235,10 +257,15 @@ class Build {
     const update = () =>
       progress.update(Math.min(parts.unpacked, parts.installed));
     const [source] = await bothSettled(
-      KernelSource.unpack(this.#work, this.#log, (part) => {
-        parts.unpacked = part;
-        update();
-      }),
+      KernelSource.unpack(
+        this.#work,
+        this.#log,
+        missing.kernels.has("research") ? RESEARCH_TREE : PLAIN_TREE,
+        (part) => {
+          parts.unpacked = part;
+          update();
+        },
+      ),
       (async () => {
         if (rest.length > 0) {
           await installPackages(this.#log, rest, (part) => {
@@ -264,6 +291,14 @@ class Build {
     const version = (await installedSources()).get(source) ?? "";
     await Deno.writeTextFile(`${path}.version`, `${version}\n`);
   }
+}
+
+/** What is complete moves to where an older one may be. */
+async function replaceFolder(folder: string, path: string): Promise<void> {
+  await Deno.remove(path, { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+  await Deno.rename(folder, path);
 }
 
 /**

@@ -14,13 +14,19 @@ export interface Recipe {
   suffix: string;
   /** Files beside this module that decide what is built. */
   inputs: readonly string[];
+  /** What else decides it; default: nothing. */
+  options?: string;
 }
 
 /**
  * The kernels: `small` has one CPU, virtio-mmio and little else, and boots the
- * quickest; `full` adds several CPUs, ACPI and PCI.
+ * quickest; `full` adds several CPUs, ACPI and PCI; `research` adds to that what
+ * one needs to look into a kernel: modules, symbols, ftrace, kprobes, KCOV.
  */
-export type KernelVariant = "small" | "full";
+export type KernelVariant = PlainVariant | "research";
+
+/** Those that take little to build. */
+export type PlainVariant = "small" | "full";
 
 /** How the kernel inside of a bzImage is compressed. */
 export type Compression = "gzip" | "xz" | "lz4" | "zstd";
@@ -39,10 +45,37 @@ const SMALL_INPUTS = [...CONFIGS.small, ...PATCHES, "kernel_recipe.ts"];
 const FULL_INPUTS = [...CONFIGS.full, ...PATCHES, "kernel_recipe.ts"];
 
 /** The kernels as ELF files without symbols. */
-export const KERNELS: Readonly<Record<KernelVariant, Recipe>> = {
+export const KERNELS: Readonly<Record<PlainVariant, Recipe>> = {
   small: { name: "vmlinux", suffix: "", inputs: SMALL_INPUTS },
   full: { name: "vmlinux-full", suffix: "", inputs: FULL_INPUTS },
 };
+
+/**
+ * A kernel as an ELF file; the research variant has symbols.
+ *
+ * @param options the user's own, for the research variant
+ */
+export async function kernelRecipe(
+  variant: KernelVariant,
+  options?: string,
+): Promise<Recipe> {
+  if (variant !== "research") return KERNELS[variant];
+  // Not a literal: no other boot needs it.
+  const { RESEARCH_CONFIGS, RESEARCH_PATCHES }:
+    typeof import("./research_recipe.ts") = await import(
+      new URL("./research_recipe.ts", import.meta.url).href
+    );
+  return {
+    name: "vmlinux-research",
+    suffix: "",
+    inputs: [
+      ...RESEARCH_CONFIGS,
+      ...RESEARCH_PATCHES,
+      ...["kernel_recipe.ts", "research_recipe.ts"],
+    ],
+    ...(options !== undefined && { options }),
+  };
+}
 
 /** The full variant as a bzImage. */
 export function bzImageRecipe(compression: Compression): Recipe {
@@ -114,7 +147,13 @@ export async function productPath(
       Deno.readFile(new URL(input, import.meta.url))
     ),
   );
-  const key = await inputsKey(recipe.inputs, contents);
+  const { inputs, options } = recipe;
+  const key = options === undefined
+    ? await inputsKey(inputs, contents)
+    : await inputsKey(
+      [...inputs, "options"],
+      [...contents, new TextEncoder().encode(options)],
+    );
   return `${folder}/${recipe.name}-${key}${recipe.suffix}`;
 }
 

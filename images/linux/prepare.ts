@@ -9,13 +9,17 @@ import {
   type Compression,
   COMPRESSIONS,
   isBuilt,
+  kernelRecipe,
   KERNELS,
   type KernelVariant,
+  type PlainVariant,
   productPath,
   ROOTFS,
 } from "./cache.ts";
+import { VireoError } from "../../ffi/error.ts";
+import type { KconfigFragment } from "./kconfig.ts";
 
-export type { Compression, KernelVariant } from "./cache.ts";
+export type { Compression, KernelVariant, PlainVariant } from "./cache.ts";
 
 /** Paths of what a Linux guest boots from. */
 export interface Prepared {
@@ -25,10 +29,10 @@ export interface Prepared {
   rootfs: string;
 }
 
-/** Paths of everything that can be prepared. */
+/** Paths of everything that can be prepared, but for the research kernel. */
 export interface PreparedAll {
   /** The kernels as ELF files. */
-  kernels: Record<KernelVariant, string>;
+  kernels: Record<PlainVariant, string>;
   /** The full kernel as bzImages, by the compression inside. */
   bzImages: Record<Compression, string>;
   /** The root file system. */
@@ -39,6 +43,11 @@ export interface PreparedAll {
 export interface PrepareOptions {
   /** Which kernel; default `small`. */
   variant?: KernelVariant;
+  /**
+   * A file with lines of a `.config`, which the kernel of the variant `research`
+   * is to have: `CONFIG_KASAN=y`.
+   */
+  kconfig?: string;
   /** Where progress goes; default: standard error. */
   output?: ProgressOutput;
 }
@@ -56,21 +65,53 @@ export interface ProgressOutput {
  * milliseconds.
  *
  * @param variant which kernel
+ * @param options.kconfig as {@linkcode prepare} has it
+ * @throws {VireoError} that can't be read, or is none
  */
 export async function prepared(
   variant: KernelVariant = "small",
+  { kconfig }: Pick<PrepareOptions, "kconfig"> = {},
 ): Promise<Prepared | undefined> {
+  const own = await fragmentOf(variant, kconfig);
   const [kernel, rootfs] = await Promise.all([
-    productPath(KERNELS[variant]),
+    productPath(await kernelRecipe(variant, own?.text)),
     productPath(ROOTFS),
   ]);
   const both = await Promise.all([isBuilt(kernel), isBuilt(rootfs)]);
   return both.every(Boolean) ? { kernel, rootfs } : undefined;
 }
 
+/** The user's own options. */
+async function fragmentOf(
+  variant: KernelVariant,
+  path: string | undefined,
+): Promise<KconfigFragment | undefined> {
+  if (path === undefined) return undefined;
+  if (variant !== "research") {
+    throw new VireoError(
+      `kconfig "${path}": only for the variant research, not for ${variant}`,
+    );
+  }
+  // Not a literal: no other boot needs it.
+  const { KconfigFragment }: typeof import("./kconfig.ts") = await import(
+    new URL("./kconfig.ts", import.meta.url).href
+  );
+  return await KconfigFragment.read(path);
+}
+
+/**
+ * The folder that modules for a kernel of the variant `research` are built with:
+ * `make -C FOLDER M=$PWD modules`.
+ *
+ * @param kernel a kernel of {@linkcode prepare} or {@linkcode prepared}
+ */
+export function moduleFolder({ kernel }: Pick<Prepared, "kernel">): string {
+  return `${kernel}.build`;
+}
+
 /**
  * Builds what is missing, with progress on standard error: about three minutes
- * the first time. Builds again what came from an older Debian package than the
+ * the first time, and a quarter of an hour for `research`. Builds again what came from an older Debian package than the
  * installed one.
  *
  * @throws {VireoError} if packages are missing and can't be installed, or a
@@ -83,10 +124,11 @@ export async function prepared(
  */
 export async function prepare(options?: PrepareOptions): Promise<Prepared> {
   const variant = options?.variant ?? "small";
+  const own = await fragmentOf(variant, options?.kconfig);
   const { build } = await builder();
-  await build({ kernels: [variant], bzImages: [] }, options?.output);
+  await build({ kernels: [variant], bzImages: [], own }, options?.output);
   return {
-    kernel: await productPath(KERNELS[variant]),
+    kernel: await productPath(await kernelRecipe(variant, own?.text)),
     rootfs: await productPath(ROOTFS),
   };
 }
@@ -116,8 +158,8 @@ export async function prepareRootfs(output?: ProgressOutput): Promise<string> {
 }
 
 /**
- * Builds everything that is missing: both kernels, the bzImages of the full one
- * and the root image. About eight minutes the first time.
+ * Builds all that is missing but for the research kernel: the others, the
+ * bzImages of the full one and the root image. About eight minutes the first time.
  *
  * @param output where progress goes; default: standard error
  * @throws {VireoError} as {@linkcode prepare} does
