@@ -53,3 +53,24 @@ export type { PortOptions } from "./devices/virtio/console/ports.ts";
 export type { ConsoleBackend } from "./devices/backends/console/backend.ts";
 export { Vsock } from "./devices/virtio/vsock/vsock.ts";
 export { UnixSockets } from "./devices/backends/vsock/unix_sockets.ts";
+export {
+  type Found,
+  type FuzzedDevice,
+  Fuzzer,
+  type FuzzerOptions,
+  type FuzzOptions,
+  type FuzzReport,
+} from "./vmm/fuzzing/fuzzer.ts";
+export type { Access } from "./vmm/fuzzing/target.ts";
+export type { Answer, Change } from "./vmm/fuzzing/answers.ts";
+export type { KcovBuffer } from "./vmm/fuzzing/coverage.ts";
+export type { Finding, Limits, Try, TryEnd } from "./vmm/fuzzing/try.ts";
+export { mutate, type Mutator, type Seed } from "./vmm/fuzzing/mutate.ts";
+export type { Random } from "./vmm/fuzzing/random.ts";
+export {
+  crash,
+  hang,
+  kernelLog,
+  type Oracle,
+  says,
+} from "./vmm/fuzzing/oracles.ts";

@@ -289,6 +289,21 @@ Deno.test(needing([KVM], {
   },
 }));
 
+Deno.test(needing([KVM], {
+  name: "lab: what was found in a driver comes again by a command",
+  async fn() {
+    const changes = [{ answer: 5, offset: 0, bytes: [68, 47, 233] }];
+    const args = ["run", "-A", "--no-check", example("fuzz.ts")];
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [...args, JSON.stringify(changes)],
+    }).output();
+    const [told, log] = [stdout, stderr].map((bytes) =>
+      new TextDecoder().decode(bytes)
+    );
+    assert.match(told!, /blk0: initialisation FAILED/, log);
+  },
+}));
+
 Deno.test("lab: docs/lab.md shows the files as they are, each in 30 lines of code at most", () => {
   const text = Deno.readTextFileSync(
     new URL("../../docs/lab.md", import.meta.url),

@@ -35,6 +35,7 @@ const OPAQUE = {
   events: struct(64, 0x9f, 0xa0),
 } as const;
 
+const KVM_SET_MSRS = _IOW(KVMIO, 0x89, 8);
 const KVM_SET_MP_STATE = _IOW(KVMIO, 0x99, 4);
 
 /** Offset in `struct kvm_run`. */
@@ -157,11 +158,47 @@ export function restoreVcpu(vcpu: Vcpu, state: VcpuState): void {
   const isDeadline = ([index]: [number, bigint]) => index === IA32_TSC_DEADLINE;
   vcpu.setMsrs(state.msrs.filter((msr) => !isDeadline(msr)));
   const deadline = state.msrs.find(isDeadline)?.[1] ?? 0n;
-  if (deadline !== 0n) {
-    const moved = deadline + sinceSaved(vcpu, state);
-    vcpu.setMsrs([[IA32_TSC_DEADLINE, moved > 0n ? moved : 1n]]);
-  }
+  if (deadline !== 0n) setDeadline(vcpu, state, deadline);
   set(vcpu, "events", state.events);
+}
+
+/** It stays as far away as it was; 0: there is none. */
+function setDeadline(vcpu: Vcpu, state: VcpuState, deadline: bigint): void {
+  const moved = deadline === 0n ? 0n : deadline + sinceSaved(vcpu, state);
+  const passed = deadline !== 0n && moved <= 0n;
+  vcpu.setMsrs([[IA32_TSC_DEADLINE, passed ? 1n : moved]]);
+}
+
+/**
+ * A vCPU that has run goes back to `state`, time and again: what is the same
+ * each time is encoded once, and CPUID, which can't have changed, is left out.
+ *
+ * @returns does it; the last exit is complete
+ */
+export function vcpuResetter(vcpu: Vcpu, state: VcpuState): () => void {
+  const sregs = new SpecialRegisters();
+  sregs.bytes.set(state.sregs);
+  const isDeadline = ([index]: [number, bigint]) => index === IA32_TSC_DEADLINE;
+  const values = state.msrs.filter((msr) => !isDeadline(msr));
+  const msrs = new DataView(new ArrayBuffer(8 + values.length * 16));
+  msrs.setUint32(0, values.length, true);
+  values.forEach(([index, value], i) => {
+    msrs.setUint32(8 + i * 16, index, true);
+    msrs.setBigUint64(16 + i * 16, value, true);
+  });
+  const deadline = state.msrs.find(isDeadline)?.[1] ?? 0n;
+  return () => {
+    setMpState(vcpu, state.mpState);
+    vcpu.setRegs(state.registers);
+    vcpu.setSregs(sregs);
+    set(vcpu, "xcrs", state.xcrs);
+    set(vcpu, "xsave", state.xsave);
+    set(vcpu, "debugRegisters", state.debugRegisters);
+    set(vcpu, "lapic", state.lapic);
+    ioctlBuffer(vcpu.fd, KVM_SET_MSRS, msrs, "KVM_SET_MSRS");
+    setDeadline(vcpu, state, deadline);
+    set(vcpu, "events", state.events);
+  };
 }
 
 /** By how much the TSC is more than it was. */

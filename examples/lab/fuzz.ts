@@ -1,0 +1,30 @@
+/** Fuzzes the payload's virtio-blk; with what it tells of a finding, has it again. */
+import { Machine, readPayload } from "../../mod.ts";
+import { Blk, Fuzzer, openRawImage, rawBackend, says } from "../../lab.ts";
+
+const [again] = Deno.args; // '[{"answer":5,"offset":0,"bytes":[68,47,233]}]'
+const path = await Deno.makeTempFile();
+await Deno.truncate(path, 1 << 20);
+const disk = { path_on_host: path, is_root_device: false, is_read_only: true };
+const machine = await Machine.create({
+  "boot-source": { kernel_image_path: await readPayload() },
+  drives: [{ drive_id: "disk", ...disk }],
+});
+machine.pause();
+machine.start(); // and is at its first instruction
+using snapshot = await machine.snapshot();
+await machine.stop();
+const image = openRawImage({ path, readOnly: true });
+const model = new Blk(rawBackend(image, 64, "Sync"), "disk");
+using fuzzer = await Fuzzer.of(snapshot, {
+  device: { name: "disk", model },
+  until: { text: /^blk0: /, milliseconds: 5000 },
+  oracles: [says(/^blk0: .* FAILED/)], // the driver gives up
+});
+const onFinding = ({ text, changes }: { text: string; changes: unknown }) =>
+  console.log(text, JSON.stringify(changes));
+const found = again
+  ? fuzzer.replay(JSON.parse(again)).finding
+  : await fuzzer.run({ seed: 1, tries: 300, first: true, onFinding });
+console.log(found);
+await Deno.remove(path);
