@@ -58,7 +58,7 @@ export async function plainDevices(
     const own = new OwnCode(place.name, place.module, context);
     const device = await loadPlain(place);
     const line = (gsi: number, on: boolean) => vm.irqLine(gsi, on);
-    own.attach(NO_LOOP, (reason) => own.log(reason));
+    own.attach(NO_LOOP, (reason) => own.complain(reason));
     device.attach?.(plainContext(own, place, new PlainInterrupt(place, line)));
     return new Near(device, own);
   }));

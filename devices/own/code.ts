@@ -12,8 +12,8 @@ import type { MakerContext } from "../virtio/maker.ts";
 import type { OwnContext } from "./context.ts";
 import { whenKept } from "./outstanding.ts";
 
-/** Lines about a module after which there are no more. */
-const LOG_MAX = 20;
+/** Failures of a module after which no more are told: a guest may cause them. */
+const COMPLAINTS_MAX = 20;
 
 /** What a module can wait in. */
 export interface OwnLoop extends TimerLoop {
@@ -32,7 +32,7 @@ export class OwnCode implements OwnContext {
   #timers: Timers | undefined;
   #loop: OwnLoop | undefined;
   #failed: (reason: string) => void = () => {};
-  #logged = 0;
+  #complaints = 0;
 
   /** Code of the module at `url`, for the device called `name`. */
   constructor(name: string, url: string, maker: MakerContext) {
@@ -80,7 +80,12 @@ export class OwnCode implements OwnContext {
   }
 
   log(message: string): void {
-    if (this.#logged++ < LOG_MAX) this.#maker.log(`${this.name}: ${message}`);
+    this.#maker.log(`${this.name}: ${message}`);
+  }
+
+  /** What has failed, in a line, as long as there are not too many. */
+  complain(reason: string): void {
+    if (this.#complaints++ < COMPLAINTS_MAX) this.log(reason);
   }
 
   emit(name: string, data?: unknown): void {

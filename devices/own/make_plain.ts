@@ -110,7 +110,7 @@ class PlainEnd extends End implements Watcher {
 
   override attach(context: DeviceContext): void {
     const own = this.#own;
-    own.attach(context, (reason) => own.log(reason));
+    own.attach(context, (reason) => own.complain(reason));
     this.#device.attach?.(plainContext(own, this.place, this.interrupt));
     context.watch(this.place.requestFd, this);
   }

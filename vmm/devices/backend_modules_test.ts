@@ -143,6 +143,8 @@ Deno.test("backend modules: a port has bytes both ways; what is promised is wait
   assert.equal(end.write(bytes("three"), 0, 5), 5);
   assert.deepEqual(got, ["one", "two", "three"]);
   assert.match(log[0]!, /^port p: Error: oh/);
+  for (let n = 0; n < 30; n++) port.log(`line ${n}`);
+  assert.equal(log.at(-1), "port p: line 29", "what it says itself is not cut");
   port.send(bytes("hello"));
   port.send(bytes(" there"));
   assert.equal(changes, 3);

@@ -45,7 +45,7 @@ export class ModulePort implements ConsoleBackend {
   attach(loop: OwnLoop, changed: () => void): void {
     const own = this.#own;
     this.#changed = changed;
-    own.attach(loop, (reason) => own.log(reason));
+    own.attach(loop, (reason) => own.complain(reason));
     const send = (bytes: Uint8Array) => {
       this.#input.push(bytes.slice());
       this.#changed();

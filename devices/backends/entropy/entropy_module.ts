@@ -39,7 +39,7 @@ export class ModuleEntropy implements EntropySource {
 
   /** Calls `resume` when there are bytes after there were none. */
   attach(loop: OwnLoop, resume: () => void): void {
-    this.#own.attach(loop, (reason) => this.#own.log(reason));
+    this.#own.attach(loop, (reason) => this.#own.complain(reason));
     this.#resume = resume;
   }
 

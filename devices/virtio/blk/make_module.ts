@@ -63,7 +63,7 @@ class ModuleBlk extends Blk {
   }
 
   override attach(context: DeviceContext): void {
-    this.#own.attach(context, (reason) => this.#own.log(reason));
+    this.#own.attach(context, (reason) => this.#own.complain(reason));
     super.attach(context);
   }
 

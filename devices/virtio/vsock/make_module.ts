@@ -39,7 +39,9 @@ export async function withListeners(
   const attach = device.attach.bind(device);
   const close = device.close.bind(device);
   device.attach = (context: DeviceContext) => {
-    for (const own of codes) own.attach(context, (reason) => own.log(reason));
+    for (const own of codes) {
+      own.attach(context, (reason) => own.complain(reason));
+    }
     attach(context);
   };
   device.close = () => {
