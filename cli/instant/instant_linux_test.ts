@@ -3,92 +3,20 @@
  * with other things on the host the second time. Needs root for the network.
  */
 import assert from "node:assert/strict";
-import { basename } from "node:path";
 import { exists } from "../../ffi/file.ts";
 import { KVM, needing, NETWORKS } from "../../ffi/testing/needs.ts";
 import { Pty } from "../../ffi/testing/pty.ts";
-import { prepared } from "../../images/linux/prepare.ts";
 import { FULL_LINUX, LINUX } from "../../images/testing/prepared.ts";
-import {
-  MAIN,
-  startVireo,
-  vireo,
-  type VireoResult,
-} from "../../vmm/testing/command.ts";
+import { MAIN, type VireoResult } from "../../vmm/testing/command.ts";
 import { TestNetwork } from "../../vmm/testing/mod.ts";
-import { listEntries } from "./cache.ts";
+import { InstantCache } from "../testing/instant_cache.ts";
 
 const RNG = new URL("../../examples/rng.ts", import.meta.url).pathname;
-
-/** A cache of its own, with links to what is prepared. */
-class Cache implements Disposable {
-  readonly dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
-  readonly env = { XDG_CACHE_HOME: this.dir };
-
-  static async make(variant: "small" | "full" = "small"): Promise<Cache> {
-    const cache = new Cache();
-    Deno.mkdirSync(`${cache.dir}/vireo`);
-    const { kernel, rootfs } = (await prepared(variant))!;
-    for (const path of [kernel, rootfs]) {
-      Deno.symlinkSync(path, `${cache.dir}/vireo/${basename(path)}`);
-    }
-    return cache;
-  }
-
-  get instant(): string {
-    return `${this.dir}/vireo/instant`;
-  }
-
-  /** The only machine in it. */
-  get entry(): string {
-    const [one, ...others] = listEntries(this.instant);
-    assert.deepEqual(others, []);
-    return one!.folder;
-  }
-
-  /** All that is in it. */
-  get names(): string[] {
-    if (!exists(this.instant)) return [];
-    return [...Deno.readDirSync(this.instant)].map(({ name }) => name);
-  }
-
-  boot(args: string[], input?: string): Promise<VireoResult> {
-    return vireo(["boot", "--memory", "64M", ...args], input, this.env);
-  }
-
-  /** A boot that is not over yet. */
-  start(args: string[]): Deno.ChildProcess {
-    return startVireo(["boot", "--memory", "64M", ...args], this.env);
-  }
-
-  /** Boots twice: nothing is kept yet, and then it is. */
-  async twice(
-    args: (turn: number) => string[],
-    input?: string,
-  ): Promise<[VireoResult, VireoResult]> {
-    const cold = await this.boot(args(0), input);
-    assert.ok(this.entry, `nothing is kept: ${cold.stderr}`);
-    const { memory } = this;
-    const instant = await this.boot(args(1), input);
-    assert.equal(this.memory, memory, "kept again");
-    return [cold, instant];
-  }
-
-  /** Its file of memory; another when it is kept again. */
-  get memory(): string | undefined {
-    return [...Deno.readDirSync(this.entry)].map(({ name }) => name)
-      .find((name) => name.startsWith("memory-"));
-  }
-
-  [Symbol.dispose](): void {
-    Deno.removeSync(this.dir, { recursive: true });
-  }
-}
 
 Deno.test(needing([KVM, LINUX], {
   name: "instant boot: --exec, and what can become of the cache",
   async fn(t) {
-    using cache = await Cache.make();
+    using cache = await InstantCache.make();
     const args = ["--quiet", "--exec", "echo $((6 * 7)); echo no >&2; exit 9"];
     const right = { code: 9, stdout: "42\nno\n", stderr: "" };
 
@@ -177,7 +105,7 @@ Deno.test(needing([KVM, LINUX], {
 Deno.test(needing([KVM, LINUX, NETWORKS, "ping", "mke2fs", "e2fsck"], {
   name: "instant boot: disks, network, vsock, balloon, own device, memory",
   async fn() {
-    using cache = await Cache.make();
+    using cache = await InstantCache.make();
     const networks = [new TestNetwork(), new TestNetwork()];
     using _networks = new DisposableStack();
     for (const network of networks) _networks.use(network);
@@ -254,7 +182,7 @@ Deno.test(needing([KVM, LINUX, NETWORKS, "ping", "mke2fs", "e2fsck"], {
 Deno.test(needing([KVM, FULL_LINUX], {
   name: "instant boot: several CPUs, ACPI, PCI, a virtio console and a port",
   async fn() {
-    using cache = await Cache.make("full");
+    using cache = await InstantCache.make("full");
     const disk = `${cache.dir}/disk`;
     Deno.writeTextFileSync(disk, "a disk\n");
     Deno.truncateSync(disk, 1 << 20);
@@ -275,7 +203,7 @@ Deno.test(needing([KVM, FULL_LINUX], {
 Deno.test(needing([KVM, LINUX], {
   name: "instant boot: an interactive shell, on a pipe and on a terminal",
   async fn(t) {
-    using cache = await Cache.make();
+    using cache = await InstantCache.make();
     await t.step("on a pipe", async () => {
       const input = 'echo "<$((40 + 2))>"; pwd; echo $HOME $0\nexit\n';
       const [cold, instant] = await cache.twice(() => ["--quiet"], input);
@@ -303,116 +231,5 @@ Deno.test(needing([KVM, LINUX], {
       pty.type("exit\r");
       assert.equal((await child.status).code, 0);
     });
-  },
-}));
-
-Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: a kernel of one's own with --instant, as it was",
-  async fn() {
-    using cache = await Cache.make();
-    const disk = `${cache.dir}/disk`;
-    Deno.writeTextFileSync(disk, "a disk\n");
-    Deno.truncateSync(disk, 1 << 20);
-    const kernel = `${cache.dir}/vmlinux`;
-    Deno.copyFileSync((await prepared())!.kernel, kernel);
-    const args = [
-      ...[kernel, "--root", "busybox", "--instant", "--quiet"],
-      ...["--disk", `${disk},ro`, "--exec", "head -n 1 /dev/vdb; exit 5"],
-    ];
-    const [cold, instant] = await cache.twice(() => args);
-    assert.deepEqual(cold, { code: 5, stdout: "a disk\n", stderr: "" });
-    assert.deepEqual(instant, cold);
-    Deno.writeTextFileSync(disk, "another\n");
-    Deno.truncateSync(disk, 1 << 20);
-    const changed = await cache.boot(args);
-    assert.deepEqual(changed, { code: 5, stdout: "another\n", stderr: "" });
-    const own = await cache.boot(["--root", disk, "--instant"]);
-    assert.match(
-      own.stderr,
-      /^vireo: --instant: needs the prepared root image/,
-    );
-  },
-}));
-
-Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: saved at the rendezvous, it is told what to do later",
-  async fn() {
-    using cache = await Cache.make();
-    const [saved, disk] = [`${cache.dir}/saved`, `${cache.dir}/disk`];
-    Deno.writeTextFileSync(disk, "a disk\n");
-    Deno.truncateSync(disk, 1 << 20);
-    const { code, stdout, stderr } = await cache.boot([
-      ...["--quiet", "--disk", `${disk},ro`],
-      ...["--snapshot-on", "rendezvous", saved, "--exec", "echo first; exit 1"],
-    ]);
-    assert.equal(stdout, "first\n", stderr);
-    assert.equal(code, 1);
-    assert.match(stderr, /^vireo: saved in .*saved; it goes on with: /);
-    for (const turn of [2, 3]) {
-      const commands = `echo ${turn}; head -n 1 /dev/vdb; exit ${turn}`;
-      const args = ["restore", saved, "--quiet", "--exec", commands];
-      const result = await vireo(args, undefined, cache.env);
-      const stdout = `${turn}\na disk\n`;
-      assert.deepEqual(result, { code: turn, stdout, stderr: "" });
-    }
-    const wrong = ["--root", "none", "--snapshot-on", "rendezvous", saved];
-    const other = await cache.boot(wrong);
-    assert.match(
-      other.stderr,
-      /^vireo: --snapshot-on rendezvous .*: only the /,
-    );
-  },
-}));
-
-Deno.test(needing([KVM, LINUX], {
-  name: "instant boot: a file's machine, unless it is none of ours",
-  async fn() {
-    using cache = await Cache.make();
-    const { kernel, rootfs } = (await prepared())!;
-    const root = {
-      drive_id: "root",
-      path_on_host: rootfs,
-      is_root_device: true,
-      is_read_only: true,
-    };
-    const disk = `${cache.dir}/disk`;
-    Deno.writeTextFileSync(disk, "a disk\n");
-    Deno.truncateSync(disk, 1 << 20);
-    const data = {
-      ...{ drive_id: "data", path_on_host: disk },
-      ...{ is_root_device: false, is_read_only: true },
-    };
-    const run = (boot_args: string, ...words: string[]) => {
-      const file = `${cache.dir}/vm.json`;
-      const config = {
-        "boot-source": { kernel_image_path: kernel, boot_args },
-        "machine-config": { vcpu_count: 1, mem_size_mib: 64 },
-        drives: [data, root],
-      };
-      Deno.writeTextFileSync(file, JSON.stringify(config));
-      const args = ["run", "--config", file, ...words];
-      const input = "echo $((40 + 2)); head -n 1 /dev/vdb; nproc; tty\nexit\n";
-      return vireo(args, input, cache.env);
-    };
-    const shown = ({ stdout }: VireoResult) =>
-      stdout.slice(stdout.indexOf("/ #"));
-    const first = await run("console=ttyS0 quiet");
-    assert.match(
-      first.stdout,
-      /^42\r?\na disk\r?\n1\r?\n\/dev\/\w+\r?$/m,
-      first.stderr,
-    );
-    const { memory } = cache;
-    for (const words of [[], ["--instant"]]) {
-      const result = await run("console=ttyS0 quiet", ...words);
-      assert.equal(shown(result), shown(first), result.stderr);
-      assert.equal(result.code, 0);
-      assert.equal(cache.memory, memory, "kept again");
-    }
-    for (const own of ["VIREO_EXEC=true", "console=ttyS1", "init=/bin/sh"]) {
-      const { code, stderr } = await run(`console=ttyS0 ${own}`, "--instant");
-      assert.equal(code, 1);
-      assert.match(stderr, /^vireo: --instant: only with the kernel and .*\n$/);
-    }
   },
 }));
