@@ -78,7 +78,7 @@ export async function missingPackages(
 }
 
 /**
- * Installs packages, with new lists of packages where the old ones won't do.
+ * Installs packages, of the versions that there are now.
  *
  * @param log where apt-get's output goes
  * @param missing names of packages
@@ -105,15 +105,26 @@ export async function installPackages(
       if (part !== undefined) onPart(part);
     },
   };
+  const update = ["apt-get", "update"] as const;
+  // Old lists have old versions, and in a container there may be none.
+  await unlessItFails(runLogged(log, update, options));
   try {
     await runLogged(log, install, options);
   } catch (error) {
     if (!(error instanceof VireoError)) throw error;
-    // An interrupted installation has to be ended before there is another; and
-    // the lists of packages may be old or, in a container, not there at all.
+    // An interrupted installation has to be ended before there is another.
     await runLogged(log, ["dpkg", "--configure", "-a"], options);
-    await runLogged(log, ["apt-get", "update"], options);
+    await runLogged(log, update, options);
     await runLogged(log, install, options);
+  }
+}
+
+/** What can be done without; why it failed is in the log. */
+async function unlessItFails(step: Promise<void>): Promise<void> {
+  try {
+    await step;
+  } catch (error) {
+    if (!(error instanceof VireoError)) throw error;
   }
 }
 
