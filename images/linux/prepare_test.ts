@@ -110,6 +110,9 @@ Deno.test(needing([root("installs packages")], {
       /^vireo: apt-get can't fetch packages; is there a network\? It says: E: /,
     );
     assert.deepEqual(at.left(), ["lock", "prepare.log"]);
+    // Versions come from lists: old ones have an older kernel source.
+    const log = Deno.readTextFileSync(`${at.cache}/prepare.log`);
+    assert.match(log, /^\$ apt-get update$[^]*^\$ apt-get .* install /m);
   },
 }));
 
