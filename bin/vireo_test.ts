@@ -9,6 +9,10 @@ const VERSIONS = new RegExp(
     "linux \\S+ \\(x86_64\\)\\n$",
 );
 
+const PROGRAMS = [
+  ...["readlink", "dirname", "head", "mkdir", "ln", "sh", "stat", "cat", "mv"],
+];
+
 /** A folder with a PATH of its own: what a shell has, and nothing more. */
 class Host implements Disposable {
   readonly dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
@@ -16,7 +20,7 @@ class Host implements Disposable {
 
   constructor() {
     Deno.mkdirSync(this.bin);
-    for (const name of ["readlink", "dirname", "head", "mkdir", "ln", "sh"]) {
+    for (const name of PROGRAMS) {
       const { stdout } = new Deno.Command("sh", {
         args: ["-c", `command -v ${name}`],
       }).outputSync();
@@ -134,6 +138,38 @@ Deno.test("bin/vireo: another Deno on PATH, or none: npx is asked once", async (
     assert.match((await host.run()).stdout, VERSIONS);
     assert.equal(host.npxCalls, 2, version);
   }
+});
+
+Deno.test("bin/vireo: a Deno on PATH is asked for its version once, and when it is another", async () => {
+  using host = new Host();
+  const asked = (version: string) =>
+    host.has(
+      "deno",
+      `[ "$*" != --version ] || { echo >>${host.dir}/asked
+        echo "deno ${version} (stable)"; exit; }
+      [ "$1" != eval ] || { echo ${host.bin}/deno; exit; }
+      exec ${Deno.execPath()} "$@"`,
+    );
+  const times = () => Deno.readTextFileSync(`${host.dir}/asked`).length;
+  const right = async (message: string) => {
+    const { stdout, stderr } = await host.run();
+    assert.match(stdout, VERSIONS, `${message}: ${stderr}`);
+  };
+  host.hasNpx();
+  asked("2.9.6");
+  await right("the first time");
+  await right("the next");
+  assert.equal(times(), 1);
+  const known = `${host.dir}/cache/vireo/deno-on-path`;
+  for (const damaged of ["", "x", "/bin/false\n", `${host.bin}/deno\n`]) {
+    Deno.writeTextFileSync(known, damaged);
+    const before = times();
+    await right(`damaged: ${damaged}`);
+    assert.equal(times(), before + 1);
+  }
+  asked("2.8.90"); // of another length
+  await right("another Deno");
+  assert.equal(host.npxCalls, 1);
 });
 
 Deno.test("bin/vireo: npm's script of a Deno is not run, but its program", async () => {
