@@ -286,10 +286,11 @@ Deno.test("vireo boot: without /dev/kvm, it says what is needed", async () => {
 
 /** The kinds' options are in their old places, whatever the table's order. */
 const OPTIONS_OF_BOOT =
-  "entry distro initrd cmdline memory hugepages memory-file cpus root disk " +
-  "net pcap vsock device bus-device transport acpi console port rng balloon " +
-  "agent exec cold instant timeout name no-control metrics trace monitor " +
-  "public snapshot-on gdb crash-dir poll-us quiet verbose";
+  "variant kconfig entry distro initrd cmdline memory hugepages " +
+  "memory-file cpus root disk net pcap vsock device bus-device transport " +
+  "acpi console port rng balloon agent exec cold instant timeout name " +
+  "no-control metrics trace monitor public snapshot-on gdb crash-dir " +
+  "poll-us quiet verbose";
 
 Deno.test("vireo --help: every command's help is complete", async () => {
   const all = await vireo("--help");

@@ -10,7 +10,7 @@ import {
   Syscall,
 } from "./report.ts";
 
-/** What the prepared kernel takes to its shell, in instructions as simple as those timed. */
+/** The prepared kernel to its shell, in instructions as simple as those timed. */
 const BOOT_INSTRUCTIONS = 8e6;
 const MIB = 1024 * 1024;
 const LITTLE_MEMORY = 512 * MIB;

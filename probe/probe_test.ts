@@ -82,7 +82,7 @@ Deno.test("probe: VT-x and AMD-V need one sentence", () => {
 
 Deno.test("probe: emulation is told with its measure", () => {
   const [first, second, third] = advice({ guest: EMULATING });
-  assert.match(first!, /3000 times slower.*about 10 s .*prepared kernel/);
+  assert.match(first!, /3000 times slower.*about 7 s .*prepared kernel/);
   assert.match(second!, /half-way.*--distro debian.*"carry_syscalls": true/);
   assert.equal(third, "A kernel that uses CLAC ends with an error here.");
   const [, other] = advice({ guest: { ...EMULATING, syscall: "#6" } });
