@@ -98,11 +98,13 @@ Deno.test(needing(["gcc"], {
           assert.match(stderr, pattern);
           assert.deepEqual([code, stderr.split("\n").length], [1, 2]);
         };
-        const fifo = `${from}/fifo`;
-        await new Deno.Command("mkfifo", { args: [fifo] }).output();
         await Promise.all([
           no(/in\/tree: is there already/, from, guest(`${dir}/in`)),
           no(/tree" is there already/, guest(from), dir),
+        ]);
+        const fifo = `${from}/fifo`;
+        await new Deno.Command("mkfifo", { args: [fifo] }).output();
+        await Promise.all([
           no(
             /fifo" is no file, folder or link/,
             from,
