@@ -5,6 +5,7 @@
  */
 import { Client } from "../../api/testing/client.ts";
 import { exists } from "../../ffi/file.ts";
+import { keep } from "../../ffi/testing/keep.ts";
 import { until } from "../../ffi/testing/until.ts";
 
 const JAILER = new URL("../../bin/jailer", import.meta.url).pathname;
@@ -126,15 +127,5 @@ export class Jailed implements AsyncDisposable {
     }
     await this.#status;
     if (this.#ownsBase) Deno.removeSync(this.base, { recursive: true });
-  }
-}
-
-async function keep(
-  stream: ReadableStream<Uint8Array>,
-  take: (text: string) => void,
-): Promise<void> {
-  const decoder = new TextDecoder();
-  for await (const bytes of stream) {
-    take(decoder.decode(bytes, { stream: true }));
   }
 }

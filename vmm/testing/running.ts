@@ -5,6 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { keep } from "../../ffi/testing/keep.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { MAIN } from "./command.ts";
 
@@ -126,14 +127,4 @@ function configFile(folder: string, kernel: string): string {
     }),
   );
   return path;
-}
-
-async function keep(
-  stream: ReadableStream<Uint8Array>,
-  take: (text: string) => void,
-): Promise<void> {
-  const decoder = new TextDecoder();
-  for await (const bytes of stream) {
-    take(decoder.decode(bytes, { stream: true }));
-  }
 }
