@@ -238,7 +238,8 @@ export async function buildMachine(
   };
 }
 
-function setUpVm(vm: Vm, memory: GuestMemory): void {
+/** Memory and interrupt chips: all but its vCPUs and devices. */
+export function setUpVm(vm: Vm, memory: GuestMemory): void {
   vm.setTssAddr(Layout.TSS);
   vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
   // Before the interrupt chips: afterwards each slot waits for a grace period

@@ -43,6 +43,7 @@ import { libc } from "../../ffi/libc.ts";
 import { Recorder } from "../../ffi/recorder.ts";
 import { Gsi, Layout, Port } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
+import { setUpVm } from "../build.ts";
 import { resolve, type ResolvedConfig } from "../config/resolve.ts";
 import { Command, Control } from "../control.ts";
 import type { MachineEnd } from "../messages.ts";
@@ -174,13 +175,7 @@ export class Replica implements Disposable {
     const vm = stack.use(kvm.createVm());
     const memory = GuestMemory.allocate(config.memory);
     stack.defer(() => memory.free());
-    vm.setTssAddr(Layout.TSS);
-    vm.setIdentityMapAddr(Layout.IDENTITY_MAP);
-    memory.regions.forEach(({ guestAddress, size, hostAddress }, slot) =>
-      vm.setUserMemoryRegion(slot, guestAddress, size, hostAddress)
-    );
-    vm.createIrqchip();
-    vm.createPit2();
+    setUpVm(vm, memory);
     if (emulation) vm.exitOnEmulationFailure();
     if (!config.pmu) vm.disablePmu();
     snapshot.memory.mapOver(memory.handles());
