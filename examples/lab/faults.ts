@@ -25,7 +25,7 @@ await using machine = await Machine.create({
 }, {
   onOutput: (bytes) => Deno.stdout.writeSync(bytes),
   onEvent: ({ device, name, data }) =>
-    console.log(device, name, JSON.stringify(data)),
+    console.error(device, name, JSON.stringify(data)),
 });
 machine.start();
 await machine.wait();
