@@ -67,6 +67,8 @@ Deno.test("vsock saved: a restored guest hears that its streams are gone, and it
   assert.deepEqual([...driver.bytes(events[0]!)], [0, 0, 0, 0]);
   assert.equal(queue.poll(), -1, "once");
   assert.equal(driver.get(MmioRegister.Config), OTHER_CID);
+  queue.add([events[0]!]); // it has looked at it
+  driver.ring(VsockQueue.EVENT);
   // What it still sends on the old stream is answered by a reset.
   const from = { srcCid: OTHER_CID, srcPort: PORT };
   driver.send({
@@ -101,6 +103,8 @@ Deno.test("vsock saved: the event waits for a buffer, the buffers that were post
   driver.queues[VsockQueue.EVENT]!.add([event]);
   driver.ring(VsockQueue.EVENT);
   assert.ok(driver.queues[VsockQueue.EVENT]!.poll() >= 0);
+  driver.queues[VsockQueue.EVENT]!.add([event]);
+  driver.ring(VsockQueue.EVENT);
   driver.received.length = 0;
   const ports = [1, 2, 3, 4, 5];
   const programs = ports.map((port) => {
@@ -112,4 +116,36 @@ Deno.test("vsock saved: the event waits for a buffer, the buffers that were post
   const asked = driver.received.map(({ op, dstPort }) => [op, dstPort]);
   assert.deepEqual(asked, ports.map((port) => [REQUEST, port]));
   for (const program of programs) program.close();
+});
+
+Deno.test("vsock saved: a stream begins when the guest has looked at the event, which would end it without a word", () => {
+  using host = new OtherHost();
+  using driver = new VsockDriver();
+  const queue = driver.queues[VsockQueue.EVENT]!;
+  const events = [1, 2, 3].map(() => driver.room(4));
+  for (const event of events) queue.add([event]);
+  driver.ring(VsockQueue.EVENT);
+  goOn(driver, "restored", () => host.device(OTHER_CID));
+  using program = HostProgram.connect(host.path);
+  program.write(`CONNECT ${PORT}\n`);
+  using _server = new HostServer(`${host.path}_9`);
+  driver.send({ srcCid: OTHER_CID, srcPort: 6, op: REQUEST, dstPort: 9 });
+  driver.expectNothing();
+  // It is asked for another snapshot meanwhile, and its other doorbells ring.
+  goOn(driver, "resumed", () => driver.vsock);
+  for (const index of [0, 1, 2]) driver.ring(index);
+  driver.expectNothing();
+  assert.ok(queue.poll() >= 0);
+  queue.add([events[0]!]);
+  driver.ring(VsockQueue.EVENT);
+  const told = driver.look().map(({ op }) => op).toSorted();
+  assert.deepEqual(told, [REQUEST, RESPONSE]);
+  // It has its buffers: as many events more.
+  for (let lap = 0; lap < 3; lap++) {
+    driver.received.length = 0;
+    goOn(driver, "restored", () => host.device(OTHER_CID));
+    assert.ok(queue.poll() >= 0, `event ${lap}`);
+    queue.add([events[lap]!]);
+    driver.ring(VsockQueue.EVENT);
+  }
 });

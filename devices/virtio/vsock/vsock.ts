@@ -65,6 +65,11 @@ export class Vsock
   #rxHeld = false; // #rxChain is taken and empty
   #clientsWait = false; // nobody has accepted them for want of room
   #resetWaits = false; // a transport reset that the guest doesn't know of
+  #unheard = false; // it was told, and has not looked at it yet
+  // Event buffers that the guest had posted when it was told, and how many of
+  // them are taken, so that the next one is its answer.
+  #spareEvents = 0;
+  #spareTaken = 0;
   #rxChain!: DescriptorChain;
   #txChain!: DescriptorChain; // for events, too
   #payload!: ChainPart; // what #rxChain has room for behind the header
@@ -95,8 +100,11 @@ export class Vsock
 
   notify(queue: VirtQueue): void {
     if (queue.index === VsockQueue.TRANSMIT) this.#fromGuest.run(queue);
-    if (queue.index === VsockQueue.EVENT) this.#sendEvent();
-    else this.#toGuest();
+    if (queue.index === VsockQueue.EVENT) {
+      this.#sendEvent();
+      this.#awaitHeard();
+    }
+    this.#toGuest();
   }
 
   /** Host programs want to connect. */
@@ -115,10 +123,12 @@ export class Vsock
       (this.#rxHeld || queue.hasAvailable);
   }
 
-  /** A receive buffer that no packet has filled is in its queue again. */
+  /** Buffers that nothing was written into are in their queues again. */
   quiesce(): void {
     this.#context.queues[VsockQueue.RECEIVE]!.rewind();
     this.#rxHeld = false;
+    this.#context.queues[VsockQueue.EVENT]!.rewind();
+    this.#spareTaken = 0;
   }
 
   /**
@@ -136,9 +146,11 @@ export class Vsock
     if (queue === undefined || queue.index === VsockQueue.RECEIVE) {
       this.#rxHeld = false;
     }
+    if (queue === undefined || queue.index === VsockQueue.EVENT) {
+      this.#unheard = false;
+    }
     if (queue !== undefined) return;
-    this.#connections.closeAll();
-    this.#answerCount = 0;
+    this.#endStreams();
     this.#resetWaits = false;
     this.#clientsWait = true;
   }
@@ -147,8 +159,7 @@ export class Vsock
    * Ends all connections on both sides (§5.10.6.7).
    */
   resetTransport(): void {
-    this.#connections.closeAll();
-    this.#answerCount = 0;
+    this.#endStreams();
     this.#resetWaits = true;
     this.#sendEvent();
   }
@@ -244,8 +255,10 @@ export class Vsock
 
   // --- To the guest
 
+  /** None before a reset is heard: the guest would end what they begin. */
   get #hasPackets(): boolean {
-    return this.#answerCount > 0 || this.#connections.waiting > 0;
+    return !this.#unheard &&
+      (this.#answerCount > 0 || this.#connections.waiting > 0);
   }
 
   /** Sends what is to be sent; the number of packets. */
@@ -323,6 +336,36 @@ export class Vsock
       queue.push(head, written);
       this.#context.publish(queue);
       this.#resetWaits = written < TRANSPORT_RESET.length;
+      if (!this.#resetWaits) this.#told(queue);
     }
+  }
+
+  #endStreams(): void {
+    this.#connections.closeAll();
+    this.#answerCount = 0;
+  }
+
+  #told(queue: VirtQueue): void {
+    this.#endStreams(); // those that began while there was no buffer, too
+    this.#unheard = true;
+    let spare = 0;
+    while (spare < queue.size && queue.pop(this.#txChain)) spare++;
+    this.#spareEvents = this.#spareTaken = spare;
+    queue.enableNotification();
+  }
+
+  /**
+   * A driver ends its streams and tells nobody, whenever it comes to look at
+   * the event. It posts the buffer anew when it has (§5.10.6.7.1).
+   */
+  #awaitHeard(): void {
+    const queue = this.#context.queues[VsockQueue.EVENT]!;
+    if (!this.#unheard || !queue.live) return;
+    while (
+      this.#spareTaken < this.#spareEvents && queue.pop(this.#txChain)
+    ) this.#spareTaken++;
+    if (!queue.hasAvailable) return queue.enableNotification();
+    this.#unheard = false;
+    queue.rewind();
   }
 }
