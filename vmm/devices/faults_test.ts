@@ -164,10 +164,11 @@ Deno.test(needing([KVM], {
 }));
 
 /** What the payload makes of a network's: how many of 5 pings came back. */
-const NET: Record<string, [rule: FaultRule, output: RegExp]> = {
+const NET: Record<string, [rule: FaultRule, output: RegExp, words?: string]> = {
   "each fifth frame is lost": [
     { on: "receive", effect: "drop", every: 4 },
     /FAILED|lost|[1-4]\/5|ok/,
+    "ping_ms=500",
   ],
   "frames come twice": [{ on: "receive", effect: "duplicate" }, /payload: ok/],
   "frames go twice": [{ on: "send", effect: "duplicate" }, /payload: ok/],
@@ -183,16 +184,20 @@ const NET: Record<string, [rule: FaultRule, output: RegExp]> = {
     { on: "receive", effect: "reorder" },
     /payload: ok/,
   ],
-  "sending fails": [{ on: "send", effect: "error", nth: 2 }, /payload: /],
+  "sending fails": [
+    { on: "send", effect: "error", nth: 2 },
+    /payload: /,
+    "ping_ms=500",
+  ],
 };
 Deno.test(needing([KVM], {
   name: "faults: a network's, each by its rule",
   async fn() {
-    for (const [what, [rule, output]] of Object.entries(NET)) {
+    for (const [what, [rule, output, words = ""]] of Object.entries(NET)) {
       await using test = await TestMachine.create({
         "boot-source": {
           kernel_image_path: await readPayload(),
-          boot_args: "demo ip=10.0.0.2 peer=10.0.0.1 pings=5",
+          boot_args: `demo ip=10.0.0.2 peer=10.0.0.1 pings=5 ${words}`,
         },
         "machine-config": { mem_size_mib: 16 },
         "network-interfaces": [{

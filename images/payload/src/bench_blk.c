@@ -5,7 +5,7 @@
 #include "random.h"
 #include "x86.h"
 
-enum { COMPLETION_TIMEOUT_US = 5000000 };
+enum { COMPLETION_TIMEOUT_US = 60000000 };
 
 struct workload {
   struct blk *blk;

@@ -13,8 +13,8 @@ enum {
   DEFAULT_PINGS = 20,
   PINGS_MAX = 1000,
   PING_PAYLOAD = 56,
-  PING_TIMEOUT_US = 500000,
-  DRAIN_TIMEOUT_US = 1000000,
+  PING_TIMEOUT_MS = 60000, /* far off: the host may be stopped for seconds */
+  DRAIN_TIMEOUT_US = 60000000,
 };
 
 static void print_ipv4(uint32_t address) {
@@ -39,9 +39,10 @@ static uint64_t microseconds(uint64_t ticks) { return clock_nanoseconds(ticks) /
 static void ping_peer(struct inet *inet) {
   static uint64_t round_trips[PINGS_MAX];
   unsigned wanted = (unsigned)cmdline_number("pings", DEFAULT_PINGS), replies = 0;
+  uint64_t timeout = cmdline_number("ping_ms", PING_TIMEOUT_MS) * 1000;
   if (wanted > PINGS_MAX) wanted = PINGS_MAX;
   for (unsigned i = 1; i <= wanted; i++) {
-    uint64_t ticks = inet_ping(inet, (uint16_t)i, PING_PAYLOAD, PING_TIMEOUT_US);
+    uint64_t ticks = inet_ping(inet, (uint16_t)i, PING_PAYLOAD, timeout);
     if (ticks) round_trips[replies++] = ticks;
   }
   sort(round_trips, replies);

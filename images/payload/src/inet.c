@@ -4,7 +4,7 @@
 #include "cmdline.h"
 #include "x86.h"
 
-enum { ARP_ATTEMPTS = 5, ARP_TIMEOUT_US = 200000 };
+enum { ARP_ATTEMPTS = 300, ARP_TIMEOUT_US = 200000 };
 enum { LINK_LOCAL_DEFAULT = 0xa9fe5656 /* 169.254.86.86 */ };
 
 /* All fields are in network byte order. */

@@ -6,7 +6,7 @@
 
 /* §5.1.4: struct virtio_net_config. */
 enum { CONFIG_MAC = 0, CONFIG_STATUS = 6, CONFIG_MTU = 10 };
-enum { STATUS_LINK_UP = 1, DEFAULT_MTU = 1500, SEND_TIMEOUT_US = 1000000 };
+enum { STATUS_LINK_UP = 1, DEFAULT_MTU = 1500, SEND_TIMEOUT_US = 60000000 };
 
 _Static_assert(sizeof(struct net_header) == NET_HEADER_SIZE, "struct virtio_net_hdr_v1");
 

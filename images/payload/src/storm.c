@@ -18,7 +18,7 @@
 #include "x86.h"
 
 enum { VICTIMS_MAX = 2, BATCH = 4, CHECK_EVERY_US = 200000, STOP_TIMEOUT_US = 60000000 };
-enum { DRAIN_TIMEOUT_US = 30000000, PHASE_SHIFT = 28, CHECK_SECTORS = 8, ARP_ATTEMPTS = 20 };
+enum { DRAIN_TIMEOUT_US = 30000000, PHASE_SHIFT = 28, CHECK_SECTORS = 8 };
 
 struct storm {
   const char *name;
@@ -150,10 +150,7 @@ static bool recovers(struct victim *victim) {
   struct inet inet = {.net = victim->net};
   if (!net_start(victim->net, WAIT_POLLING)) return false;
   inet_configure(&inet, victim->net);
-  for (unsigned i = 0; inet.peer && i < ARP_ATTEMPTS; i++) { /* each takes a second */
-    if (inet_resolve_peer(&inet)) return true;
-  }
-  if (inet.peer) return false;
+  if (inet.peer) return inet_resolve_peer(&inet);
   inet_send_arp_request(&inet, inet.address);
   return net_drain(victim->net, clock_deadline(DRAIN_TIMEOUT_US));
 }

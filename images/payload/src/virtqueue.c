@@ -6,7 +6,7 @@
 #include "x86.h"
 
 /* By the clock, and in sleeps: a CPU that the host took away has seen none. */
-enum { INTERRUPT_PATIENCE_US = 1000000, INTERRUPT_PATIENCE_SLEEPS = 4 };
+enum { INTERRUPT_PATIENCE_US = 30000000, INTERRUPT_PATIENCE_SLEEPS = 4 };
 
 static bool has_event_idx(const struct virtqueue *queue) {
   return queue->device->features & VIRTIO_F_EVENT_IDX;
