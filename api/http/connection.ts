@@ -20,8 +20,11 @@ const CHUNK = 16 * 1024;
 /** How long to wait for a descriptor when there is none, in milliseconds. */
 const RETRY = 100;
 
-/** How long it may take to notice that a client has gone, in milliseconds. */
-const CLOSE_TIME = 20;
+/**
+ * So often, so many milliseconds apart, it is looked whether a client has gone.
+ * Looks count, not time: a process that was stopped has noticed nobody yet.
+ */
+const CLOSE_LOOKS = 10, CLOSE_INTERVAL = 2;
 
 /**
  * Says what is to be said to a request. Never throws.
@@ -82,11 +85,11 @@ export class ApiServer {
   }
 
   async #welcome(client: Deno.UnixConn): Promise<void> {
-    if (this.#full) {
-      // Those that have been closed just now may not have been noticed yet.
-      await new Promise((done) => setTimeout(done, CLOSE_TIME));
-      if (this.#full) return await refuse(client);
+    // Those that have been closed just now may not have been noticed yet.
+    for (let looks = 0; this.#full && looks < CLOSE_LOOKS; looks++) {
+      await new Promise((done) => setTimeout(done, CLOSE_INTERVAL));
     }
+    if (this.#full) return await refuse(client);
     const connection = new Connection(client, this.#bodyMax, this.#answer);
     this.#connections.add(connection);
     await connection.serve();
