@@ -55,11 +55,19 @@ export class Console {
 
   /** The end, as soon as what waits is out, or nobody takes it. */
   async exit(code: number): Promise<never> {
-    const late = new Promise((done) => setTimeout(done, LAST_WORDS));
-    await Promise.race([this.#written, late]);
+    let out = false;
+    const written = this.#written.then(() => out = true);
+    for (let looks = 0; !out && looks < LAST_LOOKS; looks++) {
+      const later = new Promise((done) => setTimeout(done, LAST_INTERVAL));
+      await Promise.race([written, later]);
+    }
     return Deno.exit(code);
   }
 }
 
-/** How long output may take that nobody waits for any more, in milliseconds. */
-const LAST_WORDS = 200;
+/**
+ * So often, so many milliseconds apart, it is looked whether output is out that
+ * nobody waits for any more. Looks count, not time: a process that was stopped
+ * has not written meanwhile.
+ */
+const LAST_LOOKS = 20, LAST_INTERVAL = 10;
