@@ -60,7 +60,7 @@ Deno.test(needing([KVM, LINUX, "curl"], {
       launcher: true,
       args: ["--allow-modules"],
     });
-    await process.until(() => exists(process.path), "its socket");
+    await process.client(); // it listens
     const put = async (path: string, body: unknown) => {
       const answer = await run(
         ...["curl", "--silent", "--show-error", "--fail-with-body"] as const,

@@ -1,7 +1,6 @@
 /** Snapshots by the API: what is saved goes on elsewhere. */
 import assert from "node:assert/strict";
 import { KVM, needing, root } from "../../ffi/testing/needs.ts";
-import { exists } from "../../ffi/file.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { ECHOES } from "../../vmm/testing/tiny_guest.ts";
 import { TestApi } from "../testing/test_api.ts";
@@ -45,6 +44,13 @@ class Folder implements Disposable {
   [Symbol.dispose](): void {
     Deno.removeSync(this.path, { recursive: true });
   }
+}
+
+/** A socket's name is there a moment before it has `__SO_ACCEPTCON`. */
+function listens(path: string): boolean {
+  const lines = Deno.readTextFileSync("/proc/net/unix").split("\n");
+  const found = lines.find((line) => line.endsWith(` ${path}`))?.split(" ");
+  return (parseInt(found?.[3] ?? "0", 16) & 0x1_0000) !== 0;
 }
 
 async function echoes(test: TestApi, text: string): Promise<void> {
@@ -138,7 +144,7 @@ Deno.test(needing([KVM, root("has a userfaultfd")], {
       args: ["run", "--quiet", "-A", HANDLER, `${path}/saved`, backend_path],
       stdout: "null",
     }).spawn();
-    await until(() => exists(backend_path), "the handler's socket");
+    await until(() => listens(backend_path), "the handler");
     const uds_path = `${path}/other.sock`;
     {
       await using test = new TestApi();
