@@ -1,4 +1,5 @@
-// The end: disks are unmounted, and the machine powers off.
+// The end: processes hear of it, disks are unmounted, and the machine powers
+// off.
 
 #pragma once
 
@@ -55,8 +56,20 @@ static void unmount_disks(void)
 			attach(0, targets[count], 0, MS_REMOUNT | MS_RDONLY, 0);
 }
 
+// The shell has ended. As at the end of a session, what it left in the
+// background hears of it; init itself, as PID 1, does not.
+static void end_session(void)
+{
+	unsigned long mask = 1ul << (SIGTTOU - 1);
+
+	CALL(kill, 0, SIGHUP, 0, 0, 0);
+	// Init may wait for the terminal, whoever has it.
+	CALL(rt_sigprocmask, SIG_BLOCK, &mask, 0, sizeof(mask), 0);
+}
+
 static void put_away(void)
 {
+	end_session();
 	CALL(sync, 0, 0, 0, 0, 0);
 	unmount_disks();
 }

@@ -33,10 +33,8 @@ static void become_shell(char **env, int commands)
 	static char room[ROOM];
 	static char *arguments[] = { "sh", "-l", "-c", room, 0 };
 
-	// PID 1 keeps the session, so that it outlives the shell; the shell
-	// takes the terminal for a session of its own.
-	CALL(setsid, 0, 0, 0, 0, 0);
-	control(0, TIOCSCTTY, (void *)1);
+	// In init's session: as the leader of one ends, the kernel throws away
+	// what its terminal has not sent yet.
 	if (commands) {
 		memset(room, ' ', ROOM - 1);
 		CALL(chdir, "/root", 0, 0, 0, 0);
