@@ -1,0 +1,123 @@
+/**
+ * For tests: a crate's own tests, as they are on crates.io, built once.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { exists } from "../../ffi/file.ts";
+import { cacheFolder } from "../../images/linux/cache.ts";
+
+/** What is built. */
+export interface Crate {
+  /** Its name on crates.io. */
+  name: string;
+  /** Exactly this one. */
+  version: string;
+  /** Its features, with commas between them. */
+  features: string;
+}
+
+/** What became of its tests. */
+export interface CrateResults {
+  /** How many passed. */
+  passed: number;
+  /** Names of those that did not. */
+  failed: string[];
+  /** All that was printed. */
+  text: string;
+}
+
+/** Sources and build of a crate, which are kept in the cache. */
+class Build {
+  readonly folder: string;
+  /** Its sources. */
+  readonly sources: string;
+
+  constructor({ name, version, features }: Crate, compiler: string) {
+    const inputs = JSON.stringify([name, version, features, compiler]);
+    const key = createHash("sha256").update(inputs).digest("hex").slice(0, 16);
+    this.folder = `${cacheFolder()}/rust-clients/${name}-${key}`;
+    this.sources = `${this.folder}/vendor/${name}-${version}`;
+  }
+
+  /** Runs cargo; its progress is seen, unless it is to be kept. */
+  async cargo(
+    cwd: string,
+    args: string[],
+    env: Record<string, string> = {},
+    progress: "inherit" | "piped" = "inherit",
+  ): Promise<{ success: boolean; text: string }> {
+    const deno = Deno.execPath();
+    const output = await new Deno.Command("cargo", {
+      args,
+      cwd,
+      env: {
+        PATH: `${deno.slice(0, deno.lastIndexOf("/"))}:${Deno.env.get("PATH")}`,
+        CARGO_TARGET_DIR: `${this.folder}/target`,
+        CARGO_INCREMENTAL: "0",
+        CARGO_PROFILE_TEST_DEBUG: "0",
+        CARGO_PROFILE_DEV_DEBUG: "0",
+        ...env,
+      },
+      stdin: "null",
+      stderr: progress,
+    }).output();
+    const parts = [output.stdout];
+    if (progress === "piped") parts.push(output.stderr);
+    const text = parts.map((bytes) => new TextDecoder().decode(bytes));
+    return { success: output.success, text: text.join("\n") };
+  }
+
+  /** Fetches the crate as it is published. */
+  async fetch({ name, version }: Crate): Promise<void> {
+    if (exists(`${this.folder}/whole`)) return;
+    Deno.mkdirSync(`${this.folder}/src`, { recursive: true });
+    Deno.writeTextFileSync(`${this.folder}/src/lib.rs`, "");
+    Deno.writeTextFileSync(
+      `${this.folder}/Cargo.toml`,
+      '[package]\nname = "fetches"\nversion = "0.1.0"\nedition = "2021"\n' +
+        `[dependencies]\n${name} = "=${version}"\n` +
+        '[workspace]\nexclude = ["vendor"]\n',
+    );
+    const args = ["vendor", "--versioned-dirs"];
+    const { success } = await this.cargo(this.folder, args);
+    if (!success) throw new Error(`${name}: cargo can't fetch it, see above`);
+    Deno.writeTextFileSync(`${this.folder}/whole`, "");
+  }
+}
+
+/**
+ * Runs a crate's own tests, with the dependencies that it was published with.
+ *
+ * @param crate which one
+ * @param args options of its tests
+ * @param env what they want to know
+ * @throws {Error} it can't be fetched or built
+ */
+export async function testCrate(
+  crate: Crate,
+  args: string[],
+  env: Record<string, string>,
+): Promise<CrateResults> {
+  const { stdout } = await new Deno.Command("rustc", { args: ["-V"] }).output();
+  const build = new Build(crate, new TextDecoder().decode(stdout));
+  await build.fetch(crate);
+  const test = ["test", "--locked", "--features", crate.features, "--tests"];
+  const { sources } = build;
+  const { success } = await build.cargo(sources, [...test, "--no-run"]);
+  if (!success) throw new Error(`${crate.name}: cargo can't build it`);
+  const all = [...test, "--no-fail-fast", "--", ...args];
+  const { text } = await build.cargo(sources, all, env, "piped");
+  return results(text);
+}
+
+/** Of each of its programs, which print between the lines what they like. */
+function results(text: string): CrateResults {
+  const counts = text.matchAll(/^test result: \w+\. (\d+) passed;/gm);
+  const lists = text.matchAll(/^failures:\n((?: {4}\S+\n)+)/gm);
+  return {
+    passed: [...counts].reduce((sum, [, count]) => sum + Number(count), 0),
+    failed: [...lists].flatMap(([, list]) => list!.trim().split(/\s+/)),
+    text,
+  };
+}
