@@ -239,7 +239,7 @@ Deno.test("blk: no more operations than the limits allow", async () => {
 });
 
 Deno.test("blk: a reset while requests wait for the limits", () => {
-  using setup = setUp({ limits: { ops: { size: 2, refill_time: 10_000 } } });
+  using setup = setUp({ limits: { ops: { size: 2, refill_time: 3_600_000 } } });
   const { driver, disk } = setup;
   for (let i = 0; i < 10; i++) driver.read(i);
   driver.ring(0);
