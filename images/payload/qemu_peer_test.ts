@@ -11,7 +11,7 @@ Deno.test(needing([KVM, "qemu-system-x86_64"], {
       const { stdout } = await new Deno.Command("timeout", {
         // deno-fmt-ignore
         args: [
-          "20", "qemu-system-x86_64", "-accel", "kvm", "-cpu", "qemu64",
+          "600", "qemu-system-x86_64", "-accel", "kvm", "-cpu", "qemu64",
           "-M", "microvm,acpi=off,rtc=on", "-m", "32M", "-kernel", path, "-append", "demo",
           "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
         ],

@@ -89,7 +89,14 @@ Deno.test(needing([KVM, "chromium"], {
         }),
         false,
       );
-      assert.match(browser.wrong.join(), /Content Security Policy/);
+      await until(
+        async () => { // the browser tells of it in its own time
+          await browser.do({ evaluate: "0" });
+          return /Content Security Policy/.test(browser.wrong.join());
+        },
+        "an objection of the policy",
+        () => browser.wrong,
+      );
 
       // The log, of exits that have that word.
       await browser.do({ click: 'input[value="exit"]' });
@@ -143,7 +150,7 @@ Deno.test(needing([KVM, "chromium"], {
       const list = 'document.querySelectorAll("#machines tr")';
       await browser.do({ until: `${list}.length === 101` });
       const state = 'document.querySelector("#state").textContent';
-      assert.equal(await browser.do({ evaluate: state }), "running");
+      await browser.do({ until: `${state} === "running"` });
       assert.equal(
         await browser.do({
           evaluate: 'document.querySelector("#balloon").hidden',
