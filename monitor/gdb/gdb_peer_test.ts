@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
+import { Msr } from "../../guest/boot/msrs.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
 import { TestMachine } from "../../vmm/testing/mod.ts";
 import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
@@ -239,7 +240,7 @@ peerTest(
 );
 
 peerTest(
-  "gdb itself: Linux: steps and stops a program, and goes back to it from the kernel",
+  "gdb itself: Linux: steps and stops a program, goes back to it from the kernel, and into it",
   [LINUX],
   async (folder) => {
     await using linux = await LinuxGuest.boot({});
@@ -273,6 +274,29 @@ peerTest(
       );
       assert.match(said, /^\* 1 +Thread 1 \(vCPU 0: user\)/m);
     }
+    linux.type("\x03");
+    assert.equal(await linux.run("echo goes on"), "goes on");
+
+    // Into the kernel by a system call, which this host may leave half done.
+    const entry = await machine.introspect(({ vcpus: [vcpu] }) =>
+      `0x${vcpu!.vcpu.getMsr(Msr.LSTAR)!.toString(16)}`
+    );
+    linux.type("while :; do : >/dev/null; done\n");
+    const calls = await gdb(target, [
+      `hbreak *${entry}`,
+      ...["continue", "continue"],
+      "print/x $pc",
+      ...Array(20).fill("stepi"),
+      "print $cs",
+      ...["delete", "hbreak *$pc", "continue", "continue"],
+      "print $cs",
+      "detach",
+    ]);
+    assert.match(calls, new RegExp(`^\\$1 = ${entry}$`, "m"));
+    assert.match(
+      calls,
+      /^\$2 = 16\n[^]*\nBreakpoint 2, [^]*\nBreakpoint 2, [^]*\n\$3 = 16$/m,
+    );
     linux.type("\x03");
     assert.equal(await linux.run("echo goes on"), "goes on");
   },

@@ -49,29 +49,36 @@ export class Debugger implements Disposable {
   readonly #hooks: DisposableStack = new DisposableStack();
   readonly #assisted: boolean;
   readonly #stepping: true | "without interrupts";
-  readonly #programs = new ProgramDebug();
+  readonly #programs: ProgramDebug;
   #stopped: PromiseWithResolvers<DebugStop> | undefined;
   #what: (vcpu: number) => Go = () => "run";
-  /** A vCPU that steps into a handler of the guest's own. */
-  #passing: number | undefined;
+  /**
+   * vCPUs that KVM steps: as they were told, or to "pass" a handler of the
+   * guest's own, in front of which they would stop again.
+   */
+  readonly #stepped = new Map<number, "step" | "pass">();
+  /** vCPUs that have stopped since they went on. */
+  readonly #came = new Set<number>();
   #leaves = false;
 
   /** A debugger of `machine`, which goes on meanwhile. */
   constructor(machine: DebuggedMachine) {
     this.#machine = machine;
+    this.#programs = new ProgramDebug((address) => this.#breaksAt(address));
     using kvm = new Kvm();
     this.#assisted = kvm.isHardwareAssisted;
     this.#stepping = canStepWithoutInterrupts(kvm)
       ? "without interrupts"
       : true;
     this.#hooks.use(
-      machine.onDebugStop((vcpu) =>
-        void this.#stop(vcpu).catch((error) => {
+      machine.onDebugStop((vcpu) => {
+        this.#came.add(vcpu);
+        void this.#stop().catch((error) => {
           // The machine has ended meanwhile; if somebody waits, it is told why.
           this.#stopped?.reject(error);
           this.#stopped = undefined;
-        })
-      ),
+        });
+      }),
     );
   }
 
@@ -167,7 +174,7 @@ export class Debugger implements Disposable {
   /** Hears of no stop any more, but for steps that are on their way. */
   [Symbol.dispose](): void {
     this.#leaves = true;
-    if (!this.#programs.busy) this.#hooks.dispose();
+    if (!this.#owes) this.#hooks.dispose();
   }
 
   #set(view: MachineView, what: (vcpu: number) => Go): void {
@@ -178,13 +185,42 @@ export class Debugger implements Disposable {
     const inPrograms = this.#assisted
       ? []
       : steps.filter(({ cpl }) => cpl === USER);
-    for (const vcpu of inPrograms) this.#programs.step(vcpu);
-    for (const vcpu of view.vcpus) {
-      const inKernel = what(vcpu.id) === "step" && !inPrograms.includes(vcpu);
-      const setting = inKernel ? this.#stepOf(vcpu) : this.#stopsOf(vcpu);
-      setGuestDebug(vcpu.vcpu.fd, setting);
-      view.hold(vcpu.id, what(vcpu.id) === "wait");
+    for (const vcpu of inPrograms) {
+      // The end of KVM's step takes TF away, whoever has set it.
+      setGuestDebug(vcpu.vcpu.fd, {});
+      this.#programs.step(vcpu);
     }
+    this.#came.clear();
+    this.#stepped.clear();
+    for (const vcpu of view.vcpus) {
+      if (inPrograms.includes(vcpu)) continue;
+      if (what(vcpu.id) === "step") this.#stepped.set(vcpu.id, "step");
+      else if (this.#isAtHandler(vcpu)) this.#stepped.set(vcpu.id, "pass");
+    }
+    this.#setAll(view);
+  }
+
+  #setAll(view: MachineView): void {
+    for (const vcpu of view.vcpus) {
+      const steps = this.#stepped.has(vcpu.id);
+      const setting = steps ? this.#stepOf(vcpu) : this.#stopsOf(vcpu);
+      setGuestDebug(vcpu.vcpu.fd, setting);
+      view.hold(vcpu.id, this.#what(vcpu.id) === "wait");
+    }
+  }
+
+  /** In front of a handler, with what comes there told already. */
+  #isAtHandler(vcpu: VcpuView): boolean {
+    if (this.#assisted) return false;
+    const { rip } = vcpu.registers;
+    return !this.#breaksAt(rip) &&
+      this.#programs.stops(vcpu).some(({ address }) => address === rip);
+  }
+
+  #breaksAt(address: bigint): boolean {
+    return this.#stops.some((stop) =>
+      stop.address === address && (stop.kind ?? "execute") === "execute"
+    );
   }
 
   /** @throws {VireoError} there are too many */
@@ -192,8 +228,8 @@ export class Debugger implements Disposable {
     const stops = [...this.#stops, ...this.#programs.stops(vcpu)];
     if (stops.length <= SLOTS) return { stops };
     throw new VireoError(
-      `a vCPU has ${SLOTS} breakpoints: those in programs, and steps there, ` +
-        "take one more each",
+      `a vCPU has ${SLOTS} breakpoints: those in programs, steps there, and ` +
+        "one at the entry of system calls take one more each",
     );
   }
 
@@ -209,12 +245,12 @@ export class Debugger implements Disposable {
     return { stops: [{ address: rip + BigInt(out.length / 2) }] };
   }
 
-  async #stop(vcpu: number): Promise<void> {
+  async #stop(): Promise<void> {
     if (!this.#hears) return;
     await this.#machine.pause();
     const stop = await this.#machine.introspect((view) =>
-      // Another vCPU's stop may have come before.
-      this.#hears ? this.#stopIn(view, vcpu) : "stays"
+      // Another vCPU's stop may have come before, with this one or without.
+      this.#hears && this.#came.size > 0 ? this.#stopsIn(view) : "stays"
     );
     if (stop === "goes on") await this.#machine.resume();
     else if (stop !== "stays") this.#resolve(stop);
@@ -222,31 +258,43 @@ export class Debugger implements Disposable {
 
   /** Somebody waits for a stop, or a step that nobody waits for is to end. */
   get #hears(): boolean {
-    return this.#stopped !== undefined || this.#leaves && this.#programs.busy;
+    return this.#stopped !== undefined || this.#leaves && this.#owes;
   }
 
-  /** What a vCPU's stop is; when it is nobody's, all is set to go on. */
-  #stopIn(view: MachineView, id: number): DebugStop | "goes on" {
-    const vcpu = view.vcpus[id]!;
-    const passed = this.#passing === id;
-    this.#passing = undefined;
-    if (passed) return this.#goOn(view);
+  /** Steps are on their way. */
+  get #owes(): boolean {
+    return this.#programs.busy || this.#stepped.size > 0;
+  }
+
+  /** What the vCPUs' stops are; when they are nobody's, all is set to go on. */
+  #stopsIn(view: MachineView): DebugStop | "goes on" {
+    for (const id of this.#came) {
+      this.#came.delete(id);
+      const vcpu = view.vcpus[id]!;
+      const stop = this.#stopOf(vcpu);
+      if (stop === undefined || this.#stopped === undefined) continue;
+      this.#programs.settle(view, vcpu);
+      return stop;
+    }
+    return this.#goOn(view);
+  }
+
+  /** What a vCPU's stop is; undefined: nobody's. */
+  #stopOf(vcpu: VcpuView): DebugStop | undefined {
+    const { id } = vcpu;
+    const stepped = this.#stepped.get(id);
+    this.#stepped.delete(id);
+    if (stepped === "pass") return undefined;
     const { u32 } = vcpu.vcpu.run;
-    const stop = this.#stops[Math.log2(u32[DR6_OFFSET >> 2]! & 0xf)];
-    const program = stop === undefined && !this.#assisted
-      ? this.#programs.stopped(vcpu)
-      : undefined;
-    if (program === "guest's") {
-      // Past the breakpoint, in front of which it would stop again.
-      this.#passing = id;
-      setGuestDebug(vcpu.vcpu.fd, this.#stepOf(vcpu));
-      view.hold(id, false);
-      return "goes on";
+    // A handler's stop comes behind these, and may be at the same place.
+    const hit = u32[DR6_OFFSET >> 2]! & 0xf;
+    const stop = this.#stops[Math.log2(hit & -hit)];
+    const program = this.#assisted ? undefined : this.#programs.stopped(vcpu);
+    if (program === "on") return undefined;
+    if (program === "guest's" && stop === undefined && stepped === undefined) {
+      this.#stepped.set(id, "pass");
+      return undefined;
     }
-    if (program === "on" || this.#stopped === undefined) {
-      return this.#goOn(view);
-    }
-    this.#programs.settle(view);
     const watches = stop?.kind === "write" || stop?.kind === "access";
     return watches
       ? { reason: "watch", vcpu: id, stop }
@@ -255,11 +303,8 @@ export class Debugger implements Disposable {
 
   /** As it went before; what was stepping in a program still is. */
   #goOn(view: MachineView): "goes on" {
-    for (const vcpu of view.vcpus) {
-      setGuestDebug(vcpu.vcpu.fd, this.#stopsOf(vcpu));
-      view.hold(vcpu.id, this.#what(vcpu.id) === "wait");
-    }
-    if (this.#leaves && !this.#programs.busy) this.#hooks.dispose();
+    this.#setAll(view);
+    if (this.#leaves && !this.#owes) this.#hooks.dispose();
     return "goes on";
   }
 

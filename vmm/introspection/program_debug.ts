@@ -6,24 +6,35 @@
  * exception in the guest, whose handler is the kernel's, where KVM's breakpoints
  * work: one stops in front of it. Then the exception is undone, and never was.
  *
+ * There, SYSCALL only jumps: to its entry, LSTAR, but still at CPL3, where the
+ * next fetch is a page fault, by which the kernel knows it. No breakpoint stops
+ * at the entry, and the kernel throws a TF away that is set there. So one stops
+ * in front of the page fault's handler for both.
+ *
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
 import type { Segment } from "../../ffi/kvm/registers.ts";
+import { Msr } from "../../guest/boot/msrs.ts";
 import type { MachineView } from "./machine_view.ts";
 import type { VcpuView } from "./vcpu_view.ts";
 
 /** Exceptions (SDM vol. 3, table 6-1). */
-const Vector = { DEBUG: 1, BREAKPOINT: 3 } as const;
+const Vector = { DEBUG: 1, BREAKPOINT: 3, PAGE_FAULT: 14 } as const;
 const GATE_SIZE = 16;
 const GATE_PRESENT = 0x80;
 const INT3 = 0xcc;
 const IRETQ = [0x48, 0xcf];
 const RFLAGS_TF = 1n << 8n;
+/** Which a fault pushes set, so that its instruction's breakpoint rests. */
+const RFLAGS_RF = 1n << 16n;
 const USER = 3;
 
 /** What an exception without an error code pushes, in words from RSP on. */
 const Frame = { RIP: 0, CS: 1, RFLAGS: 2, RSP: 3, SS: 4, WORDS: 5 } as const;
+
+/** What a page fault pushes besides, in bytes. */
+const ERROR_CODE = 8n;
 
 /** A breakpoint in memory. */
 interface Planted {
@@ -49,6 +60,18 @@ export class ProgramDebug {
   /** TF is set in so many programs' flags, be it in a frame of the kernel's. */
   #flags = 0;
   #waited = false;
+  /** vCPUs that step from the entry of system calls into the kernel. */
+  readonly #entering = new Set<number>();
+  readonly #breaksAt: (address: bigint) => boolean;
+
+  /**
+   * None so far.
+   *
+   * @param breaksAt whether there is a breakpoint that isn't in memory
+   */
+  constructor(breaksAt: (address: bigint) => boolean) {
+    this.#breaksAt = breaksAt;
+  }
 
   /** A step is on its way: its exception must not reach the guest. */
   get busy(): boolean {
@@ -83,9 +106,16 @@ export class ProgramDebug {
   /**
    * Undoes what vCPUs have come to besides: they come to it again, unless it is
    * taken out.
+   *
+   * @param but a vCPU whose stop is told
    */
-  settle({ vcpus }: MachineView): void {
-    for (const vcpu of vcpus) this.stopped(vcpu);
+  settle({ vcpus }: MachineView, but?: VcpuView): void {
+    for (const vcpu of vcpus) {
+      if (vcpu === but) continue;
+      const frame = this.#entryFault(vcpu);
+      if (typeof frame === "object") undo(vcpu, frame);
+      else this.stopped(vcpu);
+    }
   }
 
   /** Takes them all out, and steps that a vCPU has not begun. */
@@ -98,11 +128,16 @@ export class ProgramDebug {
   }
 
   /**
-   * Has the program on a vCPU stop after its next instruction.
+   * Has the program on a vCPU stop after its next instruction; from a system
+   * call's entry, in front of the page fault's handler.
    *
    * @throws {VireoError} the guest has no handler to stop at
    */
   step(vcpu: VcpuView): void {
+    if (vcpu.registers.rip === entryOf(vcpu)) {
+      this.#entering.add(vcpu.id);
+      return;
+    }
     if (handler(vcpu, Vector.DEBUG) === undefined) {
       throw new VireoError("the guest has no handler for #DB: no steps");
     }
@@ -130,6 +165,7 @@ export class ProgramDebug {
   /** Nobody waits for steps any more; those that are on their way go on. */
   stopWaiting({ vcpus }: MachineView): void {
     this.#waited = false;
+    this.#entering.clear();
     for (const vcpu of vcpus) {
       const { rflags } = vcpu.registers;
       if (this.#flags === 0 || vcpu.cpl !== USER || !(rflags & RFLAGS_TF)) {
@@ -145,6 +181,7 @@ export class ProgramDebug {
     const vectors = [
       ...(this.#flags > 0 ? [Vector.DEBUG] : []),
       ...(this.#planted.size > 0 ? [Vector.BREAKPOINT] : []),
+      ...(this.#stopsAtEntry(vcpu) ? [Vector.PAGE_FAULT] : []),
     ];
     return vectors.map((vector) => handler(vcpu, vector))
       .filter((address) => address !== undefined)
@@ -154,14 +191,19 @@ export class ProgramDebug {
   /** A vCPU has stopped: undoes the exception, if it is one of ours. */
   stopped(vcpu: VcpuView): ProgramStop {
     const { rip } = vcpu.registers;
+    const fault = this.#entryFault(vcpu);
+    if (fault !== undefined) {
+      if (fault === "guest's") return fault;
+      // A step has come to the handler, a breakpoint is at the entry.
+      if (!this.#entering.delete(vcpu.id)) undo(vcpu, fault);
+      return "stop";
+    }
     const frame = frameOf(vcpu);
     if (frame === undefined) return undefined;
     if (this.#flags > 0 && rip === handler(vcpu, Vector.DEBUG)) {
       const fromUser = (frame[Frame.CS]! & 3n) === 3n;
-      if (!fromUser || !(frame[Frame.RFLAGS]! & RFLAGS_TF)) return "guest's";
-      frame[Frame.RFLAGS]! &= ~RFLAGS_TF;
+      if (!fromUser || !this.#takeFlag(frame)) return "guest's";
       undo(vcpu, frame);
-      this.#flags--;
       const waited = this.#waited;
       this.#waited = false;
       return waited ? "stop" : "on";
@@ -170,11 +212,48 @@ export class ProgramDebug {
       const address = frame[Frame.RIP]! - 1n;
       if (!this.#planted.has(address)) return "guest's";
       frame[Frame.RIP] = address;
+      // Behind a SYSCALL, a step comes to it with TF.
+      this.#takeFlag(frame);
       undo(vcpu, frame);
       return "stop";
     }
     return undefined;
   }
+
+  /** Takes a step's TF out of a program's flags, if it is there. */
+  #takeFlag(frame: BigUint64Array): boolean {
+    if (this.#flags === 0 || !(frame[Frame.RFLAGS]! & RFLAGS_TF)) return false;
+    frame[Frame.RFLAGS]! &= ~RFLAGS_TF;
+    this.#flags--;
+    return true;
+  }
+
+  #stopsAtEntry(vcpu: VcpuView): boolean {
+    return this.#entering.has(vcpu.id) || this.#breaksAt(entryOf(vcpu));
+  }
+
+  /**
+   * The frame of a system call's page fault, if the vCPU is in front of its
+   * handler and that is where one stops; "guest's": it is another page fault.
+   */
+  #entryFault(vcpu: VcpuView): BigUint64Array | "guest's" | undefined {
+    if (!this.#stopsAtEntry(vcpu)) return undefined;
+    if (vcpu.registers.rip !== handler(vcpu, Vector.PAGE_FAULT)) {
+      return undefined;
+    }
+    const frame = frameOf(vcpu, ERROR_CODE);
+    const entry = entryOf(vcpu);
+    const isEntry = frame !== undefined && (frame[Frame.CS]! & 3n) === 3n &&
+      frame[Frame.RIP] === entry && vcpu.special.control("cr2") === entry;
+    if (!isEntry) return "guest's";
+    frame[Frame.RFLAGS]! &= ~RFLAGS_RF;
+    return frame;
+  }
+}
+
+/** Where SYSCALL goes to; 0 before the kernel has said so. */
+function entryOf(vcpu: VcpuView): bigint {
+  return vcpu.vcpu.getMsr(Msr.LSTAR) ?? 0n;
 }
 
 /** The guest physical address of a program's; undefined: it is none. */
@@ -204,8 +283,10 @@ function handler(vcpu: VcpuView, vector: number): bigint | undefined {
     BigInt(gate.getUint32(8, true)) << 32n;
 }
 
-function frameOf(vcpu: VcpuView): BigUint64Array | undefined {
-  const bytes = vcpu.read(vcpu.registers.rsp, Frame.WORDS * 8);
+/** What an exception has pushed, but for an error code of that many bytes. */
+function frameOf(vcpu: VcpuView, errorCode = 0n): BigUint64Array | undefined {
+  const at = vcpu.registers.rsp + errorCode;
+  const bytes = vcpu.read(at, Frame.WORDS * 8);
   if (bytes.length < Frame.WORDS * 8) return undefined;
   return new BigUint64Array(bytes.slice().buffer);
 }
