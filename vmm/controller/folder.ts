@@ -6,7 +6,7 @@
  */
 import { Errno } from "../../ffi/errno.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { closeFd, exists } from "../../ffi/file.ts";
+import { closeFd, exists, ifThere } from "../../ffi/file.ts";
 import { OwnName } from "../../ffi/own_name.ts";
 import { connectUnix } from "../../ffi/unix_socket.ts";
 
@@ -89,10 +89,15 @@ export function controlSockets(
   return sockets;
 }
 
-/** Removes a socket of this user's on which nobody listens; false: it isn't. */
+/**
+ * Removes a socket of this user's on which nobody listens, if nobody else has by
+ * now; false: it is there.
+ */
 function removeStale(path: string): boolean {
-  const name = new OwnName(path);
-  const { uid, isSocket } = Deno.lstatSync(path);
+  const name = ifThere(() => new OwnName(path));
+  const file = ifThere(() => Deno.lstatSync(path));
+  if (name === undefined || file === undefined) return true;
+  const { uid, isSocket } = file;
   if (!isSocket || uid !== Deno.uid()) return false;
   const fd = connectUnix(path);
   if (fd > 0) closeFd(fd);
