@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Alarm } from "../../ffi/alarm.ts";
+import { comesInTime } from "../../ffi/alarm.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { didYouMean } from "../devices/words.ts";
 import type { MachineDescription } from "./controller.ts";
@@ -14,6 +14,8 @@ import type { MethodName } from "./requests.ts";
 const ANSWER_MAX = 4 * 1024 * 1024;
 /** How long a machine has to say what it is, in milliseconds. */
 const DESCRIBE_TIME = 2000;
+/** So many times as long, if its process isn't stopped: its host is busy. */
+const BUSY_TIMES = 15;
 
 /** A machine that has a control socket. */
 export interface FoundMachine {
@@ -32,7 +34,8 @@ class NoAnswer extends VireoError {}
  * Asks a machine.
  *
  * @param path its control socket
- * @param time milliseconds to wait; default: as long as it takes
+ * @param time milliseconds to wait if its process is stopped, or some times as
+ *   long; default: as long as it takes
  * @throws {VireoError} what it objects, or that it doesn't answer
  */
 export async function ask(
@@ -46,11 +49,23 @@ export async function ask(
   stack.defer(() => connection.close());
   const asked = exchange(connection, JSON.stringify({ method, params }));
   if (time === undefined) return await asked;
-  const late = Promise.withResolvers<never>();
-  const why = `"${path}": no answer for ${time / 1000} s`;
-  stack.use(new Alarm(time, () => late.reject(new NoAnswer(why))));
   asked.catch(() => {}); // when it is late, nobody hears of it
-  return await Promise.race([asked, late.promise]);
+  for (let times = 1; !await comesInTime(asked, time); times++) {
+    if (times < BUSY_TIMES && !isStopped(path)) continue;
+    throw new NoAnswer(`"${path}": no answer for ${times * time / 1000} s`);
+  }
+  return await asked;
+}
+
+/** Whether a machine's process is, by the state of proc(5). */
+function isStopped(path: string): boolean {
+  const process = parseInt(path.slice(path.lastIndexOf("/") + 1));
+  try {
+    const stat = Deno.readTextFileSync(`/proc/${process}/stat`);
+    return stat[stat.lastIndexOf(")") + 2] === "T";
+  } catch {
+    return false; // it has ended, or there is no /proc
+  }
 }
 
 async function exchange(to: Deno.UnixConn, line: string): Promise<unknown> {
