@@ -10,7 +10,7 @@
  */
 import { join } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
-import { exists } from "../../ffi/file.ts";
+import { exists, ifThere } from "../../ffi/file.ts";
 import { GiB, MiB } from "../../guest/layout.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import type { Snapshot } from "../../vmm/snapshot/mod.ts";
@@ -81,6 +81,30 @@ export function findEntry(cache: string, key: string): string | undefined {
 }
 
 /**
+ * What `use` makes of the machine that `key` is of, if there is one. Another boot
+ * may take its folder away while it is used, or put its own there: then it is
+ * the next one's turn.
+ *
+ * @throws {VireoError} it is damaged, or what `use` throws
+ */
+export async function useEntry<T>(
+  cache: string,
+  key: string,
+  use: (folder: string) => Promise<T>,
+): Promise<T | undefined> {
+  const inode = () => ifThere(() => Deno.lstatSync(join(cache, key)))?.ino;
+  for (;;) {
+    const before = inode();
+    try {
+      const folder = findEntry(cache, key);
+      return folder === undefined ? undefined : await use(folder);
+    } catch (error) {
+      if (inode() === before) throw error;
+    }
+  }
+}
+
+/**
  * Keeps a machine, in the place of one that is there already, and takes away
  * what has not been used for the longest time if the cache is too large.
  *
@@ -136,7 +160,7 @@ export function listEntries(cache: string): About[] {
   if (!exists(cache)) return [];
   return [...Deno.readDirSync(cache)].filter(({ name, isDirectory }) =>
     isDirectory && !UNFINISHED.test(name)
-  ).map(({ name }) => aboutEntry(join(cache, name)))
+  ).flatMap(({ name }) => ifThere(() => aboutEntry(join(cache, name))) ?? [])
     .sort((a, b) => b.used - a.used);
 }
 
@@ -144,8 +168,9 @@ export function listEntries(cache: string): About[] {
 export function trim(cache: string, limit: number): void {
   for (const { name } of Deno.readDirSync(cache)) {
     if (!UNFINISHED.test(name)) continue;
-    const { mtime } = Deno.statSync(join(cache, name));
-    const age = Date.now() - (mtime?.getTime() ?? 0);
+    const state = ifThere(() => Deno.statSync(join(cache, name)));
+    if (state === undefined) continue; // it is another boot's, which goes on
+    const age = Date.now() - (state.mtime?.getTime() ?? 0);
     if (age > FORGOTTEN) removeEntry(join(cache, name));
   }
   let sum = 0;

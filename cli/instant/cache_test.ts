@@ -7,6 +7,7 @@ import {
   listEntries,
   ownFolder,
   trim,
+  useEntry,
 } from "./cache.ts";
 
 /** Something that saves as much as it is told. */
@@ -115,4 +116,33 @@ Deno.test("instant cache: a folder that others can look into is not used", () =>
     Deno.symlinkSync(cache, `${cache}-link`);
     assert.throws(() => ownFolder(`${cache}-link`), /instant-link: /);
   });
+});
+
+Deno.test("instant cache: who uses one that another boot replaces or takes away uses the next, or none", async () => {
+  const dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
+  const cache = ownFolder(`${dir}/instant`);
+  try {
+    keepEntry(cache, "a", "one", saved(5000));
+    const whats: string[] = [];
+    const use = (meanwhile: () => void) =>
+      useEntry(cache, "a", () => {
+        const [{ what } = { what: "none" }] = listEntries(cache);
+        whats.push(what);
+        if (whats.length > 1) return Promise.resolve(what);
+        meanwhile();
+        return Promise.reject(new Error("a file is gone"));
+      });
+    assert.equal(
+      await use(() => keepEntry(cache, "a", "two", saved(6000))),
+      "two",
+    );
+    assert.deepEqual(whats.splice(0), ["one", "two"]);
+    await assert.rejects(use(() => {}), /^Error: a file is gone$/);
+    whats.length = 0;
+    const remove = () => Deno.removeSync(`${cache}/a`, { recursive: true });
+    assert.equal(await use(remove), undefined);
+    assert.deepEqual(whats, ["two"]);
+  } finally {
+    Deno.removeSync(dir, { recursive: true });
+  }
 });

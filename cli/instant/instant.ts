@@ -14,7 +14,7 @@ import {
   type Instructions,
   Orders,
 } from "../../vmm/orders/orders.ts";
-import { findEntry, keepEntry, ownFolder, removeEntry } from "./cache.ts";
+import { keepEntry, ownFolder, removeEntry, useEntry } from "./cache.ts";
 import { bootKey, type BootKind } from "./key.ts";
 
 /** What a boot's init is to do, and what is done with its machine. */
@@ -105,10 +105,11 @@ export class InstantBoot {
     { cache, key }: Place,
     options: MachineOptions,
   ): Promise<Machine | undefined> {
-    const folder = findEntry(cache, key);
-    if (folder === undefined) return undefined;
-    const { RestoreAs } = await snapshots();
-    return await Machine.restore(folder, new RestoreAs(this.#config), options);
+    return await useEntry(cache, key, async (folder) => {
+      const { RestoreAs } = await snapshots();
+      const as = new RestoreAs(this.#config);
+      return await Machine.restore(folder, as, options);
+    });
   }
 
   async #keep(
