@@ -23,8 +23,12 @@ const ENDING = [
 /** Deno handles these by itself, from half a second after its start on. */
 const HANDLED_BY_DENO: readonly SignalName[] = ["SIGHUP", "SIGINT", "SIGTERM"];
 
-/** How long output may take that nobody waits for any more, in milliseconds. */
-const LAST_WORDS = 200;
+/**
+ * How long output may take that nobody waits for any more: so many times so
+ * many milliseconds. A process that was stopped has lost one of them.
+ */
+const LAST_WORDS = 4;
+const LAST_WORD = 50;
 
 /** How often it is asked whether Deno handles SIGUSR1, in milliseconds. */
 const LOOK_INTERVAL = 5;
@@ -34,7 +38,6 @@ const LOOKS = 2000;
 type Native = typeof import("../../ffi/signal.ts");
 
 const ending = new AbortController();
-const moment = Promise.withResolvers<void>();
 let native: Native | undefined;
 let cause: SignalName | undefined;
 
@@ -97,23 +100,33 @@ export function endInOrder(otherwise?: SignalName): void {
 export function endBy(name?: SignalName): void {
   cause ??= name;
   ending.abort();
-  new Alarm(LAST_WORDS, moment.resolve);
 }
 
 /**
  * Resolves when all that was printed has been taken, however long that takes,
- * or a moment after {@linkcode endBy}.
+ * or a moment after {@linkcode endBy}: what was printed just now has it, too.
  */
 async function printed(): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  const limit = () => inAMoment(over.resolve);
+  if (ended.aborted) limit();
+  else ended.addEventListener("abort", limit, { once: true });
   const all = [standardOutput.flushed(), standardError.flushed()];
-  await Promise.race([Promise.all(all), moment.promise]);
+  await Promise.race([Promise.all(all), over.promise]);
 }
 
 /** The same, but it takes no longer than a moment. */
 export async function printedSoon(): Promise<void> {
   const soon = Promise.withResolvers<void>();
-  using _limit = new Alarm(LAST_WORDS, soon.resolve);
+  inAMoment(soon.resolve);
   await Promise.race([printed(), soon.promise]);
+}
+
+function inAMoment(then: () => void, words = LAST_WORDS): void {
+  new Alarm(
+    LAST_WORD,
+    () => words > 1 ? inAMoment(then, words - 1) : then(),
+  );
 }
 
 /**
