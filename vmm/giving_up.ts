@@ -6,8 +6,11 @@
  */
 import type { OwnName } from "../ffi/own_name.ts";
 import { comesInTime } from "../ffi/alarm.ts";
+import { comesFromWork } from "../ffi/at_work.ts";
 
-/** Milliseconds that threads have for their end, and names for theirs. */
+/** Milliseconds from one look at the threads to the next. */
+const PAUSE = 300;
+/** Milliseconds that names have to go. */
 const LIMIT = 3000;
 
 const STUCK = "the host does not finish what the guest has asked of a disk " +
@@ -19,18 +22,16 @@ const STUCK = "the host does not finish what the guest has asked of a disk " +
  *
  * @param log hears of that
  * @param busy it is its owner who takes time
+ * @param pause milliseconds from look to look
  */
 export async function releasedInTime(
   released: Promise<void>,
   { names }: { readonly names: readonly OwnName[] },
   log: (line: string) => void,
   busy: () => boolean = () => false,
+  pause = PAUSE,
 ): Promise<void> {
-  let early: boolean; // the threads have less than their time then
-  do {
-    early = busy();
-    if (await comesInTime(released, LIMIT)) return;
-  } while (early || busy());
+  if (await comesFromWork(released, pause, busy)) return;
   released.catch(() => {}); // nobody waits for it any more
   log(STUCK);
   await comesInTime(Promise.all(names.map((name) => name.remove())), LIMIT);

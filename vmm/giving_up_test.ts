@@ -9,6 +9,7 @@ import {
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { MiB } from "../guest/layout.ts";
 import { readPayload } from "../images/payload/payload.ts";
+import { releasedInTime } from "./giving_up.ts";
 import { ScratchFile, TestMachine } from "./testing/mod.ts";
 
 const payload = await readPayload();
@@ -103,3 +104,26 @@ Deno.test(needing([KVM, LOOP_DEVICES, "mke2fs", "fsfreeze"], {
     );
   },
 }));
+
+Deno.test("releasedInTime: the host is not blamed while threads are at work", async () => {
+  const log: string[] = [];
+  const ends = (released: Promise<void>) =>
+    releasedInTime(
+      released,
+      { names: [] },
+      (line) => log.push(line),
+      undefined,
+      10,
+    );
+  // Many times what threads have that wait.
+  const code = "const end = performance.now() + 600;" +
+    "while (performance.now() < end); postMessage(0)";
+  const worker = new Worker(`data:text/javascript,${code}`, { type: "module" });
+  const done = Promise.withResolvers<void>();
+  worker.onmessage = () => done.resolve();
+  await ends(done.promise);
+  worker.terminate();
+  assert.deepEqual(log, []);
+  await ends(new Promise<void>(() => {}));
+  assert.match(log.join(), /the host does not finish/);
+});
