@@ -60,14 +60,18 @@ export class Running implements AsyncDisposable {
       stderr: "piped",
       env: { NO_COLOR: "1" },
     }).spawn();
-    keep(this.child.stdout, (text) => this.stdout += text);
-    keep(this.child.stderr, (text) => this.#stderr += text);
-    this.child.status.then((status) => this.#status = status);
+    // Its last words may come after its end.
+    Promise.all([
+      this.child.status,
+      keep(this.child.stdout, (text) => this.stdout += text),
+      keep(this.child.stderr, (text) => this.#stderr += text),
+    ]).then(([status]) => this.#status = status);
   }
 
-  /** What it has said, but of what its host is like. */
+  /** What it has said in whole lines, but of what its host is like. */
   get lines(): string[] {
-    return this.#stderr.split("\n").filter((line) =>
+    const end = this.alive ? this.#stderr.lastIndexOf("\n") + 1 : undefined;
+    return this.#stderr.slice(0, end).split("\n").filter((line) =>
       line !== "" && !line.includes("this host emulates")
     );
   }
@@ -90,9 +94,9 @@ export class Running implements AsyncDisposable {
     await this.until(says, `${pattern}`);
   }
 
-  /** The guest runs: it has printed "hi". */
+  /** The guest runs: it has printed "hi", and its line's end. */
   async hi(): Promise<void> {
-    await this.until(() => this.stdout.includes("hi"), "hi");
+    await this.until(() => this.stdout.includes("hi\n"), "hi");
   }
 
   /** Its end. */
@@ -110,7 +114,11 @@ export class Running implements AsyncDisposable {
 
   /** Ends it, whatever it does, and removes its files. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.alive) this.child.kill("SIGKILL");
+    try {
+      this.child.kill("SIGKILL");
+    } catch {
+      // it has ended
+    }
     await this.child.status;
     await this.child.stdin.close().catch(() => {});
     Deno.removeSync(this.folder, { recursive: true });
