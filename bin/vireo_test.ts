@@ -177,19 +177,23 @@ Deno.test("bin/vireo: npm's script of a Deno is not run, but its program", async
   // As npm's: the program is a child that a signal doesn't reach.
   host.has("deno", `${Deno.execPath()} "$@"`);
   const child = new Deno.Command(`${ROOT}bin/vireo`, {
-    args: ["completion", "bash"],
+    args: ["switch", `${host.dir}/switch`], // until a signal comes
     clearEnv: true,
     env: { PATH: host.bin, HOME: host.dir, DENO_DIR: denoDir() },
     stdin: "null",
     stdout: "piped",
   }).spawn();
+  const said = child.stdout.getReader();
+  const { value } = await said.read();
+  assert.match(new TextDecoder().decode(value), /^--net switch=/);
+  // The process that was started has become the one that runs main.ts.
   const proc = `/proc/${child.pid}`;
-  // The process that was started becomes the one that runs main.ts.
-  const cmdline = () => Deno.readTextFileSync(`${proc}/cmdline`);
-  while (!/\/main\.ts/.test(cmdline()));
+  assert.match(Deno.readTextFileSync(`${proc}/cmdline`), /\/main\.ts/);
   const exe = Deno.readLinkSync(`${proc}/exe`);
-  assert.ok((await child.output()).success);
   assert.equal(exe, Deno.realPathSync(Deno.execPath()));
+  child.kill("SIGTERM");
+  while (!(await said.read()).done);
+  assert.equal((await child.status).signal, "SIGTERM");
 });
 
 Deno.test("bin/vireo: without Deno and npx, or a network for it, it says so", async () => {

@@ -1,6 +1,7 @@
 /** Completion, as the shells themselves complete. */
 import assert from "node:assert/strict";
 import { needing } from "../../ffi/testing/needs.ts";
+import { until } from "../../ffi/testing/until.ts";
 import { vireo } from "../../vmm/testing/command.ts";
 import { command } from "../../vmm/testing/mod.ts";
 
@@ -46,10 +47,7 @@ async function typed(
     const keys = [". ./set\n", ...lines.map((line) => `\x15${line}\t\x14`)];
     for (const [i, key] of keys.entries()) {
       await writer.write(encoder.encode(key));
-      for (let tries = 0; shown().length <= i; tries++) {
-        assert.ok(tries < 600, `${key}: ${shell} has shown ${shown()}`);
-        await new Promise((done) => setTimeout(done, 50));
-      }
+      await until(() => shown().length > i, `${shell}: ${key}`, shown);
     }
     return shown().slice(1);
   } finally {

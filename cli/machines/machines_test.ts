@@ -47,7 +47,9 @@ Deno.test(needing([KVM], {
     const row = async () => (await listed(name))[0]!;
     assert.match(
       await row(),
-      new RegExp(`^${pid} +${name} +running +1 +16 MiB +\\d+s +vireo boot /`),
+      new RegExp(
+        `^${pid} +${name} +running +1 +16 MiB +[\\dm]+s +vireo boot /`,
+      ),
     );
     await does("pause", name);
     assert.match(await row(), / paused /);

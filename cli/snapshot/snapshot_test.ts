@@ -1,5 +1,6 @@
 /** Snapshots from the command line, with the payload as their guest. */
 import assert from "node:assert/strict";
+import { keep } from "../../ffi/testing/keep.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { MiB } from "../../guest/layout.ts";
@@ -11,23 +12,31 @@ import { plain } from "../text.ts";
 import { foldEvents } from "./event_words.ts";
 import { ScratchFile } from "../../vmm/testing/mod.ts";
 
-/** Runs a command until what it prints, all together, has `pattern`. */
-async function upTo(pattern: RegExp, args: string[]): Promise<string> {
+/** What a command has printed, each stream for itself. */
+interface Printed {
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command until it has printed this. */
+async function upTo(
+  enough: (printed: Printed) => boolean,
+  args: string[],
+): Promise<Printed> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "-A", MAIN, ...args],
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  let printed = "";
-  const keep = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
-    const text = stream.pipeThrough(new TextDecoderStream());
-    for await (const chunk of text) printed += chunk;
-  };
-  const all = [keep(child.stdout), keep(child.stderr)];
+  const printed: Printed = { stdout: "", stderr: "" };
+  const all = (["stdout", "stderr"] as const).map((name) =>
+    keep(child[name], (text) => printed[name] += text)
+  );
   let over = false;
   child.status.then(() => over = true);
-  await until(() => pattern.test(printed) || over, `${pattern}`, () => printed);
+  const seen = () => `${printed.stdout}${printed.stderr}`;
+  await until(() => enough(printed) || over, `${enough}`, seen);
   if (!over) child.kill("SIGTERM");
   await Promise.all(all);
   await child.status;
@@ -45,7 +54,8 @@ Deno.test(needing([KVM], {
     };
     const folder = `${root}/saved`;
     const saved = await upTo(
-      /^journal: 9$[^]*saved in|saved in[^]*^journal: 9$/m,
+      ({ stdout, stderr }) =>
+        /^journal: 9\n/m.test(stdout) && stderr.includes("saved in"),
       [
         ...["boot", payloadPath.pathname, "--memory", "16M"],
         ...["--cmdline", "journal", "--disk", disk.path],
@@ -53,10 +63,10 @@ Deno.test(needing([KVM], {
       ],
     );
     assert.ok(
-      saved.includes(
+      saved.stderr.includes(
         `vireo: saved in ${folder}; it goes on with: vireo restore ${folder}\n`,
       ),
-      saved,
+      saved.stderr,
     );
 
     const inspected = await vireo(["snapshot", "inspect", folder]);
@@ -67,9 +77,13 @@ Deno.test(needing([KVM], {
     const whole = await vireo(["snapshot", "verify", folder]);
     assert.deepEqual([whole.code, whole.stdout], [0, `${folder}: whole\n`]);
 
-    const restored = await upTo(/^journal: \d+$/m, ["restore", folder]);
-    const [, first] = /^journal: (\d+)$/m.exec(restored) ?? [];
-    assert.ok(Number(first) > 5, `goes on where it was: ${restored}`);
+    const line = /^journal: (\d+)\n/m;
+    const { stdout } = await upTo(
+      ({ stdout }) => line.test(stdout),
+      ["restore", folder],
+    );
+    const [, first] = line.exec(stdout) ?? [];
+    assert.ok(Number(first) > 5, `goes on where it was: ${stdout}`);
 
     const other = await vireo(["restore", folder, "--disk", "nosuch=x"]);
     assert.deepEqual(

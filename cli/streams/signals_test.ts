@@ -130,7 +130,7 @@ Deno.test(needing([KVM, "setsid"], {
       through: ["setsid", "--wait"],
       before: `set -- sh -m -c '
         "$@"; echo stopped; read -r line; fg; echo status=$?
-        "$@" & read -r line; kill %%; wait; echo ended
+        read -r line; "$@" & read -r line; kill %%; wait; echo ended
       ' sh "$@"`,
       redirect: `<${path} >${path} 2>&1`,
     });
@@ -149,8 +149,9 @@ Deno.test(needing([KVM, "setsid"], {
     Deno.kill(vireo(), "SIGTERM");
     await pty.shows("status=143");
     assert.equal(pty.raw, false);
-    // In the background.
+    // In the background, but not before "hi" is another one.
     pty.shown = "";
+    pty.type("\n");
     await pty.shows("hi");
     pty.type("\n");
     await pty.shows("ended");

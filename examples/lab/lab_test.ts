@@ -163,7 +163,8 @@ Deno.test(needing([KVM], {
   async fn() {
     const bytes = new Uint8Array(256 * 1024).map((_, i) => i >> 9);
     const disk = (url: string) =>
-      payload("demo bench=blk-seqread bs=64K ms=20", [{
+      // With all four blocks asked for before any time is over.
+      payload("demo bench=blk-seqread bs=64K qd=4 ms=20", [{
         backend: example("http_disk.ts"),
         backend_options: { url },
       }]);
