@@ -85,7 +85,7 @@ for (const transport of ["mmio", "pci"] as const) {
       let awake = false;
       const woken = guest.run("echo freeze > /sys/power/state; echo $?");
       woken.then(() => awake = true);
-      await new Promise((resolve) => setTimeout(resolve, 4000));
+      await new Promise((resolve) => setTimeout(resolve, 2000));
       assert.ok(!awake, "it sleeps until it is woken");
       const keys = setInterval(() => guest.type("\n"), 500);
       assert.equal(await woken, "0");

@@ -122,12 +122,15 @@ for (
       for (const line of [NUMBERS, SUMS, "s=$!", WRITES, "w=$!"]) {
         await linux.run(line);
       }
+      // So that the shell answers at once beside them.
+      await linux.run("renice -n 10 $s $w");
       const lines = await linux.run("dmesg | grep -c virtio");
 
       await t.step("goes on as it was saved, in other machines", async () => {
         const before = await sum(linux);
         using snapshot = await machine.snapshot();
         assert.equal(await linux.run("x=43; echo $x"), "43");
+        await machine.pause(); // the others have the host's CPUs
         const secrets: number[] = [];
         for (let i = 0; i < TWINS; i++) {
           await using twin = await Twin.of((options) =>
@@ -155,6 +158,7 @@ for (
           const seen = await twin.run("dmesg | grep -c virtio");
           assert.equal(seen, lines, "all in order");
         }
+        await machine.resume();
         assert.equal(await linux.run("echo $x"), "43", "the first goes on");
         const apart = Math.abs((secrets[1]! - secrets[0]!) | 0);
         assert.ok(apart > JITTER, `${apart}: their TCP secrets are the same`);
