@@ -73,8 +73,11 @@ if [ -n "$VIREO_EXEC" ]; then
 else
 	[ -z "$VIREO_ROWS" ] || stty rows "$VIREO_ROWS" cols "$VIREO_COLS"
 	tell ready
-	setsid cttyhack sh
+	# As the leader of a session ends, the kernel throws away what its
+	# terminal has not sent yet; to set the terminal waits for that.
+	setsid cttyhack sh -c 'sh; stty echo'
 fi
+stty opost
 sync
 umount -a -r 2>/dev/null
 poweroff -f
