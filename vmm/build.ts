@@ -19,6 +19,7 @@ import { Gsi, KiB, Layout } from "../guest/layout.ts";
 import {
   bootMsrs,
   type BootState,
+  checkCapabilities,
   GENERATION_WORD,
   kernelHasAcpi,
   loadKernel,
@@ -303,7 +304,9 @@ function createVcpus(
   stack: AsyncDisposableStack,
 ): number[] {
   const supported = kvm.getSupportedCpuid();
-  const ofAll = { cpus, threads, nested, pmu, cpuConfig, kvm };
+  const { hasTscDeadlineTimer: tscDeadline } = kvm;
+  const ofAll = { cpus, threads, nested, pmu, cpuConfig, tscDeadline };
+  if (bootState !== undefined) checkCapabilities(cpuConfig ?? {}, kvm);
   return Array.from({ length: cpus }, (_, cpu) => {
     const vcpu = vm.createVcpu(cpu);
     stack.defer(() => closeFd(vcpu.fd));

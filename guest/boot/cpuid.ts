@@ -1,16 +1,12 @@
 /**
  * What CPUID tells a vCPU: what KVM supports on this host, with the topology
- * of the guest in place of the host's, and with the user's changes. Leaves are those of the Intel SDM,
- * volume 2, CPUID, and of AMD's manual, volume 3, appendix E.
+ * of the guest in place of the host's, and with the user's changes. Leaves are
+ * those of the Intel SDM, volume 2, CPUID, and of AMD's manual, volume 3,
+ * appendix E.
  *
  * @module
  */
-import { Cap, type Extensible } from "../../ffi/kvm/capabilities.ts";
-import {
-  changeCpuid,
-  checkCapabilities,
-  type CpuConfig,
-} from "./cpu_template.ts";
+import { changeCpuid, type CpuConfig } from "./cpu_template.ts";
 import { type FeatureOptions, hideFeatures } from "./cpuid_features.ts";
 
 /** `struct kvm_cpuid2` and its `struct kvm_cpuid_entry2` (KVM API §4.20). */
@@ -56,11 +52,10 @@ export interface CpuidOptions extends FeatureOptions {
   /** Threads per core, 1 (the default) or 2; `cpus` is a multiple of it. */
   threads?: number;
   /**
-   * Has what `cpuConfig` wants. With its TSC deadline timer, and its irqchip,
-   * that works: `KVM_GET_SUPPORTED_CPUID` leaves it to us to say so (KVM API
-   * §4.46).
+   * The in-kernel local APIC has a TSC deadline timer, default false:
+   * `KVM_GET_SUPPORTED_CPUID` leaves it to us to say so (KVM API §4.46).
    */
-  kvm?: Extensible;
+  tscDeadline?: boolean;
   /** What else is to be otherwise. */
   cpuConfig?: CpuConfig | undefined;
   /** The TSC's frequency in kHz, which the guest is told; default 0: not. */
@@ -123,9 +118,7 @@ export function vcpuCpuid(
   options: CpuidOptions,
 ): Uint8Array<ArrayBuffer> {
   const all = decodeCpuid(supported);
-  const { cpuConfig = {}, kvm } = options;
-  if (kvm) checkCapabilities(cpuConfig, kvm);
-  changeCpuid(all, cpuConfig);
+  changeCpuid(all, options.cpuConfig ?? {});
   const amd = all.some(({ leaf, ebx }) =>
     leaf === Leaf.VENDOR && AMD_VENDORS.includes(ebx)
   );
@@ -144,14 +137,14 @@ export function vcpuCpuid(
 
 /** Puts the guest's topology into one entry. */
 function adapt(entry: CpuidEntry, options: CpuidOptions, amd: boolean): void {
-  const { cpu, cpus, threads = 1, kvm } = options;
+  const { cpu, cpus, threads = 1, tscDeadline } = options;
   switch (entry.leaf) {
     case Leaf.FEATURES:
       entry.ebx = setBits(entry.ebx, 31, 24, cpu);
       entry.ebx = setBits(entry.ebx, 23, 16, cpus);
       entry.ebx = setBits(entry.ebx, 15, 8, CLFLUSH_QUADWORDS);
       entry.ecx = setFlag(entry.ecx, Bit.HYPERVISOR, true);
-      if (kvm && kvm.checkExtension(Cap.TSC_DEADLINE_TIMER) > 0) {
+      if (tscDeadline) {
         entry.ecx = setFlag(entry.ecx, Bit.TSC_DEADLINE, true);
       }
       entry.edx = setFlag(entry.edx, Bit.HTT, cpus > 1);

@@ -4,6 +4,7 @@
  * @module
  */
 export { kernelHasAcpi } from "../acpi/support.ts";
+export { checkCapabilities } from "./cpu_template.ts";
 export { vcpuCpuid } from "./cpuid.ts";
 export { GENERATION_WORD } from "../generation.ts";
 export { setLocalInterrupts } from "./lapic.ts";
