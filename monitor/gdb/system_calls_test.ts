@@ -68,16 +68,17 @@ async function debuggedCalls() {
   };
 }
 
-async function bothGoOn({ machine, output }: TestMachine): Promise<void> {
+async function bothGoOn(test: TestMachine): Promise<void> {
+  const { machine } = test;
   const before = await machine.introspect(systemCalls);
   await until(
     async () =>
       (await machine.introspect(systemCalls))
         .every((count, i) => count > before[i]!),
     "both go on",
-    () => output,
+    () => test.output,
   );
-  assert.doesNotMatch(output, /exception|FAILED/);
+  assert.doesNotMatch(test.output, /exception|FAILED/);
 }
 
 function callTest(
