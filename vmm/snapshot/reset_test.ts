@@ -103,7 +103,7 @@ for (const console of ["serial", "virtio"]) {
       });
       const { machine } = test;
       machine.start();
-      await test.printed("hi");
+      await test.printed("hi\n"); // or its end comes after each reset
       using snapshot = await machine.snapshot();
       const room = machine.input(new Uint8Array(200_000).fill(0x61));
       if (console === "virtio") assert.ok(room, "the guest reads none of it");
