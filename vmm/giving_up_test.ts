@@ -7,14 +7,13 @@ import {
   run,
 } from "../ffi/testing/loop.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
+import { until } from "../ffi/testing/until.ts";
 import { MiB } from "../guest/layout.ts";
 import { readPayload } from "../images/payload/payload.ts";
 import { releasedInTime } from "./giving_up.ts";
 import { ScratchFile, TestMachine } from "./testing/mod.ts";
 
 const payload = await readPayload();
-/** Far off. */
-const LIMIT = 30_000;
 
 /** Until it is disposed of, writes to a file system wait for ever. */
 class Frozen implements Disposable {
@@ -30,29 +29,31 @@ class Frozen implements Disposable {
   }
 }
 
-/** Waits until a guest that prints for ever prints no more. */
-async function quiet(test: TestMachine): Promise<void> {
-  let last = -1;
-  await until(
-    () => {
-      const same = test.output.length === last;
-      last = test.output.length;
-      return same;
-    },
-    "the guest waits",
-    300,
-  );
+/** Threads of this process that wait in the kernel, and hear no signal. */
+function deaf(): string[] {
+  return Deno.readDirSync("/proc/self/task").flatMap(({ name }) => {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/self/task/${name}/stat`);
+      return stat.slice(stat.lastIndexOf(")")).startsWith(") D") ? [name] : [];
+    } catch {
+      return []; // ended meanwhile
+    }
+  }).toArray();
 }
 
-async function until(
-  condition: () => boolean,
-  what: string,
-  interval = 10,
-): Promise<void> {
-  for (const limit = performance.now() + LIMIT; !condition();) {
-    assert.ok(performance.now() < limit, what);
-    await new Promise((done) => setTimeout(done, interval));
-  }
+/** Waits until so many threads wait for a frozen file system: they stay. */
+async function stuck(count: number): Promise<void> {
+  let before: string[] = [];
+  await until(
+    () => {
+      const now = deaf();
+      const stay = now.filter((thread) => before.includes(thread));
+      before = now;
+      return stay.length >= count;
+    },
+    `${count} threads that wait`,
+    deaf,
+  );
 }
 
 Deno.test(needing([KVM, LOOP_DEVICES, "mke2fs", "fsfreeze"], {
@@ -88,7 +89,7 @@ Deno.test(needing([KVM, LOOP_DEVICES, "mke2fs", "fsfreeze"], {
     );
     {
       using _frozen = new Frozen(folder.path);
-      await Promise.all(tests.map(quiet));
+      await stuck(tests.length); // not when they only print no more
       for (const end of tests.map(({ machine }) => machine.stop())) {
         assert.deepEqual(await end, { reason: "stopped" });
       }
