@@ -54,9 +54,7 @@ function held(folder: string): Held {
       /^(anon_inode|socket|\/dev\/(kvm|net))/.test(name) ||
       name.startsWith(folder)
     ).sort(),
-    threads: Deno.readDirSync("/proc/self/task").flatMap(({ name }) =>
-      threadName(name)
-    ).filter((name) => name.startsWith("worker-")).toArray().sort(),
+    threads: workerThreads(),
     mappings: lines("/proc/self/maps").filter((line) =>
       named.some((name) => line.includes(name))
     ),
@@ -65,6 +63,13 @@ function held(folder: string): Held {
     ).map((line) => line.replace(/^\d+: /, "")).sort(),
     files: Deno.readDirSync(folder).map(({ name }) => name).toArray().sort(),
   };
+}
+
+/** Names of the workers' threads of this process. */
+export function workerThreads(): string[] {
+  return Deno.readDirSync("/proc/self/task").flatMap(({ name }) =>
+    threadName(name)
+  ).filter((name) => name.startsWith("worker-")).toArray().sort();
 }
 
 /** Waits until no more and no less is held than `before`. */

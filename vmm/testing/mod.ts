@@ -11,6 +11,7 @@ import { Machine } from "../machine.ts";
 import type { MachineOptions } from "../machine_options.ts";
 import type { MachineEnd } from "../messages.ts";
 import { until } from "../../ffi/testing/until.ts";
+import { workerThreads } from "./held.ts";
 
 /** A finished run. */
 export interface FinishedRun {
@@ -134,18 +135,32 @@ export class ScratchFile implements Disposable {
 }
 
 /**
- * What this process's descriptors are, once they don't change any more:
- * threads end a moment after their last message.
+ * What this process's descriptors are, once no worker is left and they don't
+ * change any more: threads end a moment after their last message, and Deno
+ * closes what they had another moment later.
  */
 export async function descriptorsAtRest(): Promise<string[]> {
   let last = descriptors();
   for (let same = 0; same < 10;) {
     await new Promise((done) => setTimeout(done, 30));
     const now = descriptors();
-    same = now.join() === last.join() ? same + 1 : 0;
+    const rests = workerThreads().length === 0 && now.join() === last.join();
+    same = rests ? same + 1 : 0;
     last = now;
   }
   return last;
+}
+
+/** Waits until the descriptors are those of `before`, no more and no less. */
+export async function descriptorsAgain(before: string[]): Promise<void> {
+  const differ = () => {
+    const now = descriptors();
+    const more = now.filter((name) => !before.includes(name));
+    const less = before.filter((name) => !now.includes(name));
+    return `${now.length}, not ${before.length}: ${more} more, ${less} less`;
+  };
+  const same = () => descriptors().join() === before.join();
+  await until(same, "the same descriptors", differ);
 }
 
 function descriptors(): string[] {
