@@ -123,8 +123,14 @@ Deno.test(needing(["gcc"], {
     const heard = await deaf.hear(window);
     assert.equal(heard.length, window);
     const children = [];
-    for (let i = 0; i < 23; i++) {
-      children.push(await startCommand(path, { command: ["cat"] }));
+    while (children.length < 23) {
+      try {
+        children.push(await startCommand(path, { command: ["cat"] }));
+      } catch (error) { // as long as who is gone counts, too
+        assert.match((error as Error).message, /24 commands run already/);
+        assert.equal(children.length, 22);
+        await new Promise((done) => setTimeout(done, 20));
+      }
     }
     await assert.rejects(
       startCommand(path, { command: ["cat"] }),
