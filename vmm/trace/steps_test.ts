@@ -32,7 +32,8 @@ Deno.test(needing([KVM], {
       ...{ drive_id, path_on_host, is_root_device: false },
     });
     const { events, devices, output } = await traced(
-      "hostile=badtype hostile=loop bench=blk-randread ms=50",
+      // Many at once: however slow the guest is, they are more than the limit.
+      "hostile=badtype hostile=loop bench=blk-randread qd=16 ms=50",
       {
         drives: [
           {
