@@ -54,10 +54,12 @@ function config(
 ): VmConfig {
   const bytes = Uint8Array.from(code);
   const kernel = buildElf({ segments: [{ address: 0x10_0000n, bytes }] });
+  // A vCPU waits for the device worker, also on a crowded host.
+  const timeout_ms = 600_000;
   return {
     "boot-source": { kernel_image_path: kernel, boot_args: "" },
     "machine-config": { mem_size_mib: 8, ...machine },
-    "bus-devices": devices,
+    "bus-devices": devices.map((device) => ({ timeout_ms, ...device })),
   };
 }
 
