@@ -7,12 +7,18 @@ import { type Need, root } from "../../ffi/testing/needs.ts";
 
 const POOL = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
-/** Huge pages for the time of a test. */
+/**
+ * Huge pages for the time of a test. There is one pool for all processes: who
+ * makes it as it was would take what another one needs. So they wait.
+ */
 export class HugePages implements Disposable {
-  readonly #before = poolSize();
+  readonly #lock = Deno.openSync(`${POOL}/nr_hugepages`);
+  readonly #before: number;
 
   /** At least `count` that are free. */
   constructor(count: number) {
+    this.#lock.lockSync(true);
+    this.#before = poolSize();
     const free = Number(Deno.readTextFileSync(`${POOL}/free_hugepages`));
     setPoolSize(this.#before + Math.max(count - free, 0));
   }
@@ -20,6 +26,7 @@ export class HugePages implements Disposable {
   /** The pool is as it was. */
   [Symbol.dispose](): void {
     setPoolSize(this.#before);
+    this.#lock.close();
   }
 }
 
