@@ -110,10 +110,11 @@ self.onmessage = async ({ data }: MessageEvent<PageWorkerStart>) => {
     await serve(data);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
+    // First: a guest that goes on without its pages comes to an end of its own.
+    if (Atomics.load(data.stop, 0) === 0) say({ type: "failed", message });
     // Whoever waits for a page may be the one who is to hear of this.
     for (const { base_host_virt_addr, size } of data.regions) {
       unregister(data.uffd, base_host_virt_addr, size);
     }
-    if (Atomics.load(data.stop, 0) === 0) say({ type: "failed", message });
   }
 };
