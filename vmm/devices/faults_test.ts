@@ -225,12 +225,14 @@ Deno.test(needing([KVM], {
       await using test = await disk(words, { seed: 2, rules: [rule] }, drive);
       const { machine } = test;
       const trace = await machine.traceBatches({ types: ["own"] });
+      void machine.pause(); // or the guest ends before it is asked
       machine.start();
-      await until(() => test.events.length > 0, "a fault", () => test.output);
       await assert.rejects(
         machine.setFaults("d", { rules: [{ on: "fill", effect: "short" }] }),
         { message: /^faults.rules\[0\].on: d has no fill, but read, write/ },
       );
+      await machine.resume();
+      await until(() => test.events.length > 0, "a fault", () => test.output);
       await machine.stop();
       const own: unknown[] = [];
       for await (const batch of trace) own.push(...batch);
