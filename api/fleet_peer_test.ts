@@ -96,9 +96,9 @@ async function booted(client: Client, process: ApiProcess): Promise<void> {
   writer.releaseLock();
 }
 
-/** Files of this process' in a folder of all, by their beginnings. */
-function leftOver(): string[] {
-  return [...Deno.readDirSync("/tmp")].map(({ name }) => name)
+/** What they have left where temporary files are, by their beginnings. */
+function leftOver(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name)
     .filter((name) => /^(vireo-load-|\.vireo-)/.test(name)).toSorted();
 }
 
@@ -110,13 +110,20 @@ Deno.test(needing([KVM, LINUX, NETWORKS], {
     for (const number of NUMBERS) {
       network.ip("tuntap", "add", `tap${number}`, "mode", "tap");
     }
-    const before = leftOver();
     await using stack = new AsyncDisposableStack();
+    // Not that of all, where others of the host make and remove the same.
+    const temporary = stack.adopt(
+      Deno.makeTempDirSync({ prefix: "vireo-test-" }),
+      (path) => Deno.removeSync(path, { recursive: true }),
+    );
     const start = () =>
       stack.use(
         new ApiProcess({
           launcher: true,
-          through: ["ip", "netns", "exec", network.name],
+          through: [
+            ...["ip", "netns", "exec", network.name],
+            ...["env", `TMPDIR=${temporary}`],
+          ],
           args: ["--log-path", "log"],
           files: () => ({ log: "" }),
         }),
@@ -169,6 +176,6 @@ Deno.test(needing([KVM, LINUX, NETWORKS], {
     for (const number of NUMBERS) {
       network.ip("tuntap", "delete", `tap${number}`, "mode", "tap");
     }
-    assert.deepEqual(leftOver(), before);
+    assert.deepEqual(leftOver(temporary), []);
   },
 }));
