@@ -15,7 +15,7 @@ await using machine = await Machine.create({
 const trace = await machine.traceBatches({ types: ["exit", "request"] });
 machine.start();
 const rows = ["ns,what,of,duration_ns"];
-const bins = new Array<number>(24).fill(0);
+const bins = new Array<number>(40).fill(0);
 for await (const batch of trace) {
   for (const event of batch) {
     if (event.type === "exit") {
