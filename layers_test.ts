@@ -46,7 +46,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
   "mod.ts": [...MACHINE, "images", "network", "probe"],
   "lab.ts": MACHINE,
-  "main.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
+  "main.ts": [...MACHINE, "cli", "program.ts"],
+  "program.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
 };
 
 /** What it may load besides: by `import()` or as a URL, never at its start. */
@@ -151,4 +152,24 @@ Deno.test("layers: no virtio device imports a transport, no backend virtio", () 
     if (backend) assert.doesNotMatch(to, /^devices\/virtio\//, from);
   }
   assert.ok(seen.size >= 20, `only ${seen.size} modules found`);
+});
+
+Deno.test("layers: a machine's start has nothing of Node's and no parser, which take 10 to 30 ms", () => {
+  const starts = [
+    ...["main.ts", "cli/boot.ts", "cli/run.ts", "cli/instant/instant.ts"],
+    ...["cli/snapshot/restore.ts", "cli/machines/exec.ts", "mod.ts"],
+    ...["vmm/snapshot/mod.ts", "vmm/vcpu_worker.ts", "vmm/device_worker.ts"],
+  ];
+  const heavy = /^import (?!type )[^;]*? from "(node:.*|commander)"/gm;
+  const found = starts.flatMap((start) => {
+    const modules = [...closure(start, REFERENCES)];
+    assert.ok(modules.length > 5, `${start}: ${modules}`);
+    return modules.filter((path) => path.endsWith(".ts")).flatMap((path) => {
+      const text = Deno.readTextFileSync(new URL(path, ROOT));
+      return (text.match(heavy) ?? []).map((line) =>
+        `${start}: ${path}: ${line}`
+      );
+    });
+  });
+  assert.deepEqual(found, []);
 });

@@ -169,6 +169,12 @@ export function isTerminal(fd: number): boolean {
   return libc.isatty(fd) === 1;
 }
 
+/** The path of what is called `name` in a folder. */
+export function pathIn(folder: string, name: string): string {
+  const end = folder === "" || folder.endsWith("/") ? "" : "/";
+  return `${folder}${end}${name}`;
+}
+
 /** Whether there is a file of that name, whatever it is. */
 export function exists(path: string): boolean {
   return ifThere(() => Deno.lstatSync(path)) !== undefined;

@@ -10,6 +10,7 @@
  */
 import type * as WorkerThreads from "node:worker_threads";
 import { VireoError } from "../ffi/error.ts";
+import { nodeModule } from "../ffi/node_module.ts";
 import type { Control } from "./control.ts";
 import type { CommandAnswer, DeviceCommand } from "./messages.ts";
 
@@ -139,16 +140,9 @@ export class DeviceCommands {
   }
 
   #take(): DeviceCommand | undefined {
-    this.#receive ??= receiver();
+    this.#receive ??= nodeModule<typeof WorkerThreads>("node:worker_threads")
+      .receiveMessageOnPort;
     const port = this.#port as unknown as WorkerThreads.MessagePort;
     return this.#receive(port)?.message;
   }
-}
-
-/** Loaded at the first command: it takes some 10 ms. */
-function receiver(): typeof WorkerThreads.receiveMessageOnPort {
-  const { process } = globalThis as unknown as {
-    process: { getBuiltinModule(name: string): typeof WorkerThreads };
-  };
-  return process.getBuiltinModule("node:worker_threads").receiveMessageOnPort;
 }

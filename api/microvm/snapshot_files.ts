@@ -11,13 +11,13 @@ import { PAGE } from "../../vmm/snapshot/runs.ts";
 import type { Snapshot } from "../../vmm/snapshot/snapshot.ts";
 import { dirname, join, resolve } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
+import { sha256Now } from "../../ffi/sha256.ts";
 import {
   memoryNames,
   namedMemory,
   type OpenedFolder,
   openFolder,
   STATE,
-  sum,
 } from "../../vmm/snapshot/on_disk/folder.ts";
 
 /**
@@ -85,7 +85,11 @@ function spread(folder: string, { memory }: Snapshot): void {
     }
   }
   const whole = { ...content, memory: { file, size, crc32: memory.sums() } };
-  const text = JSON.stringify({ ...whole, sha256: sum(whole) }, null, 1);
+  const text = JSON.stringify(
+    { ...whole, sha256: sha256Now(JSON.stringify(whole)) },
+    null,
+    1,
+  );
   Deno.writeTextFileSync(join(folder, STATE), `${text}\n`);
 }
 

@@ -8,9 +8,8 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { VireoError } from "../../ffi/error.ts";
-import { exists, ifThere } from "../../ffi/file.ts";
+import { exists, ifThere, pathIn } from "../../ffi/file.ts";
 import { GiB, MiB } from "../../guest/layout.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import type { Snapshot } from "../../vmm/snapshot/mod.ts";
@@ -37,7 +36,7 @@ export interface About {
 
 /** `~/.cache/vireo/instant`. */
 export function instantFolder(): string {
-  return join(cacheFolder(), "instant");
+  return pathIn(cacheFolder(), "instant");
 }
 
 /**
@@ -63,10 +62,10 @@ export function ownFolder(folder: string = instantFolder()): string {
  * @throws {VireoError} it is damaged
  */
 export function findEntry(cache: string, key: string): string | undefined {
-  const folder = join(cache, key);
+  const folder = pathIn(cache, key);
   let about: { memory: unknown };
   try {
-    about = JSON.parse(Deno.readTextFileSync(join(folder, ABOUT)));
+    about = JSON.parse(Deno.readTextFileSync(pathIn(folder, ABOUT)));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound && !exists(folder)) return;
     throw new VireoError(`${folder}: ${ABOUT}: ${(error as Error).message}`);
@@ -76,7 +75,7 @@ export function findEntry(cache: string, key: string): string | undefined {
     throw new VireoError(`${folder}: its memory is not as it was saved`);
   }
   const time = new Date();
-  Deno.utimeSync(join(folder, ABOUT), time, time);
+  Deno.utimeSync(pathIn(folder, ABOUT), time, time);
   return folder;
 }
 
@@ -92,7 +91,7 @@ export async function useEntry<T>(
   key: string,
   use: (folder: string) => Promise<T>,
 ): Promise<T | undefined> {
-  const inode = () => ifThere(() => Deno.lstatSync(join(cache, key)))?.ino;
+  const inode = () => ifThere(() => Deno.lstatSync(pathIn(cache, key)))?.ino;
   for (;;) {
     const before = inode();
     try {
@@ -116,14 +115,14 @@ export function keepEntry(
   what: string,
   snapshot: Snapshot,
 ): void {
-  const folder = join(cache, `new-${crypto.randomUUID()}`);
+  const folder = pathIn(cache, `new-${crypto.randomUUID()}`);
   try {
     snapshot.save(folder);
     const about = { what, memory: memoryOf(folder) };
-    Deno.writeTextFileSync(join(folder, ABOUT), JSON.stringify(about));
+    Deno.writeTextFileSync(pathIn(folder, ABOUT), JSON.stringify(about));
     // Nobody ever sees a half of one: it is moved away before it is removed.
-    moveAway(join(cache, key));
-    if (!moved(folder, join(cache, key)) && !exists(join(cache, key))) {
+    moveAway(cache, key);
+    if (!moved(folder, pathIn(cache, key)) && !exists(pathIn(cache, key))) {
       throw new VireoError(`${cache}/${key}: can't be put there`);
     } // else another boot has just kept the same
   } finally {
@@ -132,9 +131,9 @@ export function keepEntry(
   trim(cache, LIMIT);
 }
 
-function moveAway(folder: string): void {
-  const away = join(folder, "..", `new-${crypto.randomUUID()}`);
-  if (moved(folder, away)) removeEntry(away);
+function moveAway(cache: string, name: string): void {
+  const away = pathIn(cache, `new-${crypto.randomUUID()}`);
+  if (moved(pathIn(cache, name), away)) removeEntry(away);
 }
 
 function moved(from: string, to: string): boolean {
@@ -160,7 +159,7 @@ export function listEntries(cache: string): About[] {
   if (!exists(cache)) return [];
   return [...Deno.readDirSync(cache)].filter(({ name, isDirectory }) =>
     isDirectory && !UNFINISHED.test(name)
-  ).flatMap(({ name }) => ifThere(() => aboutEntry(join(cache, name))) ?? [])
+  ).flatMap(({ name }) => ifThere(() => aboutEntry(pathIn(cache, name))) ?? [])
     .sort((a, b) => b.used - a.used);
 }
 
@@ -168,10 +167,10 @@ export function listEntries(cache: string): About[] {
 export function trim(cache: string, limit: number): void {
   for (const { name } of Deno.readDirSync(cache)) {
     if (!UNFINISHED.test(name)) continue;
-    const state = ifThere(() => Deno.statSync(join(cache, name)));
+    const state = ifThere(() => Deno.statSync(pathIn(cache, name)));
     if (state === undefined) continue; // it is another boot's, which goes on
     const age = Date.now() - (state.mtime?.getTime() ?? 0);
-    if (age > FORGOTTEN) removeEntry(join(cache, name));
+    if (age > FORGOTTEN) removeEntry(pathIn(cache, name));
   }
   let sum = 0;
   for (const { folder, bytes } of listEntries(cache)) {
@@ -189,10 +188,10 @@ export function entryText({ what, used, bytes }: About): string {
 function aboutEntry(folder: string): About {
   let bytes = 0;
   for (const { name } of Deno.readDirSync(folder)) {
-    bytes += 512 * (Deno.lstatSync(join(folder, name)).blocks ?? 0);
+    bytes += 512 * (Deno.lstatSync(pathIn(folder, name)).blocks ?? 0);
   }
   try {
-    const path = join(folder, ABOUT);
+    const path = pathIn(folder, ABOUT);
     const { what } = JSON.parse(Deno.readTextFileSync(path));
     const used = Deno.statSync(path).mtime?.getTime() ?? 0;
     return { what: String(what), used, bytes, folder };
@@ -206,7 +205,7 @@ function memoryOf(folder: string): unknown[] {
   const names = [...Deno.readDirSync(folder)].map(({ name }) => name)
     .filter((name) => name.startsWith("memory-"));
   return names.flatMap((name) => {
-    const { ino, size, mtime } = Deno.lstatSync(join(folder, name));
+    const { ino, size, mtime } = Deno.lstatSync(pathIn(folder, name));
     return [name, ino, size, mtime?.getTime()];
   });
 }

@@ -58,7 +58,7 @@ export class InstantBoot {
     encodeOrders(instructions); // what it refuses is known now
     const orders = new Orders(instructions.commands !== undefined);
     const options = { ...hooks, orders };
-    const place = cold ? undefined : this.#place();
+    const place = cold ? undefined : await this.#place();
     let why: unknown;
     try {
       const restored = place && await this.#restore(place, options);
@@ -86,11 +86,11 @@ export class InstantBoot {
   }
 
   /** Where its machine is or would be; undefined: no cache can be used. */
-  #place(): Place | undefined {
+  async #place(): Promise<Place | undefined> {
     try {
       const cache = ownFolder();
       const { instructions: { commands }, ownKernel, of } = this.#options;
-      const key = bootKey(this.#config, {
+      const key = await bootKey(this.#config, {
         commands: commands !== undefined,
         ownKernel,
         of,

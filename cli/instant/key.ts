@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
+import { sha256 } from "../../ffi/sha256.ts";
 import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
 import { KINDS } from "../../vmm/devices/mod.ts";
 
@@ -31,10 +31,10 @@ export interface BootKind {
  *
  * @param config of the machine, with its kernel and root disk
  */
-export function bootKey(
+export async function bootKey(
   config: ResolvedConfig,
   { commands, ownKernel = false, of }: BootKind,
-): string {
+): Promise<string> {
   const { source, kernel, initrd, commandLine, devices } = config;
   const { poll_us: _, ...machine } = source["machine-config"] ?? {};
   const root = source.drives?.find((drive) => drive.is_root_device);
@@ -59,8 +59,7 @@ export function bootKey(
     console: [main, agent, ports.map(({ name }) => name)],
     host: [Deno.osRelease(), processor(), supportedCpuid()],
   };
-  const hash = createHash("sha256").update(JSON.stringify(parts));
-  return hash.digest("hex").slice(0, 32);
+  return (await sha256(JSON.stringify(parts))).slice(0, 32);
 }
 
 /** What tells a file from what it was. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { constants } from "node:os";
+import type * as NodeOs from "node:os";
 import { VireoError } from "../../ffi/error.ts";
+import { nodeModule } from "../../ffi/node_module.ts";
 import { checkSize, type TerminalSize } from "./exec.ts";
 import {
   Ended,
@@ -20,7 +21,9 @@ import { GuestOutput } from "./output.ts";
 import type { Session } from "./session.ts";
 
 /** Numbers of signals by their names: the guest is a Linux as the host is. */
-const SIGNALS: Partial<Record<Deno.Signal, number>> = constants.signals;
+function signals(): Partial<Record<Deno.Signal, number>> {
+  return nodeModule<typeof NodeOs>("node:os").constants.signals;
+}
 
 /**
  * A signal's number.
@@ -28,7 +31,7 @@ const SIGNALS: Partial<Record<Deno.Signal, number>> = constants.signals;
  * @throws {VireoError} there is no such signal
  */
 export function signalNumber(signal: Deno.Signal): number {
-  const number = SIGNALS[signal];
+  const number = signals()[signal];
   if (number !== undefined) return number;
   throw new VireoError(`exec: ${signal} is no signal of Linux`);
 }
@@ -226,6 +229,6 @@ export class GuestProcess implements AsyncDisposable {
 
 /** The name of a signal with this number. */
 export function signalName(number: number): Deno.Signal {
-  const [name] = Object.entries(SIGNALS).find(([, n]) => n === number) ?? [];
+  const [name] = Object.entries(signals()).find(([, n]) => n === number) ?? [];
   return (name ?? `SIG${number}`) as Deno.Signal;
 }

@@ -7,8 +7,7 @@
  *
  * @module
  */
-import { Buffer } from "node:buffer";
-import { crc32 } from "node:zlib";
+import type * as NodeBuffer from "node:buffer";
 import {
   closeFd,
   createMemoryFile,
@@ -20,8 +19,10 @@ import {
 import { mapFileOver, viewOf } from "../../ffi/memory/mmap.ts";
 import type { PageRange } from "../../ffi/memory/pagemap.ts";
 import { ZeroCover } from "../../ffi/memory/zero_cover.ts";
+import { nodeModule } from "../../ffi/node_module.ts";
 import { GiB } from "../../guest/layout.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
+import { crc32 } from "./crc32.ts";
 import {
   isZero,
   overlay,
@@ -131,6 +132,7 @@ export class MemoryImage implements Disposable {
   changesSince(since: MemoryImage): Run[] {
     const collector = new RunCollector();
     const candidates = this.#candidates(since);
+    const { Buffer } = nodeModule<typeof NodeBuffer>("node:buffer");
     const room = candidates.reduce(
       (most, { from, to }) => Math.min(PIECE, Math.max(most, to - from)),
       0,

@@ -19,7 +19,7 @@ import { becomeAnother } from "./identity.ts";
 import type { MachineOptions } from "../machine_options.ts";
 import type { PageSource } from "./on_demand/on_demand.ts";
 import { restorePlatform } from "./platform.ts";
-import { openFolder } from "./on_disk/folder.ts";
+import { openFolder, type Sum, sumKnown } from "./on_disk/folder.ts";
 import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
 import { touchedAddresses } from "./on_demand/touched.ts";
@@ -63,10 +63,11 @@ function openOrigin(
   from: Snapshot | string,
   overrides: Changes,
   { trust = false, pages }: MachineOptions,
+  sum?: Sum,
 ): Origin {
   using undo = new DisposableStack(); // unless all goes well
   const opened = typeof from === "string"
-    ? undo.use(openFolder(from, pages !== undefined))
+    ? undo.use(openFolder(from, pages !== undefined, sum))
     : undefined;
   const snapshot = opened?.snapshot ?? from as Snapshot;
   const config = overrides instanceof RestoreAs
@@ -126,7 +127,8 @@ export async function restoreMachine(
   make: (config: ResolvedConfig) => Promise<Made>,
   options: MachineOptions,
 ): Promise<Machine> {
-  using origin = openOrigin(from, overrides, options);
+  const sum = typeof from === "string" ? await sumKnown(from) : undefined;
+  using origin = openOrigin(from, overrides, options, sum);
   const { config, snapshot } = origin;
   const made = await make(config);
   const { machine, parts, begin } = made;

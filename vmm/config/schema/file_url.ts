@@ -4,12 +4,9 @@
  * @module
  */
 import type * as NodeUrl from "node:url";
+import { nodeModule } from "../../../ffi/node_module.ts";
 
 /** The URL of a path, which begins at the working directory. */
 export function fileUrl(path: string): URL {
-  // Loading node:url takes milliseconds, and few machines have a module.
-  const { process } = globalThis as unknown as {
-    process: { getBuiltinModule(name: string): typeof NodeUrl };
-  };
-  return process.getBuiltinModule("node:url").pathToFileURL(path);
+  return nodeModule<typeof NodeUrl>("node:url").pathToFileURL(path);
 }

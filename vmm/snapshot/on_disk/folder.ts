@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { SystemError, VireoError } from "../../../ffi/errno.ts";
 import {
   closeFd,
@@ -13,8 +11,10 @@ import {
   ifThere,
   Open,
   openFd,
+  pathIn,
   tryLock,
 } from "../../../ffi/file.ts";
+import { sha256, sha256Now } from "../../../ffi/sha256.ts";
 import { MiB } from "../../../guest/layout.ts";
 import { decodeMachine, object } from "../codec.ts";
 import { checkCpu, type Origin, readOrigin } from "./host.ts";
@@ -65,8 +65,10 @@ export interface OpenedFolder extends Disposable {
 export function openFolder(
   folder: string,
   withoutMemory = false,
+  sum: Sum = sha256Now,
 ): OpenedFolder {
-  const { snapshot, trusted, origin, stored } = read(folder, withoutMemory);
+  const found = read(folder, withoutMemory, sum);
+  const { snapshot, trusted, origin, stored } = found;
   try {
     if (!withoutMemory) telling(folder, () => checkWhole(stored));
     telling(folder, () => checkCpu(origin));
@@ -176,11 +178,34 @@ export interface Found {
   trusted: boolean;
 }
 
+/** Makes a checksum. */
+export type Sum = (text: string) => string;
+
+/**
+ * Knows the checksum of a folder's state as it is now, made in another thread:
+ * the first that is made in this one takes 20 ms.
+ */
+export async function sumKnown(folder: string): Promise<Sum> {
+  const known = new Map<string, string>();
+  try {
+    const { sha256: _, ...rest } = readState(folder);
+    const text = JSON.stringify(rest);
+    known.set(text, await sha256(text));
+  } catch {
+    // What is wrong with it is told by who opens it.
+  }
+  return (text) => known.get(text) ?? sha256Now(text);
+}
+
 /** Reads a snapshot: all that is small. */
-export function read(folder: string, withoutMemory = false): Found {
+export function read(
+  folder: string,
+  withoutMemory = false,
+  sum: Sum = sha256Now,
+): Found {
   return telling(folder, () => {
     for (let tries = 1;; tries++) {
-      const content = stateOf(folder);
+      const content = stateOf(folder, sum);
       const found = openFound(folder, content, withoutMemory);
       if (found !== undefined) return found;
       // Replaced between the two looks: there is a newer one.
@@ -202,7 +227,7 @@ function openFound(
   const origin = readOrigin(content["origin"]);
   const { file } = stored;
   const bytes = withoutMemory ? stored.size : storedSize(stored);
-  const path = join(folder, file);
+  const path = pathIn(folder, file);
   const fd = withoutMemory
     ? createMemoryFile("no memory", bytes)
     : ifThere(() => openFd(path, Open.RDONLY, "memory"));
@@ -223,18 +248,22 @@ function openFound(
   return { snapshot, stored, saved, sha256, origin, trusted };
 }
 
-/** What is in `state.json`, its checksum being right. */
-function stateOf(folder: string): Record<string, unknown> {
-  const path = join(folder, STATE);
+/** What is in `state.json`. */
+function readState(folder: string): Record<string, unknown> {
+  const path = pathIn(folder, STATE);
   const { size, isFile } = Deno.statSync(path);
   if (!isFile || size > STATE_MAX) throw new VireoError(`${STATE}: too large`);
-  let content: Record<string, unknown>;
   try {
-    content = object(JSON.parse(Deno.readTextFileSync(path)), STATE);
+    return object(JSON.parse(Deno.readTextFileSync(path)), STATE);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new VireoError(`${STATE}: is not JSON`);
   }
+}
+
+/** The same, its checksum being right. */
+function stateOf(folder: string, sum: Sum): Record<string, unknown> {
+  const content = readState(folder);
   const { sha256, ...rest } = content;
   if (rest["format"] !== FORMAT) {
     throw new VireoError(
@@ -242,21 +271,16 @@ function stateOf(folder: string): Record<string, unknown> {
         `reads format ${FORMAT}`,
     );
   }
-  if (sha256 !== sum(rest)) {
+  if (sha256 !== sum(JSON.stringify(rest))) {
     throw new VireoError(`${STATE}: is not as it was saved (sha256)`);
   }
   return content;
 }
 
-/** A checksum of what `state.json` says. */
-export function sum(content: unknown): string {
-  return createHash("sha256").update(JSON.stringify(content)).digest("hex");
-}
-
 function isTrusted(folder: string, home: unknown): boolean {
   const { dev, ino } = home as Home ?? {};
   const now = Deno.statSync(folder);
-  const mine = [now, Deno.statSync(join(folder, STATE))].every((info) =>
+  const mine = [now, Deno.statSync(pathIn(folder, STATE))].every((info) =>
     info.uid === Deno.uid() && ((info.mode ?? 0o777) & 0o022) === 0
   );
   return mine && now.dev === dev && now.ino === ino;
@@ -271,7 +295,8 @@ export function memoryNames(folder: string): string[] {
 /** The memory that the state names now, if that can be read. */
 export function namedMemory(folder: string): string | undefined {
   try {
-    return JSON.parse(Deno.readTextFileSync(join(folder, STATE))).memory?.file;
+    const state = Deno.readTextFileSync(pathIn(folder, STATE));
+    return JSON.parse(state).memory?.file;
   } catch {
     return undefined;
   }

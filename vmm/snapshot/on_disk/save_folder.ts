@@ -9,8 +9,6 @@
  *
  * @module
  */
-import { randomUUID } from "node:crypto";
-import { join } from "node:path";
 import { check } from "../../../ffi/errno.ts";
 import { VireoError } from "../../../ffi/error.ts";
 import {
@@ -19,18 +17,13 @@ import {
   ifThere,
   Open,
   openFd,
+  pathIn,
   tryLock,
 } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
+import { sha256Now } from "../../../ffi/sha256.ts";
 import { encodeMachine } from "../codec.ts";
-import {
-  FORMAT,
-  memoryNames,
-  namedMemory,
-  STATE,
-  sum,
-  telling,
-} from "./folder.ts";
+import { FORMAT, memoryNames, namedMemory, STATE, telling } from "./folder.ts";
 import { thisOrigin } from "./host.ts";
 import type { Snapshot } from "../snapshot.ts";
 import { type Since, storeMemory } from "./stored_memory.ts";
@@ -81,7 +74,7 @@ export function saveFolder(
     using undo = new DisposableStack(); // unless all goes well
     using locked = new DisposableStack();
     const file = newMemory(folder, undo, locked);
-    using memory = Deno.openSync(join(folder, file), { write: true });
+    using memory = Deno.openSync(pathIn(folder, file), { write: true });
     const stored = storeMemory(memory, file, snapshot.memory, since);
     if (sync) memory.syncSync();
     const content = {
@@ -92,9 +85,9 @@ export function saveFolder(
       memory: stored,
       machine: encodeMachine(snapshot.state),
     };
-    const sha256 = sum(content);
+    const sha256 = sha256Now(JSON.stringify(content));
     const text = JSON.stringify({ ...content, sha256 }, null, 1);
-    const temporary = join(folder, `${STATE}.${file}`);
+    const temporary = pathIn(folder, `${STATE}.${file}`);
     using state = Deno.openSync(temporary, {
       write: true,
       createNew: true,
@@ -103,7 +96,7 @@ export function saveFolder(
     undo.defer(() => Deno.removeSync(temporary));
     writeAll(state, new TextEncoder().encode(text + "\n"));
     if (sync) state.syncSync();
-    Deno.renameSync(temporary, join(folder, STATE));
+    Deno.renameSync(temporary, pathIn(folder, STATE));
     undo.move();
     if (sync) syncFolder(folder);
     removeOthers(folder, file);
@@ -118,8 +111,8 @@ function newMemory(
   locked: DisposableStack,
 ): string {
   for (let tries = 0; tries < TRIES; tries++) {
-    const file = `memory-${randomUUID()}`;
-    const path = join(folder, file);
+    const file = `memory-${crypto.randomUUID()}`;
+    const path = pathIn(folder, file);
     const flags = Open.RDONLY | Open.CREAT | Open.EXCL;
     const fd = locked.adopt(openFd(path, flags, "memory", 0o600), closeFd);
     undo.defer(() => ifThere(() => Deno.removeSync(path)));
@@ -136,14 +129,14 @@ function removeOthers(folder: string, file: string): void {
   }
   for (const { name } of Deno.readDirSync(folder)) {
     const memory = NEW_STATE.exec(name)?.[1];
-    if (memory === undefined || exists(join(folder, memory))) continue;
-    ifThere(() => Deno.removeSync(join(folder, name)));
+    if (memory === undefined || exists(pathIn(folder, memory))) continue;
+    ifThere(() => Deno.removeSync(pathIn(folder, name)));
   }
 }
 
 /** Unless somebody has a lock on it. */
 function removeUnused(folder: string, name: string): void {
-  const path = join(folder, name);
+  const path = pathIn(folder, name);
   const fd = ifThere(() => openFd(path, Open.RDONLY, "memory"));
   if (fd === undefined) return;
   try {

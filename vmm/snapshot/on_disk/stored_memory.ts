@@ -5,9 +5,9 @@
  *
  * @module
  */
-import { crc32 } from "node:zlib";
 import { VireoError } from "../../../ffi/error.ts";
 import { MiB } from "../../../guest/layout.ts";
+import { crc32 } from "../crc32.ts";
 import { integer, list, object } from "../codec.ts";
 import { MemoryImage, PIECE, writeFully } from "../memory_image.ts";
 import { PAGE, type Run, sizeOf } from "../runs.ts";

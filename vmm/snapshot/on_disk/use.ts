@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { join } from "node:path";
 import { VireoError } from "../../../ffi/error.ts";
 import {
   closeFd,
@@ -11,6 +10,7 @@ import {
   ifThere,
   Open,
   openFd,
+  pathIn,
   tryLock,
 } from "../../../ffi/file.ts";
 import { memoryNames, namedMemory, STATE, telling } from "./folder.ts";
@@ -63,7 +63,7 @@ function nameOf({ dev, ino }: Deno.FileInfo): string {
 
 /** What a snapshot takes; undefined: there is none in the folder. */
 export function folderUse(folder: string): FolderUse | undefined {
-  const state = join(folder, STATE);
+  const state = pathIn(folder, STATE);
   if (!exists(state)) return undefined;
   return telling(folder, () => {
     const { mtime, blocks } = Deno.statSync(state);
@@ -72,7 +72,7 @@ export function folderUse(folder: string): FolderUse | undefined {
     const users = new Set<number>();
     let onDisk = 512 * (blocks ?? 0), replaced = 0;
     for (const name of memoryNames(folder)) {
-      const info = ifThere(() => Deno.statSync(join(folder, name)));
+      const info = ifThere(() => Deno.statSync(pathIn(folder, name)));
       if (info === undefined) continue; // it has just been replaced
       const bytes = 512 * (info.blocks ?? 0);
       onDisk += bytes;
@@ -91,13 +91,13 @@ export function folderUse(folder: string): FolderUse | undefined {
 export function removeFolder(folder: string): void {
   telling(folder, () => {
     const names = memoryNames(folder);
-    const state = join(folder, STATE);
+    const state = pathIn(folder, STATE);
     if (names.length === 0 && !exists(state)) {
       throw new VireoError("there is none");
     }
     using locks = new DisposableStack();
     for (const name of names) {
-      const path = join(folder, name);
+      const path = pathIn(folder, name);
       const fd = locks.adopt(openFd(path, Open.RDONLY, "memory"), closeFd);
       if (tryLock(fd, true, path)) continue;
       const users = folderUse(folder)?.users ?? [];
@@ -107,7 +107,7 @@ export function removeFolder(folder: string): void {
     if (exists(state)) Deno.removeSync(state);
     for (const { name } of [...Deno.readDirSync(folder)]) {
       const ours = names.includes(name) || name.startsWith(`${STATE}.memory-`);
-      if (ours) Deno.removeSync(join(folder, name));
+      if (ours) Deno.removeSync(pathIn(folder, name));
     }
     if ([...Deno.readDirSync(folder)].length === 0) Deno.removeSync(folder);
   });
