@@ -28,8 +28,9 @@ const WRITES = "(while :; do dd if=/proc/cmdline of=/dev/vdb bs=4k count=4 " +
 /** Connections to a port where nobody answers. */
 const PORTS = [4000, 4001];
 const RANGE = "/proc/sys/net/ipv4/ip_local_port_range"; // of one port
+// In a shell of its own: this one would tell of its end, after two minutes.
 const connectFrom = (port: number) =>
-  `echo ${port} ${port} > ${RANGE}; nc 10.0.0.1 9 </dev/null 2>/dev/null & ` +
+  `echo ${port} ${port} > ${RANGE}; (nc 10.0.0.1 9 </dev/null 2>/dev/null &); ` +
   `until grep -q :${port.toString(16).toUpperCase().padStart(4, "0")} ` +
   "/proc/net/tcp; do :; done";
 /** What 50 ms are in sequence numbers. */
