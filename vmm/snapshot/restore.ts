@@ -5,6 +5,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
+import { Vm } from "../../ffi/kvm/kvm.ts";
 import { Vcpu } from "../../ffi/kvm/vcpu.ts";
 import { restoreVcpu } from "../../ffi/kvm/vcpu_state.ts";
 import { restoreVm } from "../../ffi/kvm/vm_state.ts";
@@ -134,6 +135,10 @@ export async function restoreMachine(
   const { machine, parts, begin } = made;
   try {
     checkShape(parts, snapshot);
+    // Its guest is beyond the few instructions that want none.
+    for (const { worker, start: { emulation } } of parts.vcpus) {
+      if (emulation !== undefined) worker.post(emulation);
+    }
     if (options.pages) {
       await serve(made, options.pages, snapshot, options.signal);
     } else layOver(parts, snapshot.memory);
@@ -142,6 +147,7 @@ export async function restoreMachine(
       device.saved = snapshot.state.devices[i]!;
     });
     fillIn(parts, snapshot);
+    dropLateTicks(parts);
   } catch (error) {
     await machine.stop();
     throw error;
@@ -149,6 +155,13 @@ export async function restoreMachine(
   await begin();
   tellOfMove(parts, config);
   return machine;
+}
+
+/** Until KVM has done that, it lets nobody fill its timer in. */
+function dropLateTicks(parts: MachineParts): void {
+  const { vmFd, vcpus: [vcpu] } = parts;
+  const dropped = new Vm(vmFd, vcpu!.start.runSize).dropLateTicks();
+  parts.defer(() => dropped[Symbol.asyncDispose]());
 }
 
 /** RAM comes page by page; not from the snapshot's own file. */
