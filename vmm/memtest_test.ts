@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
+import { until } from "../ffi/testing/until.ts";
 import { APT, memtestImage } from "../images/testing/distro.ts";
 import { TestMachine } from "./testing/mod.ts";
 
@@ -26,6 +27,19 @@ function screen(output: string): string {
   return rows.map((text) => text.trimEnd()).join("\n").trimEnd();
 }
 
+/** What it shows while it tests. */
+const SHOWN = [
+  /^ +Memtest86\+ v\d+\.\d+ +\|/,
+  /^CLK\/Temp: .*\| Pass +\d+%/m,
+  /^Memory +: +8MB .*\| Pattern:/m,
+  /\| Test *\d+%/,
+  /\| Test #\d+ +\[[A-Z].*\]/,
+  /\| Testing: .*B - \d+MB \[\d.*MB of 7\.\d+MB\]/,
+  /\| Time: +0:\d\d:\d\d +Status: Testing/,
+  /\| Pass: +0 +Errors: 0$/m,
+  /<ESC> Exit +<F1> Configuration/,
+];
+
 Deno.test(needing([KVM, APT], {
   name: "Memtest86+ tests the guest's memory, and reboots by <Esc>",
   async fn() {
@@ -37,20 +51,14 @@ Deno.test(needing([KVM, APT], {
       "machine-config": { mem_size_mib: 8 },
     });
     test.machine.start();
-    // Which part of memory a test is at: shown from its first step on.
-    await test.printed("MB of ");
+    // How far it is comes after where it is: <Esc> between them would end it.
+    const shown = () => screen(test.output);
+    const all = () => SHOWN.every((part) => part.test(shown()));
+    const over = () => test.machine.state === "ended";
+    await until(() => all() || over(), "all of its screen", shown);
     test.machine.input(Uint8Array.of(ESCAPE));
     const end = await test.machine.wait();
     assert.equal(end.reason, "reset", end.message);
-    const shown = screen(test.output);
-    assert.match(shown, /^ +Memtest86\+ v\d+\.\d+ +\|/);
-    assert.match(shown, /^CLK\/Temp: .*\| Pass +\d+%/m);
-    assert.match(shown, /^Memory +: +8MB .*\| Pattern:/m);
-    assert.match(shown, /\| Test *\d+%/);
-    assert.match(shown, /\| Test #\d+ +\[[A-Z].*\]/);
-    assert.match(shown, /\| Testing: .*B - \d+MB \[\d.*MB of 7\.\d+MB\]/);
-    assert.match(shown, /\| Time: +0:\d\d:\d\d +Status: Testing/);
-    assert.match(shown, /\| Pass: +0 +Errors: 0$/m);
-    assert.match(shown, /<ESC> Exit +<F1> Configuration/);
+    for (const part of SHOWN) assert.match(shown(), part);
   },
 }));
