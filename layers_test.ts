@@ -46,8 +46,15 @@ const MAY_IMPORT: Record<string, string[]> = {
   "api/testing": [...MACHINE, "vmm/testing", "images", "api"],
   "mod.ts": [...MACHINE, "images", "network", "probe"],
   "lab.ts": MACHINE,
-  "main.ts": [...MACHINE, "cli", "program.ts"],
-  "program.ts": [...MACHINE, "cli", "images", "probe", "examples", "api"],
+  "main.ts": [...MACHINE, "cli", "cli/program"],
+  "cli/program": [
+    ...MACHINE,
+    "cli",
+    "images",
+    "probe",
+    "examples",
+    "api",
+  ],
 };
 
 /** What it may load besides: by `import()` or as a URL, never at its start. */

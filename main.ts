@@ -14,7 +14,7 @@ async function run(args: readonly string[]): Promise<number | undefined> {
   const status = await runDirectly(args);
   if (status !== undefined) return status;
   // A literal, which is read before: whatever is said needs no permission.
-  const { runProgram } = await import("./program.ts");
+  const { runProgram } = await import("./cli/program/mod.ts");
   return await runProgram(args);
 }
 

@@ -1,6 +1,6 @@
 /**
  * The commands that are used the most: their options, and what they do. All
- * others are in `program.ts`.
+ * others are in `program/`.
  *
  * @module
  */

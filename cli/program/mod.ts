@@ -6,29 +6,29 @@
 import { Command, CommanderError, Help } from "commander";
 // Only what needs no permission, and all commands do: the rest is loaded by the
 // command that is run, so that a missing permission gets a message.
-import { API_FLAGS } from "./api/flag_table.ts";
-import { VireoError } from "./ffi/error.ts";
-import type { OptionRow } from "./vmm/devices/kind.ts";
-import { didYouMean } from "./vmm/devices/words.ts";
-import { COMMANDS, type DirectCommand } from "./cli/commands.ts";
+import { API_FLAGS } from "../../api/flag_table.ts";
+import { VireoError } from "../../ffi/error.ts";
+import type { OptionRow } from "../../vmm/devices/kind.ts";
+import { didYouMean } from "../../vmm/devices/words.ts";
+import { COMMANDS, type DirectCommand } from "../commands.ts";
 import {
   HELP,
   HELP_WIDTH,
   type HelpText,
   SNAPSHOT_ACTIONS,
   VIREO_HELP,
-} from "./cli/help.ts";
-import { load } from "./cli/load.ts";
-import type { CpOptions } from "./cli/machines/cp.ts";
-import type { TopOptions } from "./cli/machines/top.ts";
-import { RowOption } from "./cli/option.ts";
-import { PREPARED_KERNEL } from "./cli/options.ts";
-import type { PrepareCommandOptions } from "./cli/prepare.ts";
-import type { SnapshotActionOptions } from "./cli/snapshot/mod.ts";
-import { standardError, standardOutput } from "./cli/streams/output.ts";
-import { ended, endInOrder } from "./cli/streams/signals.ts";
-import { usageError } from "./cli/usage_error.ts";
-import { versionText } from "./cli/version.ts";
+} from "../help.ts";
+import { load } from "../load.ts";
+import type { CpOptions } from "../machines/cp.ts";
+import type { TopOptions } from "../machines/top.ts";
+import { RowOption } from "../option.ts";
+import { PREPARED_KERNEL } from "../options.ts";
+import type { PrepareCommandOptions } from "../prepare.ts";
+import type { SnapshotActionOptions } from "../snapshot/mod.ts";
+import { standardError, standardOutput } from "../streams/output.ts";
+import { ended, endInOrder } from "../streams/signals.ts";
+import { usageError } from "../usage_error.ts";
+import { versionText } from "../version.ts";
 
 /** A command with its help. */
 function command(vireo: Command, name: keyof typeof HELP): Command {
@@ -108,8 +108,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("List the machines that run.")
     .option("--json", "for programs")
     .action(async (options: { json?: boolean }) => {
-      const { ps }: typeof import("./cli/machines/ps.ts") = await load(
-        new URL("./cli/machines/ps.ts", import.meta.url),
+      const { ps }: typeof import("../machines/ps.ts") = await load(
+        new URL("../machines/ps.ts", import.meta.url),
       );
       standardOutput.print(await ps(options));
     });
@@ -120,8 +120,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .option("--once", "one look, as lines; so it is without a terminal")
     .option("--interval <seconds>", "time between two looks; default: 1")
     .action(async (names: string[], options: TopOptions) => {
-      const { top }: typeof import("./cli/machines/top.ts") = await load(
-        new URL("./cli/machines/top.ts", import.meta.url),
+      const { top }: typeof import("../machines/top.ts") = await load(
+        new URL("../machines/top.ts", import.meta.url),
       );
       await top(names, options);
     });
@@ -131,10 +131,9 @@ async function program(args: readonly string[]): Promise<Command> {
       .description(about)
       .argument("<machine>", "its name or PID")
       .action(async (machine: string) => {
-        const { control }: typeof import("./cli/machines/control.ts") =
-          await load(
-            new URL("./cli/machines/control.ts", import.meta.url),
-          );
+        const { control }: typeof import("../machines/control.ts") = await load(
+          new URL("../machines/control.ts", import.meta.url),
+        );
         await control(machine, name);
       });
   }
@@ -144,8 +143,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<machine>", "its name or PID")
     .argument("[vmlinux]", "the kernel with its symbols; default: as booted")
     .action(async (machine: string, vmlinux?: string) => {
-      const { gdb }: typeof import("./cli/machines/gdb.ts") = await load(
-        new URL("./cli/machines/gdb.ts", import.meta.url),
+      const { gdb }: typeof import("../machines/gdb.ts") = await load(
+        new URL("../machines/gdb.ts", import.meta.url),
       );
       Deno.exitCode = await gdb(machine, vmlinux);
     });
@@ -155,8 +154,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<machine>", "its name or PID")
     .argument("<file>", "a new file")
     .action(async (machine: string, file: string) => {
-      const { dump }: typeof import("./cli/machines/gdb.ts") = await load(
-        new URL("./cli/machines/gdb.ts", import.meta.url),
+      const { dump }: typeof import("../machines/gdb.ts") = await load(
+        new URL("../machines/gdb.ts", import.meta.url),
       );
       await dump(machine, file);
     });
@@ -175,8 +174,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<to>", "the same; one of both is in a guest")
     .option("-r, --recursive", "a folder, with all that is in it")
     .action(async (from: string, to: string, options: CpOptions) => {
-      const { cp }: typeof import("./cli/machines/cp.ts") = await load(
-        new URL("./cli/machines/cp.ts", import.meta.url),
+      const { cp }: typeof import("../machines/cp.ts") = await load(
+        new URL("../machines/cp.ts", import.meta.url),
       );
       await cp(from, to, options);
     });
@@ -192,8 +191,8 @@ async function program(args: readonly string[]): Promise<Command> {
       words: string[],
       options: SnapshotActionOptions,
     ) => {
-      const { snapshotCommand }: typeof import("./cli/snapshot/mod.ts") =
-        await load(new URL("./cli/snapshot/mod.ts", import.meta.url));
+      const { snapshotCommand }: typeof import("../snapshot/mod.ts") =
+        await load(new URL("../snapshot/mod.ts", import.meta.url));
       const text = await snapshotCommand(action, words, options);
       if (text !== "") standardOutput.print(text);
     });
@@ -202,8 +201,8 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Connect machines by an Ethernet switch.")
     .argument("<link...>", "SOCKET[,latency=MS][,loss=FRACTION]..., as below")
     .action(async (links: string[]) => {
-      const { switchCommand }: typeof import("./cli/switch.ts") = await load(
-        new URL("./cli/switch.ts", import.meta.url),
+      const { switchCommand }: typeof import("../switch.ts") = await load(
+        new URL("../switch.ts", import.meta.url),
       );
       await switchCommand(links);
     });
@@ -211,8 +210,8 @@ async function program(args: readonly string[]): Promise<Command> {
   const api = command(vireo, "api")
     .description("Serve Firecracker's API on a Unix socket.")
     .action(async () => {
-      const { api }: typeof import("./api/main.ts") = await load(
-        new URL("./api/main.ts", import.meta.url),
+      const { api }: typeof import("../../api/main.ts") = await load(
+        new URL("../../api/main.ts", import.meta.url),
       );
       await api(args.slice(args.indexOf("api") + 1));
     });
@@ -228,8 +227,8 @@ async function program(args: readonly string[]): Promise<Command> {
       file: string,
       options: { json?: boolean },
     ) => {
-      const { traceCommand }: typeof import("./cli/trace.ts") = await load(
-        new URL("./cli/trace.ts", import.meta.url),
+      const { traceCommand }: typeof import("../trace.ts") = await load(
+        new URL("../trace.ts", import.meta.url),
       );
       standardOutput.print(await traceCommand(action, file, options));
     });
@@ -238,9 +237,10 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Tell what this host offers, and what that means.")
     .option("--json", "for programs")
     .action(async (options: { json?: boolean }) => {
-      const { probeCommand }: typeof import("./probe/command.ts") = await load(
-        new URL("./probe/command.ts", import.meta.url),
-      );
+      const { probeCommand }: typeof import("../../probe/command.ts") =
+        await load(
+          new URL("../../probe/command.ts", import.meta.url),
+        );
       const print = (text: string) => standardOutput.print(text);
       Deno.exitCode = probeCommand(options, print);
     });
@@ -248,8 +248,8 @@ async function program(args: readonly string[]): Promise<Command> {
   command(vireo, "demo")
     .description("Show disk and network working, in two seconds.")
     .action(async () => {
-      const { demo }: typeof import("./examples/demo.ts") = await load(
-        new URL("./examples/demo.ts", import.meta.url),
+      const { demo }: typeof import("../../examples/demo.ts") = await load(
+        new URL("../../examples/demo.ts", import.meta.url),
       );
       endInOrder();
       const print = (bytes: Uint8Array) => standardOutput.write(bytes);
@@ -261,10 +261,12 @@ async function program(args: readonly string[]): Promise<Command> {
     .argument("<kernel>", "vmlinux, bzImage, or one of them compressed")
     .option("--json", "as JSON")
     .action(async (kernel: string, { json }: { json?: true }) => {
-      const { inspectKernel }: typeof import("./guest/kernel/inspect.ts") =
-        await load(new URL("./guest/kernel/inspect.ts", import.meta.url));
-      const { formatReport }: typeof import("./guest/kernel/inspect_text.ts") =
-        await load(new URL("./guest/kernel/inspect_text.ts", import.meta.url));
+      const { inspectKernel }: typeof import("../../guest/kernel/inspect.ts") =
+        await load(new URL("../../guest/kernel/inspect.ts", import.meta.url));
+      const { formatReport }:
+        typeof import("../../guest/kernel/inspect_text.ts") = await load(
+          new URL("../../guest/kernel/inspect_text.ts", import.meta.url),
+        );
       const report = await inspectKernel(kernel);
       standardOutput.print(
         json ? JSON.stringify(report, null, 2) : formatReport(report),
@@ -282,8 +284,8 @@ async function program(args: readonly string[]): Promise<Command> {
       "take it from such an archive: a file, a URL, or a folder",
     )
     .action(async (options: PrepareCommandOptions) => {
-      const { prepareCommand }: typeof import("./cli/prepare.ts") = await load(
-        new URL("./cli/prepare.ts", import.meta.url),
+      const { prepareCommand }: typeof import("../prepare.ts") = await load(
+        new URL("../prepare.ts", import.meta.url),
       );
       await prepareCommand(options);
     });
@@ -293,10 +295,9 @@ async function program(args: readonly string[]): Promise<Command> {
     .description("Print what makes a shell complete this command line.")
     .argument("<shell>", "bash or zsh")
     .action(async (shell: string) => {
-      const { completion }: typeof import("./cli/completion/mod.ts") =
-        await load(
-          new URL("./cli/completion/mod.ts", import.meta.url),
-        );
+      const { completion }: typeof import("../completion/mod.ts") = await load(
+        new URL("../completion/mod.ts", import.meta.url),
+      );
       standardOutput.print(completion(vireo, shell));
     });
 
