@@ -281,12 +281,11 @@ export class Machine extends MachineSnapshots {
   }
 
   #startDevices(): void {
-    const { deviceStart, deviceWorker } = this.#parts;
+    const { deviceStart } = this.#parts;
     if (this.#devices !== undefined || deviceStart === undefined) return;
     const onMessage = (message: WorkerMessage) => this.#message(message);
     try {
-      this.#devices = deviceWorker ??
-        new WorkerThread(DEVICE_WORKER, onMessage);
+      this.#devices = new WorkerThread(DEVICE_WORKER, onMessage);
     } catch (error) {
       return this.#finish({ reason: "error", message: String(error) });
     }
