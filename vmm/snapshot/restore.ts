@@ -177,7 +177,7 @@ async function serve(
       ON_DEMAND
     );
   const { memory: regions } = parts.vcpus[0]!.start;
-  const defer = (release: () => void) => parts.defer(release);
+  const defer = (release: () => Promise<void>) => parts.defer(release);
   await serveOnDemand({ regions, fail, ending, defer }, source);
   signal?.throwIfAborted();
   const giveUp = () => fail("memory on demand: given up");

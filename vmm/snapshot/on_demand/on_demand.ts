@@ -68,7 +68,7 @@ export interface ServedMachine {
   /** It has begun to end: no thread may wait for a page any more. */
   ending: Promise<unknown>;
   /** Calls `release` when its threads have stopped. */
-  defer(release: () => void): void;
+  defer(release: () => Promise<void>): void;
 }
 
 /**
@@ -95,11 +95,12 @@ export async function serveOnDemand(
     mapEmpty(region.hostAddress, region.size);
     registerMissing(uffd, region.hostAddress, region.size);
   }
-  answer(uffd, machine);
+  const answered = answer(uffd, machine);
   machine.ending.then(end);
   const kept = undo.move();
-  machine.defer(() => {
+  machine.defer(async () => {
     end(); // the handler has the descriptor, too: its end here wakes nobody
+    await answered; // or its number, soon another's, were looked at
     kept.dispose();
   });
 }
@@ -122,8 +123,11 @@ export function regionMessages(
   });
 }
 
-/** Has faults answered, once the memory is registered. */
-type Begin = (uffd: number, machine: ServedMachine) => void;
+/**
+ * Has faults answered, once the memory is registered. What it returns resolves
+ * after the machine's end, when nobody waits for a descriptor any more.
+ */
+type Begin = (uffd: number, machine: ServedMachine) => Promise<void>;
 
 function connect(path: string, undo: DisposableStack): Begin {
   const socket = connectUnix(path);
@@ -136,19 +140,24 @@ function connect(path: string, undo: DisposableStack): Begin {
   return (uffd, machine) => {
     const text = JSON.stringify(regionMessages(machine.regions));
     sendWithFd(socket, new TextEncoder().encode(text), uffd);
-    const lost = `memory from "${path}": the handler has gone`;
-    watch(socket, () => machine.fail(lost));
-    machine.ending.then(() => shutdownSocket(socket, Shut.READ));
+    let over = false;
+    machine.ending.then(() => {
+      over = true;
+      shutdownSocket(socket, Shut.READ);
+    });
+    return closed(socket).then(() => {
+      if (!over) machine.fail(`memory from "${path}": the handler has gone`);
+    });
   };
 }
 
-/** Calls `gone` when the other end closes; what it says means nothing. */
-async function watch(socket: number, gone: () => void): Promise<void> {
+/** Waits until the other end closes; what it says means nothing. */
+async function closed(socket: number): Promise<void> {
   const heard = new Uint8Array(64);
   for (;;) {
     await pollFd(socket, Poll.IN);
     const count = libc.read_u32(socket, heard, heard.length);
-    if (count === 0 || count < 0 && !await stillOpen()) return gone();
+    if (count === 0 || count < 0 && !await stillOpen()) return;
   }
 }
 
@@ -185,5 +194,5 @@ async function startWorker(
   worker.postMessage(start);
   machine.ending.then(() => Atomics.store(stop, 0, 1));
   await ready.promise;
-  return () => {};
+  return () => Promise.resolve();
 }

@@ -1,5 +1,6 @@
 /** Memory whose pages come when they are touched. */
 import assert from "node:assert/strict";
+import { EventFd } from "../../../ffi/eventfd.ts";
 import { advise, Madvise, Mapping } from "../../../ffi/memory/mmap.ts";
 import { KVM, needing, root } from "../../../ffi/testing/needs.ts";
 import { until } from "../../../ffi/testing/until.ts";
@@ -269,6 +270,35 @@ Deno.test(needing([root("has a userfaultfd")], {
     ending.resolve();
     await ending.promise;
     Deno.removeSync(path);
+  },
+}));
+
+Deno.test(needing([root("has a userfaultfd")], {
+  name: "memory on demand: what gets the socket's number afterwards is its own",
+  async fn() {
+    const path = Deno.makeTempFileSync();
+    Deno.removeSync(path);
+    using listener = Deno.listen({ transport: "unix", path });
+    const size = 4096;
+    using mapping = new Mapping(size);
+    const ending = Promise.withResolvers<void>();
+    let release = () => Promise.resolve();
+    await serveOnDemand({
+      regions: [{ guestAddress: 0, size, hostAddress: mapping.address }],
+      fail: (message) => assert.fail(message),
+      ending: ending.promise,
+      defer: (it) => release = it,
+    }, { socket: path });
+    using _handler = await listener.accept();
+    ending.resolve();
+    await ending.promise;
+    const released = release();
+    using stack = new DisposableStack();
+    const others = Array.from({ length: 16 }, () => stack.use(new EventFd()));
+    others.forEach((eventFd) => eventFd.signal());
+    await new Promise((done) => setTimeout(done, 100));
+    assert.ok(others.every((eventFd) => eventFd.drain()), "nobody reads them");
+    await released;
   },
 }));
 
