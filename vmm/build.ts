@@ -45,7 +45,7 @@ import type {
   VcpuWorkerStart,
   WorkerMessage,
 } from "./messages.ts";
-import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
+import { DEVICE_WORKER, VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
 import { emulationOfHost } from "./refused.ts";
 
 /** What the threads share of a PCI bus. */
@@ -73,6 +73,8 @@ export interface MachineParts extends AsyncDisposable {
   readonly vcpus: readonly VcpuPart[];
   /** The devices, in the order of their windows. */
   readonly devices: readonly DeviceSpec[];
+  /** The device worker of a restored machine: its guest waits for it. */
+  readonly deviceWorker: WorkerThread | undefined;
   /** Starts the device worker; undefined when there is no device. */
   readonly deviceStart: DeviceWorkerStart | undefined;
   /** The main isolate's end of the guest's console. */
@@ -120,13 +122,13 @@ export async function buildMachine(
   const channel = new DeviceChannel(control, () => controlFd.signal());
   parts.defer(() => channel.close("the machine has ended"));
 
-  // The vCPUs' threads. They load their modules while the rest is made.
+  // The threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
-  const workers = Array.from({ length: cpus }, () => {
-    const worker = new WorkerThread(VCPU_WORKER, onMessage);
-    parts.defer(() => worker.terminate());
-    return worker;
-  });
+  const begin = (url: URL) =>
+    parts.adopt(new WorkerThread(url, onMessage), (it) => it.terminate());
+  const waits = kernel === undefined && config.devices.length > 0;
+  const deviceWorker = waits ? begin(DEVICE_WORKER) : undefined;
+  const workers = Array.from({ length: cpus }, () => begin(VCPU_WORKER));
 
   // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   using kvm = new Kvm();
@@ -217,6 +219,7 @@ export async function buildMachine(
       },
     })),
     devices,
+    deviceWorker,
     deviceStart: devices.length > 0 ? ofDevices : undefined,
     console: new MainConsole(serial, port, raiseSerial, options),
     powerButton: acpi ? button : undefined,

@@ -281,11 +281,12 @@ export class Machine extends MachineSnapshots {
   }
 
   #startDevices(): void {
-    const { deviceStart } = this.#parts;
+    const { deviceStart, deviceWorker } = this.#parts;
     if (this.#devices !== undefined || deviceStart === undefined) return;
     const onMessage = (message: WorkerMessage) => this.#message(message);
     try {
-      this.#devices = new WorkerThread(DEVICE_WORKER, onMessage);
+      this.#devices = deviceWorker ??
+        new WorkerThread(DEVICE_WORKER, onMessage);
     } catch (error) {
       return this.#finish({ reason: "error", message: String(error) });
     }

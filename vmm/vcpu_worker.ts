@@ -50,7 +50,9 @@ const PLAIN = new URL("./plain_devices.ts", import.meta.url).href;
 blockKickSignal();
 lookUpNow("gettid", "ioctl_pointer", "write_u32");
 
-self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart>) => run(data);
+self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart | string>) =>
+  // A module that it is going to need; what is wrong with it is told then.
+  typeof data === "string" ? import(data).catch(() => {}) : run(data);
 
 async function run(start: VcpuWorkerStart): Promise<void> {
   const control = new Control(start.control);

@@ -47,7 +47,7 @@ export class WorkerThread {
 
   /** Gives the worker its start message, and what it transfers. */
   post(
-    message: DeviceWorkerStart | VcpuWorkerStart,
+    message: DeviceWorkerStart | VcpuWorkerStart | string,
     transfer?: Transferable[],
   ): void {
     if (transfer) this.#worker.postMessage(message, transfer);

@@ -135,6 +135,10 @@ export async function restoreMachine(
   const { machine, parts, begin } = made;
   try {
     checkShape(parts, snapshot);
+    // Its guest is beyond the few instructions that want none.
+    for (const { worker, start: { emulation } } of parts.vcpus) {
+      if (emulation !== undefined) worker.post(emulation);
+    }
     if (options.pages) {
       await serve(made, options.pages, snapshot, options.signal);
     } else layOver(parts, snapshot.memory);
