@@ -25,7 +25,12 @@ Deno.test(needing(NEEDS, {
     using files = new JailedFiles();
     await files.guest("kernel", "rootfs");
     const { passed, failed, text } = await testCrate(
-      { name: "firecracker-rs-sdk", version: "0.1.0", features: "_rt-std" },
+      {
+        name: "firecracker-rs-sdk",
+        version: "0.1.0",
+        features: "_rt-std",
+        lock: new URL("testing/firecracker-rs-sdk.lock", import.meta.url),
+      },
       ["--test-threads=1"],
       {
         FIRECRACKER: `${BIN}firecracker`,

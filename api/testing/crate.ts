@@ -15,6 +15,8 @@ export interface Crate {
   version: string;
   /** Its features, with commas between them. */
   features: string;
+  /** Versions of what it is built with, a Cargo.lock: it has none of its own. */
+  lock: URL;
 }
 
 /** What became of its tests. */
@@ -33,8 +35,14 @@ class Build {
   /** Its sources. */
   readonly sources: string;
 
-  constructor({ name, version, features }: Crate, compiler: string) {
-    const inputs = JSON.stringify([name, version, features, compiler]);
+  /** What it is built with. */
+  readonly #lock: string;
+
+  constructor({ name, version, features, lock }: Crate, compiler: string) {
+    this.#lock = Deno.readTextFileSync(lock);
+    const inputs = JSON.stringify([
+      ...[name, version, features, compiler, this.#lock],
+    ]);
     const key = createHash("sha256").update(inputs).digest("hex").slice(0, 16);
     this.folder = `${cacheFolder()}/rust-clients/${name}-${key}`;
     this.sources = `${this.folder}/vendor/${name}-${version}`;
@@ -82,12 +90,13 @@ class Build {
     const args = ["vendor", "--versioned-dirs"];
     const { success } = await this.cargo(this.folder, args);
     if (!success) throw new Error(`${name}: cargo can't fetch it, see above`);
+    Deno.writeTextFileSync(`${this.sources}/Cargo.lock`, this.#lock);
     Deno.writeTextFileSync(`${this.folder}/whole`, "");
   }
 }
 
 /**
- * Runs a crate's own tests, with the dependencies that it was published with.
+ * Runs a crate's own tests, with the versions of other crates in its lock.
  *
  * @param crate which one
  * @param args options of its tests
