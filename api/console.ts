@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { comesInLooks } from "../ffi/alarm.ts";
 
 /** Bytes of lines that may wait for a reader. */
 const WAITING_MAX = 64 * 1024;
@@ -55,19 +56,10 @@ export class Console {
 
   /** The end, as soon as what waits is out, or nobody takes it. */
   async exit(code: number): Promise<never> {
-    let out = false;
-    const written = this.#written.then(() => out = true);
-    for (let looks = 0; !out && looks < LAST_LOOKS; looks++) {
-      const later = new Promise((done) => setTimeout(done, LAST_INTERVAL));
-      await Promise.race([written, later]);
-    }
+    await comesInLooks(this.#written, LAST_LOOKS, LAST_INTERVAL);
     return Deno.exit(code);
   }
 }
 
-/**
- * So often, so many milliseconds apart, it is looked whether output is out that
- * nobody waits for any more. Looks count, not time: a process that was stopped
- * has not written meanwhile.
- */
+/** Looks, and milliseconds from one to the next, for what nobody waits for. */
 const LAST_LOOKS = 20, LAST_INTERVAL = 10;

@@ -15,16 +15,6 @@ const PORT = 52;
 const PATIENCE_MS = 300_000;
 const NUMBERS = Array.from({ length: MACHINES }, (_, number) => number);
 
-async function ask(
-  client: Client,
-  method: string,
-  path: string,
-  body: unknown,
-) {
-  const { status, body: text } = await client.ask(method, path, body);
-  assert.equal(status, 204, `${method} ${path}: ${text}`);
-}
-
 /** A machine's guest sends back what it gets over its vsock. */
 async function reached(process: ApiProcess, number: number): Promise<void> {
   const data = new Uint8Array(50_000 + number).fill(number);
@@ -45,8 +35,8 @@ async function reached(process: ApiProcess, number: number): Promise<void> {
 }
 
 async function save(client: Client, { folder }: ApiProcess): Promise<void> {
-  await ask(client, "PATCH", "/vm", { state: "Paused" });
-  await ask(client, "PUT", "/snapshot/create", {
+  await client.done("PATCH", "/vm", { state: "Paused" });
+  await client.done("PUT", "/snapshot/create", {
     snapshot_path: `${folder}/state`,
     mem_file_path: `${folder}/memory`,
   });
@@ -59,7 +49,7 @@ async function load(
   { folder }: ApiProcess,
   number: number,
 ): Promise<void> {
-  await ask(client, "PUT", "/snapshot/load", {
+  await client.done("PUT", "/snapshot/load", {
     snapshot_path: `${from}/state`,
     mem_backend: { backend_type: "File", backend_path: `${from}/memory` },
     network_overrides: [{ iface_id: "eth0", host_dev_name: `tap${number}` }],
@@ -71,23 +61,23 @@ async function load(
 /** Boots the machine whose guest all of them have. */
 async function booted(client: Client, process: ApiProcess): Promise<void> {
   const guest = (await prepared("small"))!;
-  await ask(client, "PUT", "/machine-config", {
+  await client.done("PUT", "/machine-config", {
     vcpu_count: 1,
     mem_size_mib: 64,
   });
-  await ask(client, "PUT", "/boot-source", {
+  await client.done("PUT", "/boot-source", {
     kernel_image_path: guest.kernel,
     boot_args: "console=ttyS0 reboot=k panic=-1 quiet",
   });
-  await ask(client, "PUT", "/drives/root", {
+  await client.done("PUT", "/drives/root", {
     ...{ drive_id: "root", path_on_host: guest.rootfs },
     ...{ is_root_device: true, is_read_only: true },
   });
   const nic = { iface_id: "eth0", host_dev_name: "tap0" };
-  await ask(client, "PUT", "/network-interfaces/eth0", nic);
+  await client.done("PUT", "/network-interfaces/eth0", nic);
   const uds_path = `${process.folder}/v.sock`;
-  await ask(client, "PUT", "/vsock", { guest_cid: 3, uds_path });
-  await ask(client, "PUT", "/actions", { action_type: "InstanceStart" });
+  await client.done("PUT", "/vsock", { guest_cid: 3, uds_path });
+  await client.done("PUT", "/actions", { action_type: "InstanceStart" });
   await process.until(() => process.stdout.includes("/ # "), "a shell");
   const writer = process.child.stdin.getWriter();
   await writer.write(new TextEncoder().encode(

@@ -34,3 +34,18 @@ export async function comesInTime(
   using _limit = new Alarm(milliseconds, () => late.resolve(false));
   return await Promise.race([event.then(() => true), late.promise]);
 }
+
+/**
+ * Whether `event` does, within so many looks, so many milliseconds apart. Looks
+ * count, not time: a process that was stopped has lost one of them.
+ */
+export async function comesInLooks(
+  event: Promise<unknown>,
+  looks: number,
+  milliseconds: number,
+): Promise<boolean> {
+  for (let look = 0; look < looks; look++) {
+    if (await comesInTime(event, milliseconds)) return true;
+  }
+  return false;
+}

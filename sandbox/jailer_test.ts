@@ -4,7 +4,6 @@ import { KVM, needing, NETWORKS, root } from "../ffi/testing/needs.ts";
 import { exists } from "../ffi/file.ts";
 import { TestNamespace } from "../ffi/testing/tap.ts";
 import { until } from "../ffi/testing/until.ts";
-import type { Client } from "../api/testing/client.ts";
 import { ECHOES } from "../vmm/testing/tiny_guest.ts";
 import { closure, references } from "../vmm/testing/module_graph.ts";
 import { SOURCES } from "./runtime.ts";
@@ -58,16 +57,6 @@ async function removeCgroup(folder: string): Promise<void> {
   await until(() => read(`${folder}/cgroup.procs`) === "", "empty cgroup");
   Deno.removeSync(folder);
   Deno.removeSync(folder.slice(0, folder.lastIndexOf("/")));
-}
-
-async function ask(
-  client: Client,
-  method: string,
-  path: string,
-  body: unknown,
-) {
-  const { status, body: text } = await client.ask(method, path, body);
-  assert.equal(status, 204, `${method} ${path}: ${text}`);
 }
 
 Deno.test(needing([KVM, NETWORKS, ROOT], {
@@ -153,15 +142,15 @@ Deno.test(needing([KVM, NETWORKS, ROOT], {
 
       Deno.writeFileSync(`${root}/kernel`, ECHOES);
       const machine = { vcpu_count: 1, mem_size_mib: 16 };
-      await ask(client, "PUT", "/machine-config", machine);
+      await client.done("PUT", "/machine-config", machine);
       const source = { kernel_image_path: "/kernel", boot_args: "" };
-      await ask(client, "PUT", "/boot-source", source);
+      await client.done("PUT", "/boot-source", source);
       const start = { action_type: "InstanceStart" };
-      await ask(client, "PUT", "/actions", start);
+      await client.done("PUT", "/actions", start);
       await jailed.until(() => jailed.stdout.includes("hi\n"), "hi");
-      await ask(client, "PATCH", "/vm", { state: "Paused" });
+      await client.done("PATCH", "/vm", { state: "Paused" });
       const files = { snapshot_path: "state", mem_file_path: "/memory" };
-      await ask(client, "PUT", "/snapshot/create", files);
+      await client.done("PUT", "/snapshot/create", files);
     }
     // In a PID namespace, as a daemon.
     const second = cgroup(2, `${id}-b`);
@@ -187,7 +176,7 @@ Deno.test(needing([KVM, NETWORKS, ROOT], {
         Deno.renameSync(`${root}/${name}`, `${other.root}/${name}`);
         Deno.chownSync(`${other.root}/${name}`, UID + 1, GID + 1);
       }
-      await ask(client, "PUT", "/snapshot/load", {
+      await client.done("PUT", "/snapshot/load", {
         snapshot_path: "/state",
         mem_backend: { backend_type: "File", backend_path: "memory" },
         resume_vm: true,

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import assert from "node:assert/strict";
 
 /** An answer. */
 export interface Answered {
@@ -43,6 +44,12 @@ export class Client implements Disposable {
   async ask(method: string, path: string, body?: unknown): Promise<Answered> {
     await this.send(request(method, path, body));
     return await this.answer();
+  }
+
+  /** Sends a request, whose answer is 204: it was done. */
+  async done(method: string, path: string, body: unknown): Promise<void> {
+    const { status, body: text } = await this.ask(method, path, body);
+    assert.equal(status, 204, `${method} ${path}: ${text}`);
   }
 
   /** One read, as it comes; empty: the other end has closed. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { comesInTime } from "../../ffi/alarm.ts";
+import { comesInLooks } from "../../ffi/alarm.ts";
 import { VireoError } from "../../ffi/error.ts";
 import { checkName } from "../../vmm/controller/name.ts";
 import type { LivePage } from "../../vmm/live_page.ts";
@@ -46,12 +46,8 @@ const HEADERS = {
 
 /** Bytes that are typed at once. */
 const MAX_INPUT = 4096;
-/**
- * How long the last events may take to their readers: so many times so many
- * milliseconds. A process that was stopped has lost one of them.
- */
-const LAST_WORDS = 6;
-const LAST_WORD = 50;
+/** Looks, and milliseconds from one to the next, for the last events. */
+const LAST_LOOKS = 6, LAST_INTERVAL = 50;
 
 /** A page that listens. */
 export class Page implements LivePage {
@@ -130,10 +126,7 @@ export class Page implements LivePage {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const shown of this.#machines.values()) shown[Symbol.dispose]();
     // Deno can't close what it shuts down in order: this does both.
-    const sent = Promise.all(this.#sending);
-    for (let word = 0; word < LAST_WORDS; word++) {
-      if (await comesInTime(sent, LAST_WORD)) break;
-    }
+    await comesInLooks(Promise.all(this.#sending), LAST_LOOKS, LAST_INTERVAL);
     this.#abort.abort();
     await this.#server.finished.catch(() => {});
   }
