@@ -189,7 +189,15 @@ export {
   type FeatureWords,
   featureWords,
 } from "./devices/virtio/spec.ts";
-export { type LinkOptions, Switch, type SwitchLink } from "./network/switch.ts";
+export {
+  type LinkOptions,
+  Switch,
+  type SwitchEnd,
+  type SwitchLink,
+  type SwitchPlug,
+} from "./network/switch.ts";
+export type { Plug, PluggedIn } from "./devices/backends/net/plug.ts";
+export type { FrameChannel } from "./devices/backends/net/frame_channel.ts";
 export type { LinkShape } from "./network/shape.ts";
 export type { PortCounts } from "./network/port.ts";
 export { payloadPath, readPayload } from "./images/payload/payload.ts";

@@ -1,7 +1,7 @@
 /**
- * Frames of 1,514 bytes from one guest to another, through a Switch and through
- * a bridge of two TAPs, in alternation. The guests are payloads: what they get
- * is counted by the receiver. It takes root.
+ * Frames of 1,514 bytes from one guest to another, through a Switch, by plugs
+ * and by sockets, and through a bridge of two TAPs, in alternation. The guests
+ * are payloads: what they get is counted by the receiver. It takes root.
  *
  *     deno run -A bench/switch.ts [PAIRS] [MILLISECONDS]
  *
@@ -9,17 +9,11 @@
  */
 import { Machine, readPayload, Switch } from "../mod.ts";
 import type { NetworkInterface } from "../mod.ts";
+import { bridge } from "./bridge.ts";
 import { median } from "./snapshot/figures.ts";
 
 const [pairs = 5, milliseconds = 500] = Deno.args.map(Number);
 const kernel = await readPayload();
-const netns = `vireo-bench-${Deno.pid}`;
-
-async function ip(...words: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command("ip", { args: words })
-    .output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-}
 
 /** A payload on this network; what it prints, when it has ended. */
 function start(words: string, network: Omit<NetworkInterface, "iface_id">) {
@@ -53,31 +47,27 @@ async function throughput(
 await using stack = new AsyncDisposableStack();
 const folder = await Deno.makeTempDir({ prefix: "vireo-switch-" });
 stack.defer(() => Deno.remove(folder, { recursive: true }));
-await ip("netns", "add", netns);
-stack.defer(() => ip("netns", "delete", netns));
-await ip("-n", netns, "link", "add", "br0", "type", "bridge");
-await ip("-n", netns, "link", "set", "br0", "up");
-// The payload's headers have no checksums, which a firewall would look at.
-const calls = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-const off = `[ ! -e ${calls} ] || echo 0 >${calls}`;
-await ip("netns", "exec", netns, "sh", "-c", off);
-const taps = ["tap0", "tap1"];
-for (const tap of taps) {
-  await ip("-n", netns, "tuntap", "add", tap, "mode", "tap");
-  await ip("-n", netns, "link", "set", tap, "master", "br0", "up");
-}
+const [one, other] = await bridge(2, stack);
 const network = stack.use(new Switch());
+const plug = network.plug();
 const { path: socket } = network.listen(`${folder}/switch`);
-const bridged = taps.map((host_dev_name) => ({ host_dev_name, netns }));
 
-const through: number[] = [], bridge: number[] = [], ratios: number[] = [];
+const figures: Record<"plugs" | "sockets" | "bridge", number[]> = {
+  plugs: [],
+  sockets: [],
+  bridge: [],
+};
 for (let pair = 0; pair < pairs; pair++) {
-  through.push(await throughput([{ socket }, { socket }]));
-  bridge.push(await throughput(bridged));
-  ratios.push(through.at(-1)! / bridge.at(-1)!);
+  figures.plugs.push(await throughput([{ plug }, { plug }]));
+  figures.sockets.push(await throughput([{ socket }, { socket }]));
+  figures.bridge.push(await throughput([one!, other!]));
 }
-const mb = (values: number[]) => (median(values) / 1e6).toFixed(1);
-console.log(
-  `switch ${mb(through)} MB/s, bridge of TAPs ${mb(bridge)} MB/s, ` +
-    `ratio ${median(ratios).toFixed(2)}`,
-);
+for (const [name, all] of Object.entries(figures)) {
+  const ratios = all.map((figure, pair) => figure / figures.bridge[pair]!);
+  const mb = [median(all), Math.min(...all), Math.max(...all)]
+    .map((figure) => (figure / 1e6).toFixed(1));
+  console.log(
+    `${name}: ${mb[0]} MB/s (${mb[1]} to ${mb[2]}), ` +
+      `${median(ratios).toFixed(2)} of the bridge's`,
+  );
+}

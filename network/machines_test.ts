@@ -1,21 +1,26 @@
-/** Machines of this process at a switch. */
+/** Machines of this process at a switch, by sockets and without. */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { until } from "../ffi/testing/until.ts";
 import { readPayload } from "../images/payload/payload.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
+import type { NetworkInterface } from "../vmm/devices/mod.ts";
+import { Machine } from "../vmm/machine.ts";
 import { runMachine, TestMachine } from "../vmm/testing/mod.ts";
 import { Switch } from "./switch.ts";
 
-/** The payload with a network interface at `socket`. */
-async function payload(words: string, socket: string): Promise<VmConfig> {
+/** The payload with a network interface at a switch. */
+async function payload(
+  words: string,
+  at: Pick<NetworkInterface, "socket" | "plug">,
+): Promise<VmConfig> {
   return {
     "boot-source": {
       kernel_image_path: await readPayload(),
       boot_args: words,
     },
     "machine-config": { mem_size_mib: 32 },
-    "network-interfaces": [{ iface_id: "eth0", socket }],
+    "network-interfaces": [{ iface_id: "eth0", ...at }],
   };
 }
 
@@ -33,13 +38,13 @@ Deno.test(needing([KVM], {
     const pcap = `${dir}/far.pcap`;
     const far = network.listen(`${dir}/far`, { latency: 5, pcap });
     await using server = await TestMachine.create(
-      await payload("serve=600 ip=10.9.0.2", far.path),
+      await payload("serve=600 ip=10.9.0.2", { socket: far.path }),
     );
     server.machine.start();
     await server.printed(/answering at .*\n/);
     assert.equal(far.connected, 1);
     const { end, output } = await runMachine(
-      await payload("demo ip=10.9.0.1 peer=10.9.0.2", near.path),
+      await payload("demo ip=10.9.0.1 peer=10.9.0.2", { socket: near.path }),
     );
     assert.equal(end.reason, "reset", output);
     assert.match(output, /^payload: ok/m);
@@ -53,5 +58,92 @@ Deno.test(needing([KVM], {
     const size = Deno.statSync(pcap).size;
     assert.ok(size >= 24 + (received + sent) * (16 + 42), `${size} bytes`);
     assert.deepEqual(log, []);
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name:
+    "Switch: machines are plugged in without a socket, beside one that has one",
+  async fn() {
+    const dir = Deno.makeTempDirSync({ prefix: "vireo-switch-" });
+    using _dir = {
+      [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }),
+    };
+    const log: string[] = [];
+    await using network = new Switch((line) => log.push(line));
+    const pcap = `${dir}/plug.pcap`;
+    const plug = network.plug({ latency: 5, pcap });
+    const { path: socket } = network.listen(`${dir}/socket`);
+    await using server = await TestMachine.create(
+      await payload("serve=600 ip=10.9.0.2", { plug }),
+    );
+    assert.equal(plug.connected, 1, "from the beginning");
+    server.machine.start();
+    await server.printed(/answering at .*\n/);
+    const demo = "demo ip=10.9.0.1 peer=10.9.0.2";
+    for (const at of [{ plug }, { socket }]) {
+      const { end, output } = await runMachine(await payload(demo, at));
+      assert.equal(end.reason, "reset", output);
+      assert.match(output, /^payload: ok/m);
+    }
+    await until(() => plug.connected === 1, "end of the machine's port");
+    const { received, sent, dropped } = plug.counts;
+    assert.ok(sent >= 4 && received >= 4, JSON.stringify(plug.counts));
+    assert.equal(dropped, 0);
+    assert.throws(
+      () => plug.reshape({ loss: 2 }),
+      /^VireoError: switch plug: loss 2 is not a number from 0 to 1$/,
+    );
+    await server.machine.stop();
+    await until(() => plug.connected === 0, "end of the server's port");
+    await network[Symbol.asyncDispose]();
+    const size = Deno.statSync(pcap).size;
+    assert.ok(size >= 24 + (received + sent) * (16 + 42), `${size} bytes`);
+    assert.deepEqual(log, []);
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name:
+    "Switch: a plug that can't be had is told in a line, and nothing is left",
+  async fn() {
+    const network = new Switch();
+    const plug = network.plug();
+    const refused = async (at: object, message: RegExp) => {
+      const config = await payload("demo", at);
+      await assert.rejects(Machine.create(config), {
+        name: "VireoError",
+        message,
+      });
+    };
+    await refused(
+      { plug: {} },
+      /network-interfaces\[0\]\.plug: .*not a Switch's plug$/,
+    );
+    await refused({ plug, socket: "s" }, /exactly one of host_dev_name, passt/);
+    await refused({ plug, queues: 2 }, /several queues are for a TAP$/);
+    assert.equal(plug.connected, 0);
+    const all = Array.from({ length: 128 }, () => plug.plugIn());
+    await refused({ plug }, /^switch plug: there are 128 ports already$/);
+    for (const one of all) one[Symbol.dispose]();
+    await until(() => plug.connected === 0, "end");
+    await using test = await TestMachine.create(
+      await payload("serve=600 ip=10.9.0.2", { plug }),
+    );
+    test.machine.start();
+    await test.printed(/answering at .*\n/);
+    await assert.rejects(
+      test.machine.fork(),
+      /^VireoError: fork: to be given, .*: network-interfaces eth0: plug$/,
+    );
+    const other = network.plug();
+    await using _fork = await test.machine.fork({
+      "network-interfaces": [{ iface_id: "eth0", plug: other }],
+    });
+    assert.deepEqual([plug.connected, other.connected], [1, 1]);
+    await network[Symbol.asyncDispose]();
+    await refused({ plug }, /^switch plug: the switch is closed$/);
+    assert.throws(() => network.plug(), /switch plug: the switch is closed$/);
+    assert.equal(test.machine.state, "running", "its link is down, no more");
   },
 }));

@@ -1,26 +1,12 @@
 /**
- * A port of a switch: one connection, on which each frame is behind its length
- * in four bytes, as QEMU's `-netdev stream` and passt send them.
+ * A port of a switch, whatever is at its other end.
  *
  * @module
  */
-import {
-  FRAME_MAX,
-  getLength,
-  LENGTH_SIZE,
-  putLength,
-} from "../devices/backends/net/stream.ts";
 import type { PcapFile } from "../devices/backends/net/pcap_file.ts";
 import { Line } from "./line.ts";
 import type { LinkShape } from "./shape.ts";
 
-/** Bytes that one read brings at most; more than the longest frame. */
-const IN_SIZE = 128 * 1024;
-/**
- * Bytes that wait for one write at most, and as many are in the one before: a
- * client that reads no more loses what comes then.
- */
-const OUT_SIZE = 512 * 1024;
 /** Two addresses and a type. */
 const FRAME_MIN = 14;
 
@@ -44,24 +30,19 @@ export interface PortCounts {
   dropped: number;
 }
 
-/** A connection; its client may be anybody. */
-export class Port {
-  readonly #conn: Deno.Conn;
+/** One client's end of a link. */
+export abstract class Port {
+  /** It has hung up. */
+  closed = false;
   readonly #link: PortLink;
   readonly #in: Line;
   readonly #out: Line;
-  /** What waits for the next write, and what the one under way writes. */
-  #waiting = new Uint8Array(OUT_SIZE);
-  #going = new Uint8Array(OUT_SIZE);
-  #end = 0;
-  #writing = false;
-  #closed = false;
   #received = 0;
   #sent = 0;
   #dropped = 0;
 
   /**
-   * A port on `conn`, which becomes its own.
+   * A port at the end of `link`.
    *
    * @param number of this port among those of its link; with the link's seed
    *   it makes its own chances
@@ -69,17 +50,15 @@ export class Port {
    *   are not its own
    */
   constructor(
-    conn: Deno.Conn,
     link: PortLink,
     number: number,
     forward: (frame: Uint8Array) => void,
   ) {
-    this.#conn = conn;
     this.#link = link;
     const seed = Math.imul(link.shape.seed ?? 1, 0x10001) + 2 * number;
     const shape = () => link.shape;
     this.#in = new Line(shape, seed, forward);
-    this.#out = new Line(shape, seed + 1, (frame) => this.#put(frame));
+    this.#out = new Line(shape, seed + 1, (frame) => this.#deliver(frame));
   }
 
   /** As they are now. */
@@ -93,50 +72,35 @@ export class Port {
     };
   }
 
-  /** Sends a frame to the client; there may be no room for it. */
-  send(frame: Uint8Array): void {
-    this.#out.push(frame);
-  }
-
   /**
    * Takes frames until the client has gone.
    *
    * @returns what the client did wrong, or undefined
    */
-  async run(): Promise<string | undefined> {
-    const bytes = new Uint8Array(IN_SIZE);
-    let end = 0;
-    for (;;) {
-      // A client that goes may be told by an error as well.
-      const count = await this.#conn.read(bytes.subarray(end))
-        .catch(() => null);
-      if (count === null || this.#closed) return undefined;
-      end += count;
-      let start = 0;
-      while (end - start >= LENGTH_SIZE) {
-        const length = getLength(bytes, start);
-        if (length > FRAME_MAX) return `a frame of ${length} bytes`;
-        const next = start + LENGTH_SIZE + length;
-        if (next > end) break;
-        this.#take(bytes.subarray(start + LENGTH_SIZE, next));
-        start = next;
-      }
-      this.#link.pcap?.flush();
-      bytes.copyWithin(0, start, end);
-      end -= start;
-    }
+  abstract run(): Promise<string | undefined>;
+
+  /** Hangs up on the client. */
+  protected abstract hangUp(): void;
+
+  /** Gives the client a frame, which is copied; false when there is no room. */
+  protected abstract put(frame: Uint8Array): boolean;
+
+  /** Sends a frame to the client; there may be no room for it. */
+  send(frame: Uint8Array): void {
+    this.#out.push(frame);
   }
 
   /** Hangs up. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     this.#in.close();
     this.#out.close();
-    this.#conn.close();
+    this.hangUp();
   }
 
-  #take(frame: Uint8Array): void {
+  /** The client has sent a frame. */
+  protected take(frame: Uint8Array): void {
     if (frame.length < FRAME_MIN) {
       this.#dropped++;
       return;
@@ -146,38 +110,17 @@ export class Port {
     this.#in.push(frame);
   }
 
-  #put(frame: Uint8Array): void {
-    const next = this.#end + LENGTH_SIZE + frame.length;
-    if (next > OUT_SIZE || this.#closed) {
+  /** What is captured goes to its file. */
+  protected flush(): void {
+    this.#link.pcap?.flush();
+  }
+
+  #deliver(frame: Uint8Array): void {
+    if (this.closed || !this.put(frame)) {
       this.#dropped++;
       return;
     }
-    putLength(this.#waiting, this.#end, frame.length);
-    this.#waiting.set(frame, this.#end + LENGTH_SIZE);
-    this.#end = next;
     this.#sent++;
     this.#link.pcap?.add(frame.length)?.set(frame);
-    if (this.#writing) return;
-    this.#writing = true;
-    // After the frames that came together with this one.
-    queueMicrotask(() => this.#write());
-  }
-
-  /** Writes what waits, until nothing does. */
-  async #write(): Promise<void> {
-    while (this.#end > 0 && !this.#closed) {
-      this.#link.pcap?.flush();
-      const end = this.#end;
-      [this.#waiting, this.#going] = [this.#going, this.#waiting];
-      this.#end = 0;
-      try {
-        for (let at = 0; at < end;) {
-          at += await this.#conn.write(this.#going.subarray(at, end));
-        }
-      } catch {
-        this.#closed || this.close(); // nobody is there
-      }
-    }
-    this.#writing = false;
   }
 }

@@ -1,20 +1,24 @@
 /**
- * An Ethernet switch: machines of this process and of others, and QEMU's, join
- * it through Unix sockets.
+ * An Ethernet switch: machines of this process are plugged in, those of others,
+ * and QEMU's, join it through Unix sockets.
  *
  * @module
  */
 import { PcapFile } from "../devices/backends/net/pcap_file.ts";
+import { Plug, type PluggedIn } from "../devices/backends/net/plug.ts";
 import { VireoError } from "../ffi/error.ts";
 import { OwnName } from "../ffi/own_name.ts";
 import { UNIX_PATH_MAX } from "../ffi/unix_socket.ts";
 import { openPcap } from "../vmm/devices/open_network.ts";
 import { addressAt, AddressTable, isGroup } from "./address_table.ts";
-import { Port, type PortCounts } from "./port.ts";
+import { PlugPort } from "./plug_port.ts";
+import type { Port, PortCounts } from "./port.ts";
 import { checkedShape, type LinkShape } from "./shape.ts";
+import { SocketPort } from "./socket_port.ts";
 
 /** Ports of a switch at most; who connects then is hung up on. */
 const MAX_PORTS = 128;
+const NO_PORT = `there are ${MAX_PORTS} ports already`;
 /** After a failed accept, in milliseconds: descriptors may come back. */
 const ACCEPT_PAUSE = 100;
 
@@ -29,14 +33,11 @@ export interface LinkOptions extends LinkShape {
 }
 
 /**
- * A socket of a switch: each machine that connects to it gets a port of its
- * own, at the end of such a link.
+ * A link of a switch, with a port for each machine that is at it.
  *
  * @experimental
  */
-export interface SwitchLink {
-  /** The socket's path: an interface's `socket`. */
-  readonly path: string;
+export interface SwitchEnd {
   /** How many machines are connected. */
   readonly connected: number;
   /** Frames of all its ports so far, of those that have gone too. */
@@ -50,16 +51,36 @@ export interface SwitchLink {
 }
 
 /**
+ * A socket of a switch: each machine that connects to it gets a port of its
+ * own, at the end of such a link.
+ *
+ * @experimental
+ */
+export interface SwitchLink extends SwitchEnd {
+  /** The socket's path: an interface's `socket`. */
+  readonly path: string;
+}
+
+/**
+ * The same without a socket, for machines of this process: an interface's
+ * `plug`.
+ *
+ * @experimental
+ */
+export type SwitchPlug = SwitchEnd & Plug;
+
+/**
  * A switch that learns addresses. A frame for an unknown address, or for all,
  * goes to all other ports. A client that reads too slowly loses frames, one
  * that sends nonsense loses its port, and nobody else does.
  *
  * @experimental
  *
- * @example Two networks' worth of sockets
+ * @example A machine of this process, and a socket for others
  * ```ts ignore
  * await using network = new Switch();
- * network.listen("near.sock");
+ * const plug = network.plug();
+ * // "network-interfaces": [{ iface_id: "eth0", plug }]
  * network.listen("far.sock", { latency: 20, loss: 0.01, pcap: "far.pcap" });
  * // "network-interfaces": [{ iface_id: "eth0", socket: "far.sock" }]
  * ```
@@ -96,15 +117,32 @@ export class Switch implements AsyncDisposable {
     const listener = listenUnix(path, what);
     stack.defer(() => listener.close());
     stack.use(new OwnName(path)); // goes before the listener does
-    const capture = pcap === undefined
-      ? undefined
-      : new PcapFile(openPcap(pcap, stack, undo), this.#log);
-    if (capture) stack.defer(() => capture.close());
-    const link = new Link(path, what, shape, capture);
+    const link = new SocketLink(what, shape, this.#capture(pcap, stack, undo));
+    link.path = path;
     this.#stack.use(stack.move());
     undo.move();
     this.#running.push(this.#accept(listener, link));
     return link;
+  }
+
+  /**
+   * A link for machines of this process, without a socket: each interface that
+   * has it as its `plug` gets a port of its own.
+   *
+   * @throws {VireoError} the capture can't be had, or a value of the link can't
+   *   be
+   */
+  plug({ pcap, ...options }: LinkOptions = {}): SwitchPlug {
+    const what = "switch plug";
+    if (this.#closed) throw new VireoError(`${what}: the switch is closed`);
+    const shape = checkedShape(what, options);
+    using undo = new DisposableStack(); // unless the capture is open
+    const stack = undo.use(new DisposableStack());
+    const capture = this.#capture(pcap, stack, undo);
+    this.#stack.use(stack.move());
+    undo.move();
+    const link = new Link(what, shape, capture);
+    return new LinkPlug(link, () => this.#plugIn(link));
   }
 
   /** Addresses that it has learnt. */
@@ -129,10 +167,10 @@ export class Switch implements AsyncDisposable {
         const conn = await listener.accept();
         if (this.#ports.size >= MAX_PORTS || this.#closed) {
           conn.close();
-          throw new Error(`there are ${MAX_PORTS} ports already`);
+          throw new Error(NO_PORT);
         }
         told = "";
-        const serving = this.#serve(conn, link);
+        const serving = this.#serve(this.#socketPort(conn, link), link);
         served.add(serving);
         serving.then(() => served.delete(serving));
       } catch (error) {
@@ -146,13 +184,40 @@ export class Switch implements AsyncDisposable {
     await Promise.all(served);
   }
 
-  async #serve(conn: Deno.Conn, link: Link): Promise<void> {
-    const port: Port = new Port(
+  #socketPort(conn: Deno.Conn, link: Link): Port {
+    const port: Port = new SocketPort(
       conn,
       link,
       link.next++,
       (frame) => this.#forward(frame, port),
     );
+    return port;
+  }
+
+  #plugIn(link: Link): PluggedIn {
+    if (this.#closed) {
+      throw new VireoError(`${link.what}: the switch is closed`);
+    }
+    if (this.#ports.size >= MAX_PORTS) {
+      throw new VireoError(`${link.what}: ${NO_PORT}`);
+    }
+    const port: PlugPort = new PlugPort(
+      link,
+      link.next++,
+      (frame) => this.#forward(frame, port),
+    );
+    void this.#serve(port, link);
+    return {
+      channel: port.end.channel,
+      [Symbol.dispose]() {
+        port.close();
+        port.end[Symbol.dispose]();
+      },
+    };
+  }
+
+  /** Until the client has gone. */
+  async #serve(port: Port, link: Link): Promise<void> {
     this.#ports.add(port);
     link.ports.add(port);
     const wrong = await port.run();
@@ -161,6 +226,17 @@ export class Switch implements AsyncDisposable {
     this.#table.forget(port);
     this.#ports.delete(port);
     link.gone(port);
+  }
+
+  #capture(
+    path: string | undefined,
+    stack: DisposableStack,
+    undo: DisposableStack,
+  ): PcapFile | undefined {
+    if (path === undefined) return undefined;
+    const capture = new PcapFile(openPcap(path, stack, undo), this.#log);
+    stack.defer(() => capture.close());
+    return capture;
   }
 
   #forward(frame: Uint8Array, from: Port): void {
@@ -175,14 +251,13 @@ export class Switch implements AsyncDisposable {
   }
 }
 
-class Link implements SwitchLink {
+class Link implements SwitchEnd {
   readonly ports = new Set<Port>();
   /** The number of the next port. */
   next = 0;
   readonly #before = { received: 0, sent: 0, lost: 0, dropped: 0 };
 
   constructor(
-    readonly path: string,
     readonly what: string,
     public shape: LinkShape,
     readonly pcap: PcapFile | undefined,
@@ -205,6 +280,38 @@ class Link implements SwitchLink {
   gone(port: Port): void {
     this.ports.delete(port);
     add(this.#before, port.counts);
+  }
+}
+
+class SocketLink extends Link implements SwitchLink {
+  path = "";
+}
+
+/** A link as a configuration has it: nothing of it is data. */
+class LinkPlug extends Plug implements SwitchEnd {
+  readonly #link: Link;
+  readonly #plugIn: () => PluggedIn;
+
+  constructor(link: Link, plugIn: () => PluggedIn) {
+    super();
+    this.#link = link;
+    this.#plugIn = plugIn;
+  }
+
+  get connected(): number {
+    return this.#link.connected;
+  }
+
+  get counts(): PortCounts {
+    return this.#link.counts;
+  }
+
+  reshape(shape: LinkShape): void {
+    this.#link.reshape(shape);
+  }
+
+  plugIn(): PluggedIn {
+    return this.#plugIn();
   }
 }
 

@@ -131,13 +131,13 @@ const MALFORMED: [Json, string][] = [
   ],
   [
     oneNetwork({ host_dev_name: null }),
-    "network-interfaces[0]: exactly one of host_dev_name, passt, socket and " +
-    "handler must say where its frames go",
+    "network-interfaces[0]: exactly one of host_dev_name, passt, socket, " +
+    "plug and handler must say where its frames go",
   ],
   [
     oneNetwork({ passt: true }),
-    "network-interfaces[0]: exactly one of host_dev_name, passt, socket and " +
-    "handler must say where its frames go",
+    "network-interfaces[0]: exactly one of host_dev_name, passt, socket, " +
+    "plug and handler must say where its frames go",
   ],
   [
     oneNetwork({ host_dev_name: null, passt: true, netns: "n" }),

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Plug } from "../../devices/backends/net/plug.ts";
 import type { FaultPlan } from "../../devices/faults/rules.ts";
 import type { RateLimits } from "../../devices/runtime/rate_limiter.ts";
 import type { NetData } from "../../devices/virtio/net/make.ts";
@@ -22,6 +23,7 @@ import {
   optional,
   own,
   required,
+  type Rule,
   text,
 } from "../config/schema/rule.ts";
 import { netFaults } from "./faults.ts";
@@ -32,15 +34,15 @@ import { type MetadataService, metadataService, mmdsSettings } from "./mmds.ts";
 import { didYouMean, moduleUrl, parseCount, splitWords } from "./words.ts";
 
 /**
- * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`
- * and `handler` says where its frames go.
+ * A virtio network device. Exactly one of `host_dev_name`, `passt`, `socket`,
+ * `plug` and `handler` says where its frames go.
  */
 export interface NetworkInterface {
   /** A name for messages. */
   iface_id: string;
   /** A TAP's name. */
   host_dev_name?: string;
-  /** `02:..`; default: made from the TAP's name, by chance for a `socket`. */
+  /** `02:..`; default: made from the TAP's name, by chance on a switch. */
   guest_mac?: string;
   /** The network namespace that the TAP is in (`ip netns`). */
   netns?: string;
@@ -65,6 +67,8 @@ export interface NetworkInterface {
   passt?: boolean;
   /** Path of a Unix socket that a {@linkcode Switch} or a passt listens on. */
   socket?: string;
+  /** Where a {@linkcode Switch} of this process takes it: `network.plug()`. */
+  plug?: Plug;
   /**
    * URL of a module whose default export is a {@linkcode FrameHandler}; it
    * runs on the device worker.
@@ -85,15 +89,26 @@ type Defaults = "queues" | "passt";
 /** One with its defaults. */
 export type FilledInterface = Filled<NetworkInterface, Defaults>;
 
+/** An object of the program's: no text can name one. */
+const plug: Rule<Plug> = {
+  names: "host",
+  takes: "`plug()` of a `Switch`, in a program",
+  read(value, path, findings) {
+    if (value instanceof Plug) return value;
+    findings.push({ path, code: "type", expected: "a Switch's plug", value });
+  },
+  fill: (value) => value,
+};
+
 const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
   iface_id: required(text, "A name for messages."),
   host_dev_name: optional(
     onHost(text),
-    "The TAP; or one of `passt`, `socket` and `handler`.",
+    "The TAP; or one of `passt`, `socket`, `plug` and `handler`.",
   ),
   guest_mac: optional(
     formatted("a MAC address", UNICAST, isUnicast),
-    "Default: made from the TAP's name, by chance for a `socket`.",
+    "Default: made from the TAP's name, by chance on a switch.",
   ),
   mtu: optional(
     integer(68, 65535),
@@ -122,6 +137,7 @@ const NETWORK_INTERFACE: Keys<NetworkInterface, Defaults> = {
     onHost(text),
     "A Unix socket that a switch or a passt listens on.",
   ),
+  plug: own(plug, "A switch of the same process."),
   handler: own(
     module,
     "Its default export is a function that gets each frame and may answer.",
@@ -174,7 +190,8 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
       await import(OPEN);
     const { iface_id: name, host_dev_name, guest_mac, pcap } = network;
     // On a switch, other machines' interfaces are called eth0, too.
-    const own = network.socket === undefined ? name : crypto.randomUUID();
+    const onSwitch = network.socket ?? network.plug;
+    const own = onSwitch === undefined ? name : crypto.randomUUID();
     const mac = macAddress(guest_mac, host_dev_name ?? own);
     const target = openTarget(network, stack);
     const limits = { rx: network.rx_rate_limiter, tx: network.tx_rate_limiter };
@@ -219,12 +236,13 @@ export const NET: Kind<NetworkInterface, FilledInterface, NetData> & {
 
 /** What is wrong with where an interface's frames go, or undefined. */
 function targetConflict(network: NetworkInterface): string | undefined {
-  const { host_dev_name, passt, socket, handler, netns, queues } = network;
-  const targets = [host_dev_name, passt || undefined, socket, handler]
+  const { host_dev_name, passt, socket, plug, handler } = network;
+  const { netns, queues } = network;
+  const targets = [host_dev_name, passt || undefined, socket, plug, handler]
     .filter((target) => target !== undefined);
   if (targets.length !== 1) {
-    return "exactly one of host_dev_name, passt, socket and handler must say " +
-      "where its frames go";
+    return "exactly one of host_dev_name, passt, socket, plug and handler " +
+      "must say where its frames go";
   }
   if (host_dev_name !== undefined) return undefined;
   if (netns !== undefined) return "netns is for a TAP";

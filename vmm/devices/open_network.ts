@@ -32,11 +32,12 @@ export function openTarget(
   network: FilledInterface,
   stack: DisposableStack,
 ): NetTarget {
-  const { host_dev_name, socket, handler } = network;
+  const { host_dev_name, socket, plug, handler } = network;
   if (host_dev_name !== undefined) {
     return { taps: openTaps(host_dev_name, network, stack) };
   }
   if (handler !== undefined) return { handler };
+  if (plug !== undefined) return { channel: stack.use(plug.plugIn()).channel };
   const fd = socket === undefined ? startPasst() : connect(socket);
   stack.defer(() => closeFd(fd));
   return { socket: fd };

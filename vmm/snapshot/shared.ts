@@ -12,7 +12,7 @@ import { missingIn } from "./trust.ts";
 /** Keys whose values one machine has at a time, in the parts of a machine. */
 const EXCLUSIVE: Partial<Record<keyof Overrides, readonly string[]>> = {
   "drives": ["path_on_host"],
-  "network-interfaces": ["host_dev_name", "socket", "pcap"],
+  "network-interfaces": ["host_dev_name", "socket", "plug", "pcap"],
   "console": ["path"],
   "vsock": ["uds_path"],
 };

@@ -5,6 +5,7 @@
  * @module
  */
 import type { NetBackend } from "../../backends/net/backend.ts";
+import type { FrameChannel } from "../../backends/net/frame_channel.ts";
 import type { FrameHandler } from "../../backends/net/handler.ts";
 import type { Capture } from "../../backends/net/pcap_file.ts";
 import type { MmdsSettings } from "../../backends/net/mmds/http.ts";
@@ -26,6 +27,8 @@ export type NetTarget =
   | { taps: Tap[] }
   /** A connected stream socket. */
   | { socket: number }
+  /** Rings to the main isolate. */
+  | { channel: FrameChannel }
   /** URL of a module with a function. */
   | { handler: string };
 
@@ -99,6 +102,12 @@ async function backendsOf(
   if ("socket" in target) {
     const { StreamBackend } = await import("../../backends/net/stream.ts");
     return [new StreamBackend(target.socket, memory, NET_HEADER_SIZE)];
+  }
+  if ("channel" in target) {
+    const { ChannelBackend } = await import(
+      "../../backends/net/frame_channel.ts"
+    );
+    return [new ChannelBackend(target.channel, memory, NET_HEADER_SIZE)];
   }
   const { HandlerBackend } = await import("../../backends/net/handler.ts");
   const handler = await loadHandler(target.handler);
