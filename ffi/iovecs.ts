@@ -73,6 +73,17 @@ export class Iovecs {
     this.#words[index * WORDS + LENGTH] = length;
   }
 
+  /** Iovec `to` becomes what iovec `from` is. */
+  copy(from: number, to: number): void {
+    const words = this.#words;
+    const source = from * WORDS;
+    const target = to * WORDS;
+    words[target] = words[source]!;
+    words[target + 1] = words[source + 1]!;
+    words[target + 2] = words[source + 2]!;
+    words[target + 3] = 0;
+  }
+
   /** Moves iovecs `from` to `end - 1` to the front. */
   moveToFront(from: number, end: number): void {
     this.#words.copyWithin(0, from * WORDS, end * WORDS);

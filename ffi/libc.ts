@@ -40,6 +40,12 @@ export const LIBC_SYMBOLS = {
     nonblocking: true,
   },
   readv: { parameters: ["i32", "pointer", "i32"], result: "i32" },
+  // glibc's readv may be a thread's last call, which it sets up each time.
+  readv_call: {
+    name: "syscall",
+    parameters: ["u32", "i32", "pointer", "u32"],
+    result: "i32",
+  },
   writev: { parameters: ["i32", "pointer", "i32"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "u32", "i64"], result: "i32" },
   // The address as an integer: iovecs are at changing places.

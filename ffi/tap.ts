@@ -9,6 +9,10 @@ import { closeFd, cString, Open, openFd } from "./file.ts";
 import { _IOW, ioctlBuffer, ioctlValue } from "./ioctl.ts";
 import { libc } from "./libc.ts";
 
+const SYS_READV = 19;
+/** Looked up once: it is called for each frame. */
+let readv: typeof libc.readv_call | undefined;
+
 const TUN_TYPE = 0x54;
 const TUNSETIFF = _IOW(TUN_TYPE, 202, 4);
 const TUNSETOFFLOAD = _IOW(TUN_TYPE, 208, 4);
@@ -86,6 +90,19 @@ export function setTapQueue(fd: number, on: boolean): void {
 /** Tells the kernel which `TapOffload`s the guest accepts. */
 export function setTapOffload(fd: number, offload: number): void {
   ioctlValue(fd, TUNSETOFFLOAD, offload, "TUNSETOFFLOAD");
+}
+
+/**
+ * Reads one frame into `count` iovecs; its length, or -errno. What is longer
+ * than they are is cut off, but counts.
+ */
+export function readTap(
+  fd: number,
+  iovecs: Deno.PointerValue,
+  count: number,
+): number {
+  const read = (readv ??= libc.readv_call)(SYS_READV, fd, iovecs, count);
+  return read < 0 ? -errno() : read;
 }
 
 function attach({ name, headerSize, multiQueue = false }: TapOptions): Tap {

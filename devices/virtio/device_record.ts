@@ -43,10 +43,11 @@ export interface DeviceRecord {
   /** It has ended; `status` as the driver sees it, -1: it is dropped. */
   ended(tag: number, status: number): void;
   /**
-   * A frame of so many bytes with its header, or one that was lost: -errno, or
-   * 0 where there is no link.
+   * The first `count` of `lengths` are of frames: so many bytes with the header,
+   * or one that was lost: -errno, or 0 where there is no link. One of -EAGAIN
+   * is still to come.
    */
-  frame(queue: number, bytes: number): void;
+  frames(queue: number, lengths: Int32Array, count: number): void;
   /** A step of the device's life; `why` for people. */
   step(step: DeviceStep, why?: string): void;
   /**

@@ -10,6 +10,7 @@ import type {
 } from "../../devices/virtio/device_record.ts";
 import { NET_HEADER_SIZE } from "../../devices/virtio/net/spec.ts";
 import type { VirtQueue } from "../../devices/virtio/queue/queue.ts";
+import { Errno } from "../../ffi/errno.ts";
 import {
   EVENT_DOUBLES,
   Recorder,
@@ -130,16 +131,29 @@ export class DeviceRecorder implements DeviceRecord {
     this.#event(start, time, EventKind.REQUEST, what, sector, bytes, cause);
   }
 
-  frame(queue: number, bytes: number): void {
-    const counts = this.#counts;
-    const length = bytes > 0 ? bytes - NET_HEADER_SIZE : bytes;
-    if (bytes > 0) {
-      counts[place(queue, QueueCounter.FRAMES)]!++;
-      counts[place(queue, QueueCounter.FRAME_BYTES)]! += length;
-    } else counts[place(queue, QueueCounter.LOST_FRAMES)]!++;
-    if (!this.#wants(EventKind.FRAME)) return;
+  frames(queue: number, lengths: Int32Array, count: number): void {
+    const at = place(queue, 0);
+    let bytes = 0;
+    let frames = 0;
+    let later = 0;
+    for (let i = 0; i < count; i++) {
+      const length = lengths[i]!;
+      if (length > 0) {
+        frames++;
+        bytes += length - NET_HEADER_SIZE;
+      } else if (length === -Errno.EAGAIN) later++;
+    }
+    this.#counts[at + QueueCounter.FRAMES]! += frames;
+    this.#counts[at + QueueCounter.FRAME_BYTES]! += bytes;
+    this.#counts[at + QueueCounter.LOST_FRAMES]! += count - frames - later;
+    if (count === 0 || !this.#wants(EventKind.FRAME)) return;
     const now = this.#timeOf(Asked.END);
-    this.#event(now, 0, EventKind.FRAME, queue, length, 0, 0);
+    for (let i = 0; i < count; i++) {
+      const length = lengths[i]!;
+      if (length === -Errno.EAGAIN) continue;
+      const shown = length > 0 ? length - NET_HEADER_SIZE : length;
+      this.#event(now, 0, EventKind.FRAME, queue, shown, 0, 0);
+    }
   }
 
   step(step: DeviceStep, why = ""): void {

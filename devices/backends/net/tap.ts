@@ -6,7 +6,12 @@
 import { Errno, errno, SystemError } from "../../../ffi/errno.ts";
 import { IoUring, RWF_NOWAIT } from "../../../ffi/io_uring.ts";
 import { libc } from "../../../ffi/libc.ts";
-import { setTapOffload, setTapQueue, type Tap } from "../../../ffi/tap.ts";
+import {
+  readTap,
+  setTapOffload,
+  setTapQueue,
+  type Tap,
+} from "../../../ffi/tap.ts";
 import type { Frame, NetBackend } from "./backend.ts";
 
 /** Frames per system call: more gain little, and keep the driver waiting. */
@@ -58,8 +63,7 @@ export class TapBackend implements NetBackend {
   }
 
   receive(frame: Frame): number {
-    const received = libc.readv(this.fd, frame.pointer, frame.count);
-    return received < 0 ? -errno() : received;
+    return readTap(this.fd, frame.pointer, frame.count);
   }
 
   setOffload(offload: number): boolean {

@@ -8,24 +8,20 @@ import type { NetBackend } from "../../backends/net/backend.ts";
 import type { RateLimiter } from "../../runtime/rate_limiter.ts";
 import type { DescriptorChain } from "../queue/chain.ts";
 import type { DeviceContext } from "../device.ts";
-import {
-  NET_HEADER_NUM_BUFFERS,
-  NET_HEADER_SIZE,
-  NET_QUEUE_SIZE,
-  TSO_FRAME,
-} from "./spec.ts";
+import { NET_HEADER_SIZE, NET_QUEUE_SIZE, TSO_FRAME } from "./spec.ts";
 import type { VirtQueue } from "../queue/queue.ts";
 import { RxWindow } from "./rx_window.ts";
 
 /** Frames per turn, so that one device doesn't starve the others. */
 const BUDGET = 256;
-/** Frames between two looks at whether the driver wants an interrupt. */
+/** Frames that the driver is shown together. */
 const BATCH = 64;
 
 /** Reads frames straight into posted buffers. */
 export class NetReceiver {
   readonly #backend: NetBackend;
   readonly #limiter: RateLimiter | undefined;
+  readonly #lengths = new Int32Array(BATCH); // of a batch's frames
   #window!: RxWindow;
   #chain!: DescriptorChain;
   #mergeable = false;
@@ -34,6 +30,9 @@ export class NetReceiver {
   // length, and how much of it they hold. The rest is in the window's spill.
   #held = 0;
   #heldInBuffers = 0;
+  #large = 0; // frames that are likely to be larger than one buffer
+  #more = true; // frames may wait
+  #allowed = true; // by the limits
 
   /** Receives from `backend`, as fast as `limiter` lets. */
   constructor(backend: NetBackend, limiter?: RateLimiter) {
@@ -61,22 +60,13 @@ export class NetReceiver {
    *   posts, or until the limits allow one
    */
   run(queue: VirtQueue, context: DeviceContext): boolean {
-    const limiter = this.#limiter;
-    for (let frames = 1; frames <= BUDGET; frames++) {
-      if (limiter?.mayStart() === false) {
-        queue.disableNotification(); // buffers don't help
-        context.publish(queue);
-        return false;
-      }
-      if (!this.#fill(queue, context)) {
-        context.publish(queue);
-        return false;
-      }
-      if (!this.#receiveOne(queue, context)) break;
-      if (frames % BATCH === 0) context.publish(queue);
+    this.#more = this.#allowed = true;
+    for (let left = BUDGET; left > 0 && this.#more;) {
+      if (!this.#fill(queue, context)) return false;
+      left -= this.#receive(queue, context);
     }
-    context.publish(queue);
-    return true;
+    if (!this.#allowed) queue.disableNotification(); // buffers don't help
+    return this.#allowed;
   }
 
   /** Gives the buffers back to the queue; a frame that waits is lost. */
@@ -88,7 +78,7 @@ export class NetReceiver {
   /** Forgets the buffers, and a frame that waits. */
   reset(): void {
     this.#window.clear();
-    this.#held = 0;
+    this.#held = this.#large = 0;
   }
 
   /** Unmaps the iovecs. */
@@ -99,82 +89,75 @@ export class NetReceiver {
   /** Takes posted buffers; false when the driver must post more first. */
   #fill(queue: VirtQueue, context: DeviceContext): boolean {
     const window = this.#window;
-    while (!this.#frameFits(queue)) {
-      if (!window.hasRoomFor(queue.size)) break;
-      if (!queue.hasAvailable) {
-        if (this.#mayReceive(queue)) break;
-        queue.enableNotification();
-        return false;
-      }
-      if (!queue.pop(this.#chain)) return false;
+    const { size } = queue;
+    const most = this.#held > 0 || this.#large > 0 ? size : BATCH;
+    while (window.chains < most && window.hasRoomFor(size)) {
+      if (!queue.pop(this.#chain)) break;
       if (this.#chain.writable.bytes < NET_HEADER_SIZE) {
         context.needsReset("net: receive buffer without room");
         return false;
       }
       window.add(this.#chain);
     }
-    queue.disableNotification();
-    return true;
+    if (!queue.live) return false;
+    const waits = this.#held > 0
+      ? window.bytes < this.#held && !window.holdsAllOf(size)
+      : window.chains === 0;
+    if (waits) queue.enableNotification();
+    else queue.disableNotification();
+    return !waits;
   }
 
-  #frameFits(queue: VirtQueue): boolean {
+  /** Receives one batch; how many frames it has tried to. */
+  #receive(queue: VirtQueue, context: DeviceContext): number {
     const window = this.#window;
-    if (!this.#mergeable) return window.chains > 0;
-    const need = this.#held > 0 ? this.#held : this.#frameMax;
-    return window.bytes >= need || window.chains === queue.size;
-  }
-
-  /** With fewer buffers than the largest frame needs: most are small. */
-  #mayReceive(queue: VirtQueue): boolean {
-    const window = this.#window;
-    return window.chains > 0 &&
-      (this.#held === 0 || window.holdsAllOf(queue.size));
-  }
-
-  /** False when no frame waits. */
-  #receiveOne(queue: VirtQueue, context: DeviceContext): boolean {
-    const window = this.#window;
+    let tried = 0;
+    let frames = 0;
     if (this.#held > 0) {
-      this.#deliverHeld(queue, context);
-      return true;
+      // Dropped, if the whole queue is too small.
+      if (this.#held <= window.bytes) {
+        window.unspill(context.memory, this.#heldInBuffers, this.#held);
+        this.#take(frames++, this.#held);
+      }
+      this.#held = 0;
+      tried++;
     }
-    const length = this.#backend.receive(window);
-    if (length < 0) return length === -Errno.EINTR;
-    if (length <= window.bytes) {
-      this.#deliver(queue, context, length);
-    } else if (this.#mergeable) {
-      this.#held = length;
-      this.#heldInBuffers = window.bytes;
-    } // else it will never fit: it is dropped, and its buffer used again
-    return true;
+    while (tried < BATCH && window.chains > 0) {
+      const wanted = this.#large > 0 ? this.#frameMax : 0;
+      if (tried > 0 && window.bytes < wanted) break; // more may be posted
+      this.#allowed = this.#more = this.#limiter?.mayStart() ?? true;
+      if (!this.#allowed) break;
+      tried++;
+      const offered = window.offer(wanted);
+      const length = this.#backend.receive(window);
+      window.withdraw();
+      if (length < 0) {
+        this.#more = length === -Errno.EINTR;
+        break;
+      }
+      if (length > offered) {
+        if (!this.#mergeable) continue; // it will never fit: it is dropped
+        if (length > window.bytes) {
+          this.#held = length;
+          this.#heldInBuffers = offered;
+          break;
+        }
+        window.unspill(context.memory, offered, length);
+      }
+      this.#take(frames++, length);
+    }
+    if (frames === 0) return tried;
+    window.giveBack(queue, context.memory);
+    context.record?.frames(queue.index, this.#lengths, frames);
+    context.publish(queue);
+    return tried;
   }
 
-  /** The frame that waited; it is dropped if the whole queue is too small. */
-  #deliverHeld(queue: VirtQueue, context: DeviceContext): void {
-    const length = this.#held;
-    this.#held = 0;
-    if (length > this.#window.bytes) return;
-    this.#window.unspill(context.memory, this.#heldInBuffers, length);
-    this.#deliver(queue, context, length);
-  }
-
-  #deliver(queue: VirtQueue, context: DeviceContext, length: number): void {
-    const window = this.#window;
-    const { memory } = context;
+  /** Frame `index` of the batch is in the first buffers. */
+  #take(index: number, length: number): void {
     this.#limiter?.charge(length);
-    context.record?.frame(queue.index, length);
-    let buffers = 1;
-    let covered = window.firstBytes;
-    while (covered < length) covered += window.sizeOf(buffers++);
-    // §5.1.6.4: num_buffers is 1 without mergeable buffers, too.
-    window.poke(memory, NET_HEADER_NUM_BUFFERS, buffers & 0xff);
-    window.poke(memory, NET_HEADER_NUM_BUFFERS + 1, buffers >> 8);
-    let left = length;
-    for (let i = 0; i < buffers; i++) {
-      const written = Math.min(left, window.firstBytes);
-      queue.push(window.firstHead, written);
-      window.shift();
-      left -= written;
-    }
+    this.#lengths[index] = length;
+    if (this.#window.take(length) > 1) this.#large = BATCH;
+    else if (this.#large > 0) this.#large--;
   }
 }

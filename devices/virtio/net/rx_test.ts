@@ -13,6 +13,7 @@ import {
   received,
 } from "../testing/net.ts";
 import { Feature, Status } from "../spec.ts";
+import { Random } from "../../../guest/testing/random.ts";
 import type { StartOptions } from "../testing/mod.ts";
 
 const MERGEABLE = [NetFeature.MRG_RXBUF, NetFeature.STATUS];
@@ -110,6 +111,32 @@ Deno.test("net RX: mergeable: a frame spreads over buffers, num_buffers says how
   net.deliver(sent[3]!);
   driver.turn();
   assertFrames(driver.frames(), [received(sent[3]!, 51)]);
+});
+
+Deno.test("net RX: mergeable: large and small frames in any order, in batches", () => {
+  using setup = setUp({ features: MERGEABLE_TSO });
+  const { net, driver } = setup;
+  const random = new Random(7);
+  driver.post(256, 1000);
+  for (let batch = 0; batch < 9; batch++) {
+    // Long runs of small ones in between: then a large one is not expected.
+    const largest = batch % 3 === 0 ? 6000 : batch % 3 === 1 ? 900 : 2500;
+    const sent: Uint8Array[] = [];
+    let buffers = 0;
+    while (sent.length < 70) {
+      const one = frame(20 + random.below(largest), random.below(256));
+      if (buffers + Math.ceil(one.length / 1000) > 256) break;
+      buffers += Math.ceil(one.length / 1000);
+      sent.push(one);
+    }
+    net.deliver(...sent);
+    driver.turn();
+    assertFrames(
+      driver.frames(),
+      sent.map((one) => received(one, Math.ceil(one.length / 1000))),
+    );
+    driver.post(buffers, 1000);
+  }
 });
 
 Deno.test("net RX: mergeable: all buffers of a frame are shown at once (§5.1.6.4.1)", () => {

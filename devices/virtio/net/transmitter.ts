@@ -82,19 +82,16 @@ export class NetTransmitter implements ChainServer {
   /** Sends the batch; the frames without room stay in it. */
   flush(queue: VirtQueue): void {
     const count = this.#count;
-    const linkUp = this.#linkUp;
     const { results } = this.#backend;
-    if (linkUp && count > 0) this.#backend.send(this.#frames, count);
+    if (!this.#linkUp) results.fill(0, 0, count);
+    else if (count > 0) this.#backend.send(this.#frames, count);
     this.#count = 0;
     for (let i = 0; i < count; i++) {
-      const sent = linkUp ? results[i]! : 0;
-      if (sent === -Errno.EAGAIN) this.#keep(i);
+      if (results[i] === -Errno.EAGAIN) this.#keep(i);
       // A frame that the backend refused is lost, as on a wire.
       else queue.push(this.#chains[i]!.head, 0);
-      if (sent !== -Errno.EAGAIN) {
-        this.#context.record?.frame(queue.index, sent);
-      }
     }
+    this.#context.record?.frames(queue.index, results, count);
     if (this.#count > 0) this.#most = 0;
     this.#context.publish(queue);
   }

@@ -54,11 +54,6 @@ export class ChainPart {
     return this.#iovecs.pointerTo(this.#first);
   }
 
-  /** Length of the first range that is left. */
-  get firstLength(): number {
-    return this.#iovecs.length(this.#first);
-  }
-
   /** Guest address of range `index` of those left. */
   guestAddressAt(index: number): number {
     return this.#guest[this.#first + index]!;
@@ -78,9 +73,12 @@ export class ChainPart {
   skip(bytes: number): void {
     this.bytes -= bytes;
     while (bytes > 0) {
-      const length = this.firstLength;
+      const first = this.#first;
+      const iovecs = this.#iovecs;
+      const length = iovecs.length(first);
       if (length > bytes) {
-        this.#shorten(bytes);
+        iovecs.set(first, iovecs.base(first) + bytes, length - bytes);
+        this.#guest[first]! += bytes;
         return;
       }
       bytes -= length;
@@ -129,11 +127,6 @@ export class ChainPart {
     return address;
   }
 
-  /** Guest address of the first byte that is left. */
-  get guestAddress(): number {
-    return this.#guest[this.#first]!;
-  }
-
   /** Copies the first `length` bytes out; false when there are fewer. */
   peek(memory: GuestMemory, target: Uint8Array, length: number): boolean {
     if (this.bytes < length) return false;
@@ -160,13 +153,6 @@ export class ChainPart {
       for (let k = 0; k < take; k++) region.u8[start + k] = source[done++]!;
     }
     return length;
-  }
-
-  #shorten(bytes: number): void {
-    const first = this.#first;
-    const iovecs = this.#iovecs;
-    iovecs.set(first, iovecs.base(first) + bytes, iovecs.length(first) - bytes);
-    this.#guest[first]! += bytes;
   }
 }
 
