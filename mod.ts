@@ -232,7 +232,8 @@ export type {
 } from "./probe/report.ts";
 export { SystemError, VireoError } from "./ffi/errno.ts";
 export { Cap } from "./ffi/kvm/capabilities.ts";
-export { type IoEventFdAddress, Kvm, Vm } from "./ffi/kvm/kvm.ts";
+export { Kvm, Vm } from "./ffi/kvm/kvm.ts";
+export { type IoEventFdAddress, VmEvents } from "./ffi/kvm/vm_events.ts";
 export { MpState, type MsrValue, Vcpu } from "./ffi/kvm/vcpu.ts";
 export { DebugUser, GuestDebug } from "./ffi/kvm/guest_debug.ts";
 export { Exit, InternalError, KvmRun } from "./ffi/kvm/run.ts";

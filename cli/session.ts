@@ -5,9 +5,11 @@
  */
 import { VireoError } from "../ffi/error.ts";
 import type { ResolvedConfig } from "../vmm/config/resolve.ts";
-import { CrashDir, type CrashDirOption } from "./crash_dir.ts";
+import type { CrashDirOption } from "./crash_dir.ts";
+import type { CrashKeeper } from "./crash_keeper.ts";
 import { ConsoleTail } from "./streams/console_tail.ts";
 import { ExecStream } from "./exec.ts";
+import { load } from "./load.ts";
 import { ExecWatch } from "./exec_watch.ts";
 import type { GdbOption } from "./gdb_option.ts";
 import { Machine } from "../vmm/machine.ts";
@@ -116,7 +118,7 @@ export class Session {
     if (!exec) checkInput();
     endInOrder(triggers.wantsSignal ? SNAPSHOT_SIGNAL : undefined);
     await using monitors = await this.#startMonitors();
-    const crashes = this.#crashes();
+    const crashes = await this.#crashes();
     await using machine = await make({
       signal: ended,
       onOutput: (bytes) => {
@@ -165,10 +167,14 @@ export class Session {
     return this.#exitStatus(end);
   }
 
-  #crashes(): CrashDir | undefined {
+  async #crashes(): Promise<CrashKeeper | undefined> {
     const { crashDir } = this.#options;
+    if (crashDir === undefined) return undefined;
+    const { CrashKeeper }: typeof import("./crash_keeper.ts") = await load(
+      new URL("./crash_keeper.ts", import.meta.url),
+    );
     const say = (line: string) => standardError.note(`vireo: ${line}`);
-    return crashDir && new CrashDir(crashDir, say);
+    return new CrashKeeper(crashDir, say);
   }
 
   /** Lets gdb attach, and says where; perhaps the guest waits for it. */

@@ -15,7 +15,7 @@ import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import type { GuestMemory } from "../guest/memory.ts";
 import { GuestFault, Vector } from "./fault.ts";
 import { LinearMemory } from "./linear_memory.ts";
-import { Msr } from "../guest/boot/msrs.ts";
+import { Msr } from "../ffi/kvm/msr.ts";
 
 const GATE_SIZE = 16;
 const RFLAGS_RESERVED = 2n;

@@ -8,7 +8,7 @@ import {
 } from "./syscall_completion.ts";
 import { CODE, DATA, LongModeMachine } from "./testing/long_mode_machine.ts";
 import { KERNEL_CODE, UNMAPPED } from "./testing/long_mode_machine.ts";
-import { Msr } from "../guest/boot/msrs.ts";
+import { Msr } from "../ffi/kvm/msr.ts";
 
 const EFER_SCE = 1n;
 const MASK = 0x4_0700n;

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { decodeCpuid } from "../guest/boot/cpuid.ts";
+import { decodeCpuid } from "../ffi/kvm/cpuid2.ts";
 import { OpcodeMap } from "./decode.ts";
 import { generalProtection, invalidOpcode } from "./fault.ts";
 import type { Instruction } from "./instruction.ts";

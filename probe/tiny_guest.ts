@@ -14,7 +14,7 @@ import { Layout } from "../guest/layout.ts";
 import { ControlBit } from "../guest/boot/long_mode.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
-import { Msr } from "../guest/boot/msrs.ts";
+import { Msr } from "../ffi/kvm/msr.ts";
 import { RefusedInstructions } from "../emulate/mod.ts";
 
 /** Guest addresses, one page each; virtual is physical, but for MMIO. */

@@ -12,30 +12,16 @@ import { needDescriptors } from "../ffi/descriptors.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
-import type { Vcpu } from "../ffi/kvm/vcpu.ts";
 import { VmClock } from "../ffi/kvm/vm_clock.ts";
-import type { KernelImage } from "../guest/kernel/mod.ts";
-import { Gsi, KiB, Layout } from "../guest/layout.ts";
-import {
-  bootMsrs,
-  type BootState,
-  checkCapabilities,
-  GENERATION_WORD,
-  kernelHasAcpi,
-  loadKernel,
-  Msr,
-  setLocalInterrupts,
-  setUpBoot,
-  vcpuCpuid,
-  writeMpTable,
-} from "../guest/boot/mod.ts";
+import { Gsi, Layout } from "../guest/layout.ts";
 import { Recorder } from "../ffi/recorder.ts";
 import type { OwnName } from "../ffi/own_name.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { descriptors, type ResolvedConfig } from "./config/mod.ts";
 import { Control } from "./control.ts";
 import { DeviceChannel } from "./device_channel.ts";
-import { acpiTables, pciState } from "./lazy.ts";
+import type { FirstBoot } from "./first_boot.ts";
+import { pciState } from "./lazy.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import { MainConsole } from "./main_console.ts";
 import type {
@@ -100,14 +86,14 @@ export interface MachineParts extends AsyncDisposable {
  * Builds the machine, up to the point where its vCPUs could run. Read from top
  * to bottom, it says what a machine is made of.
  *
- * @param kernel what to boot, opened; undefined: the memory and the vCPUs are
+ * @param boot what it begins with; undefined: the memory and the vCPUs are
  *   filled in from a snapshot
  * @param onMessage gets the workers' messages, in any order among workers
  * @throws {VireoError} when a part can't be had; the others are released
  */
 export async function buildMachine(
   config: ResolvedConfig,
-  kernel: KernelImage | undefined,
+  boot: FirstBoot | undefined,
   onMessage: (message: WorkerMessage) => void,
   options: MachineOptions,
 ): Promise<MachineParts> {
@@ -126,7 +112,7 @@ export async function buildMachine(
   const emulation = emulationOfHost();
   const begin = (url: URL) =>
     parts.adopt(new WorkerThread(url, onMessage), (it) => it.terminate());
-  const waits = kernel === undefined && config.devices.length > 0;
+  const waits = boot === undefined && config.devices.length > 0;
   const deviceWorker = waits ? begin(DEVICE_WORKER) : undefined;
   const workers = Array.from({ length: cpus }, () => begin(VCPU_WORKER));
 
@@ -137,10 +123,10 @@ export async function buildMachine(
   );
   const vm = parts.use(kvm.createVm());
   setUpVm(vm, memory);
-  if (kernel !== undefined) parts.use(vm.dropLateTicks());
+  if (boot !== undefined) parts.use(vm.dropLateTicks());
   if (emulation) vm.exitOnEmulationFailure(); // elsewhere programs get #UD
   // The CPU does SYSCALL itself where it runs kernel code.
-  if (config.carrySyscalls && emulation) vm.exitOnMsrWrite(Msr.LSTAR);
+  if (config.carrySyscalls && emulation) boot?.carrySyscalls(vm);
   if (!config.pmu) vm.disablePmu();
 
   // What it has on the host: images, TAPs and sockets.
@@ -156,9 +142,7 @@ export async function buildMachine(
   );
 
   // What the guest finds in its memory: kernel, command line, tables.
-  const { bootState, acpi } = kernel === undefined
-    ? { bootState: undefined, acpi: config.acpi === true }
-    : await loadGuest(config, devices, memory, kernel);
+  const acpi = boot ? await boot.load(memory, devices) : config.acpi === true;
 
   // From here on only other threads use the guest's memory.
   const lost = (message: string): MachineEnd => ({ reason: "error", message });
@@ -174,7 +158,7 @@ export async function buildMachine(
   vm.irqfd(button.fd, Gsi.KEYBOARD);
 
   // The vCPUs, and what their threads and the devices' need to begin.
-  const vcpuFds = createVcpus(kvm, vm, config, bootState, parts);
+  const vcpuFds = createVcpus(kvm, vm, cpus, boot, parts);
   const serial = SerialState.create();
   const shared = {
     control: control.shared,
@@ -255,85 +239,27 @@ export function setUpVm(vm: Vm, memory: GuestMemory): void {
   vm.createPit2();
 }
 
-/** Kernel, command line, tables; returns how the boot vCPU starts. */
-async function loadGuest(
-  config: ResolvedConfig,
-  devices: readonly DeviceSpec[],
-  memory: GuestMemory,
-  image: KernelImage,
-): Promise<{ bootState: BootState; acpi: boolean }> {
-  const kernel = loadKernel(memory, image);
-  const { cpus, transport } = config;
-  const acpi = config.acpi ?? kernelHasAcpi(memory, kernel);
-  const onPci = transport === "pci";
-  const ofVirtio = devices.filter(isVirtio);
-  const virtio = onPci ? [] : ofVirtio;
-  const pci = onPci ? ofVirtio.map(({ gsi }) => gsi) : undefined;
-  const plain = devices.flatMap(({ plain }) => plain ?? []);
-  const bootState = setUpBoot(memory, image, kernel, {
-    commandLine: config.commandLine.add(...(acpi ? [] : places(virtio))),
-    initrd: config.initrd,
-    rsdp: acpi
-      ? (await acpiTables()).writeAcpiTables(memory, {
-        cpus,
-        virtio,
-        pci,
-        plain,
-      })
-      : undefined,
-  });
-  writeMpTable(memory, cpus);
-  return { bootState, acpi };
-}
-
 function isVirtio({ plain }: DeviceSpec): boolean {
   return plain === undefined;
-}
-
-/** Words for a kernel without ACPI: where these devices are. */
-function places(devices: readonly DeviceSpec[]): string[] {
-  const size = `${Layout.VIRTIO_MMIO_SIZE / KiB}K`;
-  return devices.map(({ window, gsi }) =>
-    `virtio_mmio.device=${size}@0x${window.toString(16)}:${gsi}`
-  ).concat(GENERATION_WORD);
 }
 
 /** Makes the vCPUs as they are before the first instruction. */
 function createVcpus(
   kvm: Kvm,
   vm: Vm,
-  { cpus, threads, nested, pmu, cpuConfig }: ResolvedConfig,
-  bootState: BootState | undefined,
+  cpus: number,
+  boot: FirstBoot | undefined,
   stack: AsyncDisposableStack,
 ): number[] {
-  const supported = kvm.getSupportedCpuid();
-  const { hasTscDeadlineTimer: tscDeadline } = kvm;
-  const ofAll = { cpus, threads, nested, pmu, cpuConfig, tscDeadline };
-  if (bootState !== undefined) checkCapabilities(cpuConfig ?? {}, kvm);
-  return Array.from({ length: cpus }, (_, cpu) => {
+  using views = new DisposableStack(); // each vCPU's thread maps its own
+  const vcpus = Array.from({ length: cpus }, (_, cpu) => {
     const vcpu = vm.createVcpu(cpu);
     stack.defer(() => closeFd(vcpu.fd));
-    using _view = vcpu.run; // the vCPU's thread maps its own
-    if (bootState === undefined) return vcpu.fd; // a snapshot has all of it
-    const tscKhz = vcpu.getTscKhz();
-    vcpu.setCpuid2(vcpuCpuid(supported, { cpu, tscKhz, ...ofAll }));
-    // Registers only for the boot vCPU: KVM starts the others by SIPI.
-    vcpu.setMsrs(bootMsrs((index) => vcpu.getMsr(index), cpuConfig));
-    setUpVcpu(vcpu, cpu === 0 ? bootState : undefined);
-    return vcpu.fd;
+    views.use(vcpu.run);
+    return vcpu;
   });
-}
-
-function setUpVcpu(vcpu: Vcpu, bootState: BootState | undefined): void {
-  const lapic = vcpu.getLapic();
-  setLocalInterrupts(lapic);
-  vcpu.setLapic(lapic);
-  if (bootState === undefined) return;
-  vcpu.setFpu();
-  const sregs = vcpu.getSregs();
-  bootState.enterMode(sregs);
-  vcpu.setSregs(sregs);
-  vcpu.setRegs(bootState.registers);
+  boot?.setUp(vcpus, kvm);
+  return vcpus.map(({ fd }) => fd);
 }
 
 /** Opens images, TAPs, sockets; `stack` closes, `undo` removes new files. */

@@ -16,7 +16,7 @@ import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/error.ts";
-import { Vm } from "../ffi/kvm/kvm.ts";
+import { VmEvents } from "../ffi/kvm/vm_events.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
 import { ALL_DEVICES, DeviceCommands } from "./device_channel.ts";
@@ -360,7 +360,7 @@ function inUse({ state }: DeviceSpec): Connection {
 
 /** Doorbells by their values, and one irqfd. */
 function mmioConnector(vmFd: number): Connector {
-  const vm = new Vm(vmFd, 0);
+  const vm = new VmEvents(vmFd);
   return ({ window, gsi }, _device, doorbells, eventFd) => {
     const interrupt = eventFd();
     vm.irqfd(interrupt.fd, gsi);

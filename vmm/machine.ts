@@ -5,7 +5,6 @@
  * @module
  */
 import { VireoError } from "../ffi/errno.ts";
-import type { KernelImage } from "../guest/kernel/mod.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { releasedInTime } from "./giving_up.ts";
@@ -13,8 +12,8 @@ import { HaltWatch } from "./halt_watch.ts";
 import { Command } from "./control.ts";
 import { MachineSnapshots } from "./machine_snapshots.ts";
 import type { MachineOptions } from "./machine_options.ts";
-import { openConfiguredKernel } from "./open_kernel.ts";
-import { openControl, snapshots } from "./lazy.ts";
+import type { FirstBoot } from "./first_boot.ts";
+import { firstBoot, openControl, restoring, snapshots } from "./lazy.ts";
 import { deviceNamed } from "./device_channel.ts";
 import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
@@ -51,13 +50,13 @@ export class Machine extends MachineSnapshots {
   static async #made(
     config: ResolvedConfig,
     options: MachineOptions,
-    kernel?: KernelImage,
+    boot?: FirstBoot,
   ): Promise<Machine> {
     const machine = new Machine(config, options);
     const early: WorkerMessage[] = []; // of a worker that can't load
     let tell = (message: WorkerMessage): void => void early.push(message);
     const onMessage = (message: WorkerMessage) => tell(message);
-    machine.#parts = await buildMachine(config, kernel, onMessage, options);
+    machine.#parts = await buildMachine(config, boot, onMessage, options);
     tell = (message) => machine.#message(message);
     early.forEach(tell);
     return machine;
@@ -86,8 +85,9 @@ export class Machine extends MachineSnapshots {
     config: ResolvedConfig,
     options: MachineOptions = {},
   ): Promise<Machine> {
-    using kernel = await openConfiguredKernel(config, options.onLog);
-    const machine = await Machine.#made(config, options, kernel);
+    const { FirstBoot } = await firstBoot();
+    using boot = await FirstBoot.open(config, options.onLog);
+    const machine = await Machine.#made(config, options, boot);
     if (options.forkable) {
       await (await snapshots()).makeForkable(machine, machine.#parts);
     }
@@ -112,7 +112,7 @@ export class Machine extends MachineSnapshots {
     overrides: Changes = {},
     options: MachineOptions = {},
   ): Promise<Machine> {
-    const { restoreMachine } = await snapshots();
+    const { restoreMachine } = await restoring();
     return await restoreMachine(from, overrides, async (config) => {
       const machine = await Machine.#made(config, options);
       const begin = () => machine.#startDevicesNow();

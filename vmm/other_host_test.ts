@@ -11,7 +11,7 @@ import {
 } from "../ffi/testing/other_kvm.ts";
 import { buildElf } from "../guest/testing/mod.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
-import { Msr } from "../guest/boot/msrs.ts";
+import { Msr } from "../ffi/kvm/msr.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
 import { Machine } from "./machine.ts";
 import { FakeWorkers } from "./testing/workers.ts";

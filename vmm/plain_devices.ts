@@ -19,7 +19,7 @@ import {
 import type { MakerContext } from "../devices/virtio/maker.ts";
 import { VireoError } from "../ffi/error.ts";
 import { signalEventFd } from "../ffi/eventfd.ts";
-import { Vm } from "../ffi/kvm/kvm.ts";
+import { VmEvents } from "../ffi/kvm/vm_events.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import type { VcpuWorkerStart, WorkerMessage } from "./messages.ts";
 
@@ -41,7 +41,7 @@ export async function plainDevices(
   post: (message: WorkerMessage) => void,
   stopping: () => boolean,
 ): Promise<AddPlain> {
-  const vm = new Vm(vmFd, 0);
+  const vm = new VmEvents(vmFd);
   const log = (message: string) => post({ type: "log", message });
   let memory: GuestMemory | undefined;
   const context: MakerContext = {

@@ -6,7 +6,7 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import { drainEventFd } from "../../ffi/eventfd.ts";
-import { Vm } from "../../ffi/kvm/kvm.ts";
+import { VmEvents } from "../../ffi/kvm/vm_events.ts";
 import type { Watcher } from "../runtime/event_loop.ts";
 import type { DeviceContext, VirtioDevice } from "../virtio/device.ts";
 import type { Maker } from "../virtio/maker.ts";
@@ -26,7 +26,7 @@ import {
 
 /** The device, to the thread one of virtio that has no queue. */
 export const make: Maker<PlainPlace> = async (place, context) => {
-  const vm = new Vm(context.vmFd, 0);
+  const vm = new VmEvents(context.vmFd);
   const interrupt = new PlainInterrupt(place, (gsi, on) => vm.irqLine(gsi, on));
   const device = await loadPlain(place); // on vCPUs, too: it is to be told
   const own = new OwnCode(place.name, place.module, context);

@@ -13,6 +13,7 @@ import { Cap, capName } from "./capabilities.ts";
 import { Mapping } from "../memory/mmap.ts";
 import { libc } from "../libc.ts";
 import { Vcpu } from "./vcpu.ts";
+import { VmEvents } from "./vm_events.ts";
 
 /** `sizeof(struct kvm_msr_filter)`: flags, and 16 ranges. */
 const MSR_FILTER_SIZE = 8 + 16 * 24;
@@ -27,11 +28,8 @@ const KVM_SET_USER_MEMORY_REGION = _IOW(KVMIO, 0x46, 32);
 const KVM_SET_TSS_ADDR = _IO(KVMIO, 0x47);
 const KVM_SET_IDENTITY_MAP_ADDR = _IOW(KVMIO, 0x48, 8);
 const KVM_CREATE_IRQCHIP = _IO(KVMIO, 0x60);
-const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
-const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 const KVM_REINJECT_CONTROL = _IO(KVMIO, 0x71);
 const KVM_CREATE_PIT2 = _IOW(KVMIO, 0x77, 64);
-const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 const KVM_X86_SET_MSR_FILTER = _IOW(KVMIO, 0xc6, MSR_FILTER_SIZE);
 const KVM_ENABLE_CAP = _IOW(KVMIO, 0xa3, 104);
 
@@ -134,27 +132,13 @@ export class Kvm {
   }
 }
 
-/** Where an ioeventfd listens. */
-export interface IoEventFdAddress {
-  /** Guest physical address, or port with `pio`. */
-  address: number;
-  /** Bytes of the access, 1, 2, 4 or 8; 0 for any. */
-  length: number;
-  /** Only a write of this value signals. */
-  datamatch?: number;
-  /** The address is an I/O port. */
-  pio?: boolean;
-}
-
 /** A virtual machine (§4.7 and on). */
-export class Vm {
-  /** The VM's descriptor. */
-  readonly fd: number;
+export class Vm extends VmEvents {
   readonly #runSize: number;
 
   /** Wraps a descriptor that `KVM_CREATE_VM` gave. */
   constructor(fd: number, runSize: number) {
-    this.fd = fd;
+    super(fd);
     this.#runSize = runSize;
   }
 
@@ -251,31 +235,6 @@ export class Vm {
     }
   }
 
-  /** §4.25: sets the level of an interrupt line. */
-  irqLine(gsi: number, level: boolean): void {
-    const line = new Uint32Array([gsi, level ? 1 : 0]);
-    ioctlBuffer(this.fd, KVM_IRQ_LINE, line, "KVM_IRQ_LINE");
-  }
-
-  /** §4.75: a write to the eventfd raises (edge) the interrupt `gsi`. */
-  irqfd(eventfd: number, gsi: number): void {
-    const irqfd = new Uint32Array(8);
-    irqfd[0] = eventfd;
-    irqfd[1] = gsi;
-    ioctlBuffer(this.fd, KVM_IRQFD, irqfd, `KVM_IRQFD of GSI ${gsi}`);
-  }
-
-  /** §4.59: a guest write there signals the eventfd and doesn't exit. */
-  ioeventfd(eventfd: number, at: IoEventFdAddress): void {
-    this.#ioeventfd(eventfd, at, 0);
-  }
-
-  /** §4.59: takes the above back; the same address must be given. */
-  removeIoeventfd(eventfd: number, at: IoEventFdAddress): void {
-    const DEASSIGN = 4;
-    this.#ioeventfd(eventfd, at, DEASSIGN);
-  }
-
   /** §4.37: switches an optional capability on. */
   enableCap(cap: number, argument: bigint): void {
     const enable = new DataView(new ArrayBuffer(104));
@@ -328,19 +287,5 @@ export class Vm {
   /** `using` support. */
   [Symbol.dispose](): void {
     this.close();
-  }
-
-  #ioeventfd(eventfd: number, at: IoEventFdAddress, flags: number): void {
-    const DATAMATCH = 1;
-    const PIO = 2;
-    const ioeventfd = new DataView(new ArrayBuffer(64));
-    ioeventfd.setBigUint64(0, BigInt(at.datamatch ?? 0), true);
-    ioeventfd.setBigUint64(8, BigInt(at.address), true);
-    ioeventfd.setUint32(16, at.length, true);
-    ioeventfd.setInt32(20, eventfd, true);
-    const match = at.datamatch === undefined ? 0 : DATAMATCH;
-    ioeventfd.setUint32(24, flags | match | (at.pio ? PIO : 0), true);
-    const where = `0x${at.address.toString(16)}`;
-    ioctlBuffer(this.fd, KVM_IOEVENTFD, ioeventfd, `KVM_IOEVENTFD at ${where}`);
   }
 }

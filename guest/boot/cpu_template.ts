@@ -7,7 +7,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import type { Extensible } from "../../ffi/kvm/capabilities.ts";
 import type { MsrValue } from "../../ffi/kvm/vcpu.ts";
-import type { CpuidEntry } from "./cpuid.ts";
+import type { CpuidEntry } from "../../ffi/kvm/cpuid2.ts";
 
 /** Registers of a CPUID leaf. */
 export const CPUID_REGISTERS: readonly CpuidRegister[] = [

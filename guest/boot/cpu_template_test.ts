@@ -10,7 +10,8 @@ import {
   isBitmap,
   isNumber,
 } from "./cpu_template.ts";
-import { decodeCpuid, vcpuCpuid } from "./cpuid.ts";
+import { decodeCpuid } from "../../ffi/kvm/cpuid2.ts";
+import { vcpuCpuid } from "./cpuid.ts";
 
 /** Leaf 1 with a change of ECX. */
 function ofLeaf(leaf: string, bitmap: string, subleaf = "0x0"): CpuConfig {

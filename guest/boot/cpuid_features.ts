@@ -6,7 +6,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import type { CpuidEntry } from "./cpuid.ts";
+import type { CpuidEntry } from "../../ffi/kvm/cpuid2.ts";
 
 /** What of this a guest is to have. */
 export interface FeatureOptions {

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { RECORDED } from "../testing/cpuid_tables.ts";
 import {
   type CpuidEntry,
-  type CpuidOptions,
   decodeCpuid,
   encodeCpuid,
-  vcpuCpuid,
-} from "./cpuid.ts";
+} from "../../ffi/kvm/cpuid2.ts";
+import { type CpuidOptions, vcpuCpuid } from "./cpuid.ts";
 
 const TSC_KHZ = 2_000_000;
 

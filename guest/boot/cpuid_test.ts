@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
-import { Kvm } from "../../ffi/kvm/kvm.ts";
-import { KVM, needing } from "../../ffi/testing/needs.ts";
 import {
   type CpuidEntry,
-  type CpuidOptions,
   decodeCpuid,
   encodeCpuid,
-  vcpuCpuid,
-} from "./cpuid.ts";
+} from "../../ffi/kvm/cpuid2.ts";
+import { Kvm } from "../../ffi/kvm/kvm.ts";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { type CpuidOptions, vcpuCpuid } from "./cpuid.ts";
 
 const HYPERVISOR = 1 << 31 >>> 0;
 const TSC_DEADLINE = 1 << 24;

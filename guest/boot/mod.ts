@@ -4,10 +4,7 @@
  * @module
  */
 export { kernelHasAcpi } from "../acpi/support.ts";
-export { checkCapabilities } from "./cpu_template.ts";
-export { vcpuCpuid } from "./cpuid.ts";
-export { GENERATION_WORD } from "../generation.ts";
-export { setLocalInterrupts } from "./lapic.ts";
+export { setUpVcpus } from "./firmware.ts";
+export { deviceWords } from "./device_words.ts";
 export { type BootState, loadKernel, setUpBoot } from "./load.ts";
 export { writeMpTable } from "./mptable.ts";
-export { bootMsrs, Msr } from "./msrs.ts";

@@ -5,22 +5,8 @@
  * @module
  */
 import { changedMsrs, type CpuConfig } from "./cpu_template.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
 import type { MsrValue } from "../../ffi/kvm/vcpu.ts";
-
-/** MSR indices. */
-export const Msr = {
-  TSC: 0x10,
-  SYSENTER_CS: 0x174,
-  SYSENTER_ESP: 0x175,
-  SYSENTER_EIP: 0x176,
-  MISC_ENABLE: 0x1a0,
-  MTRR_DEF_TYPE: 0x2ff,
-  STAR: 0xc000_0081,
-  LSTAR: 0xc000_0082,
-  CSTAR: 0xc000_0083,
-  SYSCALL_MASK: 0xc000_0084,
-  KERNEL_GS_BASE: 0xc000_0102,
-} as const;
 
 /** `IA32_MISC_ENABLE`: `REP MOVS` and `REP STOS` may use fast strings. */
 const FAST_STRINGS = 1n;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
-import { bootMsrs, Msr } from "./msrs.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
+import { bootMsrs } from "./msrs.ts";
 
 Deno.test("boot MSRs: each once, memory write-back with MTRRs on", () => {
   const msrs = bootMsrs(() => 0n);

@@ -9,3 +9,4 @@ export { ENTRIES, type KernelEntry } from "./entry.ts";
 export { KernelError } from "./error.ts";
 export { type BootFile, OpenBootFile } from "./file.ts";
 export { type KernelImage, openKernel } from "./image.ts";
+export { openPatiently } from "./patient.ts";

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type CpuidEntry, encodeCpuid } from "../boot/cpuid.ts";
+import { type CpuidEntry, encodeCpuid } from "../../ffi/kvm/cpuid2.ts";
 
 /** Leaf, subleaf, EAX, EBX, ECX, EDX; a leaf with subleaves has a `*`. */
 type Table = string;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
-import { Msr } from "../../guest/boot/msrs.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
 import { TestMachine } from "../../vmm/testing/mod.ts";
 import { COUNTS } from "../../vmm/testing/tiny_guest.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Msr } from "../../guest/boot/msrs.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
 import type { MachineView } from "../../vmm/introspection/machine_view.ts";
 import type { VcpuView } from "../../vmm/introspection/vcpu_view.ts";
 

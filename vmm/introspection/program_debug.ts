@@ -15,7 +15,7 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import type { Segment } from "../../ffi/kvm/registers.ts";
-import { Msr } from "../../guest/boot/msrs.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
 import type { MachineView } from "./machine_view.ts";
 import type { VcpuView } from "./vcpu_view.ts";
 

@@ -17,7 +17,7 @@ import { DeviceState } from "../../devices/virtio/transport/device_state.ts";
 import type { TransportHooks } from "../../devices/virtio/transport/driver_registers.ts";
 import { VirtioPciFunction } from "../../devices/virtio/transport/pci.ts";
 import { PciFunctionState } from "../../devices/virtio/transport/pci_layout.ts";
-import { Vm } from "../../ffi/kvm/kvm.ts";
+import { VmEvents } from "../../ffi/kvm/vm_events.ts";
 import { Layout, Port } from "../../guest/layout.ts";
 import type { VcpuWorkerStart } from "../messages.ts";
 
@@ -31,7 +31,7 @@ export function addPci(
   { ports, mmio, reset }: { ports: Bus; mmio: Bus; reset: BusDevice },
 ): void {
   const bus = pci!;
-  const vm = new Vm(bus.vmFd, 0);
+  const vm = new VmEvents(bus.vmFd);
   const functions = bus.functions.map(({ shared, gsi }, index) => {
     const made: VirtioPciFunction = new VirtioPciFunction(
       new DeviceState(devices[index]!),

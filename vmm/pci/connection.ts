@@ -19,12 +19,12 @@ import {
 import { SystemError } from "../../ffi/errno.ts";
 import type { EventFd } from "../../ffi/eventfd.ts";
 import type { IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
-import type { IoEventFdAddress, Vm } from "../../ffi/kvm/kvm.ts";
+import type { IoEventFdAddress, VmEvents } from "../../ffi/kvm/vm_events.ts";
 import { Layout } from "../../guest/layout.ts";
 
 /** What a connection is made of. */
 export interface PciConnectionOptions {
-  vm: Vm;
+  vm: VmEvents;
   /** The routes of all functions: KVM takes them together. */
   routes: IrqRoutes;
   state: DeviceState;

@@ -12,14 +12,14 @@ import {
 } from "../../devices/virtio/transport/pci_layout.ts";
 import type { EventFd } from "../../ffi/eventfd.ts";
 import { IOAPIC_PINS, IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
-import { Vm } from "../../ffi/kvm/kvm.ts";
+import { VmEvents } from "../../ffi/kvm/vm_events.ts";
 import { Layout } from "../../guest/layout.ts";
 import type { DeviceSpec } from "../messages.ts";
 import { PciConnection } from "./connection.ts";
 
 /** Gives out slots, in the order of devices. */
 export class PciSlots {
-  readonly #vm: Vm;
+  readonly #vm: VmEvents;
   readonly #routes: IrqRoutes;
   readonly #log: (message: string) => void;
   #slots = 0;
@@ -28,7 +28,7 @@ export class PciSlots {
 
   /** The slots of the VM with this descriptor. */
   constructor(vmFd: number, log: (message: string) => void) {
-    this.#vm = new Vm(vmFd, 0);
+    this.#vm = new VmEvents(vmFd);
     this.#routes = new IrqRoutes(vmFd);
     this.#log = log;
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Vm } from "../../ffi/kvm/kvm.ts";
+import { VmEvents } from "../../ffi/kvm/vm_events.ts";
 import { writeGeneration } from "../../guest/generation.ts";
 import { Gsi } from "../../guest/layout.ts";
 import type { MachineParts } from "../build.ts";
@@ -15,7 +15,7 @@ import type { MachineParts } from "../build.ts";
 export function becomeAnother(parts: MachineParts): void {
   writeGeneration(parts.vcpus[0]!.start.memory);
   if (parts.powerButton === undefined) return; // without ACPI
-  const vm = new Vm(parts.vmFd, parts.vcpus[0]!.start.runSize);
+  const vm = new VmEvents(parts.vmFd);
   vm.irqLine(Gsi.GENERATION, true);
   vm.irqLine(Gsi.GENERATION, false);
 }

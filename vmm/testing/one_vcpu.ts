@@ -13,7 +13,7 @@ import { SerialState } from "../../devices/platform/serial.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
 import { Kvm } from "../../ffi/kvm/kvm.ts";
 import { Recorder } from "../../ffi/recorder.ts";
-import { Msr } from "../../guest/boot/msrs.ts";
+import { Msr } from "../../ffi/kvm/msr.ts";
 import { KiB, Layout, Port } from "../../guest/layout.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { Control } from "../control.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BlockBackend } from "../../backends/block/backend.ts";
 import { type IoEngine, rawBackend } from "../../backends/block/engine.ts";
 import { type RawImage, SECTOR } from "../../backends/block/image.ts";
 import type { OwnModule } from "../../own/load_class.ts";
@@ -10,6 +11,11 @@ import type { FaultPlan } from "../../faults/rules.ts";
 import type { Maker } from "../maker.ts";
 import { Blk } from "./blk.ts";
 import type { BlkOptions } from "./spec.ts";
+
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const BOUNCE = new URL("../../backends/block/bounce.ts", import.meta.url).href;
+const FAULTY = new URL("./faulty.ts", import.meta.url).href;
+const MAKE_MODULE = new URL("./make_module.ts", import.meta.url).href;
 
 /** Requests that one disk may have in flight. */
 const REQUESTS = 256;
@@ -43,7 +49,9 @@ export interface ModuleBlkData extends OwnModule {
 /** The device. */
 export const make: Maker<BlkData | ModuleBlkData> = async (data, context) => {
   if ("module" in data) {
-    const { makeModuleBlk } = await import("./make_module.ts");
+    const { makeModuleBlk }: typeof import("./make_module.ts") = await import(
+      MAKE_MODULE
+    );
     return await makeModuleBlk(data, context);
   }
   const { image, id, engine, options, faults } = data;
@@ -52,20 +60,16 @@ export const make: Maker<BlkData | ModuleBlkData> = async (data, context) => {
   undo.defer(() => backend.close());
   // Guests count in sectors, whatever the block of a direct disk is.
   if (image.blockSize > SECTOR) {
-    const { BounceBackend } = await import("../../backends/block/bounce.ts");
+    const { BounceBackend }: typeof import("../../backends/block/bounce.ts") =
+      await import(BOUNCE);
     backend = new BounceBackend(backend, image, REQUESTS);
   }
-  const device = faults
-    ? await (await import("./faulty.ts")).faultyBlk(
-      backend,
-      faults,
-      id,
-      context,
-      (backend) => {
-        return new Blk(backend, id, options);
-      },
-    )
-    : new Blk(backend, id, options);
+  const blk = (backend: BlockBackend) => new Blk(backend, id, options);
+  const faulty = async (faults: FaultPlan) => {
+    const { faultyBlk }: typeof import("./faulty.ts") = await import(FAULTY);
+    return faultyBlk(backend, faults, id, context, blk);
+  };
+  const device = faults === undefined ? blk(backend) : await faulty(faults);
   undo.move();
   return device;
 };

@@ -28,13 +28,19 @@ export interface ConsoleData {
   faults?: FaultPlan;
 }
 
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const FAULTY = new URL("./faulty.ts", import.meta.url).href;
+const MAKE_MODULE = new URL("./make_module.ts", import.meta.url).href;
+
 /** The device. */
 export const make: Maker<ConsoleData> = async (
   { main, ports, agent, faults },
   context,
 ) => {
   const ofModule = async (name: string, of: OwnModule) => {
-    const { makeModulePort } = await import("./make_module.ts");
+    const { makeModulePort }: typeof import("./make_module.ts") = await import(
+      MAKE_MODULE
+    );
     return await makeModulePort(name, of, context);
   };
   const options: PortOptions[] = await Promise.all(ports.map(async (port) => {
@@ -53,6 +59,6 @@ export const make: Maker<ConsoleData> = async (
   // The last: the numbers of the others are the same without it.
   if (agent) options.push({ name: AGENT_PORT, backend: new GivenBackend() });
   if (faults === undefined) return new Console(options);
-  const { faultyConsole } = await import("./faulty.ts");
+  const { faultyConsole }: typeof import("./faulty.ts") = await import(FAULTY);
   return faultyConsole(options, faults, context);
 };

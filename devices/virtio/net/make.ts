@@ -86,6 +86,24 @@ function tellMtu({ config }: Net, mtu: number): void {
   new DataView(config.buffer).setUint16(NetConfig.mtu, mtu, true);
 }
 
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const FRAME_CHANNEL =
+  new URL("../../backends/net/frame_channel.ts", import.meta.url).href;
+const HANDLER = new URL("../../backends/net/handler.ts", import.meta.url).href;
+const MMDS = new URL("../../backends/net/mmds/mmds.ts", import.meta.url).href;
+const MMDS_BACKEND =
+  new URL("../../backends/net/mmds/backend.ts", import.meta.url).href;
+const NET = new URL("../../faults/net.ts", import.meta.url).href;
+const PCAP = new URL("../../backends/net/pcap.ts", import.meta.url).href;
+const PCAP_FILE =
+  new URL("../../backends/net/pcap_file.ts", import.meta.url).href;
+const RATE_LIMITER =
+  new URL("../../runtime/rate_limiter.ts", import.meta.url).href;
+const RULES = new URL("../../faults/rules.ts", import.meta.url).href;
+const STREAM = new URL("../../backends/net/stream.ts", import.meta.url).href;
+const WITH_FAULTS =
+  new URL("../../faults/with_faults.ts", import.meta.url).href;
+
 /** One backend per pair of queues; `undo` closes them. */
 async function backendsOf(
   target: NetTarget,
@@ -100,16 +118,19 @@ async function backendsOf(
     });
   }
   if ("socket" in target) {
-    const { StreamBackend } = await import("../../backends/net/stream.ts");
+    const { StreamBackend }: typeof import("../../backends/net/stream.ts") =
+      await import(STREAM);
     return [new StreamBackend(target.socket, memory, NET_HEADER_SIZE)];
   }
   if ("channel" in target) {
-    const { ChannelBackend } = await import(
-      "../../backends/net/frame_channel.ts"
-    );
+    const { ChannelBackend }:
+      typeof import("../../backends/net/frame_channel.ts") = await import(
+        FRAME_CHANNEL
+      );
     return [new ChannelBackend(target.channel, memory, NET_HEADER_SIZE)];
   }
-  const { HandlerBackend } = await import("../../backends/net/handler.ts");
+  const { HandlerBackend }: typeof import("../../backends/net/handler.ts") =
+    await import(HANDLER);
   const handler = await loadHandler(target.handler);
   const backend = new HandlerBackend(handler, memory, NET_HEADER_SIZE, log);
   undo.defer(() => backend.close());
@@ -131,8 +152,10 @@ async function withMmds(
   { memory }: MakerContext,
 ): Promise<{ backends: NetBackend[]; mmds?: Mmds }> {
   if (settings === undefined) return { backends };
-  const { Mmds } = await import("../../backends/net/mmds/mmds.ts");
-  const { MmdsBackend } = await import("../../backends/net/mmds/backend.ts");
+  const { Mmds }: typeof import("../../backends/net/mmds/mmds.ts") =
+    await import(MMDS);
+  const { MmdsBackend }: typeof import("../../backends/net/mmds/backend.ts") =
+    await import(MMDS_BACKEND);
   const mmds = new Mmds(settings, backends[0]!.mtu);
   const linked = backends.map((inner) =>
     new MmdsBackend(inner, mmds, memory, NET_HEADER_SIZE)
@@ -146,8 +169,10 @@ async function capture(
   { memory, log }: MakerContext,
 ): Promise<NetBackend[]> {
   if (pcap === undefined) return backends;
-  const { PcapBackend } = await import("../../backends/net/pcap.ts");
-  const { PcapFile } = await import("../../backends/net/pcap_file.ts");
+  const { PcapBackend }: typeof import("../../backends/net/pcap.ts") =
+    await import(PCAP);
+  const { PcapFile }: typeof import("../../backends/net/pcap_file.ts") =
+    await import(PCAP_FILE);
   const file = new PcapFile(pcap, log);
   return backends.map((inner) =>
     new PcapBackend(inner, file, memory, NET_HEADER_SIZE)
@@ -162,9 +187,12 @@ async function faultyNet(
   limiters: NetLimiters,
   { memory, emit }: MakerContext,
 ): Promise<Net> {
-  const { Faults } = await import("../../faults/rules.ts");
-  const { FaultyNet } = await import("../../faults/net.ts");
-  const { withFaults } = await import("../../faults/with_faults.ts");
+  const { Faults }: typeof import("../../faults/rules.ts") = await import(
+    RULES
+  );
+  const { FaultyNet }: typeof import("../../faults/net.ts") = await import(NET);
+  const { withFaults }: typeof import("../../faults/with_faults.ts") =
+    await import(WITH_FAULTS);
   const faults = new Faults(name, "net", plan, emit);
   const backends = inner.map((backend) =>
     new FaultyNet(backend, faults, memory, NET_HEADER_SIZE)
@@ -178,7 +206,8 @@ async function limitersOf(
   undo: DisposableStack,
 ): Promise<NetLimiters> {
   if (!limits.rx && !limits.tx) return {};
-  const { RateLimiter } = await import("../../runtime/rate_limiter.ts");
+  const { RateLimiter }: typeof import("../../runtime/rate_limiter.ts") =
+    await import(RATE_LIMITER);
   const rx = RateLimiter.from(limits.rx);
   undo.defer(() => rx?.close());
   const tx = RateLimiter.from(limits.tx);

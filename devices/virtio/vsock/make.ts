@@ -24,15 +24,24 @@ export interface VsockData {
   faults?: FaultPlan;
 }
 
+/** Not literals in `import()`: those are read at the start, needed or not. */
+const FAULTY = new URL("./faulty.ts", import.meta.url).href;
+const MAKE_MODULE = new URL("./make_module.ts", import.meta.url).href;
+
 /** The device. */
 export const make: Maker<VsockData> = async (
   { cid, sockets, listeners = [], faults },
   context,
 ) => {
-  const device = faults === undefined
-    ? new Vsock(cid, new UnixSockets(sockets))
-    : (await import("./faulty.ts")).faultyVsock(cid, sockets, faults, context);
+  const faulty = async (faults: FaultPlan) => {
+    const { faultyVsock }: typeof import("./faulty.ts") = await import(FAULTY);
+    return faultyVsock(cid, sockets, faults, context);
+  };
+  const plain = () => new Vsock(cid, new UnixSockets(sockets));
+  const device = faults === undefined ? plain() : await faulty(faults);
   if (listeners.length === 0) return device;
-  const { withListeners } = await import("./make_module.ts");
+  const { withListeners }: typeof import("./make_module.ts") = await import(
+    MAKE_MODULE
+  );
   return await withListeners(device, sockets.path, listeners, context);
 };

@@ -1,0 +1,74 @@
+/**
+ * What a running virtual machine is told, and tells: interrupts and doorbells.
+ * Devices' threads need no more of KVM than that.
+ *
+ * @module
+ */
+import { _IOW, ioctlBuffer } from "../ioctl.ts";
+import { KVMIO } from "./api.ts";
+
+const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
+const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
+const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
+
+/** Where an ioeventfd listens. */
+export interface IoEventFdAddress {
+  /** Guest physical address, or port with `pio`. */
+  address: number;
+  /** Bytes of the access, 1, 2, 4 or 8; 0 for any. */
+  length: number;
+  /** Only a write of this value signals. */
+  datamatch?: number;
+  /** The address is an I/O port. */
+  pio?: boolean;
+}
+
+/** A virtual machine, as its devices see it. */
+export class VmEvents {
+  /** The VM's descriptor. */
+  readonly fd: number;
+
+  /** Wraps a descriptor that `KVM_CREATE_VM` gave. */
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  /** §4.25: sets the level of an interrupt line. */
+  irqLine(gsi: number, level: boolean): void {
+    const line = new Uint32Array([gsi, level ? 1 : 0]);
+    ioctlBuffer(this.fd, KVM_IRQ_LINE, line, "KVM_IRQ_LINE");
+  }
+
+  /** §4.75: a write to the eventfd raises (edge) the interrupt `gsi`. */
+  irqfd(eventfd: number, gsi: number): void {
+    const irqfd = new Uint32Array(8);
+    irqfd[0] = eventfd;
+    irqfd[1] = gsi;
+    ioctlBuffer(this.fd, KVM_IRQFD, irqfd, `KVM_IRQFD of GSI ${gsi}`);
+  }
+
+  /** §4.59: a guest write there signals the eventfd and doesn't exit. */
+  ioeventfd(eventfd: number, at: IoEventFdAddress): void {
+    this.#ioeventfd(eventfd, at, 0);
+  }
+
+  /** §4.59: takes the above back; the same address must be given. */
+  removeIoeventfd(eventfd: number, at: IoEventFdAddress): void {
+    const DEASSIGN = 4;
+    this.#ioeventfd(eventfd, at, DEASSIGN);
+  }
+
+  #ioeventfd(eventfd: number, at: IoEventFdAddress, flags: number): void {
+    const DATAMATCH = 1;
+    const PIO = 2;
+    const ioeventfd = new DataView(new ArrayBuffer(64));
+    ioeventfd.setBigUint64(0, BigInt(at.datamatch ?? 0), true);
+    ioeventfd.setBigUint64(8, BigInt(at.address), true);
+    ioeventfd.setUint32(16, at.length, true);
+    ioeventfd.setInt32(20, eventfd, true);
+    const match = at.datamatch === undefined ? 0 : DATAMATCH;
+    ioeventfd.setUint32(24, flags | match | (at.pio ? PIO : 0), true);
+    const where = `0x${at.address.toString(16)}`;
+    ioctlBuffer(this.fd, KVM_IOEVENTFD, ioeventfd, `KVM_IOEVENTFD at ${where}`);
+  }
+}
