@@ -149,3 +149,46 @@ Deno.test("vsock saved: a stream begins when the guest has looked at the event, 
     driver.ring(VsockQueue.EVENT);
   }
 });
+
+Deno.test("vsock saved: a guest that is restored again before it has looked at the event has to look at both", () => {
+  for (const buffers of [2, 3, 16]) {
+    using first = new OtherHost();
+    using second = new OtherHost();
+    using driver = new VsockDriver();
+    const queue = driver.queues[VsockQueue.EVENT]!;
+    const post = () => {
+      queue.add([driver.room(4)]);
+      driver.ring(VsockQueue.EVENT);
+    };
+    for (let i = 0; i < buffers; i++) post();
+    goOn(driver, "restored", () => first.device(OTHER_CID));
+    goOn(driver, "restored", () => second.device(OTHER_CID));
+    using program = HostProgram.connect(second.path);
+    program.write(`CONNECT ${PORT}\n`);
+    driver.expectNothing();
+    // It looks at the first event only.
+    assert.ok(queue.poll() >= 0, `${buffers} buffers: the first event`);
+    post();
+    driver.expectNothing();
+    assert.ok(queue.poll() >= 0, `${buffers} buffers: the second event`);
+    assert.equal(queue.poll(), -1, `${buffers} buffers: two events`);
+    goOn(driver, "resumed", () => driver.vsock);
+    driver.expectNothing();
+    post();
+    driver.expect({ op: REQUEST, dstPort: PORT });
+  }
+});
+
+Deno.test("vsock saved: an event that can't be is refused", () => {
+  using host = new OtherHost();
+  for (const heardAt of [-1, 0.5, 17, 1e9, "1", null, {}]) {
+    using driver = new VsockDriver();
+    const device = host.device(OTHER_CID);
+    const restored = () =>
+      goOn(driver, "restored", () =>
+        Object.assign(device, {
+          restore: () => Vsock.prototype.restore.call(device, { heardAt }),
+        }));
+    assert.throws(restored, /saved with an event that can't be/);
+  }
+});

@@ -8,6 +8,7 @@
  * @module
  */
 import { Events } from "../../../ffi/epoll.ts";
+import { VireoError } from "../../../ffi/error.ts";
 import type { Watcher } from "../../runtime/event_loop.ts";
 import { NO_PORT_YET } from "../../backends/vsock/host_stream.ts";
 import type { UnixSockets } from "../../backends/vsock/unix_sockets.ts";
@@ -43,6 +44,15 @@ const BATCH = 64;
 /** Answers that wait for a receive buffer. What is beyond is not answered. */
 const ANSWERS = 256;
 
+/** What is saved of it, beside its queues. */
+interface VsockSaved {
+  /**
+   * Event buffers that are posted when the guest has looked at all events that
+   * it was told; 0: it has.
+   */
+  heardAt: number;
+}
+
 /** A virtio socket device. */
 export class Vsock
   implements VirtioDevice, Watcher, ConnectionOwner, ChainServer {
@@ -65,11 +75,10 @@ export class Vsock
   #rxHeld = false; // #rxChain is taken and empty
   #clientsWait = false; // nobody has accepted them for want of room
   #resetWaits = false; // a transport reset that the guest doesn't know of
-  #unheard = false; // it was told, and has not looked at it yet
-  // Event buffers that the guest had posted when it was told, and how many of
-  // them are taken, so that the next one is its answer.
-  #spareEvents = 0;
-  #spareTaken = 0;
+  // 0, or: it was told, and has looked at that when so many event buffers are
+  // posted. Those before the last one are taken, so that it rings for that one.
+  #heardAt = 0;
+  #eventsTaken = 0;
   #rxChain!: DescriptorChain;
   #txChain!: DescriptorChain; // for events, too
   #payload!: ChainPart; // what #rxChain has room for behind the header
@@ -128,14 +137,26 @@ export class Vsock
     this.#context.queues[VsockQueue.RECEIVE]!.rewind();
     this.#rxHeld = false;
     this.#context.queues[VsockQueue.EVENT]!.rewind();
-    this.#spareTaken = 0;
+    this.#eventsTaken = 0;
+  }
+
+  save(): VsockSaved {
+    return { heardAt: this.#heardAt };
   }
 
   /**
    * The streams led to another machine's host: the guest hears of their end,
-   * and then asks for its context id (§5.10.6.7). Its listeners go on.
+   * and then asks for its context id (§5.10.6.7). Its listeners go on. Where it
+   * has not looked at the event of the restore before, it has to look at both.
    */
-  restore(): void {
+  restore(saved: unknown): void {
+    const { heardAt = 0 } = (saved ?? {}) as Partial<VsockSaved>;
+    const events = this.#context.queues[VsockQueue.EVENT]!;
+    const most = events.live ? events.size : 0;
+    if (!Number.isInteger(heardAt) || heardAt < 0 || heardAt > most) {
+      throw new VireoError("vsock: it is saved with an event that can't be");
+    }
+    this.#heardAt = heardAt;
     this.#context.config.set(this.config);
     this.resetTransport();
     this.activate();
@@ -147,7 +168,7 @@ export class Vsock
       this.#rxHeld = false;
     }
     if (queue === undefined || queue.index === VsockQueue.EVENT) {
-      this.#unheard = false;
+      this.#heardAt = this.#eventsTaken = 0;
     }
     if (queue !== undefined) return;
     this.#endStreams();
@@ -161,6 +182,9 @@ export class Vsock
   resetTransport(): void {
     this.#endStreams();
     this.#resetWaits = true;
+    const events = this.#context.queues[VsockQueue.EVENT]!;
+    if (this.#eventsTaken > 0) events.rewind(); // it takes the first of them
+    this.#eventsTaken = 0;
     this.#sendEvent();
   }
 
@@ -257,7 +281,7 @@ export class Vsock
 
   /** None before a reset is heard: the guest would end what they begin. */
   get #hasPackets(): boolean {
-    return !this.#unheard &&
+    return this.#heardAt === 0 &&
       (this.#answerCount > 0 || this.#connections.waiting > 0);
   }
 
@@ -347,11 +371,14 @@ export class Vsock
 
   #told(queue: VirtQueue): void {
     this.#endStreams(); // those that began while there was no buffer, too
-    this.#unheard = true;
-    let spare = 0;
-    while (spare < queue.size && queue.pop(this.#txChain)) spare++;
-    this.#spareEvents = this.#spareTaken = spare;
-    queue.enableNotification();
+    let posted = 0;
+    while (posted < queue.size && queue.pop(this.#txChain)) posted++;
+    // Where it owes a buffer for an event before this one, that came to take
+    // one of the posted ones and is one more to come: it is the same number.
+    this.#heardAt ||= posted + 1;
+    queue.rewind();
+    this.#eventsTaken = 0;
+    this.#awaitHeard();
   }
 
   /**
@@ -360,12 +387,13 @@ export class Vsock
    */
   #awaitHeard(): void {
     const queue = this.#context.queues[VsockQueue.EVENT]!;
-    if (!this.#unheard || !queue.live) return;
+    if (this.#heardAt === 0 || !queue.live) return;
     while (
-      this.#spareTaken < this.#spareEvents && queue.pop(this.#txChain)
-    ) this.#spareTaken++;
-    if (!queue.hasAvailable) return queue.enableNotification();
-    this.#unheard = false;
+      this.#eventsTaken < this.#heardAt - 1 && queue.pop(this.#txChain)
+    ) this.#eventsTaken++;
+    const last = this.#eventsTaken === this.#heardAt - 1;
+    if (!last || !queue.hasAvailable) return queue.enableNotification();
+    this.#heardAt = this.#eventsTaken = 0;
     queue.rewind();
   }
 }
