@@ -144,6 +144,10 @@ async function ofLinux(
     using snapshot = await machine.snapshot();
     snapshot.save(`${folder}/diff`, { since: base });
   }, echo);
+  {
+    using warm = await machine.snapshot();
+    warm.save(`${folder}/warm`);
+  }
   progress("live forks");
   const pauses = await timed(runs, async () => {
     using _snapshot = await machine.snapshot({ base: true });
