@@ -1,6 +1,7 @@
 /** The research tasks of docs/lab.md: each program is run. */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { Pty } from "../../ffi/testing/pty.ts";
 import { readPayload } from "../../images/payload/payload.ts";
 import type { OwnContext } from "../../mod.ts";
 import { TestMachine } from "../../vmm/testing/mod.ts";
@@ -28,6 +29,34 @@ Deno.test(needing([KVM], {
       await run("mmio.ts"),
       /^\{ reads: 10, writes: 10 \} then HLT before 0x100d$/m,
     );
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name:
+    "lab: a panel of LEDs has a line for each change; on a terminal it is drawn again",
+  async fn() {
+    const rows = [0, 1, 2].map((lit) =>
+      [7, 6, 5, 4, 3, 2, 1, 0].map((led) => led === lit ? "●" : "○").join(" ")
+    );
+    assert.equal(await run("panel.ts", "3"), `${rows.join("\n")}\n`);
+    using pty = new Pty();
+    const command = `exec "$0" run -A --no-check "$1" 3 >${pty.path}`;
+    const child = new Deno.Command("sh", {
+      args: ["-c", command, Deno.execPath(), example("panel.ts")],
+      env: { NO_COLOR: "" },
+      stdin: "null",
+      stderr: "piped",
+    }).spawn();
+    const colored = rows.map((row) => row.replace("●", "\x1b[91m●\x1b[0m"));
+    await pty.shows(`│ ${colored[2]} │`);
+    const { code, stderr } = await child.output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    const edge = "─".repeat(17);
+    const pictures = colored.map((row) =>
+      `╭${edge}╮\r\n│ ${row} │\r\n╰${edge}╯\r\n`
+    );
+    await pty.shows(pictures.join("\x1b[3A"));
   },
 }));
 
