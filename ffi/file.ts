@@ -30,6 +30,7 @@ export const Lock = {
 /** `FALLOC_FL_*` bits of fallocate(2). */
 export const Falloc = { KEEP_SIZE: 1, PUNCH_HOLE: 2, ZERO_RANGE: 16 } as const;
 
+const AT_FDCWD = -100, RENAME_EXCHANGE = 2;
 const F_GETFL = 3, F_SETFL = 4;
 const F_ADD_SEALS = 1033, F_DUPFD_CLOEXEC = 1030;
 const MFD_CLOEXEC = 1, MFD_ALLOW_SEALING = 2;
@@ -178,6 +179,19 @@ export function pathIn(folder: string, name: string): string {
 /** Whether there is a file of that name, whatever it is. */
 export function exists(path: string): boolean {
   return ifThere(() => Deno.lstatSync(path)) !== undefined;
+}
+
+/**
+ * Puts a file in the place of another one, or where there is none: whoever
+ * opens `to` meanwhile gets the one or the other. The two change places, and
+ * then the old one goes: where a rename takes the place of a file, ext4 first
+ * gives all that was written a place on the disk, some milliseconds.
+ */
+export function replaceFile(from: string, to: string): void {
+  const [a, b] = [cString(from), cString(to)];
+  if (libc.renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) === 0) {
+    ifThere(() => Deno.removeSync(from));
+  } else Deno.renameSync(from, to); // the first one, or none can change places
 }
 
 /** What `action` returns; undefined when it finds no file, or no more. */

@@ -7,7 +7,7 @@
  */
 import { COMMAND_LINE_LIMIT } from "../layout.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { KernelError } from "../kernel/mod.ts";
+import { KernelError } from "../kernel/error.ts";
 
 /** What `isspace` of the kernel takes, below 0x80. */
 const SPACE = " \t\n\v\f\r";

@@ -18,6 +18,7 @@ import {
   Open,
   openFd,
   pathIn,
+  replaceFile,
   tryLock,
 } from "../../../ffi/file.ts";
 import { libc } from "../../../ffi/libc.ts";
@@ -96,7 +97,7 @@ export function saveFolder(
     undo.defer(() => Deno.removeSync(temporary));
     writeAll(state, new TextEncoder().encode(text + "\n"));
     if (sync) state.syncSync();
-    Deno.renameSync(temporary, pathIn(folder, STATE));
+    replaceFile(temporary, pathIn(folder, STATE));
     undo.move();
     if (sync) syncFolder(folder);
     removeOthers(folder, file);
