@@ -9,7 +9,7 @@ import {
   ScratchFile,
 } from "./testing/mod.ts";
 
-const MACHINES = 200;
+const MACHINES = 100;
 const MEMORY_MIB = 48; // a size that no other mapping has
 
 /** Mappings of KVM, io_uring, and of guest RAM by its size. */
@@ -48,7 +48,7 @@ Deno.test(needing([KVM], {
     }
     await descriptorsAgain(before);
     assert.deepEqual(machineMappings(), []);
-    // V8's heaps and thread stacks vary; one leak per machine would be 200.
+    // V8's heaps and thread stacks vary; one leak per machine would be 100.
     const grown = mappings() - mappingsBefore;
     assert.ok(grown < MACHINES / 4, `${grown} more mappings`);
   },
