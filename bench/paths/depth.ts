@@ -14,10 +14,13 @@ import { vireo } from "./vireo.ts";
 const DEPTHS: readonly number[] = [1, 2, 4, 8, 16, 32, 64];
 const RUNS = 3;
 
+/** Whose lines there are. */
+type Named = "Vireo" | "QEMU" | "Firecracker";
+
 /** One line of the plot. */
 export interface Series {
-  /** `Vireo` or `QEMU`, and how the image was opened. */
-  name: string;
+  /** Whose it is. */
+  name: Named;
   /** The image was opened with O_DIRECT. */
   direct: boolean;
   settings: string;
@@ -35,6 +38,9 @@ export interface Figures {
   series: readonly Series[];
 }
 
+/** Firecracker's variants for a row, or why there are none. */
+export type Firecracker = (row: Row) => Vmm[] | string;
+
 /** The program that plots, and the configuration that it runs with. */
 const PLOT = new URL("plot/main.ts", import.meta.url).pathname;
 
@@ -42,23 +48,28 @@ const PLOT = new URL("plot/main.ts", import.meta.url).pathname;
 export async function sweepDepths(
   surroundings: Surroundings,
   withQemu: boolean,
+  firecracker: Firecracker,
   file: string,
   progress: (text: string) => void,
 ): Promise<Series[]> {
   const all: Series[] = [];
   for (const direct of [false, true]) {
-    const vmms: Vmm[] = [vireo()];
-    if (withQemu) {
-      const run = (vmm: Vmm) => measure(rowOf(8, direct), vmm, surroundings);
-      vmms.push(await best(rowOf(8, direct), qemuDiskVariants(direct), run));
+    const row = rowOf(8, direct);
+    const found: [Named, Vmm[] | string][] = [
+      ["Vireo", [vireo()]],
+      ["QEMU", withQemu ? qemuDiskVariants(direct) : "not there"],
+      ["Firecracker", firecracker(row)],
+    ];
+    const run = (vmm: Vmm) => measure(row, vmm, surroundings);
+    const vmms: Vmm[] = [];
+    const series: Series[] = [];
+    for (const [name, variants] of found) {
+      if (typeof variants === "string") continue;
+      const vmm = await best(row, variants, run);
+      vmms.push(vmm);
+      const { settings } = vmm;
+      series.push({ name, direct, settings, kiops: [], latency: [] });
     }
-    const series = vmms.map((vmm): Series => ({
-      name: vmm.name === "vireo" ? "Vireo" : "QEMU",
-      direct,
-      settings: vmm.settings,
-      kiops: [],
-      latency: [],
-    }));
     for (const depth of DEPTHS) {
       progress(`plot: ${direct ? "O_DIRECT" : "page cache"}, depth ${depth}`);
       await addDepth(rowOf(depth, direct), vmms, series, surroundings);

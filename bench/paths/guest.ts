@@ -18,7 +18,7 @@ export interface Guest {
 }
 
 /** Who runs it. */
-export type VmmName = "vireo" | "qemu" | "c";
+export type VmmName = "vireo" | "qemu" | "c" | "firecracker";
 
 /** A virtual machine monitor with one choice of settings. */
 export interface Vmm {

@@ -8,8 +8,9 @@ import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { VireoError } from "../../ffi/error.ts";
 import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
-import { sweepDepths } from "./depth.ts";
+import { type Firecracker, sweepDepths } from "./depth.ts";
 import { makeDisk } from "./disk.ts";
+import { firecrackerVariants } from "./firecracker.ts";
 import type { Vmm } from "./guest.ts";
 import { measure, type Surroundings } from "./measure.ts";
 import { Network } from "./network.ts";
@@ -25,6 +26,7 @@ interface Options {
   seconds: number;
   peer: string[];
   against?: string;
+  firecracker?: string;
   disk: number;
   json?: string;
   svg?: string;
@@ -51,6 +53,11 @@ function checkout(text: string): string {
   return folder;
 }
 
+function program(text: string): string {
+  if (!existsSync(text)) throw new InvalidArgumentError("no such file");
+  return resolve(text);
+}
+
 function list(text: string, previous: string[]): string[] {
   return [...previous, ...text.split(",").filter(Boolean)];
 }
@@ -69,6 +76,11 @@ function parse(args: string[]): Options {
       "--against <folder>",
       "the peer is Vireo as that checkout has it",
       checkout,
+    )
+    .option(
+      "--firecracker <binary>",
+      "also in alternation with this Firecracker, where it can",
+      program,
     )
     .option("--disk <MiB>", "size of the scratch image", positive, 512)
     .option("--json <file>", "write every sample there")
@@ -164,6 +176,7 @@ async function runRow(
   peers: Peers,
   options: Options,
   surroundings: Surroundings,
+  firecracker: Firecracker,
 ): Promise<Outcome> {
   const run = (vmm: Vmm) => measure(row, vmm, surroundings);
   const found = candidates(row, peers, options);
@@ -171,10 +184,15 @@ async function runRow(
   const peer = typeof found === "string"
     ? undefined
     : await best(row, found, run);
+  const others = row.peer === "qemu" ? firecracker(row) : "no row for it";
+  const also = typeof others === "string"
+    ? undefined
+    : await best(row, others, run);
   const outcome = await alternate(
     row,
     vireoFor(row),
     peer,
+    also,
     options.pairs,
     run,
   );
@@ -193,6 +211,10 @@ async function main(options: Options): Promise<void> {
   const peers = await findPeers(folder, wanted);
   const frames = typeof peers.c === "string" ? undefined : peers.c.frames;
   const surroundings = { disk, frames, seconds: options.seconds };
+  const firecracker: Firecracker = (row) =>
+    options.firecracker === undefined
+      ? "not asked for"
+      : firecrackerVariants(row, options.firecracker, folder);
   const outcomes: Outcome[] = [];
   for (const [index, row] of rows.entries()) {
     progress(`row ${index + 1} of ${rows.length}: ${row.name}`);
@@ -201,13 +223,16 @@ async function main(options: Options): Promise<void> {
       console.log(`${row.title}: not available: ${reason}`);
       continue;
     }
-    outcomes.push(await runRow(row, peers, options, surroundings));
+    outcomes.push(
+      await runRow(row, peers, options, surroundings, firecracker),
+    );
   }
   if (outcomes.length > 0) console.log(table(outcomes), othersLine(outcomes));
   const sweep = options.svg
     ? await sweepDepths(
       surroundings,
       peers.qemu === true,
+      firecracker,
       options.svg,
       progress,
     )

@@ -32,6 +32,8 @@ export interface Outcome {
   peer?: Side;
   /** Vireo's value over the peer's, pair by pair. */
   ratio?: Spread;
+  /** Another peer, for which there is no goal. */
+  also?: { side: Side; ratio: Spread } | undefined;
   /** Why there is no peer. */
   missing?: string;
 }
@@ -39,27 +41,31 @@ export interface Outcome {
 /** Runs once. */
 export type Runner = (vmm: Vmm) => Promise<Sample>;
 
-/** Runs A B A B ..., `pairs` times each; without a peer only A. */
+/** Runs A B C A B C ..., `pairs` times each, or as many of them as there are. */
 export async function alternate(
   row: Row,
   vireo: Vmm,
   peer: Vmm | undefined,
+  also: Vmm | undefined,
   pairs: number,
   run: Runner,
 ): Promise<Outcome> {
   const samples: Sample[] = [];
   const peerSamples: Sample[] = [];
+  const alsoSamples: Sample[] = [];
   for (let i = 0; i < pairs; i++) {
     samples.push(await run(vireo));
     if (peer) peerSamples.push(await run(peer));
+    if (also) alsoSamples.push(await run(also));
   }
-  const outcome: Outcome = { row, vireo: side(vireo, samples) };
-  if (!peer) return outcome;
-  outcome.peer = side(peer, peerSamples);
-  outcome.ratio = spread(
-    samples.map(({ value }, i) => value / peerSamples[i]!.value),
-  );
-  return outcome;
+  const over = (others: readonly Sample[]) =>
+    spread(samples.map(({ value }, i) => value / others[i]!.value));
+  return {
+    row,
+    vireo: side(vireo, samples),
+    ...(peer && { peer: side(peer, peerSamples), ratio: over(peerSamples) }),
+    also: also && { side: side(also, alsoSamples), ratio: over(alsoSamples) },
+  };
 }
 
 /** Runs each variant once and gives the one with the best value. */

@@ -26,8 +26,16 @@ const HEADINGS = [
 
 /** The outcomes as a Markdown table: medians with minimum and maximum. */
 export function table(outcomes: readonly Outcome[]): string {
-  const rows = [HEADINGS, HEADINGS.map(() => "---"), ...outcomes.map(cells)];
-  const widths = HEADINGS.map((_, column) =>
+  const withAlso = outcomes.some(({ also }) => also !== undefined);
+  const headings = HEADINGS.flatMap((heading) =>
+    withAlso && heading === "goal" ? ["also", "ratio", heading] : heading
+  );
+  const rows = [
+    headings,
+    headings.map(() => "---"),
+    ...outcomes.map((outcome) => cells(outcome, withAlso)),
+  ];
+  const widths = headings.map((_, column) =>
     Math.max(...rows.map((row) => row[column]!.length))
   );
   return rows.map((row) =>
@@ -39,34 +47,40 @@ export function table(outcomes: readonly Outcome[]): string {
 /** How crowded the host was: a table from a busy host says little. */
 export function othersLine(outcomes: readonly Outcome[]): string {
   const others = outcomes
-    .flatMap(({ vireo, peer }) => [...vireo.samples, ...peer?.samples ?? []])
+    .flatMap(({ vireo, peer, also }) => [vireo, peer, also?.side])
+    .flatMap((side) => side?.samples ?? [])
     .flatMap((sample) => sample.others ?? []);
   if (others.length === 0) return "";
   return `\n\nOther processes used ${show(spread(others))} of ` +
     `${navigator.hardwareConcurrency} cores during the runs.`;
 }
 
-function cells(outcome: Outcome): string[] {
-  const { row, vireo, peer, ratio, missing } = outcome;
+function cells(outcome: Outcome, withAlso: boolean): string[] {
+  const { row, vireo, peer, ratio, missing, also } = outcome;
   const sign = row.goal.atMost ? "<=" : ">=";
   return [
     row.title,
     unitOf(row),
     show(vireo.value),
-    peer ? `${peer.vmm} ${show(peer.value)}` : `not available: ${missing}`,
+    peer ? named(peer) : `not available: ${missing}`,
     ratio ? show(ratio) : "",
+    ...(withAlso ? also ? [named(also.side), show(also.ratio)] : ["", ""] : []),
     `${sign} ${row.goal.ratio.toFixed(2)}`,
     ratio ? (reached(outcome) ? "ok" : "missed") : "",
-    cpu(vireo, peer),
-    [vireo, ...(peer ? [peer] : [])]
-      .map((side) => `${side.vmm}: ${side.settings}`).join("; "),
+    cpu([vireo, peer, also?.side]),
+    [vireo, peer, also?.side].flatMap((side) =>
+      side ? `${side.vmm}: ${side.settings}` : []
+    ).join("; "),
   ];
 }
 
-function cpu(vireo: Side, peer: Side | undefined): string {
-  if (!vireo.cpu) return "";
-  const text = number(vireo.cpu.median);
-  return peer?.cpu ? `${text} : ${number(peer.cpu.median)}` : text;
+function named({ vmm, value }: Side): string {
+  return `${vmm} ${show(value)}`;
+}
+
+function cpu(sides: readonly (Side | undefined)[]): string {
+  return sides.flatMap((side) => side?.cpu ? number(side.cpu.median) : [])
+    .join(" : ");
 }
 
 function show({ median, min, max }: Spread): string {

@@ -9,7 +9,11 @@ import type { Figures } from "../depth.ts";
 
 const WIDTH = 960;
 const HEIGHT = 720;
-const COLOURS: Record<string, string> = { Vireo: "#0b7285", QEMU: "#e8590c" };
+const COLOURS = {
+  Vireo: "#0b7285",
+  QEMU: "#e8590c",
+  Firecracker: "#5f3dc4",
+} as const;
 const MARGIN = { left: 70, top: 80, gap: 90 };
 const GRID_WIDTH = (WIDTH - 2 * MARGIN.left - MARGIN.gap) / 2 + 30;
 const GRID_HEIGHT = (HEIGHT - MARGIN.top - 2 * MARGIN.gap) / 2 + 20;
@@ -44,7 +48,7 @@ function plot({ depths, series: all }: Figures): string {
         top: place(i).top - 36,
       })),
     ],
-    legend: { top: 38, data: ["Vireo", "QEMU"] },
+    legend: { top: 38, data: [...new Set(all.map(({ name }) => name))] },
     grid: panels.map((_, i) => ({
       ...place(i),
       width: GRID_WIDTH,
