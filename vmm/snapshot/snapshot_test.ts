@@ -36,7 +36,7 @@ Deno.test(needing([KVM, LINUX], {
       },
     });
     await using linux = await LinuxGuest.boot({
-      "machine-config": { mem_size_mib: 96, packed_rings: true },
+      "machine-config": { mem_size_mib: 64, packed_rings: true },
       ...devices("first", 3, 8),
     }, "console=hvc0 clocksource=kvm-clock");
     await linux.run("x=42; cd /run");
