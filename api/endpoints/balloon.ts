@@ -37,7 +37,9 @@ export const BALLOON_ENDPOINTS: readonly Endpoint[] = [
         CONFIG,
         (balloon) => balloon.stats(),
       );
-      return stats;
+      // Clients read whole numbers; the guest's may be in the midst of one.
+      const actual_mib = Math.floor(stats.actual_mib);
+      return { ...stats, actual_mib };
     },
   }),
   endpoint({

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
-import { HI } from "../../vmm/testing/tiny_guest.ts";
+import { HI, says } from "../../vmm/testing/tiny_guest.ts";
 import { Recorder } from "../metrics.ts";
 import type { Method } from "../http/parser.ts";
 import { startGuest as start, TestFolder as Folder } from "../testing/guest.ts";
@@ -210,6 +210,32 @@ Deno.test(needing([KVM], {
     assert.deepEqual(config["balloon"], { ...balloon, amount_mib: 8 });
     assert.deepEqual(config["entropy"], { rate_limiter: null });
     assert.deepEqual(config["vsock"], { guest_cid: 3, uds_path });
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "API: the balloon's size is whole MiB, in the midst of one too",
+  async fn() {
+    using folder = new Folder();
+    await using test = new TestApi();
+    await test.good("PUT", "/balloon", {
+      ...{ amount_mib: 4, deflate_on_oom: true, stats_polling_interval_s: 1 },
+    });
+    // It writes 511 to `actual` of the first device.
+    const guest = says("b", [
+      ...[0xbb, 0x04, 0x11, 0x00, 0xc0], // mov ebx, 0xc0001104
+      ...[0xc7, 0x03, 0xff, 0x01, 0x00, 0x00, 0xeb, 0xfe], // mov [rbx], 511; jmp
+    ]);
+    await start(test, folder.file("kernel", guest));
+    let told: unknown;
+    await until(async () => {
+      told = await test.good("GET", "/balloon/statistics");
+      return (told as Record<string, unknown>)["actual_pages"] === 511;
+    }, "what it writes");
+    assert.deepEqual(told, {
+      ...{ target_pages: 1024, actual_pages: 511 },
+      ...{ target_mib: 4, actual_mib: 1 },
+    });
   },
 }));
 

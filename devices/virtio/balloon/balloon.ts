@@ -182,10 +182,7 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
   /** The timer: statistics are wanted. */
   onReady(): void {
     this.#timer.drain();
-    const queue = this.#statsQueue;
-    if (queue === undefined || !queue.live || this.#statsHead < 0) return;
-    this.#returnStats(queue);
-    this.#context.publish(queue);
+    this.#askForStats();
   }
 
   /**
@@ -294,6 +291,13 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     this.#discarder.takeRanges(pages);
   }
 
+  #askForStats(): void {
+    const queue = this.#statsQueue;
+    if (queue === undefined || !queue.live || this.#statsHead < 0) return;
+    this.#returnStats(queue);
+    this.#context.publish(queue);
+  }
+
   #returnStats(queue: VirtQueue): void {
     queue.push(this.#statsHead, 0);
     this.#statsHead = -1;
@@ -345,17 +349,20 @@ export class Balloon implements VirtioDevice, Watcher, ChainServer {
     );
   }
 
+  /** From now on, or from when there is a driver. */
   #setInterval(seconds: number): void {
-    if (!this.#statsQueue) {
+    if (this.#interval === 0) {
       throw new VireoError(
-        "balloon: the guest sends no statistics; they must be on from the " +
-          "start (stats_polling_interval_s)",
+        "balloon: statistics must be on from the start " +
+          "(stats_polling_interval_s)",
       );
     }
     if (!(seconds > 0)) {
       throw new VireoError(`balloon: ${seconds} is no interval in seconds`);
     }
     this.#interval = seconds;
+    if (this.#statsQueue === undefined) return;
+    this.#askForStats();
     this.#armTimer();
   }
 

@@ -160,10 +160,11 @@ Deno.test("balloon: statistics are asked for with the driver's buffer (§5.5.6.3
   assert.equal("swap_in" in stats, false, "not told");
   driver.until(() => queue.usedIdx === 1, "the next request");
   assert.equal(queue.poll(), head);
-  driver.memory.write(buffer.address, statBytes([4, 6n], [0, 1n], [9, 2n]));
+  driver.memory.write(buffer.address, statBytes([4, 6n], [10, 1n], [15, 2n]));
   driver.send(2, buffer);
   assert.equal(driver.stats.free_memory, 6);
-  assert.equal(driver.stats.hugetlb_failures, 2);
+  assert.equal(driver.stats.oom_kill, 1);
+  assert.equal(driver.stats.direct_reclaim, 2);
 });
 
 Deno.test("balloon: statistics that were there before DRIVER_OK are seen", () => {
@@ -187,9 +188,21 @@ Deno.test("balloon: without statistics their interval can't be set", () => {
     () => other.activated.command({ type: "set-stats-interval", seconds: 0 }),
     /no interval/,
   );
-  other.activated.command({ type: "set-stats-interval", seconds: 0.01 });
-  other.send(2, other.buffer(statBytes([4, 1n])));
-  other.until(() => other.queues[2]!.usedIdx === 1);
+});
+
+Deno.test("balloon: another interval of statistics begins with a request, or with the driver", () => {
+  using driver = new BalloonDriver({ statsInterval: 1000 });
+  const setInterval = (seconds: number) =>
+    driver.activated.command({ type: "set-stats-interval", seconds });
+  const queue = () => driver.queues[2]!;
+  driver.send(2, driver.buffer(statBytes([4, 1n])));
+  setInterval(2000);
+  assert.equal(queue().usedIdx, 1, "asked at once");
+  driver.reset();
+  setInterval(0.01);
+  driver.start();
+  driver.send(2, driver.buffer(statBytes([4, 1n])));
+  driver.until(() => queue().usedIdx === 1, "the first request");
 });
 
 Deno.test("balloon: reported ranges are the host's, whole pages only (§5.5.6.7)", () => {

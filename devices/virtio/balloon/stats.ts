@@ -28,6 +28,18 @@ export interface GuestStats {
   hugetlb_allocations?: number;
   /** Huge pages that were not to be had. */
   hugetlb_failures?: number;
+  /** Programs that were ended because memory ran out. */
+  oom_kill?: number;
+  /** Allocations that had to wait until pages were reclaimed. */
+  alloc_stall?: number;
+  /** Bytes that were looked at in the background, to reclaim some. */
+  async_scan?: number;
+  /** Bytes that an allocation itself had to look at. */
+  direct_scan?: number;
+  /** Bytes that were reclaimed in the background. */
+  async_reclaim?: number;
+  /** Bytes that an allocation itself has reclaimed. */
+  direct_reclaim?: number;
 }
 
 /** {@linkcode GuestStats} by tag: `VIRTIO_BALLOON_S_*`. */
@@ -42,6 +54,12 @@ const NAMES: readonly (keyof GuestStats)[] = [
   "disk_caches",
   "hugetlb_allocations",
   "hugetlb_failures",
+  "oom_kill",
+  "alloc_stall",
+  "async_scan",
+  "direct_scan",
+  "async_reclaim",
+  "direct_reclaim",
 ];
 
 const STAT_SIZE = 10; // struct virtio_balloon_stat, packed: le16 tag, le64 val
