@@ -1,6 +1,9 @@
 /** What is said of requests that are wrong: status and text, word for word. */
 import assert from "node:assert/strict";
+import { KVM, needing } from "../../ffi/testing/needs.ts";
+import { HI } from "../../vmm/testing/tiny_guest.ts";
 import type { Method } from "../http/parser.ts";
+import { TestFolder } from "../testing/guest.ts";
 import { TestApi } from "../testing/test_api.ts";
 import { TABLE } from "./table.ts";
 
@@ -260,6 +263,14 @@ const ROWS: readonly [Method, string, unknown, string][] = [
     `input: ${ENOENT}`,
   ],
 
+  // Snapshots.
+  [
+    "PUT",
+    "/snapshot/load",
+    { snapshot_path: "/none" },
+    `${D}missing field: either \`mem_backend\` or \`mem_file_path\` is required.`,
+  ],
+
   // What there is not.
   ["PUT", "/pmem/a", {}, "Pmem config error: pmem: not supported by Vireo"],
   [
@@ -288,6 +299,31 @@ Deno.test("API: what is wrong before the start, word for word", async () => {
   }
   assert.equal(JSON.stringify(await test.good("GET", "/vm/config")), before);
 });
+
+Deno.test(needing([KVM], {
+  name: "API: a second root, and more memory than there is, word for word",
+  async fn() {
+    using folder = new TestFolder();
+    await using test = new TestApi();
+    const root = (id: string) => drive(id, folder.file(id));
+    await test.good("PUT", "/drives/a", root("a"));
+    assert.equal(
+      await test.bad("PUT", "/drives/b", root("b")),
+      "Drive config error: A root block device already exists!",
+    );
+    const machine = { vcpu_count: 1, mem_size_mib: 2 ** 40 };
+    await test.good("PUT", "/machine-config", machine);
+    const source = { kernel_image_path: folder.file("kernel", HI) };
+    await test.good("PUT", "/boot-source", source);
+    assert.equal(
+      await test.bad("PUT", "/actions", { action_type: "InstanceStart" }),
+      "Start microvm error: Invalid Memory Configuration: Cannot create mmap " +
+        "region: Cannot allocate memory (os error 12)",
+    );
+    const { state } = await test.good("GET", "/") as { state: string };
+    assert.equal(state, "Not started");
+  },
+}));
 
 Deno.test("API: paths that lead to the same", async () => {
   await using test = new TestApi();
