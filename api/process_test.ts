@@ -44,8 +44,13 @@ Deno.test(needing([KVM], {
     const disk = process.file("disk.img", new Uint8Array(1 << 20));
     const body = { drive_id: "d", path_on_host: disk, is_root_device: false };
     assert.equal((await client.ask("PUT", "/drives/d", body)).status, 204);
+    const uds_path = `${process.folder}/v.sock`;
+    await client.done("PUT", "/vsock", { guest_cid: 3, uds_path });
     await start(client, PAYLOAD, "hello");
     assert.equal(await process.end(), 0);
+    for (const path of [process.path, uds_path]) {
+      assert.ok(Deno.statSync(path).isSocket, "clients remove it themselves");
+    }
     assert.match(process.stdout, /^payload: hello$/m);
     for (
       const line of [

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { KVM, needing, root } from "../ffi/testing/needs.ts";
 import { LINUX } from "../images/testing/prepared.ts";
-import { testCrate } from "./testing/crate.ts";
+import { crateTests } from "./testing/crate.ts";
 import { JailedFiles } from "./testing/jails.ts";
 
 const BIN = new URL("../bin/", import.meta.url).pathname;
@@ -24,21 +24,21 @@ Deno.test(needing(NEEDS, {
     removeSockets();
     using files = new JailedFiles();
     await files.guest("kernel", "rootfs");
-    const { passed, failed, text } = await testCrate(
-      {
-        name: "firecracker-rs-sdk",
-        version: "0.1.0",
-        features: "_rt-std",
-        lock: new URL("testing/firecracker-rs-sdk.lock", import.meta.url),
-      },
-      ["--test-threads=1"],
-      {
+    const run = await crateTests({
+      name: "firecracker-rs-sdk",
+      version: "0.1.0",
+      features: "_rt-std",
+      lock: new URL("testing/firecracker-rs-sdk.lock", import.meta.url),
+    });
+    const { passed, failed, text } = await run({
+      args: ["--test-threads=1"],
+      env: {
         FIRECRACKER: `${BIN}firecracker`,
         JAILER: `${BIN}jailer`,
         KERNEL: `${files.folder}/kernel`,
         ROOTFS: `${files.folder}/rootfs`,
       },
-    );
+    });
     assert.deepEqual(failed, [], text);
     assert.equal(passed, 9, text);
     assert.deepEqual(files.left, [], "in jails");

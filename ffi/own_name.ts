@@ -20,6 +20,7 @@ export class OwnName implements Disposable {
   readonly path: string;
   readonly #device: number;
   readonly #inode: number | null;
+  #stays = false;
 
   /**
    * Takes charge of `path`.
@@ -33,11 +34,17 @@ export class OwnName implements Disposable {
     this.#inode = ino;
   }
 
+  /** From now on the name stays, whoever disposes of this. */
+  keep(): void {
+    this.#stays = true;
+  }
+
   /**
    * Takes the name away. One that can't be, since its folder may not be written
    * any more, stays: whoever wants it next is told that it is in use.
    */
   [Symbol.dispose](): void {
+    if (this.#stays) return;
     try {
       const { dev, ino } = Deno.lstatSync(this.path);
       if (dev !== this.#device || ino !== this.#inode) return;
@@ -49,6 +56,7 @@ export class OwnName implements Disposable {
 
   /** The same, without waiting in this thread for a file system that waits. */
   async remove(): Promise<void> {
+    if (this.#stays) return;
     try {
       const { dev, ino } = await Deno.lstat(this.path);
       if (dev !== this.#device || ino !== this.#inode) return;

@@ -94,3 +94,13 @@ Deno.test("own names: a folder that is gone, or no folder any more, is no error"
   name[Symbol.dispose]();
   assert.equal(Deno.readTextFileSync(folder.of("in")), "precious");
 });
+
+Deno.test("own names: one that is to stay does", async () => {
+  using folder = new Folder();
+  for (const name of ["a", "b"]) Deno.writeTextFileSync(folder.of(name), "");
+  const [a, b] = ["a", "b"].map((name) => new OwnName(folder.of(name)));
+  a!.keep();
+  for (const name of [a!, b!]) await name.remove();
+  a![Symbol.dispose]();
+  assert.deepEqual(folder.names, ["a"]);
+});

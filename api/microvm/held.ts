@@ -78,6 +78,13 @@ export class HeldDevices {
     }
   }
 
+  /** The machine runs: its sockets' names stay after it, as Firecracker's do. */
+  keepNames(): void {
+    for (const { names = [] } of this.#opened.values()) {
+      for (const name of names) name.keep();
+    }
+  }
+
   /** What a device of the machine is made of. */
   dataOf(name: string): unknown {
     return this.#opened.get(name)?.data;

@@ -214,6 +214,7 @@ export class MicroVm {
     machine.wait().then((end) => around.ended(end));
     if (paused) machine.pause();
     machine.start();
+    this.held.keepNames();
     await this.#tellMetadata(machine);
     if (paused) await machine.pause();
     around.started(machine);

@@ -17,6 +17,20 @@ export interface Crate {
   features: string;
   /** Versions of what it is built with, a Cargo.lock: it has none of its own. */
   lock: URL;
+  /** Which of its tests, in cargo's words; default: all. */
+  which?: string[];
+  /** Settings of cargo that go over the crate's own: `["a.b=1"]`. */
+  settings?: string[];
+}
+
+/** How its tests run. */
+export interface CrateRun {
+  /** Options of its tests. */
+  args: string[];
+  /** What they want to know. */
+  env: Record<string, string>;
+  /** A program that starts cargo, and its arguments; none: it starts itself. */
+  through?: string[];
 }
 
 /** What became of its tests. */
@@ -37,11 +51,14 @@ class Build {
 
   /** What it is built with. */
   readonly #lock: string;
+  readonly #settings: readonly string[];
 
-  constructor({ name, version, features, lock }: Crate, compiler: string) {
+  constructor(crate: Crate, compiler: string) {
+    const { name, version, features, lock, settings = [] } = crate;
     this.#lock = Deno.readTextFileSync(lock);
+    this.#settings = settings.flatMap((setting) => ["--config", setting]);
     const inputs = JSON.stringify([
-      ...[name, version, features, compiler, this.#lock],
+      ...[name, version, features, compiler, this.#lock, ...settings],
     ]);
     const key = createHash("sha256").update(inputs).digest("hex").slice(0, 16);
     this.folder = `${cacheFolder()}/rust-clients/${name}-${key}`;
@@ -52,12 +69,13 @@ class Build {
   async cargo(
     cwd: string,
     args: string[],
-    env: Record<string, string> = {},
+    { env, through = [] }: Omit<CrateRun, "args"> = { env: {} },
     progress: "inherit" | "piped" = "inherit",
   ): Promise<{ success: boolean; text: string }> {
     const deno = Deno.execPath();
-    const output = await new Deno.Command("cargo", {
-      args,
+    const line = [...through, "cargo", ...this.#settings, ...args];
+    const output = await new Deno.Command(line[0]!, {
+      args: line.slice(1),
       cwd,
       env: {
         PATH: `${deno.slice(0, deno.lastIndexOf("/"))}:${Deno.env.get("PATH")}`,
@@ -96,28 +114,28 @@ class Build {
 }
 
 /**
- * Runs a crate's own tests, with the versions of other crates in its lock.
+ * Builds a crate's own tests, with the versions of other crates in its lock.
  *
  * @param crate which one
- * @param args options of its tests
- * @param env what they want to know
+ * @returns runs them
  * @throws {Error} it can't be fetched or built
  */
-export async function testCrate(
+export async function crateTests(
   crate: Crate,
-  args: string[],
-  env: Record<string, string>,
-): Promise<CrateResults> {
+): Promise<(run: CrateRun) => Promise<CrateResults>> {
   const { stdout } = await new Deno.Command("rustc", { args: ["-V"] }).output();
   const build = new Build(crate, new TextDecoder().decode(stdout));
   await build.fetch(crate);
-  const test = ["test", "--locked", "--features", crate.features, "--tests"];
+  const { features, which = ["--tests"] } = crate;
+  const test = ["test", "--locked", "--features", features, ...which];
   const { sources } = build;
   const { success } = await build.cargo(sources, [...test, "--no-run"]);
   if (!success) throw new Error(`${crate.name}: cargo can't build it`);
-  const all = [...test, "--no-fail-fast", "--", ...args];
-  const { text } = await build.cargo(sources, all, env, "piped");
-  return results(text);
+  return async (run) => {
+    const all = [...test, "--offline", "--no-fail-fast", "--", ...run.args];
+    const { text } = await build.cargo(sources, all, run, "piped");
+    return results(text);
+  };
 }
 
 /** Of each of its programs, which print between the lines what they like. */

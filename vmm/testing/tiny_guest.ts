@@ -58,6 +58,16 @@ export const KEYS = kernel([
 ]);
 
 /**
+ * Restarts some tenths of a second after Delete is pressed, so that who has
+ * pressed it can see to the end: `in al, 0x64; test; in; cmp; loop; out 0x64`.
+ */
+export const RESTARTS = kernel([
+  ...[0xe4, 0x64, 0xa8, 0x01, 0x74, 0xfa, 0xe4, 0x60, 0x3c, 0x71, 0x75, 0xf4],
+  ...[0xb9, 0x00, 0x00, 0x00, 0x20, 0xe2, 0xfe], // mov ecx, 2 ** 29; loop
+  ...[0xb0, 0xfe, 0xe6, 0x64, 0xeb, 0xfe],
+]);
+
+/**
  * A driver with a mistake: it prints "hi", and reads a byte at port 0x300. If
  * that is 0x80 it reads another at 0x301, and triple-faults when that is 1. Else
  * it says "." and reads again.
