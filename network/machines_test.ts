@@ -6,7 +6,12 @@ import { readPayload } from "../images/payload/payload.ts";
 import type { VmConfig } from "../vmm/config/types.ts";
 import type { NetworkInterface } from "../vmm/devices/mod.ts";
 import { Machine } from "../vmm/machine.ts";
-import { runMachine, TestMachine } from "../vmm/testing/mod.ts";
+import {
+  descriptorsAgain,
+  descriptorsAtRest,
+  runMachine,
+  TestMachine,
+} from "../vmm/testing/mod.ts";
 import { Switch } from "./switch.ts";
 
 /** The payload with a network interface at a switch. */
@@ -145,5 +150,21 @@ Deno.test(needing([KVM], {
     await refused({ plug }, /^switch plug: the switch is closed$/);
     assert.throws(() => network.plug(), /switch plug: the switch is closed$/);
     assert.equal(test.machine.state, "running", "its link is down, no more");
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "Switch: machines that were plugged in leave no descriptor and no port",
+  async fn() {
+    await using network = new Switch();
+    const plug = network.plug();
+    const one = async () => {
+      await runMachine(await payload("hello", { plug }));
+    };
+    await one();
+    const before = await descriptorsAtRest();
+    for (let i = 0; i < 10; i++) await one();
+    await descriptorsAgain(before);
+    await until(() => plug.connected === 0, "no port");
   },
 }));
