@@ -7,6 +7,7 @@
 import type { PlainDevice } from "../../devices/own/plain.ts";
 import type { VirtioDevice } from "../../devices/virtio/device.ts";
 import { VireoError } from "../../ffi/error.ts";
+import type { GuestMemory } from "../../guest/memory.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { nameOf } from "../snapshot/trust.ts";
 import { Answers, type Change } from "./answers.ts";
@@ -26,8 +27,14 @@ import { type Finding, type Limits, type Try, TryRunner } from "./try.ts";
 
 /** The device whose driver is fuzzed. */
 export type FuzzedDevice =
-  /** A virtio device of the machine, by its name, and who answers for it. */
-  | { name: string; model: VirtioDevice }
+  /**
+   * A virtio device of the machine, by its name, and who answers for it; a
+   * function makes one that has the guest's memory.
+   */
+  | {
+    name: string;
+    model: VirtioDevice | ((memory: GuestMemory) => VirtioDevice);
+  }
   /** Registers in memory, or ports, who answers there, and its interrupt. */
   | { mmio: number; size: number; model: PlainDevice; gsi?: number }
   | { port: number; size: number; model: PlainDevice; gsi?: number };
@@ -62,6 +69,10 @@ export interface FuzzOptions {
   milliseconds?: number;
   /** Ends it. */
   signal?: AbortSignal;
+  /** What others are made of from the beginning on, as `onNew` has told it. */
+  corpus?: readonly (readonly Change[])[];
+  /** Told of a try that has shown something new, and is no finding. */
+  onNew?(changes: readonly Change[]): unknown;
   /** Told of each finding of a new kind, with the least changes that give it. */
   onFinding?(found: Found): unknown;
   /** Ends at the first finding. */
@@ -86,7 +97,7 @@ export interface FuzzReport {
   rate: number;
   /** Instructions of a try that KVM has emulated, on average. */
   instructions: number;
-  /** Tries that have shown something new, with the first. */
+  /** Tries that others were made of: what was given, and what was new. */
   corpus: number;
   /** How much was seen: pairs of accesses, lines, and what KCOV says. */
   seen: number;
@@ -174,7 +185,9 @@ export class Fuzzer implements Disposable {
   async run(options: FuzzOptions): Promise<FuzzReport> {
     const { seed = 1, tries = Infinity, milliseconds = Infinity } = options;
     const random = new Random(seed);
-    const corpus: Seed[] = [this.replay([])];
+    const corpus: Seed[] = [[], ...options.corpus ?? []].map((changes) =>
+      this.replay(changes)
+    );
     const found = new Map<string, Found>();
     const began = performance.now();
     let instructions = 0, count = 0, apart = 0, turn = began;
@@ -190,7 +203,10 @@ export class Fuzzer implements Disposable {
       count++;
       instructions += result.instructions;
       const isNew = result.finding && !found.has(keyOf(result.finding));
-      if (this.#coverage.fresh > 0 && !result.finding) corpus.push(result);
+      if (this.#coverage.fresh > 0 && !result.finding) {
+        corpus.push(result);
+        options.onNew?.(result.changes);
+      }
       if (!isNew) continue;
       const minimising = performance.now();
       const one = this.#smallest(result, count);
@@ -296,9 +312,11 @@ function devicesOf(
       `fuzz: the machine has no virtio device "${device.name}"`,
     );
   }
+  const { model } = device;
+  const made = typeof model === "function" ? model(parts.memory) : model;
   return virtio.map((other) =>
     other === index
-      ? virtioTarget(index, device.model, parts, answers, onAccess)
+      ? virtioTarget(index, made, parts, answers, onAccess)
       : idleDevice(other, parts)
   );
 }
