@@ -6,14 +6,33 @@
 import { parseArgs } from "node:util";
 import { VireoError } from "../../ffi/error.ts";
 
+/**
+ * Tests that have a task of their own: those with peers, and those that need the
+ * research kernel, which takes a quarter of an hour to build.
+ */
+export const SUITES = ["peers", "research"] as const;
+
+/** Those, and all others. */
+export type Suite = "own" | typeof SUITES[number];
+
+/**
+ * The suite that a file with tests belongs to.
+ *
+ * @param path such as `a_peer_test.ts`
+ */
+export function suiteOf(path: string): Suite {
+  if (path.endsWith("_peer_test.ts")) return "peers";
+  return path.endsWith("_research_test.ts") ? "research" : "own";
+}
+
 /** What to run, and how. */
 export interface TestArguments {
   /** Files and folders; all of the project where empty. */
   paths: string[];
   /** The tests whose names it fits: part of a name, or `/an expression/`. */
   filter?: string;
-  /** Whether the tests with peers are meant, and no others. */
-  peers: boolean;
+  /** Which tests are meant, and no others. */
+  suite: Suite;
   /** Other options, which go on to `deno test`. */
   others: string[];
 }
@@ -27,17 +46,22 @@ export interface TestArguments {
 export function readArguments(args: readonly string[]): TestArguments {
   const { tokens } = parseArgs({
     args: [...args],
-    options: { filter: { type: "string" }, peers: { type: "boolean" } },
+    options: {
+      filter: { type: "string" },
+      peers: { type: "boolean" },
+      research: { type: "boolean" },
+    },
     strict: false,
     allowPositionals: true,
     tokens: true,
   });
-  const result: TestArguments = { paths: [], peers: false, others: [] };
+  const result: TestArguments = { paths: [], suite: "own", others: [] };
   for (const token of tokens) {
     if (token.kind === "positional") result.paths.push(token.value);
     if (token.kind !== "option") continue;
     const { name, rawName, value } = token;
-    if (name === "peers") result.peers = true;
+    const suite = SUITES.find((one) => one === name);
+    if (suite) result.suite = suite;
     else if (name !== "filter") {
       result.others.push(value === undefined ? rawName : `${rawName}=${value}`);
     } else if (value === undefined) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { VireoError } from "../../ffi/error.ts";
-import { fits, type TestArguments } from "./arguments.ts";
+import { fits, suiteOf, type TestArguments } from "./arguments.ts";
 import type { RecordedTest } from "./record.ts";
 
 const ROOT = new URL("../../", import.meta.url);
@@ -34,7 +34,7 @@ export async function choose(args: TestArguments): Promise<ChosenFile[]> {
     : [...testFiles(".")];
   const named = args.paths.filter((path) => path.endsWith(".ts"));
   const wanted = [...new Set(files)].filter((path) =>
-    named.includes(path) || path.endsWith("_peer_test.ts") === args.peers
+    named.includes(path) || suiteOf(path) === args.suite
   );
   const chosen: ChosenFile[] = [];
   for (const [path, tests] of await record(wanted)) {

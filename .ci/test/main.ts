@@ -1,5 +1,5 @@
 /**
- * `task test` and `task test:peers`: sets up what the chosen tests need, runs
+ * `task test` and its like: sets up what the chosen tests need, runs
  * them, and tells what came of it.
  *
  * @module
@@ -117,10 +117,10 @@ async function main(): Promise<number> {
   section("slowest", slowest(results));
   section("ignored", reasons(results));
   section("failed", failures(results));
-  if (!args.peers) {
+  if (args.suite === "own") {
     console.log(
       "\nTests with QEMU and other heavy peers have a task of their own: " +
-        "task test:peers",
+        "task test:peers; those with the research kernel: task test:research",
     );
   }
   const seconds = (performance.now() - start) / 1000;

@@ -60,11 +60,14 @@ export async function provideKernels(
   files: readonly ChosenFile[],
 ): Promise<boolean> {
   if (!await lacksKernels(files)) return true;
-  const small = files.every(({ prepared }) =>
-    prepared.every((what) => what === "small")
-  );
+  const wanted = files.flatMap(({ prepared }) => prepared);
+  const which = wanted.includes("research")
+    ? ["--variant", "research"]
+    : wanted.every((what) => what === "small")
+    ? []
+    : ["--all"];
   const { success } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", MAIN, "prepare", ...(small ? [] : ["--all"])],
+    args: ["run", "-A", MAIN, "prepare", ...which],
     stdin: "null",
     stdout: "null",
   }).spawn().status;
@@ -77,6 +80,7 @@ async function lacksKernels(files: readonly ChosenFile[]): Promise<boolean> {
     wanted.has("small") ? prepared() : true,
     wanted.has("full") ? prepared("full") : true,
     wanted.has("all") ? preparedAll() : true,
+    wanted.has("research") ? prepared("research") : true,
   ]);
   return found.includes(undefined);
 }

@@ -13,7 +13,7 @@ export interface Need {
   /** Programs that are called, by name: each is in a package that is known. */
   readonly programs?: readonly string[];
   /** What `vireo prepare` has to have made. */
-  readonly prepared?: "small" | "full" | "all";
+  readonly prepared?: "small" | "full" | "all" | "research";
   /** Why this host doesn't have it, as it is now; empty when it has. */
   missing(): string;
 }

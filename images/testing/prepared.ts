@@ -13,11 +13,17 @@ export const LINUX: Need = need("small", await prepared());
 export const FULL_LINUX: Need = need("full", await prepared("full"));
 /** Both kernels, the full one as bzImages, too, and the root image. */
 export const ALL_KERNELS: Need = need("all", await preparedAll());
+/** The research kernel, what modules are built with, and the root image. */
+export const RESEARCH_LINUX: Need = need(
+  "research",
+  await prepared("research"),
+);
 
-function need(what: "small" | "full" | "all", found: unknown): Need {
+function need(what: NonNullable<Need["prepared"]>, found: unknown): Need {
   const name = what === "all"
     ? "not every kernel is"
     : `the ${what} kernel is not`;
-  const reason = `${name} built: task prepare --all`;
+  const words = what === "research" ? "--variant research" : "--all";
+  const reason = `${name} built: task prepare ${words}`;
   return { prepared: what, missing: () => found === undefined ? reason : "" };
 }
