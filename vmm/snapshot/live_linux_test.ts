@@ -16,8 +16,8 @@ import { Twin } from "../testing/twin.ts";
 import type { Overrides } from "./mod.ts";
 
 const TWINS = 2;
-const FORKS = 2;
-const RESETS = 4;
+const FORKS = 3;
+const RESETS = 8;
 /** A network with only the host. */
 const HOST = new URL("../../examples/pong.ts", import.meta.url).pathname;
 
