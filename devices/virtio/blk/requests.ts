@@ -137,8 +137,8 @@ export class BlkRequests {
   #readHeader(readable: ChainPart): boolean {
     const { memory } = this.#context;
     if (readable.bytes < BLK_HEADER_SIZE) return false;
-    const address = readable.guestAddressAt(0);
-    if (readable.lengthAt(0) < BLK_HEADER_SIZE || (address & 3) !== 0) {
+    const address = readable.guestAddress;
+    if (readable.firstLength < BLK_HEADER_SIZE || (address & 3) !== 0) {
       return readable.peek(memory, this.#headerBytes, BLK_HEADER_SIZE);
     }
     // As drivers have it: in one piece, and aligned.

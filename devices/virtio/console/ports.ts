@@ -199,10 +199,9 @@ export class ConsolePort implements ChainServer {
   /** False when the backend has no room for the rest. */
   #writeOut(part: ChainPart): boolean {
     while (part.count > 0) {
-      const address = part.guestAddressAt(0);
-      const length = part.lengthAt(0);
-      const region = this.#context.memory.find(address, length)!;
-      const start = address - region.guestAddress;
+      const length = part.firstLength;
+      const region = this.#context.memory.find(part.guestAddress, length)!;
+      const start = part.guestAddress - region.guestAddress;
       const taken = this.backend.write(region.u8, start, start + length);
       part.skip(taken);
       if (taken < length) return false;

@@ -54,6 +54,11 @@ export class ChainPart {
     return this.#iovecs.pointerTo(this.#first);
   }
 
+  /** Length of the first range that is left. */
+  get firstLength(): number {
+    return this.#iovecs.length(this.#first);
+  }
+
   /** Guest address of range `index` of those left. */
   guestAddressAt(index: number): number {
     return this.#guest[this.#first + index]!;
@@ -108,11 +113,8 @@ export class ChainPart {
   copy(part: ChainPart): void {
     this.clear();
     for (let i = 0; i < part.count; i++) {
-      this.add(
-        part.guestAddressAt(i),
-        part.hostAddressAt(i),
-        part.lengthAt(i),
-      );
+      const address = part.guestAddressAt(i);
+      this.add(address, part.hostAddressAt(i), part.lengthAt(i));
     }
   }
 
@@ -125,6 +127,11 @@ export class ChainPart {
     if (length === 0) this.count--;
     this.bytes--;
     return address;
+  }
+
+  /** Guest address of the first byte that is left. */
+  get guestAddress(): number {
+    return this.#guest[this.#first]!;
   }
 
   /** Copies the first `length` bytes out; false when there are fewer. */
