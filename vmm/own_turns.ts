@@ -21,6 +21,7 @@ export class OwnTurns implements Disposable {
   readonly #window: number;
   readonly #log: (message: string) => void;
   #until = 0; // work is expected
+  #over = false;
 
   /**
    * Sleeps until `fd` is readable.
@@ -75,10 +76,9 @@ export class OwnTurns implements Disposable {
     loop.turn(promises ? 0 : -1);
   }
 
-  /** Listens no more. */
+  /** Tells no more. What fails while the worker ends still does no harm. */
   [Symbol.dispose](): void {
-    removeEventListener("unhandledrejection", this.#rejected);
-    removeEventListener("error", this.#uncaught);
+    this.#over = true;
   }
 
   readonly #rejected = (event: PromiseRejectionEvent) => {
@@ -92,6 +92,7 @@ export class OwnTurns implements Disposable {
   };
 
   #tell(error: unknown): void {
+    if (this.#over) return;
     const [, url = ""] = /\(?(\w+:[^\s()]+):\d+:\d+\)?/.exec(
       error instanceof Error ? error.stack ?? "" : "",
     ) ?? [];
