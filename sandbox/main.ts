@@ -9,7 +9,7 @@ import { Errno, errno, VireoError } from "../ffi/errno.ts";
 import { closeFd } from "../ffi/file.ts";
 import { libc } from "../ffi/libc.ts";
 import { made } from "./error.ts";
-import { start } from "./execute.ts";
+import { NO_CHILD, start, startFirst } from "./execute.ts";
 import { FLAGS_TEXT, parseFlags } from "./flags.ts";
 import { enter, type Jail, jailOf, now } from "./jail.ts";
 
@@ -21,7 +21,6 @@ What follows -- is for the program in the jail.
 
 /** The first word of a jailer that another has started. No flag is like it. */
 const SECOND = "second";
-const CLONE_NEWPID = 0x20000000;
 
 /** What the second jailer tells the first. */
 const READY = 1, FAILED = 2;
@@ -59,19 +58,14 @@ function jailer(args: readonly string[]): void {
  */
 function startSecond({ flags }: Jail, args: readonly string[]): void {
   const [read, write] = pipe();
-  if (flags.newPidNs) {
-    made(
-      libc.unshare(CLONE_NEWPID),
-      "Failed cloning into a new child process",
-    );
-  }
   const main = new URL(import.meta.url).pathname;
   const config = new URL("../deno.json", import.meta.url).pathname;
   const deno = Deno.execPath();
-  const pid = start(deno, [
+  const words = [
     ...[deno, "run", "--quiet", "-A", "--config", config, main],
     ...[SECOND, `${write}`, ...args],
-  ]);
+  ];
+  const pid = (flags.newPidNs ? startFirst : start)(deno, words);
   closeFd(write);
   if (lastByte(read) === READY) return;
   // It has said why.
@@ -81,10 +75,7 @@ function startSecond({ flags }: Jail, args: readonly string[]): void {
 
 function pipe(): [number, number] {
   const fds = new Int32Array(2);
-  made(
-    libc.pipe2(new Uint8Array(fds.buffer), 0),
-    "Failed cloning into a new child process",
-  );
+  made(libc.pipe2(new Uint8Array(fds.buffer), 0), NO_CHILD);
   return [fds[0]!, fds[1]!];
 }
 
