@@ -15,7 +15,7 @@ Deno.test(needing([KVM, RESEARCH_LINUX, "make", "gcc"], {
     }).output();
     const said = new TextDecoder().decode(stdout);
     assert.equal(code, 0, said + new TextDecoder().decode(stderr));
-    assert.match(said, /gauge VREO0001:00: 3 channels\n.*\ngauge 16384 0 /);
+    assert.match(said, /gauge VREO0001:00: 3 channels\n.*\ngauge +16384 +0 /);
     assert.match(said, /\n21\n1013\n40\nunloaded\n[^]*$/);
     assert.doesNotMatch(said.split("unloaded")[1]!, /gauge/);
   },
