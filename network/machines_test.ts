@@ -29,14 +29,27 @@ async function payload(
   };
 }
 
+/** A folder that goes. */
+function scratchFolder(): Disposable & { path: string } {
+  const path = Deno.makeTempDirSync({ prefix: "vireo-switch-" });
+  return {
+    path,
+    [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }),
+  };
+}
+
+/** A capture has so many frames, none shorter than an ARP request. */
+function assertCaptured(pcap: string, frames: number): void {
+  const { size } = Deno.statSync(pcap);
+  assert.ok(size >= 24 + frames * (16 + 42), `${size} bytes`);
+}
+
 Deno.test(needing([KVM], {
   name:
     "Switch: a machine pings another, over a link with latency and a capture",
   async fn() {
-    const dir = Deno.makeTempDirSync({ prefix: "vireo-switch-" });
-    using _dir = {
-      [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }),
-    };
+    using scratch = scratchFolder();
+    const dir = scratch.path;
     const log: string[] = [];
     await using network = new Switch((line) => log.push(line));
     const near = network.listen(`${dir}/near`);
@@ -60,8 +73,7 @@ Deno.test(needing([KVM], {
     assert.equal(dropped, 0);
     await until(() => near.connected === 0, "end of the machine's port");
     await network[Symbol.asyncDispose]();
-    const size = Deno.statSync(pcap).size;
-    assert.ok(size >= 24 + (received + sent) * (16 + 42), `${size} bytes`);
+    assertCaptured(pcap, received + sent);
     assert.deepEqual(log, []);
   },
 }));
@@ -70,10 +82,8 @@ Deno.test(needing([KVM], {
   name:
     "Switch: machines are plugged in without a socket, beside one that has one",
   async fn() {
-    const dir = Deno.makeTempDirSync({ prefix: "vireo-switch-" });
-    using _dir = {
-      [Symbol.dispose]: () => Deno.removeSync(dir, { recursive: true }),
-    };
+    using scratch = scratchFolder();
+    const dir = scratch.path;
     const log: string[] = [];
     await using network = new Switch((line) => log.push(line));
     const pcap = `${dir}/plug.pcap`;
@@ -102,8 +112,7 @@ Deno.test(needing([KVM], {
     await server.machine.stop();
     await until(() => plug.connected === 0, "end of the server's port");
     await network[Symbol.asyncDispose]();
-    const size = Deno.statSync(pcap).size;
-    assert.ok(size >= 24 + (received + sent) * (16 + 42), `${size} bytes`);
+    assertCaptured(pcap, received + sent);
     assert.deepEqual(log, []);
   },
 }));
