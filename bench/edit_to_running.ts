@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { median } from "./snapshot/figures.ts";
+import { spread } from "./paths/pairs.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const MAIN = new URL("main.ts", ROOT).pathname;
@@ -86,11 +86,8 @@ try {
     const all: number[] = [];
     await run(folder, task);
     for (let i = 0; i < Number(runs); i++) all.push(await run(folder, task));
-    const [middle, least, most] = [
-      median(all),
-      Math.min(...all),
-      Math.max(...all),
-    ].map(Math.round);
+    const { median, min, max } = spread(all);
+    const [middle, least, most] = [median, min, max].map(Math.round);
     console.log(
       `${task.file} (${task.guest}): ${middle} ms (${least} to ${most})`,
     );

@@ -9,6 +9,7 @@
 import { linuxDriver } from "../examples/lab/fuzz_linux.ts";
 import { Fuzzer, type FuzzerOptions, type Limits } from "../lab.ts";
 import type { Snapshot } from "../mod.ts";
+import { spread } from "./paths/pairs.ts";
 
 const RUNS = 5;
 /** What the driver may make of one answer, where KVM emulates it. */
@@ -31,8 +32,8 @@ async function measure(
     instructions += report.instructions / RUNS;
     found += report.found.length;
   }
-  rates.sort((a, b) => a - b);
-  const shown = [rates[0]!, rates[RUNS >> 1]!, rates.at(-1)!].map((rate) =>
+  const { median, min, max } = spread(rates);
+  const shown = [min, median, max].map((rate) =>
     rate.toFixed(rate < 100 ? 1 : 0)
   );
   console.log(

@@ -15,7 +15,7 @@ import {
   rawBackend,
 } from "../lab.ts";
 import { Machine, readPayload } from "../mod.ts";
-import { median } from "./snapshot/figures.ts";
+import { spread } from "./paths/pairs.ts";
 
 const [rounds = 5, milliseconds = 1000] = Deno.args.map(Number);
 /** The register that a try begins with: the device's features (§4.2.2). */
@@ -69,15 +69,12 @@ for (const [name, options] of Object.entries(TASKS)) {
     ran.push(1000 * inGuest / tries);
     spent.push(1000 * (all - inGuest) / tries);
   }
-  const [middle, least, most] = [
-    median(rates),
-    Math.min(...rates),
-    Math.max(...rates),
-  ].map(Math.round);
+  const { median, min, max } = spread(rates);
+  const [middle, least, most] = [median, min, max].map(Math.round);
   console.log(
     `${name}: ${middle} tries/s (${least} to ${most}); of a try ` +
-      `${Math.round(median(ran))} us in the guest, ` +
-      `${Math.round(median(spent))} us to go back; ` +
+      `${Math.round(spread(ran).median)} us in the guest, ` +
+      `${Math.round(spread(spent).median)} us to go back; ` +
       `${accesses} accesses, ${output.length} bytes printed, ` +
       `${instructions} instructions`,
   );

@@ -13,6 +13,7 @@ import { Exit, Kvm, Mapping, type Vcpu } from "../mod.ts";
 import type { MachineParts } from "../vmm/build.ts";
 import { DeviceRecorder } from "../vmm/trace/device_recorder.ts";
 import { TraceReader } from "../vmm/trace/reader.ts";
+import { spread } from "./paths/pairs.ts";
 
 const PAIRS = 12;
 const EXITS = 5000;
@@ -42,12 +43,6 @@ function time(count: number, body: () => void): number {
   return (performance.now() - start) * 1e6 / count;
 }
 
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return (sorted[middle]! + sorted[sorted.length - 1 - middle]!) / 2;
-}
-
 /** Both by turns; each pair begins with the other one. */
 function compare(
   what: string,
@@ -63,15 +58,13 @@ function compare(
     return [time(count, a), second];
   });
   const ratios = pairs.map(([a, b]) => b / a);
-  const of = (index: 0 | 1) => median(pairs.map((pair) => pair[index]));
+  const of = (index: 0 | 1) => spread(pairs.map((pair) => pair[index])).median;
+  const { median, min, max } = spread(ratios);
   console.log(
     `${what}: ${nameA} ${of(0).toFixed(1)} ns, ${nameB} ${
       of(1).toFixed(1)
     } ns;` +
-      ` ratio ${median(ratios).toFixed(3)}` +
-      ` (${Math.min(...ratios).toFixed(3)} to ${
-        Math.max(...ratios).toFixed(3)
-      })`,
+      ` ratio ${median.toFixed(3)} (${min.toFixed(3)} to ${max.toFixed(3)})`,
   );
 }
 

@@ -10,7 +10,7 @@
 import { Machine, readPayload, Switch } from "../mod.ts";
 import type { NetworkInterface } from "../mod.ts";
 import { bridge } from "./bridge.ts";
-import { median } from "./snapshot/figures.ts";
+import { spread } from "./paths/pairs.ts";
 
 const [pairs = 5, milliseconds = 500] = Deno.args.map(Number);
 const kernel = await readPayload();
@@ -64,10 +64,11 @@ for (let pair = 0; pair < pairs; pair++) {
 }
 for (const [name, all] of Object.entries(figures)) {
   const ratios = all.map((figure, pair) => figure / figures.bridge[pair]!);
-  const mb = [median(all), Math.min(...all), Math.max(...all)]
+  const { median, min, max } = spread(all);
+  const [mb, least, most] = [median, min, max]
     .map((figure) => (figure / 1e6).toFixed(1));
   console.log(
-    `${name}: ${mb[0]} MB/s (${mb[1]} to ${mb[2]}), ` +
-      `${median(ratios).toFixed(2)} of the bridge's`,
+    `${name}: ${mb} MB/s (${least} to ${most}), ` +
+      `${spread(ratios).median.toFixed(2)} of the bridge's`,
   );
 }

@@ -10,7 +10,7 @@
 import { linux } from "../examples/lab/linux.ts";
 import { type NetworkInterface, Switch } from "../mod.ts";
 import { bridge } from "./bridge.ts";
-import { median } from "./snapshot/figures.ts";
+import { spread } from "./paths/pairs.ts";
 
 const [rounds = 5, kib = 512] = Deno.args.map(Number);
 
@@ -61,10 +61,11 @@ for (let round = 0; round < rounds; round++) {
 WAYS.forEach((name, way) => {
   const all = figures[way]!;
   const ratios = all.map((figure, round) => figure / figures[3]![round]!);
-  const kb = [median(all), Math.min(...all), Math.max(...all)]
+  const { median, min, max } = spread(all);
+  const [kb, least, most] = [median, min, max]
     .map((figure) => Math.round(figure / 1e3));
   console.log(
-    `${name}: ${kb[0]} kB/s (${kb[1]} to ${kb[2]}), ` +
-      `${median(ratios).toFixed(2)} of the bridge's`,
+    `${name}: ${kb} kB/s (${least} to ${most}), ` +
+      `${spread(ratios).median.toFixed(2)} of the bridge's`,
   );
 });

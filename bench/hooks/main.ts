@@ -8,7 +8,7 @@
  * @module
  */
 import { Machine, readPayload } from "../../mod.ts";
-import { median } from "../snapshot/figures.ts";
+import { spread } from "../paths/pairs.ts";
 import { hooks, type Row, type Side } from "./rows.ts";
 
 const [pairs = 5, milliseconds = 300] = Deno.args.slice(0, 2).map(Number);
@@ -56,10 +56,10 @@ try {
       }
       ratios.push(on.at(-1)! / off.at(-1)!);
     }
-    const us = (values: number[]) => (median(values) / 1000).toFixed(2);
+    const us = (values: number[]) => (spread(values).median / 1000).toFixed(2);
     console.log(
       `| ${row.hook} | ${row.unit} | ${us(off)} | ${us(on)} ` +
-        `| ${median(ratios).toFixed(2)} |`,
+        `| ${spread(ratios).median.toFixed(2)} |`,
     );
   }
 } finally {

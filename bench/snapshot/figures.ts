@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { spread } from "../paths/pairs.ts";
 
 /** What was measured of one thing. */
 export interface Figure {
@@ -16,26 +17,19 @@ export interface Figure {
   values: number[];
 }
 
-/** The middle one. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 > 0
-    ? sorted[middle]!
-    : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 /** A line for each figure: median, least, most, number of runs, goal. */
 export function table(figures: readonly Figure[]): string {
   const head = ["", "", "median", "min", "max", "runs", "goal"];
-  const rows = figures.map(({ name, unit, goal, values }) => [
-    name,
-    unit,
-    ...[median(values), Math.min(...values), Math.max(...values)]
-      .map((value) => value.toFixed(2)),
-    `${values.length}`,
-    goal === undefined ? "" : `${goal}`,
-  ]);
+  const rows = figures.map(({ name, unit, goal, values }) => {
+    const { median, min, max } = spread(values);
+    return [
+      name,
+      unit,
+      ...[median, min, max].map((value) => value.toFixed(2)),
+      `${values.length}`,
+      goal === undefined ? "" : `${goal}`,
+    ];
+  });
   const all = [head, ...rows];
   const widths = head.map((_, i) =>
     Math.max(...all.map((row) => row[i]!.length))
