@@ -59,6 +59,7 @@ export {
   Fuzzer,
   type FuzzerOptions,
   type FuzzOptions,
+  type FuzzProgress,
   type FuzzReport,
 } from "./vmm/fuzzing/fuzzer.ts";
 export type { Access } from "./vmm/fuzzing/target.ts";

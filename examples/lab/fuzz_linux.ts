@@ -3,13 +3,19 @@
  *
  *     deno run -A examples/lab/fuzz_linux.ts net 100
  */
-import { Machine, prepare, prepared, type Snapshot } from "../../mod.ts";
+import { Machine, prepare, prepared } from "../../mod.ts";
+import type { GuestMemory, Snapshot } from "../../mod.ts";
 import { Blk, Fuzzer, HandlerBackend, Net } from "../../lab.ts";
 import { type FuzzerOptions, openRawImage, rawBackend } from "../../lab.ts";
 
 const HEADER = 12; // virtio_net_hdr_v1
 const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const handler = import.meta.resolve("../pong.ts");
+
+/** A network with nobody in it. */
+export function quietNet(memory: GuestMemory): Net {
+  return new Net([new HandlerBackend(() => [], memory, HEADER, () => {})], mac);
+}
 
 /** Linux without a driver for its second device, and how that is fuzzed. */
 export async function linuxDriver(
@@ -39,10 +45,7 @@ export async function linuxDriver(
       model: (memory) =>
         what === "blk"
           ? new Blk(rawBackend(image(), 64, "Sync"), what)
-          : new Net(
-            [new HandlerBackend(() => [], memory, HEADER, () => {})],
-            mac,
-          ),
+          : quietNet(memory),
     },
     input: `${bind}; echo done\n`,
     until: { text: /^done/ },

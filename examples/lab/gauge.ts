@@ -8,7 +8,7 @@ export default class Gauge implements PlainDevice {
   #channel = 0;
 
   read(offset: number): number {
-    // Without flags it has no units.
+    // Without flags it has no units, and of version 0 no calibration.
     const value = VALUES[this.#channel] ?? 0;
     return [MAGIC, VALUES.length, this.#channel, value, 0, 0][offset >> 2] ?? 0;
   }

@@ -6,9 +6,12 @@
 import { Machine, moduleFolder, prepare, prepared } from "../../mod.ts";
 
 const IMAGES = new URL("../../images/", import.meta.url);
-const SOURCES = ["lab/Kbuild", "lab/gauge.c", "lab/kcov.c", "linux/syscall.h"];
+const SOURCES = [
+  ...["lab/Kbuild", "lab/gauge.c", "lab/tally.c", "lab/kcov.c"],
+  "linux/syscall.h",
+];
 /** The gauge, which the module drives. */
-export const GAUGE = { mmio: 24, address: 0xcff0_0000, hid: "VREO0001" };
+export const GAUGE = { mmio: 0x28, address: 0xcff0_0000, hid: "VREO0001" };
 
 /** Makes gauge.ko and kcov in `folder`; returns what to boot. */
 export async function build(folder: string) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //
 // Drives examples/lab/gauge.ts: a module to be built, loaded, looked into by a
-// debugger, and fuzzed. It has a mistake on purpose: it believes that a device
-// has no other units than it knows. With careful=1 it has not.
+// debugger, and fuzzed. It has two mistakes on purpose: it believes that a device
+// has no other units than it knows, and no other curves, or any number of steps.
+// The second shows only when four words say so, each in its own way. With
+// careful=1 it has not the first, with careful=2 it has none.
 
 #include <linux/acpi.h>
 #include <linux/io.h>
@@ -16,14 +18,20 @@
 #define GAUGE_VALUE 0x0c
 #define GAUGE_FLAGS 0x10
 #define GAUGE_UNIT 0x14
+#define GAUGE_CALIBRATION 0x18	// the words of struct calibration
 
 #define GAUGE_MAGIC 0x47415547
 #define GAUGE_HAS_UNIT 1	// in GAUGE_FLAGS
 #define MAX_CHANNELS 8
 
-static bool careful;
-module_param(careful, bool, 0444);
-MODULE_PARM_DESC(careful, "believe no unit");
+#define CALIBRATION_SINCE 2	// the version that has it
+#define CALIBRATION_VALID 0x80	// in its flags
+#define MIN_STEPS 256
+#define MAX_STEPS 4096
+
+static int careful;
+module_param(careful, int, 0444);
+MODULE_PARM_DESC(careful, "1: believe no unit; 2: and no curve");
 
 struct unit {
 	const char *name;
@@ -36,6 +44,16 @@ static const struct unit units[] = {
 	{ "%", 1 },
 };
 
+struct calibration {
+	u32 version, flags, steps, curve;
+};
+
+struct curve {
+	u32 slope, offset;
+};
+
+static const struct curve curves[] = { { 1, 0 }, { 2, 40 } };
+
 struct channel {
 	int value;
 	const char *unit;
@@ -44,12 +62,18 @@ struct channel {
 struct gauge {
 	void __iomem *registers;
 	u32 count;
+	u32 slope;
 	struct channel channels[MAX_CHANNELS];
 };
 
 static const struct unit *unit_of(u32 index)
 {
 	return index < ARRAY_SIZE(units) ? &units[index] : NULL;
+}
+
+static const struct curve *curve_of(u32 index)
+{
+	return index < ARRAY_SIZE(curves) ? &curves[index] : NULL;
 }
 
 static noinline int read_channel(struct gauge *gauge, u32 index)
@@ -67,6 +91,33 @@ static noinline int read_channel(struct gauge *gauge, u32 index)
 		return -EINVAL;
 	channel->value *= unit->scale;
 	channel->unit = unit->name;
+	return 0;
+}
+
+/*
+ * All words are read before one is looked at: how far it comes is seen by its
+ * code alone, not by what it asks the device for.
+ */
+static noinline int calibrate(struct gauge *gauge)
+{
+	u32 words[sizeof(struct calibration) / sizeof(u32)];
+	const struct calibration *told = (void *)words;
+	const struct curve *curve;
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(words); i++)
+		words[i] = readl(gauge->registers + GAUGE_CALIBRATION + 4 * i);
+	if (told->version < CALIBRATION_SINCE)
+		return 0;
+	if (!(told->flags & CALIBRATION_VALID))
+		return 0;
+	if (told->steps < MIN_STEPS)
+		return -EINVAL;
+	curve = curve_of(told->curve);
+	if (careful > 1 && (!curve || told->steps > MAX_STEPS))
+		return -EINVAL;
+	for (i = 0; i < told->steps; i++)
+		gauge->slope = gauge->slope * 31 + curve->slope;
 	return 0;
 }
 
@@ -117,6 +168,9 @@ static int gauge_probe(struct platform_device *pdev)
 		if (error)
 			return error;
 	}
+	error = calibrate(gauge);
+	if (error)
+		return error;
 	platform_set_drvdata(pdev, gauge);
 	dev_info(&pdev->dev, "%u channels\n", gauge->count);
 	return 0;

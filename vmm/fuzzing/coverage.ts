@@ -12,11 +12,14 @@ import { walkPages } from "../../guest/page_walk.ts";
 
 /** A buffer of KCOV's that the guest's program has mapped. */
 export interface KcovBuffer {
-  /** Its address in the program that runs when a try begins. */
+  /** Its address in the program that runs when a try begins, of a page. */
   address: number;
-  /** Entries of 8 bytes, with the first, which counts them. */
+  /** Entries of 8 bytes, with the first, which counts them: 2 to 2^24. */
   entries: number;
 }
+
+/** 128 MiB of them; the kernel's own limit is higher. */
+const MOST_ENTRIES = 1 << 24;
 
 /** Where KCOV writes, found once: it stays where it is. */
 export class Kcov {
@@ -25,13 +28,23 @@ export class Kcov {
 
   /**
    * @param state of the vCPU, while that program runs
-   * @throws {VireoError} it has nothing mapped there
+   * @throws {VireoError} it has nothing mapped there, or that can't be
    */
   constructor(
     { address, entries }: KcovBuffer,
     memory: GuestMemory,
     state: VcpuState,
   ) {
+    if (!Number.isSafeInteger(address) || address < 0 || address % PAGE_SIZE) {
+      throw new VireoError(
+        `fuzz: kcov: address ${address} is not that of a page`,
+      );
+    }
+    if (!Number.isInteger(entries) || entries < 2 || entries > MOST_ENTRIES) {
+      throw new VireoError(
+        `fuzz: kcov: ${entries} is not 2 to ${MOST_ENTRIES} entries`,
+      );
+    }
     const sregs = new SpecialRegisters();
     sregs.bytes.set(state.sregs);
     const registers = {
@@ -69,26 +82,41 @@ export class Kcov {
   }
 }
 
-/** Collects what is seen, and counts what is new. */
+/** Collects what tries show, and keeps what one has shown that none has before. */
 export class Coverage {
   readonly #seen = new Set<string | number>();
-  #fresh = 0;
+  readonly #fresh = new Set<string | number>();
+  #places = 0;
   #before = -1;
 
-  /** How much has been seen. */
+  /** How much has been seen: pairs of accesses, lines and places. */
   get size(): number {
     return this.#seen.size;
   }
 
-  /** What was new since the try began. */
-  get fresh(): number {
-    return this.#fresh;
+  /** How many places in the code have been seen: KCOV's. */
+  get places(): number {
+    return this.#places;
   }
 
-  /** A try begins. */
+  /** How much the try has shown that was not seen before. */
+  get fresh(): number {
+    return this.#fresh.size;
+  }
+
+  /** A try begins: what the last has shown is forgotten, if it was not kept. */
   begin(): void {
-    this.#fresh = 0;
+    this.#fresh.clear();
     this.#before = -1;
+  }
+
+  /** What the try has shown has been seen from now on. */
+  keep(): void {
+    for (const what of this.#fresh) {
+      this.#seen.add(what);
+      if (typeof what === "number") this.#places++;
+    }
+    this.#fresh.clear();
   }
 
   /** The driver has accessed a register, after the last. */
@@ -109,8 +137,6 @@ export class Coverage {
   }
 
   #add(what: string | number): void {
-    if (this.#seen.has(what)) return;
-    this.#seen.add(what);
-    this.#fresh++;
+    if (!this.#seen.has(what)) this.#fresh.add(what);
   }
 }

@@ -11,9 +11,10 @@ import type { GuestMemory } from "../../guest/memory.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import { nameOf } from "../snapshot/trust.ts";
 import { Answers, type Change } from "./answers.ts";
+import { checkChanges, checkNumbers } from "./check.ts";
 import { Coverage, Kcov, type KcovBuffer } from "./coverage.ts";
 import { minimise } from "./minimise.ts";
-import { mutate, type Mutator, type Seed } from "./mutate.ts";
+import { mutate, type Mutator, next, type Seed } from "./mutate.ts";
 import { crash, kernelLog, kindOf, type Oracle } from "./oracles.ts";
 import { Random } from "./random.ts";
 import { Replica, type ReplicaParts } from "./replica.ts";
@@ -71,8 +72,11 @@ export interface FuzzOptions {
   signal?: AbortSignal;
   /** What others are made of from the beginning on, as `onNew` has told it. */
   corpus?: readonly (readonly Change[])[];
-  /** Told of a try that has shown something new, and is no finding. */
-  onNew?(changes: readonly Change[]): unknown;
+  /**
+   * Told of a try that has shown something new, and is no finding, and how far
+   * the run has come with it.
+   */
+  onNew?(changes: readonly Change[], progress: FuzzProgress): unknown;
   /** Told of each finding of a new kind, with the least changes that give it. */
   onFinding?(found: Found): unknown;
   /** Ends at the first finding. */
@@ -89,18 +93,26 @@ export interface Found extends Finding {
   repeats: boolean;
 }
 
-/** What came of fuzzing. */
-export interface FuzzReport {
+/** How far a run has come. */
+export interface FuzzProgress {
   /** How many tries there were, without those that made findings small. */
   tries: number;
-  /** Of these a second. */
+  /** Tries that others were made of: what was given, and what was new. */
+  corpus: number;
+  /** How much they have shown: pairs of accesses, lines, and places. */
+  seen: number;
+  /** Of these, places in the code: KCOV's. Without `kcov` there are none. */
+  places: number;
+}
+
+/** What came of fuzzing. */
+export interface FuzzReport extends FuzzProgress {
+  /** Tries a second. */
   rate: number;
   /** Instructions of a try that KVM has emulated, on average. */
   instructions: number;
-  /** Tries that others were made of: what was given, and what was new. */
-  corpus: number;
-  /** How much was seen: pairs of accesses, lines, and what KCOV says. */
-  seen: number;
+  /** How often the guest came out of KVM in a try, on average. */
+  exits: number;
   /** Findings of different kinds. */
   found: Found[];
 }
@@ -119,9 +131,11 @@ export class Fuzzer implements Disposable {
   readonly #runner: TryRunner;
   readonly #answers: Answers;
   readonly #options: FuzzerOptions;
-  readonly #coverage = new Coverage();
+  #coverage = new Coverage();
   #kcov: Kcov | undefined;
   readonly #hook: AccessHook;
+  #running = false;
+  #closed = false;
 
   private constructor(
     replica: Replica,
@@ -143,12 +157,16 @@ export class Fuzzer implements Disposable {
    * its machine may do what it likes.
    *
    * @throws {VireoError} it has several vCPUs, or PCI, or no such device; or the
-   *   driver does not come there
+   *   driver does not come there; or a limit is no number
    */
   static async of(
     snapshot: Snapshot,
     options: FuzzerOptions,
   ): Promise<Fuzzer> {
+    const { patience, until } = options;
+    const { accesses, instructions, milliseconds, idle } = until ?? {};
+    const limits = { accesses, instructions, milliseconds, idle };
+    checkNumbers({ patience, ...limits });
     const answers = new Answers();
     const hook: AccessHook = { onAccess: () => {} };
     const onAccess = (access: Access) => hook.onAccess(access);
@@ -166,8 +184,14 @@ export class Fuzzer implements Disposable {
     return fuzzer;
   }
 
-  /** One try, with these changes of the device's answers; none: as it should be. */
+  /**
+   * One try, with these changes of the device's answers; none: as it should be.
+   *
+   * @throws {VireoError} that are no changes; or the machine was given back
+   */
   replay(changes: readonly Change[]): Try {
+    if (this.#closed) throw new VireoError("fuzz: the machine was given back");
+    checkChanges(changes);
     this.#replica.reset();
     this.#answers.begin(changes);
     this.#coverage.begin();
@@ -178,19 +202,47 @@ export class Fuzzer implements Disposable {
   }
 
   /**
-   * Tries until there is an end to it.
+   * Tries until there is an end to it. What an earlier run has seen counts for
+   * nothing: the same seed makes the same tries.
    *
    * @returns what came of it, also when it was ended early
+   * @throws {VireoError} one runs already; a number is none; the machine was
+   *   given back meanwhile
    */
   async run(options: FuzzOptions): Promise<FuzzReport> {
+    const { seed, tries, milliseconds } = options;
+    checkNumbers({ tries, milliseconds });
+    if (seed !== undefined && !Number.isInteger(seed)) {
+      throw new VireoError(`fuzz: seed: ${seed} is no whole number`);
+    }
+    if (this.#running) throw new VireoError("fuzz: it runs already");
+    this.#running = true;
+    try {
+      return await this.#run(options);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #run(options: FuzzOptions): Promise<FuzzReport> {
     const { seed = 1, tries = Infinity, milliseconds = Infinity } = options;
     const random = new Random(seed);
-    const corpus: Seed[] = [[], ...options.corpus ?? []].map((changes) =>
-      this.replay(changes)
-    );
+    const coverage = this.#coverage = new Coverage(); // the seed's, not another's
+    const corpus: Seed[] = [];
+    const keep = (seed: Seed) => {
+      coverage.keep();
+      corpus.push(seed);
+    };
+    for (const changes of [[], ...options.corpus ?? []]) {
+      keep(this.replay(changes));
+    }
     const found = new Map<string, Found>();
     const began = performance.now();
-    let instructions = 0, count = 0, apart = 0, turn = began;
+    let instructions = 0, exits = 0, count = 0, apart = 0, turn = began;
+    const progress = (): FuzzProgress => ({
+      ...{ tries: count, corpus: corpus.length },
+      ...{ seen: coverage.size, places: coverage.places },
+    });
     while (count < tries && !options.signal?.aborted) {
       const now = performance.now();
       if (now - began >= milliseconds) break;
@@ -198,14 +250,15 @@ export class Fuzzer implements Disposable {
         await new Promise((done) => setTimeout(done));
         turn = performance.now();
       }
-      const { mutate: next = mutate } = this.#options;
-      const result = this.replay(next(random.of(corpus), random));
+      const { mutate: change = mutate } = this.#options;
+      const result = this.replay(change(next(corpus, random), random));
       count++;
       instructions += result.instructions;
+      exits += result.exits;
       const isNew = result.finding && !found.has(keyOf(result.finding));
-      if (this.#coverage.fresh > 0 && !result.finding) {
-        corpus.push(result);
-        options.onNew?.(result.changes);
+      if (coverage.fresh > 0 && !result.finding) {
+        keep(result);
+        options.onNew?.(result.changes, progress());
       }
       if (!isNew) continue;
       const minimising = performance.now();
@@ -217,15 +270,18 @@ export class Fuzzer implements Disposable {
     }
     const spent = (performance.now() - began - apart) / 1000;
     return {
-      ...{ tries: count, rate: count / spent },
+      ...progress(),
+      rate: count / spent,
       instructions: instructions / Math.max(1, count),
-      ...{ corpus: corpus.length, seen: this.#coverage.size },
+      exits: exits / Math.max(1, count),
       found: [...found.values()],
     };
   }
 
-  /** Gives the machine back. */
+  /** Gives the machine back; a run that has not ended ends with an error. */
   [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#runner[Symbol.dispose]();
     this.#replica[Symbol.dispose]();
   }

@@ -5,13 +5,15 @@ import { readPayload } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../config/types.ts";
 import { Machine } from "../machine.ts";
 import type { Snapshot } from "../snapshot/mod.ts";
-import { Fuzzer, type FuzzerOptions } from "./fuzzer.ts";
+import type { Change } from "./answers.ts";
+import type { Access } from "./target.ts";
+import { Fuzzer, type FuzzerOptions, type FuzzProgress } from "./fuzzer.ts";
 import { crash, hang, kernelLog, kindOf, says } from "./oracles.ts";
 import { openRawImage } from "../../devices/backends/block/open_image.ts";
 import { rawBackend } from "../../devices/backends/block/engine.ts";
 import { Blk } from "../../devices/virtio/blk/blk.ts";
 import { ScratchFile, TestMachine } from "../testing/mod.ts";
-import { BREAKS, ECHOES, HI } from "../testing/tiny_guest.ts";
+import { BREAKS, ECHOES, HI, NESTED, NOTES } from "../testing/tiny_guest.ts";
 
 const MEMORY = { mem_size_mib: 8 };
 /** Far off: a try that the host holds up is to end as any other. */
@@ -65,6 +67,50 @@ Deno.test(needing([KVM], {
     using other = await Fuzzer.of(snapshot, ZEROS);
     assert.deepEqual((await other.run(options)).found, report.found);
     assert.deepEqual(fuzzer.replay([]).answers, honest.answers, "it goes on");
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name:
+    "Fuzzer: notes of where the code comes by lead it to what it never finds without",
+  async fn() {
+    using snapshot = await saved(NESTED);
+    const device: FuzzerOptions["device"] = {
+      ...{ port: 0x300, size: 3, model: { read: () => 0, write() {} } },
+    };
+    const whole = {
+      device,
+      from: ({ offset }: Access) => offset === 0,
+      until: { accesses: 3, milliseconds }, // to the next first
+    };
+    using led = await Fuzzer.of(snapshot, { ...whole, kcov: NOTES });
+    using blind = await Fuzzer.of(snapshot, whole);
+    for (const seed of [1, 4]) {
+      const options = { seed, tries: 3000, first: true };
+      const way: FuzzProgress[] = [];
+      const onNew = (changes: readonly Change[], progress: FuzzProgress) => {
+        way.push(progress);
+        assert.equal(led.replay(changes).finding, undefined);
+      };
+      const report = await led.run({ ...options, onNew });
+      assert.equal(report.found[0]?.text, "the guest triple-faulted");
+      const least = report.found[0].changes.map(({ answer, bytes }) => //
+      [answer, ...bytes]);
+      assert.deepEqual(least, [[0, 0x80], [1, 1], [2, 0xff]]);
+      // A place more each time, and one more to make others of.
+      assert.deepEqual(way.map(({ places }) => places), [2, 3]);
+      assert.deepEqual(way.map(({ corpus }) => corpus), [2, 3]);
+      assert.equal(report.places, 3);
+      const { tries } = report;
+      const without = await blind.run({ ...options, tries });
+      assert.deepEqual(without.found, [], JSON.stringify(without));
+      assert.deepEqual([without.tries, without.places], [tries, 0]);
+      assert.equal(without.corpus, 1, "nothing was new");
+      // The next run of the same fuzzer has seen nothing yet.
+      const again = await led.run(options);
+      assert.deepEqual(again.found, report.found);
+      assert.equal(again.tries, report.tries);
+    }
   },
 }));
 
@@ -177,9 +223,60 @@ Deno.test(needing([KVM], {
       { device: { name: "eth0", model } },
       /^fuzz: the machine has no virtio device "eth0"$/,
     );
+    using breaks = await saved(BREAKS);
+    for (
+      const [address, entries, message] of [
+        [0x20_0001, 512, /^fuzz: kcov: address 2097153 is not that of a page$/],
+        [0x20_0000, 1, /^fuzz: kcov: 1 is not 2 to 16777216 entries$/],
+        [2 ** 46, 512, /^fuzz: the program that runs has no KCOV at 0x4000000/],
+      ] as const
+    ) {
+      const kcov = { address, entries };
+      await refused(breaks, { ...ZEROS, kcov }, message);
+    }
+    await refused(
+      breaks,
+      { ...ZEROS, until: { accesses: NaN } },
+      /^fuzz: accesses: NaN is no number from 0 on$/,
+    );
     using two = await saved(ECHOES, { ...MEMORY, vcpu_count: 2 });
     await refused(two, { device }, /^fuzz: only a machine with one vCPU$/);
     using pci = await saved(ECHOES, { ...MEMORY, transport: "pci" });
     await refused(pci, { device }, /^fuzz: only devices on mmio, not on pci$/);
+  },
+}));
+
+Deno.test(needing([KVM], {
+  name: "Fuzzer: changes that are none, and a machine that was given back",
+  async fn() {
+    using snapshot = await saved(BREAKS);
+    using fuzzer = await Fuzzer.of(snapshot, ZEROS);
+    for (
+      const [changes, message] of [
+        ['{"answer":0}', /^fuzz: changes are a list$/],
+        ['[{"answer":0,"offset":0,"bytes":[]},null]', /^fuzz: change 1 has /],
+        ['[{"answer":-1,"offset":0,"bytes":[]}]', /^fuzz: change 0 has no /],
+        ['[{"answer":0,"offset":0,"bytes":[256]}]', /^fuzz: change 0 has no /],
+      ] as const
+    ) {
+      const replay = () => fuzzer.replay(JSON.parse(changes));
+      assert.throws(replay, { name: "VireoError", message });
+    }
+    const far = [{ answer: 9e15, offset: 9e15, bytes: [1] }];
+    assert.equal(fuzzer.replay(far).finding, undefined);
+    await assert.rejects(
+      fuzzer.run({ tries: NaN }),
+      /^VireoError: fuzz: tries/,
+    );
+    await assert.rejects(fuzzer.run({ seed: 0.5 }), /^VireoError: fuzz: seed/);
+    const first = fuzzer.run({ onNew: () => {} }); // for ever
+    const again = fuzzer.run({ tries: 1 });
+    await assert.rejects(again, /^VireoError: fuzz: it runs already$/);
+    fuzzer[Symbol.dispose]();
+    await assert.rejects(
+      first,
+      /^VireoError: fuzz: the machine was given back$/,
+    );
+    assert.throws(() => fuzzer.replay([]), /was given back$/);
   },
 }));

@@ -46,6 +46,16 @@ const ADDED = 3;
 /** So far into a buffer is where most of what matters is. */
 const HEAD = 64;
 
+/** What has shown something new last may lead on: it has its turn more often. */
+const NEWEST = 3;
+
+/** The one that the next try is made of. */
+export function next(corpus: readonly Seed[], random: Random): Seed {
+  return random.below(2) === 0
+    ? corpus.at(-1 - random.below(Math.min(NEWEST, corpus.length)))!
+    : random.of(corpus);
+}
+
 /** Adds changes, alters one, or takes one back. */
 export const mutate: Mutator = ({ changes, answers }, random) => {
   const result = changes.map((change) => ({ ...change }));
@@ -57,12 +67,22 @@ export const mutate: Mutator = ({ changes, answers }, random) => {
     Object.assign(change, changeOf(change.answer, answers, random));
   } else {
     for (let more = 1 + random.below(ADDED); more > 0; more--) {
-      const answer = random.below(Math.max(1, answers.length));
+      const answer = chosen(answers, random);
       result.push(changeOf(answer, answers, random));
     }
   }
   return result;
 };
+
+/** Few of a virtio device's answers are in memory, and most of what it says. */
+function chosen(answers: readonly Answer[], random: Random): number {
+  const inMemory = answers.flatMap(({ kind }, i) =>
+    kind === "register" ? [] : [i]
+  );
+  return inMemory.length > 0 && random.below(2) === 0
+    ? random.of(inMemory)
+    : random.below(Math.max(1, answers.length));
+}
 
 function changeOf(
   answer: number,

@@ -5,6 +5,7 @@
  * @module
  */
 import type { BusDevice } from "../../devices/bus.ts";
+import { OwnCode } from "../../devices/own/code.ts";
 import {
   type PlainContext,
   type PlainDevice,
@@ -12,6 +13,8 @@ import {
   readValue,
 } from "../../devices/own/plain.ts";
 import type { SavedDevice, VirtioDevice } from "../../devices/virtio/device.ts";
+import type { MakerContext } from "../../devices/virtio/maker.ts";
+import { guarded } from "../../devices/virtio/own_device.ts";
 import type { DescriptorChain } from "../../devices/virtio/queue/chain.ts";
 import type { VirtQueue } from "../../devices/virtio/queue/queue.ts";
 import { ActivatedDevice } from "../../devices/virtio/transport/activated_device.ts";
@@ -67,6 +70,24 @@ class Watched implements BusDevice {
   }
 }
 
+function never(): never {
+  throw new VireoError("fuzz: a device has no timers and descriptors here");
+}
+
+function noPromise(): never {
+  throw new VireoError("fuzz: the device's answers can't be promises");
+}
+
+/** A model's code: what it throws ends fuzzing, and nothing of it comes later. */
+class ModelCode extends OwnCode {
+  override call(step: () => unknown): void {
+    if (step() instanceof Promise) noPromise();
+  }
+  override log(): void {}
+  override emit(): void {}
+  override setTimer = never;
+}
+
 /** A virtio device in its window, whose state is that of `saved`. */
 export function virtioTarget(
   index: number,
@@ -80,7 +101,8 @@ export function virtioTarget(
   const state = new DeviceState();
   using undo = new DisposableStack();
   const loop = undo.use(new EventLoop());
-  const activated = new ActivatedDevice(model, {
+  const own = new ModelCode("fuzzed", "", { memory } as MakerContext);
+  const activated = new ActivatedDevice(guarded(model, own), {
     state,
     memory,
     loop,
@@ -206,14 +228,10 @@ export function plainTarget(
 ): ReplicaDevice {
   const read = (offset: number, size: number) => {
     const value = model.read(offset, size);
-    if (typeof value === "number") return readValue(value, size);
-    throw new VireoError("fuzz: the device's answers can't be promises");
+    return typeof value === "number" ? readValue(value, size) : noPromise();
   };
   const write = (offset: number, size: number, value: number) =>
     void model.write(offset, size, value);
-  const never = () => {
-    throw new VireoError("fuzz: a device has no timers and descriptors here");
-  };
   const context: PlainContext = {
     ...{ name: "fuzzed", memory, shared: new SharedArrayBuffer(0) },
     raise() {

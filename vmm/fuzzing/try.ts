@@ -59,6 +59,8 @@ export interface Try {
   finding: Finding | undefined;
   /** Instructions that KVM has emulated. */
   instructions: number;
+  /** How often the guest came out of KVM: accesses, output, and looks at it. */
+  exits: number;
   /** How long the guest ran. */
   milliseconds: number;
   /** The driver's accesses of its device, with the first. */
@@ -89,6 +91,7 @@ export class TryRunner implements Disposable {
   #finding: Finding | undefined;
   #line = "";
   #output = "";
+  #exits = 0;
   #first = 0; // what the counter was
   #last = Infinity; // what it may be
   #began = 0;
@@ -124,7 +127,7 @@ export class TryRunner implements Disposable {
   ): Omit<Try, "changes" | "answers"> {
     this.#limits = limits;
     this.#oracles = oracles;
-    this.accesses = 0;
+    this.accesses = this.#exits = 0;
     this.#end = undefined;
     this.#finding = undefined;
     this.#line = this.#output = "";
@@ -144,6 +147,7 @@ export class TryRunner implements Disposable {
     return {
       ...{ end, machine, finding: this.#finding, accesses: this.accesses },
       instructions: this.#emulated.value - this.#first,
+      exits: this.#exits,
       milliseconds: performance.now() - this.#began,
       output: this.#output,
     };
@@ -157,6 +161,7 @@ export class TryRunner implements Disposable {
 
   #stops(): boolean {
     if (this.#end !== undefined) return true;
+    this.#exits++;
     const now = performance.now();
     if (this.#last !== Infinity && this.#emulated.value >= this.#last) {
       this.stop("instructions");

@@ -80,6 +80,37 @@ export const BREAKS = kernel([
   ...[...DATA, 0xb0, 0x2e, 0xee, 0xeb, 0xe3], // on: '.'; again
 ]);
 
+/** Where {@linkcode NESTED} notes where it comes by, and how many entries it has. */
+export const NOTES = { address: 0x20_0000, entries: 512 };
+
+/** As KCOV does: `inc [rdi]; mov rax, [rdi]; mov dword [rdi + rax * 8], place`. */
+const note = (place: number) => [
+  ...[0x48, 0xff, 0x07, 0x48, 0x8b, 0x07],
+  ...[0xc7, 0x04, 0xc7, place, 0, 0, 0],
+];
+
+/**
+ * A driver that reads three bytes before it looks at one: it prints "hi", reads
+ * at the ports 0x300 to 0x302 again and again, and triple-faults when they are
+ * 0x80, 1 and 0xff. How far it comes is seen in its notes alone.
+ */
+export const NESTED = kernel([
+  ...DATA,
+  ...[0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee],
+  ...[0xbf, 0, 0, NOTES.address >> 16, 0], // mov edi, the notes
+  ...[0x66, 0xba, 0x00, 0x03, 0xec, 0x88, 0xc3], // again: in al, dx; mov bl, al
+  ...[0xff, 0xc2, 0xec, 0x88, 0xc1], // inc edx; in al, dx; mov cl, al
+  ...[0xff, 0xc2, 0xec, 0x88, 0xc5], // the same, to ch
+  ...[0x48, 0xc7, 0x07, 0, 0, 0, 0], // mov qword [rdi], 0
+  ...note(1),
+  ...[0x80, 0xfb, 0x80, 0x75, 0x26], // cmp bl, 0x80; jne on
+  ...note(2),
+  ...[0x80, 0xf9, 0x01, 0x75, 0x14], // cmp cl, 1; jne on
+  ...note(3),
+  ...[0x80, 0xfd, 0xff, 0x75, 0x02, 0x0f, 0x0b], // cmp ch, 0xff; jne on; ud2
+  ...[0xeb, 0xae], // on: jmp again
+]);
+
 /** Says `text` on the serial port, then goes on with `code`. */
 export function says(
   text: string,

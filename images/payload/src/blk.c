@@ -53,10 +53,9 @@ bool blk_submit(struct blk *blk, uint16_t slot, uint32_t type, uint64_t sector,
 uint8_t blk_execute(struct blk *blk, uint32_t type, uint64_t sector, const struct buffer *data,
                     unsigned count) {
   uint16_t slot;
-  uint32_t length;
   if (!blk_submit(blk, 0, type, sector, data, count)) return BLK_TIMEOUT;
   virtqueue_kick(&blk->queue);
   if (!virtqueue_wait(&blk->queue, clock_deadline(REQUEST_TIMEOUT_US))) return BLK_TIMEOUT;
-  virtqueue_take(&blk->queue, &slot, &length);
+  virtqueue_take(&blk->queue, &slot, &blk->written);
   return *(volatile uint8_t *)&blk->requests[slot].status;
 }

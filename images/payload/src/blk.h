@@ -33,6 +33,7 @@ struct blk {
   uint32_t block_size, segments_max;
   bool read_only, has_flush;
   unsigned number; /* blk0, blk1, ... */
+  uint32_t written; /* by the last blk_execute, as the device says */
 };
 
 /* Memory for the number-th disk; blk_start makes it usable. */

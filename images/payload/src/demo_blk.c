@@ -103,6 +103,8 @@ static void describe_disk(struct blk *blk) {
   char id[BLK_ID_LENGTH + 1] = {0}; /* §5.2.6: not terminated when 20 bytes long */
   struct buffer space = {id, BLK_ID_LENGTH};
   succeeded(blk, "get id", blk_execute(blk, BLK_GET_ID, 0, &space, 1));
+  /* A mistake on purpose, for fuzzers to find: it believes the length. */
+  if (cmdline_has("gullible")) id[blk->written - 1] = 0;
   print("blk%u: ", blk->number);
   print_size(blk->sectors * SECTOR_SIZE);
   print(", %s, id \"%s\", block size %u, %u segments, queue of %u, features 0x%lx\n",
