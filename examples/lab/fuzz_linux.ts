@@ -28,7 +28,8 @@ export async function linuxDriver(
   await using machine = await Machine.create({
     "boot-source": {
       kernel_image_path: kernel,
-      boot_args: "console=ttyS0 quiet panic=-1 virtio.unbound=2",
+      boot_args:
+        "console=ttyS0 quiet panic=-1 virtio.unbound=2 clocksource=kvm-clock",
     },
     drives: what === "blk" ? [...drives, disk] : drives,
     "network-interfaces": what === "net" ? [{ iface_id: "net", handler }] : [],

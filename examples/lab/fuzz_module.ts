@@ -28,11 +28,12 @@ const DEVICES: Record<string, () => FuzzedDevice> = {
 
 /** A driver's probe in a program that has KCOV note where it comes by. */
 export function probeOf(name: string): FuzzerOptions {
-  const [folder, device] = DRIVERS[name]!;
+  const [folder, device] = DRIVERS[name] ?? [];
+  if (!folder) throw new Error(`${name} is not gauge, tally or net`);
   return {
     device: DEVICES[name]!(),
     input: `/tmp/kcov ${folder}/bind ${device}\n`,
-    until: { text: / places$/, instructions: 400_000, milliseconds: 60_000 },
+    until: { text: / places$/, instructions: 400_000, milliseconds: 3000 },
     // Those of virtio may well wait for an answer that was lost.
     oracles: name === "gauge" ? [kernelLog, crash, hang] : [kernelLog, crash],
     kcov: KCOV,
@@ -42,8 +43,9 @@ export function probeOf(name: string): FuzzerOptions {
 if (import.meta.main) {
   const [folder = "fuzzed", name = "gauge", what = "1", tries = "2000"] =
     Deno.args;
+  const probe = probeOf(name);
   using snapshot = await fuzzedModules(folder);
-  using fuzzer = await Fuzzer.of(snapshot, probeOf(name));
+  using fuzzer = await Fuzzer.of(snapshot, probe);
   if (what.endsWith(".json")) {
     const { finding, output } = fuzzer.replay(
       JSON.parse(await Deno.readTextFile(what)),

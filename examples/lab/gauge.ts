@@ -1,4 +1,4 @@
-/** A gauge of three channels, driven by `images/lab/gauge.c`: `mmio=24,hid=VREO0001`. */
+/** A gauge of three channels, driven by `images/lab/gauge.c`: `mmio=40,hid=VREO0001`. */
 import type { PlainDevice } from "../../mod.ts";
 
 const MAGIC = 0x47415547;

@@ -11,7 +11,7 @@ const SOURCES = [
   "linux/syscall.h",
 ];
 /** The gauge, which the module drives. */
-export const GAUGE = { mmio: 0x28, address: 0xcff0_0000, hid: "VREO0001" };
+export const GAUGE = { mmio: 40, address: 0xcff0_0000, hid: "VREO0001" };
 
 /** Makes gauge.ko and kcov in `folder`; returns what to boot. */
 export async function build(folder: string) {

@@ -2,8 +2,8 @@
 import { type DescriptorChain, featureWords } from "../../mod.ts";
 import type { OwnDeviceContext, VirtioDevice, VirtQueue } from "../../mod.ts";
 
-/** Flags, length, counter, value, 32 bits each: none of it is valid. */
-const RECORD = new Uint8Array(16);
+/** Flags, counter, value, 32 bits each: none of it is valid. */
+const RECORD = new Uint8Array(12);
 
 export default class Tally implements VirtioDevice {
   readonly deviceId = 0x7a11;

@@ -2,7 +2,7 @@
 //
 // Drives examples/lab/tally.ts, a virtio device that answers with one record: a
 // module to be fuzzed, over whole probes. It has a mistake on purpose: if a
-// record is valid and long, it believes the number of its counter.
+// record is valid, it believes the number of its counter.
 
 #include <linux/completion.h>
 #include <linux/module.h>
@@ -12,7 +12,6 @@
 
 #define TALLY_ID 0x7a11
 #define TALLY_VALID 1	// in a record's flags
-#define TALLY_LONG 2	// the least length of a record with a counter
 
 static const struct counter {
 	const char *name;
@@ -20,7 +19,7 @@ static const struct counter {
 } counters[] = { { "in", 1 }, { "out", 2 }, { "lost", 10 } };
 
 struct record {
-	__le32 flags, length, counter, value;
+	__le32 flags, counter, value;
 };
 
 struct tally {
@@ -41,8 +40,6 @@ static noinline void count(struct tally *tally)
 	const struct counter *counter;
 
 	if (!(le32_to_cpu(record->flags) & TALLY_VALID))
-		return;
-	if (le32_to_cpu(record->length) < TALLY_LONG)
 		return;
 	counter = counter_of(le32_to_cpu(record->counter));
 	tally->sum += (u64)counter->weight * le32_to_cpu(record->value);
