@@ -6,6 +6,7 @@ import { UnixListener } from "../../../ffi/unix_socket.ts";
 import { MmioRegister } from "../transport/mmio.ts";
 import { goOn } from "../testing/saved.ts";
 import { VsockDriver } from "../testing/vsock.ts";
+import { Feature } from "../spec.ts";
 import { VsockOp, VsockQueue } from "./spec.ts";
 import { Vsock } from "./vsock.ts";
 
@@ -177,6 +178,57 @@ Deno.test("vsock saved: a guest that is restored again before it has looked at t
     post();
     driver.expect({ op: REQUEST, dstPort: PORT });
   }
+});
+
+Deno.test("vsock saved: without any buffer for the event, no stream begins before the guest gives one", () => {
+  using first = new OtherHost();
+  using second = new OtherHost();
+  using server = new HostServer(`${second.path}_9`);
+  using driver = new VsockDriver();
+  const queue = driver.queues[VsockQueue.EVENT]!;
+  const event = driver.room(4);
+  const post = () => {
+    queue.add([event]);
+    driver.ring(VsockQueue.EVENT);
+  };
+  goOn(driver, "restored", () => first.device(OTHER_CID));
+  driver.expectNothing();
+  goOn(driver, "restored", () => second.device(OTHER_CID)); // and once more
+  using program = HostProgram.connect(second.path);
+  program.write(`CONNECT ${PORT}\n`);
+  driver.send({ srcCid: OTHER_CID, srcPort: 6, op: REQUEST, dstPort: 9 });
+  using begun = server.accept()!;
+  goOn(driver, "resumed", () => driver.vsock);
+  for (const index of [0, 1, 2]) driver.ring(index);
+  driver.expectNothing();
+  post();
+  assert.ok(queue.poll() >= 0, "at once");
+  assert.equal(queue.usedLength, 4);
+  assert.equal(begun.readText(), "[end of file]", "the event ends it there");
+  driver.expectNothing();
+  assert.equal(queue.poll(), -1, "once, of two restores");
+  post(); // it has looked at it
+  // Who has connected meanwhile has waited.
+  const { srcPort } = driver.expect({ op: REQUEST, dstPort: PORT });
+  driver.expectNothing();
+  const from = { srcCid: OTHER_CID, srcPort: PORT };
+  driver.send({ ...from, op: RESPONSE, dstPort: srcPort });
+  assert.equal(program.readText(), `OK ${srcPort}\n`);
+});
+
+Deno.test("vsock saved: a driver that takes the event's queue away is not waited for", () => {
+  using host = new OtherHost();
+  using driver = new VsockDriver({ features: [Feature.RING_RESET] });
+  goOn(driver, "restored", () => host.device(OTHER_CID));
+  using program = HostProgram.connect(host.path);
+  program.write(`CONNECT ${PORT}\n`);
+  driver.look();
+  driver.expectNothing();
+  driver.set(MmioRegister.QueueSel, VsockQueue.EVENT);
+  driver.set(MmioRegister.QueueReset, 1);
+  assert.equal(driver.get(MmioRegister.QueueReset), 0);
+  driver.ring(VsockQueue.RECEIVE);
+  driver.expect({ op: REQUEST, dstPort: PORT });
 });
 
 Deno.test("vsock saved: an event that can't be is refused", () => {

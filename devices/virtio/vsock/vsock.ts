@@ -113,6 +113,7 @@ export class Vsock
       this.#sendEvent();
       this.#awaitHeard();
     }
+    this.#accept(); // it may be that nothing is to be told any more
     this.#toGuest();
   }
 
@@ -204,7 +205,8 @@ export class Vsock
 
   /** Takes the programs that wait, as long as there is room for them. */
   #accept(): void {
-    if (!this.#context.queues[VsockQueue.RECEIVE]!.live) return;
+    const { live } = this.#context.queues[VsockQueue.RECEIVE]!;
+    if (!live || this.#untold) return;
     while (this.#clientsWait && !this.#connections.full) {
       const stream = this.#host.accept();
       if (stream === undefined) {
@@ -279,9 +281,14 @@ export class Vsock
 
   // --- To the guest
 
+  /** A reset that the guest is to be told of waits for a buffer. */
+  get #untold(): boolean {
+    return this.#resetWaits && this.#context.queues[VsockQueue.EVENT]!.live;
+  }
+
   /** None before a reset is heard: the guest would end what they begin. */
   get #hasPackets(): boolean {
-    return this.#heardAt === 0 &&
+    return this.#heardAt === 0 && !this.#untold &&
       (this.#answerCount > 0 || this.#connections.waiting > 0);
   }
 
@@ -370,7 +377,7 @@ export class Vsock
   }
 
   #told(queue: VirtQueue): void {
-    this.#endStreams(); // those that began while there was no buffer, too
+    this.#endStreams(); // those that the guest has begun meanwhile, too
     let posted = 0;
     while (posted < queue.size && queue.pop(this.#txChain)) posted++;
     // Where it owes a buffer for an event before this one, that came to take
