@@ -10,7 +10,7 @@ const VERSIONS = new RegExp(
 );
 
 const PROGRAMS = [
-  ...["readlink", "dirname", "head", "mkdir", "ln", "sh", "stat", "cat", "mv"],
+  ...["readlink", "head", "mkdir", "ln", "sh", "stat", "cat", "mv"],
 ];
 
 /** A folder with a PATH of its own: what a shell has, and nothing more. */
@@ -170,6 +170,20 @@ Deno.test("bin/vireo: a Deno on PATH is asked for its version once, and when it 
   asked("2.8.90"); // of another length
   await right("another Deno");
   assert.equal(host.npxCalls, 1);
+});
+
+Deno.test("bin/vireo: Deno compiles at once what it keeps, and asks nobody for a newer one", async () => {
+  using host = new Host();
+  host.has(
+    "deno",
+    `[ "$*" != --version ] || { echo "deno 2.9.6 (stable)"; exit; }
+    [ "$1" != eval ] || { echo ${host.bin}/deno; exit; }
+    echo "$DENO_NO_UPDATE_CHECK $*"`,
+  );
+  const { stdout, stderr } = await host.run(undefined, ["ps", "a b"]);
+  const started = `1 run --quiet -A --v8-flags=--no-lazy ` +
+    `--config ${ROOT}deno.json ${ROOT}main.ts ps a b\n`;
+  assert.equal(stdout, started, stderr);
 });
 
 Deno.test("bin/vireo: npm's script of a Deno is not run, but its program", async () => {
