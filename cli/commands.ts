@@ -85,10 +85,13 @@ const restore: DirectCommand<RestoreOptions> = {
     ...[...MONITORS, ...WATCHED],
   ],
   async run([folder], options) {
+    const { EarlyWorkers }: typeof import("../vmm/early_workers.ts") =
+      await load(new URL("../vmm/early_workers.ts", import.meta.url));
+    using workers = new EarlyWorkers();
     const { restore }: typeof import("./snapshot/restore.ts") = await load(
       new URL("./snapshot/restore.ts", import.meta.url),
     );
-    return await restore(folder!, options);
+    return await restore(folder!, options, workers);
   },
 };
 

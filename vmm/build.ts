@@ -110,8 +110,9 @@ export async function buildMachine(
 
   // The threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
-  const begin = (url: URL) =>
-    parts.adopt(new WorkerThread(url, onMessage), (it) => it.terminate());
+  const made = (url: URL) =>
+    options.early?.take(url, onMessage) ?? new WorkerThread(url, onMessage);
+  const begin = (url: URL) => parts.adopt(made(url), (it) => it.terminate());
   const waits = boot === undefined && config.devices.length > 0;
   const deviceWorker = waits ? begin(DEVICE_WORKER) : undefined;
   const workers = Array.from({ length: cpus }, () => begin(VCPU_WORKER));

@@ -38,9 +38,7 @@ import type { AddPlain } from "./plain_devices.ts";
 import type { Emulation, RefusedInstructions } from "./refused.ts";
 import { EMULATION_WANTED, VcpuLoop } from "./vcpu_loop.ts";
 
-function post(message: WorkerMessage): void {
-  self.postMessage(message);
-}
+const post = (message: WorkerMessage): void => self.postMessage(message);
 
 /** Not a literal in `import()`: that is read at the start, needed or not. */
 const PCI = new URL("./pci/bus.ts", import.meta.url).href;

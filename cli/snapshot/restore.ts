@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { MACHINE_DESCRIPTORS, needDescriptors } from "../../ffi/descriptors.ts";
 import { VireoError } from "../../ffi/error.ts";
-import { readJsonFile } from "../../vmm/config/file.ts";
 import { didYouMean, moduleUrl } from "../../vmm/devices/words.ts";
+import type { EarlyWorkers } from "../../vmm/early_workers.ts";
 import { Machine } from "../../vmm/machine.ts";
+// With all the rest: by themselves they are loaded later, and take longer.
+import "../../devices/backends/block/open_image.ts";
+import "../../vmm/snapshot/restore.ts";
 import type { Overrides, PageSource } from "../../vmm/snapshot/mod.ts";
 import { MAX_VIRTIO_DEVICES } from "../../guest/layout.ts";
 import { encodeOrders, Orders } from "../../vmm/orders/orders.ts";
@@ -55,12 +57,14 @@ export interface RestoreOptions extends MonitorWords {
  * Lets the machine of a snapshot go on, with its console on standard input and
  * output.
  *
+ * @param workers those of its threads that have begun
  * @returns the exit status
  * @throws {VireoError} the snapshot can't be restored, in one line
  */
 export async function restore(
   folder: string,
   options: RestoreOptions,
+  workers: EarlyWorkers,
 ): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
@@ -69,7 +73,6 @@ export async function restore(
   const monitors = await parseMonitors(options);
   const gdb = parseGdb(options.gdb);
   const crashDir = parseCrashDir(options.crashDir);
-  needDescriptors(MACHINE_DESCRIPTORS, "a machine");
   const { trust } = options;
   const pages = parsePages(options.pages);
   const overrides = await overridesOf(options);
@@ -90,8 +93,9 @@ export async function restore(
   return await session.runMade(
     { memory: 0, virtioConsole: false },
     async (hooks) => {
-      const all = { ...hooks, trust, pages, orders };
+      const all = { ...hooks, trust, pages, orders, early: workers };
       const machine = await Machine.restore(folder, overrides, all);
+      workers[Symbol.dispose](); // it has no devices
       // At its rendezvous a guest has read nothing yet.
       if (exec === undefined) await tellGuest(machine, folder, overrides);
       return machine;
@@ -152,6 +156,8 @@ function parseDisk(text: string): { drive_id: string; path_on_host: string } {
 
 /** The keys' values are checked with those that they replace. */
 async function readJson(path: string): Promise<Overrides> {
+  const { readJsonFile }: typeof import("../../vmm/config/file.ts") =
+    await load(new URL("../../vmm/config/file.ts", import.meta.url));
   const value = JSON.parse(await readJsonFile(path));
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value;

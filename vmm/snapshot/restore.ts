@@ -23,7 +23,6 @@ import { restorePlatform } from "./platform.ts";
 import { openFolder, type Sum, sumKnown } from "./on_disk/folder.ts";
 import { canLie, imageOf, layOver } from "./ram.ts";
 import type { Snapshot } from "./snapshot.ts";
-import { touchedAddresses } from "./on_demand/touched.ts";
 import { checkGiven, nameOf } from "./trust.ts";
 
 /** What is to be otherwise: keys of the configuration, devices by their names. */
@@ -45,6 +44,7 @@ export type Changes = Overrides | RestoreAs;
 
 // No literal: that would be read whether it is needed or not.
 const ON_DEMAND = new URL("./on_demand/on_demand.ts", import.meta.url).href;
+const TOUCHED = new URL("./on_demand/touched.ts", import.meta.url).href;
 /** There is a kernel in the memory already. */
 const NO_KERNEL = { kernel_image_path: new Uint8Array() };
 
@@ -131,6 +131,7 @@ export async function restoreMachine(
   const sum = typeof from === "string" ? await sumKnown(from) : undefined;
   using origin = openOrigin(from, overrides, options, sum);
   const { config, snapshot } = origin;
+  options.early?.load(config.devices);
   const made = await make(config);
   const { machine, parts, begin } = made;
   try {
@@ -188,6 +189,8 @@ async function serve(
   signal?.addEventListener("abort", giveUp, { once: true });
   // A handler that never answers must not hold this isolate, too.
   const memory = GuestMemory.attach(regions);
+  const { touchedAddresses }: typeof import("./on_demand/touched.ts") =
+    await import(TOUCHED);
   const places = touchedAddresses(state).map((at) => memory.hostAddress(at, 1));
   await Promise.all(places.filter((at) => at !== 0).map(pagePresent));
   if (machine.state === "created") return;

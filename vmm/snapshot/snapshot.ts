@@ -6,10 +6,13 @@
 import { VireoError } from "../../ffi/error.ts";
 import { openFolder } from "./on_disk/folder.ts";
 import type { MemoryImage } from "./memory_image.ts";
-import { MachinePool, type PoolOptions } from "./pool.ts";
+import type { MachinePool, PoolOptions } from "./pool.ts";
 import { saveFolder, type SaveOptions } from "./on_disk/save_folder.ts";
 import type { SavedMachine } from "./saved_machine.ts";
 import type { Since } from "./on_disk/stored_memory.ts";
+
+// No literal: that would be read whether it is needed or not.
+const POOL = new URL("./pool.ts", import.meta.url).href;
 
 /**
  * A machine between two instructions. It holds a copy of the guest's RAM until
@@ -58,6 +61,7 @@ export class Snapshot implements Disposable {
    * @throws {VireoError} one can't be made, or something is missing
    */
   async pool(size: number, options: PoolOptions = {}): Promise<MachinePool> {
+    const { MachinePool }: typeof import("./pool.ts") = await import(POOL);
     return await MachinePool.of(this, size, options);
   }
 
