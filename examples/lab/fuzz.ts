@@ -21,7 +21,7 @@ const image = openRawImage({ path, readOnly: true });
 const model = new Blk(rawBackend(image, 64, "Sync"), "disk");
 using fuzzer = await Fuzzer.of(snapshot, {
   device: { name: "disk", model },
-  until: { text: /^blk0: /, milliseconds: 1000 },
+  until: { text: /^blk0: /, milliseconds: again ? 600_000 : 1000 },
   oracles: [says(/exception/)],
 });
 const onFinding = ({ text, changes }: { text: string; changes: unknown }) =>

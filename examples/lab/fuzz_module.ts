@@ -37,6 +37,7 @@ export function probeOf(name: string): FuzzerOptions {
     // Those of virtio may well wait for an answer that was lost.
     oracles: name === "gauge" ? [kernelLog, crash, hang] : [kernelLog, crash],
     kcov: KCOV,
+    patience: 600_000,
   };
 }
 
@@ -44,9 +45,11 @@ if (import.meta.main) {
   const [folder = "fuzzed", name = "gauge", what = "1", tries = "2000"] =
     Deno.args;
   const probe = probeOf(name);
+  const again = what.endsWith(".json"); // and the time is far off then
+  if (again) probe.until = { ...probe.until, milliseconds: 600_000 };
   using snapshot = await fuzzedModules(folder);
   using fuzzer = await Fuzzer.of(snapshot, probe);
-  if (what.endsWith(".json")) {
+  if (again) {
     const { finding, output } = fuzzer.replay(
       JSON.parse(await Deno.readTextFile(what)),
     );

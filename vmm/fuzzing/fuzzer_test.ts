@@ -51,7 +51,7 @@ Deno.test(needing([KVM], {
     assert.deepEqual(honest.answers[0], { kind: "register", at: 0, size: 1 });
     const told: unknown[] = [];
     const onFinding = (found: unknown) => told.push(found);
-    const options = { seed: 3, tries: 4000, first: true, onFinding };
+    const options = { seed: 5, tries: 4000, first: true, onFinding };
     const report = await fuzzer.run(options);
     assert.equal(report.found.length, 1, JSON.stringify(report));
     const [found] = report.found as [typeof report.found[0]];
