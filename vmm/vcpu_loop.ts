@@ -88,9 +88,9 @@ export class VcpuLoop {
         continue;
       }
       control.countExit(id);
-      const began = exits.began(this.#run);
+      const recorded = exits.began(this.#run);
       const end = this.#exit();
-      if (began !== 0) exits.ended(this.#run, began);
+      if (recorded) exits.ended(this.#run);
       if (end !== undefined) return end;
     }
   }

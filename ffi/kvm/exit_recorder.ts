@@ -16,45 +16,50 @@ const WANTED = 1 << EXIT_EVENT;
 export const ExitBits = { WRITE: 1 << 8, SIZE_SHIFT: 16 } as const;
 
 /** One vCPU's, in its thread. */
-export class ExitRecorder {
-  readonly #recorder: Recorder;
+export class ExitRecorder extends Recorder {
   readonly #vcpu: number;
+  readonly #start = new Float64Array(1); // a field would allocate
 
   /** Writes to `page`, of one subject. */
   constructor(page: SharedArrayBuffer, vcpu: number) {
-    this.#recorder = new Recorder(page);
+    super(page);
     this.#vcpu = vcpu;
   }
 
-  /** An exit is there: when that was, if it is to be recorded, or 0. */
-  began(run: KvmRun): number {
-    const recorder = this.#recorder;
-    recorder.counts[run.exitReason & (EXIT_COUNTERS - 1)]!++;
-    return (recorder.wanted & WANTED) === 0 ? 0 : recorder.now();
+  /** An exit is there; true: it is to be recorded when it is answered. */
+  began(run: KvmRun): boolean {
+    this.counts[run.exitReason & (EXIT_COUNTERS - 1)]!++;
+    if ((this.wanted & WANTED) === 0) return false;
+    this.#start[0] = this.now();
+    return true;
   }
 
   /** It is answered; `run` still has its address and its value. */
-  ended(run: KvmRun, start: number): void {
-    const reason = run.exitReason;
+  ended(run: KvmRun): void {
+    const { exitReason: reason, u32 } = run;
     let bits = reason;
     let address = 0;
     let value = 0;
     let count = 1;
     if (reason === Exit.MMIO) {
+      const size = run.mmioSize;
       bits |= run.mmioIsWrite ? ExitBits.WRITE : 0;
-      bits |= run.mmioSize << ExitBits.SIZE_SHIFT;
+      bits |= size << ExitBits.SIZE_SHIFT;
       address = run.mmioAddress;
-      value = valueAt(run, KvmRunOffset.mmio_data, run.mmioSize);
+      value = valueAt(run, KvmRunOffset.mmio_data, size);
     } else if (reason === Exit.IO) {
-      bits |= run.ioIsOut ? ExitBits.WRITE : 0;
-      bits |= run.ioSize << ExitBits.SIZE_SHIFT;
-      address = run.ioPort;
+      const word = u32[KvmRunOffset.io_direction >> 2]!; // direction, size, port
+      const size = word >>> 8 & 0xff;
+      bits |= (word & 0xff) !== 0 ? ExitBits.WRITE : 0;
+      bits |= size << ExitBits.SIZE_SHIFT;
+      address = word >>> 16;
       count = run.ioCount;
-      value = valueAt(run, run.ioDataOffset, run.ioSize);
+      value = valueAt(run, run.ioDataOffset, size);
     }
-    const duration = this.#recorder.now() - start;
+    const start = this.#start[0]!;
+    const duration = this.now() - start;
     // deno-fmt-ignore
-    this.#recorder.record(
+    this.record(
       start, duration, EXIT_EVENT, this.#vcpu, bits, address, value, count,
     );
   }
