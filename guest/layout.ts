@@ -13,8 +13,7 @@
  *   ...        initrd at the top       0x1_0000_0000  RAM above 4 GiB
  * ```
  *
- * The windows, GSIs and the boot timer are where Firecracker has them, so
- * that its guests fit.
+ * Windows, GSIs and boot timer are where Firecracker has them: its guests fit.
  *
  * @module
  */
@@ -40,6 +39,8 @@ export const Layout = {
   EBDA: 0x9_fc00,
   /** 16 bytes that are others in each machine, also after a restore. */
   GENERATION: 0xd_0000,
+  /** A byte behind it: not 0, the power button was pressed. */
+  BUTTON: 0xd_0010,
   /** Where ACPI tables go. */
   ACPI: 0xe_0000,
   /** High memory: the lowest address of a kernel. */
@@ -105,10 +106,10 @@ export const SLP_TYP_S5 = 5;
 
 /** Global system interrupts: pins of the I/O APIC. */
 export const Gsi = {
-  /** The keyboard; a guest with ACPI has its power button there instead. */
+  /** The keyboard. */
   KEYBOARD: 1,
-  /** The machine's generation has changed, on COM2's line. */
-  GENERATION: 3,
+  /** What ACPI's event device tells of, on COM2's line. */
+  EVENTS: 3,
   /** COM1. */
   SERIAL: 4,
   /** The first virtio-mmio device; device n has 5 + n. */

@@ -1,6 +1,6 @@
 /**
  * The full prepared Linux with ACPI: devices from the DSDT, processors from
- * the MADT, power button and power-off. Needs root for the network.
+ * the MADT, keyboard, power button and power-off. Needs root for the network.
  */
 import assert from "node:assert/strict";
 import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
@@ -10,10 +10,11 @@ import type { VmConfig } from "./config/types.ts";
 import { DEFAULT_BOOT_ARGS } from "./config/boot_args.ts";
 import { execWord, makeNonce } from "../cli/exec.ts";
 import { interruptCounts } from "../cli/testing/linux.ts";
+import { Machine } from "./machine.ts";
 import { ScratchFile, TestMachine, TestNetwork } from "./testing/mod.ts";
 
 Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
-  name: "Linux with ACPI: DSDT, MADT, power button and power-off",
+  name: "Linux with ACPI: DSDT, MADT, keyboard, power button and power-off",
   async fn(t) {
     using network = new TestNetwork();
     using disk = new ScratchFile(1 << 20);
@@ -30,7 +31,15 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
       head -n 1 /dev/vdb
       echo from the guest | dd of=/dev/vdb bs=512 seek=1 conv=sync,fsync 2>/dev/null
       ping -A -c 5 ${network.host} | grep received
-      exec 3< /dev/input/event0
+      until grep 'AT Raw Set 2' /proc/bus/input/devices; do sleep 1; done
+      echo $$ > /proc/sys/kernel/cad_pid
+      trap 'echo pressed; keys=1' INT
+      echo for keys
+      until [ $keys ]; do sleep 0.1; done
+      echo 1 > /proc/sys/kernel/cad_pid
+      for event in /sys/class/input/event*; do
+        grep -q Power $event/device/name && exec 3< /dev/input/\${event##*/}
+      done
       echo waiting
       echo key $(dd bs=24 count=1 <&3 2>/dev/null | xxd -p | tail -c 17)
       nproc; cat /proc/interrupts
@@ -65,7 +74,12 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
     };
     await using test = await TestMachine.create(config);
     test.machine.start();
+    await test.printed("for keys\n");
+    test.machine.ctrlAltDelete();
     await test.printed("waiting\n");
+    await test.machine.pause();
+    using snapshot = await test.machine.snapshot();
+    await test.machine.resume();
     test.machine.powerButton();
     const end = await test.machine.wait();
     const { output } = test;
@@ -81,7 +95,8 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
     await t.step("all devices come from the DSDT, each once", () => {
       const ids = [
         ...["ACPI0007:00", "ACPI0013:00", "LNRO0005:00"],
-        ...["LNRO0005:01", "LNRO0005:02", "PNP0501:00", "PNP0C0C:00"],
+        ...["LNRO0005:01", "LNRO0005:02", "PNP0303:00", "PNP0501:00"],
+        "PNP0C0C:00",
       ];
       const found = /^devices (.*)$/m.exec(output)![1]!.split(" ");
       assert.deepEqual(ids.filter((id) => !found.includes(id)), []);
@@ -115,13 +130,19 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
       );
       assert.deepEqual(lines.toSorted(), [
         ...[
-          "1 edge ACPI:Ged",
+          "1 edge i8042",
           "3 edge ACPI:Ged",
           "4 edge ttyS0",
           "5 edge virtio0",
         ],
         ...["6 edge virtio1", "7 edge virtio2"],
       ]);
+    });
+    await t.step("Ctrl+Alt+Del is heard, once, in an interrupt each", () => {
+      assert.equal(output.match(/^pressed$/gm)?.length, 1, output);
+      const counts = /^ *\d+:([ \d]+)IO-APIC.* i8042$/m.exec(output)![1]!;
+      const sum = counts.trim().split(/ +/).reduce((s, n) => s + Number(n), 0);
+      assert.ok(sum >= 4, counts);
     });
     await t.step("the power button is pressed: KEY_POWER, once", () => {
       assert.match(output, /ACPI: button: Power Button \[PWRB\]/);
@@ -139,5 +160,14 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
       const { stepped_past: _, ...how } = end; // what that was is the host's
       assert.deepEqual(how, { reason: "power-off" });
     });
+    await t.step(
+      "restored, it hears Ctrl+Alt+Del: init restarts it",
+      async () => {
+        await using again = await Machine.restore(snapshot);
+        again.start();
+        again.ctrlAltDelete();
+        assert.equal((await again.wait()).reason, "reset");
+      },
+    );
   },
 }));

@@ -63,17 +63,20 @@ kvmTest("ACPI: the reset register ends the machine with a reset", async () => {
   assert.deepEqual(end, { reason: "reset" });
 });
 
-kvmTest("Machine.powerButton: an edge at the button's GSI", async () => {
-  await using test = await TestMachine.create({
-    "boot-source": { kernel_image_path: OBEYS },
-    "machine-config": { mem_size_mib: 8 },
-  });
-  test.machine.start();
-  await test.printed("P");
-  test.machine.powerButton();
-  assert.deepEqual(await test.machine.wait(), { reason: "power-off" });
-  test.machine.powerButton(); // too late, and harmless
-});
+kvmTest(
+  "Machine.powerButton: an edge at the GSI of ACPI's events",
+  async () => {
+    await using test = await TestMachine.create({
+      "boot-source": { kernel_image_path: OBEYS },
+      "machine-config": { mem_size_mib: 8 },
+    });
+    test.machine.start();
+    await test.printed("P");
+    test.machine.powerButton();
+    assert.deepEqual(await test.machine.wait(), { reason: "power-off" });
+    test.machine.powerButton(); // too late, and harmless
+  },
+);
 
 kvmTest("Machine.powerButton: without ACPI there is none", async () => {
   const config = guest(powerOff, SIGNATURE, { acpi: "off" });

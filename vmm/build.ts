@@ -65,8 +65,8 @@ export interface MachineParts extends AsyncDisposable {
   readonly deviceStart: DeviceWorkerStart | undefined;
   /** The main isolate's end of the guest's console. */
   readonly console: MainConsole;
-  /** Its signal is a press of the power button; only a guest with ACPI has one. */
-  readonly powerButton: EventFd | undefined;
+  /** The guest finds its devices in ACPI tables, and has a power button. */
+  readonly acpi: boolean;
   /** Names in the file system that are taken away with the parts. */
   readonly names: readonly OwnName[];
   /** An end, with what has become of the memory's file as its cause. */
@@ -153,10 +153,9 @@ export async function buildMachine(
 
   // Interrupts of what the main isolate and the vCPUs' threads answer.
   const serialIrq = parts.use(new EventFd());
-  const raiseSerial = () => serialIrq.signal();
   vm.irqfd(serialIrq.fd, Gsi.SERIAL);
-  const button = parts.use(new EventFd());
-  vm.irqfd(button.fd, Gsi.KEYBOARD);
+  const keyboardIrq = parts.use(new EventFd());
+  vm.irqfd(keyboardIrq.fd, Gsi.KEYBOARD);
 
   // The vCPUs, and what their threads and the devices' need to begin.
   const vcpuFds = createVcpus(kvm, vm, cpus, boot, parts);
@@ -171,7 +170,7 @@ export async function buildMachine(
     runSize: kvm.getVcpuMmapSize(),
     emulation,
     serial: { state: serial, irqFd: serialIrq.fd },
-    keyboard: I8042.share(acpi ? undefined : button.fd),
+    keyboard: I8042.share(keyboardIrq.fd),
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
     orders: options.orders?.shared,
@@ -206,8 +205,8 @@ export async function buildMachine(
     devices,
     deviceWorker,
     deviceStart: devices.length > 0 ? ofDevices : undefined,
-    console: new MainConsole(serial, port, raiseSerial, options),
-    powerButton: acpi ? button : undefined,
+    console: new MainConsole(serial, port, () => serialIrq.signal(), options),
+    acpi,
     names,
     explained(end) {
       const failed = end.reason === "error" || end.reason === "triple-fault";

@@ -1,4 +1,4 @@
-/** Ctrl, Alt and Delete on the keyboard of a machine without ACPI. */
+/** Ctrl, Alt and Delete on the keyboard, as a guest of a few instructions reads them. */
 import assert from "node:assert/strict";
 import { KVM, needing } from "../ffi/testing/needs.ts";
 import { until } from "../ffi/testing/until.ts";

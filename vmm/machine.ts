@@ -153,7 +153,7 @@ export class Machine extends MachineSnapshots {
       if (this.life.state === "starting") this.life.to("running");
       if (this.#options.control) openControl(this, this.#config, this.#options);
     });
-    const halted = this.#parts.powerButton !== undefined // by ACPI
+    const halted = this.#parts.acpi
       ? this.#options.onHalted
       : () => this.#finish({ reason: "halt" });
     if (halted) this.#haltWatch = new HaltWatch(this.#parts, halted);

@@ -5,6 +5,7 @@
  */
 import { I8042 } from "../devices/platform/i8042.ts";
 import { VireoError } from "../ffi/error.ts";
+import { pressPowerButton } from "./acpi_events.ts";
 import type { BlkCommand } from "../devices/virtio/blk/blk.ts";
 import type { ConsoleSize } from "../devices/virtio/console/console.ts";
 import type {
@@ -75,25 +76,21 @@ export abstract class MachineDevices extends MachineMonitor {
    */
   powerButton(): void {
     if (this.over) return;
-    const { powerButton } = this.parts;
-    if (powerButton === undefined) {
+    if (!this.parts.acpi) {
       throw new VireoError("power button: only a guest with ACPI has one");
     }
-    powerButton.signal();
+    pressPowerButton(this.parts);
   }
 
   /**
-   * Presses Ctrl, Alt and Delete on the keyboard of a guest without ACPI; one
-   * with ACPI has a power button instead, which is pressed. What the guest does
-   * is its own choice.
+   * Presses Ctrl, Alt and Delete on the guest's keyboard. What the guest does is
+   * its own choice; where it has no driver for a keyboard, nothing.
    *
-   * @throws {VireoError} the guest has no driver: earlier presses wait still
+   * @throws {VireoError} earlier presses wait still, for who has no driver
    */
   ctrlAltDelete(): void {
     if (this.over) return;
-    const { powerButton, vcpus } = this.parts;
-    if (powerButton) return powerButton.signal();
-    const { keyboard } = vcpus[0]!.start;
+    const { keyboard } = this.parts.vcpus[0]!.start;
     if (new I8042(keyboard).pressCtrlAltDelete()) return;
     throw new VireoError("i8042 internal buffer full.");
   }

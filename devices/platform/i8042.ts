@@ -46,14 +46,18 @@ const CONTROL = 0x05;
 const Command = {
   READ_CONTROL: 0x20,
   WRITE_CONTROL: 0x60,
+  MOUSE_TEST: 0xa9,
   SELF_TEST: 0xaa,
   KEYBOARD_TEST: 0xab,
   READ_OUTPUT_PORT: 0xd0,
   WRITE_OUTPUT_PORT: 0xd1,
+  MOUSE_LOOP: 0xd3,
 } as const;
 
 const SELF_TEST_PASSED = 0x55;
 const KEYBOARD_PASSED = 0x00;
+/** The clock's line is low: there is no mouse. Without an answer Linux waits. */
+const NO_MOUSE = 0x01;
 /** What the keyboard answers to all that it is told. */
 const ACKNOWLEDGED = 0xfa;
 
@@ -77,7 +81,7 @@ export interface I8042Hooks {
 export interface SharedI8042 {
   /** Its registers. */
   readonly state: SharedArrayBuffer;
-  /** Its interrupt's eventfd; undefined: the line is another's. */
+  /** Its interrupt's eventfd; undefined: it has none. */
   readonly irqFd: number | undefined;
 }
 
@@ -147,7 +151,10 @@ export class I8042 {
           return this.#answer(SELF_TEST_PASSED);
         case Command.KEYBOARD_TEST:
           return this.#answer(KEYBOARD_PASSED);
+        case Command.MOUSE_TEST:
+          return this.#answer(NO_MOUSE);
         case Command.WRITE_CONTROL:
+        case Command.MOUSE_LOOP:
         case Command.WRITE_OUTPUT_PORT:
           this.#words[Word.COMMAND] = value;
       }
@@ -163,6 +170,8 @@ export class I8042 {
       if (command === Command.WRITE_CONTROL) words[Word.CONTROL] = value;
       else if (command === Command.WRITE_OUTPUT_PORT) {
         words[Word.OUTPUT_PORT] = value;
+      } else if (command === Command.MOUSE_LOOP) {
+        this.#answer(value); // and no bit says that it is a mouse's
       } else {
         this.#answer(ACKNOWLEDGED);
         this.#interrupt();

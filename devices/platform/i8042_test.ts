@@ -60,6 +60,10 @@ Deno.test("I8042: what Linux's driver asks is answered: control and output port,
   command.write(0, 1, 0xd1);
   data.write(0, 1, 0x03);
   assert.deepEqual(asks(0xd0), [0x03]);
+  command.write(0, 1, 0xd3);
+  data.write(0, 1, 0x5a);
+  assert.equal(command.read(0, 1) & 0x21, 0x01, "it comes from no mouse");
+  assert.deepEqual(asks(0xa9), [0x01], "for there is none");
   for (const word of [0xff, 0xf2, 0xed, 0xf4]) {
     data.write(0, 1, word);
     assert.deepEqual(test.read(), [0xfa], "the keyboard has heard it");

@@ -26,13 +26,20 @@ const Op = {
   METHOD: 0x14,
   DUAL_NAME_PREFIX: 0x2e,
   MULTI_NAME_PREFIX: 0x2f,
-  DEVICE: [0x5b, 0x82],
+  STORE: 0x70,
   NOTIFY: 0x86,
+  IF: 0xa0,
+  REGION: [0x5b, 0x80],
+  FIELD: [0x5b, 0x81],
+  DEVICE: [0x5b, 0x82],
 } as const;
 
 /** A method's flags (§20.2.5.2). */
 const METHOD_ARGUMENTS_MAX = 7;
 const METHOD_SERIALIZED = 1 << 3;
+
+/** A region's space (§20.2.5.2), and a field's flags: byte access. */
+const SYSTEM_MEMORY = 0, BYTE_ACCESS = 1;
 
 const NAME_SEGMENT = 4;
 
@@ -195,6 +202,32 @@ export function method(
 /** `Notify (path, value)` (§20.2.5.3). */
 export function notify(path: string, value: number): Aml {
   return [Op.NOTIFY, ...nameString(path), ...integer(value)];
+}
+
+/**
+ * `OperationRegion (region, SystemMemory, address, 1)`, and
+ * `Field (region, ByteAcc, NoLock, Preserve) {path, 8}` (§20.2.5.2).
+ */
+export function memoryByte(region: string, address: number, path: string): Aml {
+  const BITS = 8;
+  return [
+    ...[...Op.REGION, ...nameString(region), SYSTEM_MEMORY],
+    ...[...integer(address), ...integer(1)],
+    ...withLength(Op.FIELD, [
+      ...[...nameString(region), BYTE_ACCESS],
+      ...[...nameString(path), BITS],
+    ]),
+  ];
+}
+
+/** `If (path) {...}` (§20.2.5.3). */
+export function ifNotZero(path: string, ...terms: Aml[]): Aml {
+  return withLength([Op.IF], [...nameString(path), ...terms.flat()]);
+}
+
+/** `Store (Zero, path)` (§20.2.5.4). */
+export function clear(path: string): Aml {
+  return [Op.STORE, Op.ZERO, ...nameString(path)];
 }
 
 /** The `bytes` bytes of an unsigned number, the lowest first. */

@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import {
   type Aml,
   buffer,
+  clear,
   device,
   eisaId,
+  ifNotZero,
   integer,
+  memoryByte,
   method,
   name,
   nameString,
@@ -116,6 +119,13 @@ Deno.test("AML: buffers, packages, names, scopes, devices, methods", () => {
   const ring = [0x86, ...dev, 0x0a, 0x80];
   assert.deepEqual(notify("DEV", 0x80), ring);
   assert.deepEqual(method("DEV", 1, ring), [0x14, 13, ...dev, 0x09, ...ring]);
+  const cleared = [0x70, 0x00, ...dev];
+  assert.deepEqual(clear("DEV"), cleared);
+  assert.deepEqual(ifNotZero("DEV", cleared), [0xa0, 11, ...dev, ...cleared]);
+  assert.deepEqual(memoryByte("DEV", 0x1234, "DEV"), [
+    ...[0x5b, 0x80, ...dev, 0, 0x0b, 0x34, 0x12, 0x01],
+    ...[0x5b, 0x81, 11, ...dev, 0x01, ...dev, 8],
+  ]);
   assert.throws(() => method("DEV", 8), { name: "VireoError" });
   const many = Array.from({ length: 256 }, () => integer(0));
   assert.throws(() => packageOf(...many), { name: "VireoError" });

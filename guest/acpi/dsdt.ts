@@ -9,7 +9,8 @@
  * @module
  */
 import { Gsi, Layout, Port, SLP_TYP_S5 } from "../layout.ts";
-import { device, eisaId, integer, method, name, notify } from "./aml.ts";
+import { clear, device, eisaId, ifNotZero, integer } from "./aml.ts";
+import { memoryByte, method, name, notify } from "./aml.ts";
 import { type Aml, packageOf, scope, string } from "./aml.ts";
 import { interrupt, io, memory32Fixed, resourceTemplate } from "./resources.ts";
 import { table } from "./table.ts";
@@ -49,6 +50,7 @@ export function machineTerms(
       ...Array.from({ length: cpus }, (_, id) => processor(id)),
       serialPort(),
       clock(),
+      keyboard(),
       powerButton(),
       generation(),
       events(),
@@ -92,6 +94,22 @@ function clock(): Aml {
   );
 }
 
+/** The keyboard and its controller. */
+function keyboard(): Aml {
+  return device(
+    "KBD",
+    name("_HID", eisaId("PNP0303")),
+    name(
+      "_CRS",
+      resourceTemplate(
+        io(Port.I8042_DATA, 1),
+        io(Port.I8042_COMMAND, 1),
+        interrupt(Gsi.KEYBOARD),
+      ),
+    ),
+  );
+}
+
 /** The power button (§4.8.3.1.1.2). */
 function powerButton(): Aml {
   return device("PWRB", name("_HID", eisaId("PNP0C0C")));
@@ -117,20 +135,23 @@ function generation(): Aml {
 
 /**
  * The generic event device (§5.6.9): hardware-reduced ACPI has no fixed event
- * registers, so each event has an interrupt instead, and a method of its name:
- * `E` for an edge.
+ * registers, but an interrupt, and a method of its name: `E` for an edge. All
+ * events share one. The button says that it was pressed; a generation is looked
+ * at in any case, for two events may be one edge.
  */
 function events(): Aml {
-  const { KEYBOARD: POWER_BUTTON, GENERATION } = Gsi;
   return device(
     "GED",
     name("_HID", string("ACPI0013")),
-    name(
-      "_CRS",
-      resourceTemplate(interrupt(POWER_BUTTON), interrupt(GENERATION)),
+    name("_CRS", resourceTemplate(interrupt(Gsi.EVENTS))),
+    memoryByte("EVNT", Layout.BUTTON, "PRES"),
+    method(
+      eventOf(Gsi.EVENTS),
+      0,
+      // Cleared first: a press that comes now is another.
+      ifNotZero("PRES", clear("PRES"), notify("PWRB", BUTTON_PRESSED)),
+      notify("VGEN", GENERATION_CHANGED),
     ),
-    method(eventOf(POWER_BUTTON), 0, notify("PWRB", BUTTON_PRESSED)),
-    method(eventOf(GENERATION), 0, notify("VGEN", GENERATION_CHANGED)),
   );
 }
 

@@ -43,11 +43,8 @@ const Flag = {
   HW_REDUCED_ACPI: 1 << 20,
 } as const;
 
-/**
- * Table 5-35. `8042` is not set: nothing answers there but the reset line, and
- * the guest need not look for a keyboard.
- */
-const NO_VGA = 1 << 2;
+/** Table 5-35: what there is of an IBM PC. */
+const I8042 = 1 << 1, NO_VGA = 1 << 2;
 
 /** Generic address structure (§5.2.3.2) of one byte-wide port. */
 const Gas = { SPACE: 0, WIDTH: 1, ACCESS: 3, ADDRESS: 4 } as const;
@@ -68,7 +65,7 @@ export function fadt(dsdtAddress: number): Uint8Array<ArrayBuffer> {
     body[at(offset) + Gas.ACCESS] = BYTE_ACCESS;
     view.setBigUint64(at(offset) + Gas.ADDRESS, BigInt(address), true);
   };
-  view.setUint16(at(Fadt.IAPC_BOOT_ARCH), NO_VGA, true);
+  view.setUint16(at(Fadt.IAPC_BOOT_ARCH), I8042 | NO_VGA, true);
   const flags = Object.values(Flag).reduce((all, flag) => all | flag, 0);
   view.setUint32(at(Fadt.FLAGS), flags, true);
   port(Fadt.RESET_REG, Port.RESET);

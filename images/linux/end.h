@@ -1,8 +1,9 @@
 // The end: processes hear of it, disks are unmounted, and the machine powers
-// off.
+// off; or it restarts, after Ctrl+Alt+Del.
 
 #pragma once
 
+#include <asm/ioctls.h>
 #include <fcntl.h>
 #include <linux/reboot.h>
 #include <signal.h>
@@ -56,15 +57,17 @@ static void unmount_disks(void)
 			attach(0, targets[count], 0, MS_REMOUNT | MS_RDONLY, 0);
 }
 
-// The shell has ended. As at the end of a session, what it left in the
-// background hears of it; init itself, as PID 1, does not.
+static long shells;		// the process group of the shell
+
+// The shell has ended, or will. As at the end of a session, what it left in the
+// background hears of it.
 static void end_session(void)
 {
-	unsigned long mask = 1ul << (SIGTTOU - 1);
+	// Init may wait for the terminal, whoever has it, and ends only once.
+	unsigned long mask = 1ul << (SIGTTOU - 1) | 1ul << (SIGINT - 1);
 
-	CALL(kill, 0, SIGHUP, 0, 0, 0);
-	// Init may wait for the terminal, whoever has it.
 	CALL(rt_sigprocmask, SIG_BLOCK, &mask, 0, sizeof(mask), 0);
+	CALL(kill, -shells, SIGHUP, 0, 0, 0);
 }
 
 static void put_away(void)
@@ -74,10 +77,53 @@ static void put_away(void)
 	unmount_disks();
 }
 
-static void power_off(void)
+static void reboot(unsigned int how)
+{
+	CALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, how, 0, 0);
+}
+
+static void leave(unsigned int how)
 {
 	// Until the console has sent everything.
 	control(1, TCSBRK, (void *)1);
-	CALL(reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2,
-	     LINUX_REBOOT_CMD_POWER_OFF, 0, 0);
+	reboot(how);
+	for (;;)
+		CALL(pause, 0, 0, 0, 0, 0);
+}
+
+// --- Ctrl+Alt+Del
+
+static void restart(int signal)
+{
+	int group = 0;
+
+	// A terminal sends SIGINT, too, to whom it belongs: to init, where
+	// there is no shell yet, or no more.
+	if (control(0, TIOCGPGRP, &group) == 0 && group == 1)
+		return;
+	put_away();
+	leave(LINUX_REBOOT_CMD_RESTART);
+}
+
+asm("return_from_signal:\n"
+    "	mov $15, %eax\n"	// rt_sigreturn
+    "	syscall\n");
+void return_from_signal(void);
+
+// From now on the keys are a SIGINT for init. Otherwise the kernel would restart
+// at once, and leave disks as they are.
+static void hear_keys(void)
+{
+	static const struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		unsigned long mask;
+	} action = {
+		restart, 0x04000000 /* SA_RESTORER */ | SA_RESTART,
+		return_from_signal, 0
+	};
+
+	CALL(rt_sigaction, SIGINT, &action, 0, sizeof(action.mask), 0);
+	reboot(LINUX_REBOOT_CMD_CAD_OFF);
 }

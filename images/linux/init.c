@@ -12,8 +12,8 @@
 //   VIREO_EXEC="..."  run these shell commands, report their exit status
 //   (otherwise)       an interactive shell on the console
 //
-// In the end everything is written to disk, and the machine powers off. With
-// VIREO_NONCE=n it tells the host what happens by escape sequences that a
+// In the end everything is written to disk, and the machine powers off; after
+// Ctrl+Alt+Del it restarts. With VIREO_NONCE=n it tells the host what happens by escape sequences that a
 // terminal ignores:
 //
 //   ESC _vireo:n:begin ESC \        the commands' output starts here
@@ -299,6 +299,8 @@ void start(long *stack)
 	if (mode == ORDERS_FOR_COMMANDS)
 		quieten_console();
 	start_shell(&shell, env, mode == ORDERS_FOR_COMMANDS);
+	shells = shell.pid;
+	hear_keys();
 	if (ordered >= 0)
 		obey(&orders, text, read_orders(text), env);
 	else if (exec)
@@ -318,9 +320,7 @@ void start(long *stack)
 		wait_for(shell.pid, env);
 		put_away();
 	}
-	power_off();
-	for (;;)
-		CALL(pause, 0, 0, 0, 0, 0);
+	leave(LINUX_REBOOT_CMD_POWER_OFF);
 }
 
 asm(".globl _start\n"

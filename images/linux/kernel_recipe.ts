@@ -32,7 +32,7 @@ export const UNUSED = [
   "drivers/platform/*.[ch]",
   "drivers/regulator/*.[ch]",
   "drivers/target/*.[ch]",
-  "drivers/video/*.[ch]",
+  "drivers/video/[!c]*.[ch]",
   "Documentation/*/*",
   "fs/btrfs/*.[ch]",
   "fs/nls/nls_[!b]*.c",

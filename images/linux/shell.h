@@ -86,6 +86,12 @@ static void start_shell(struct shell *shell, char **env, int commands)
 	if (shell->pid == 0)
 		become_shell(env, commands);
 	env[slot] = "HOME=/root";
+	// The terminal is the shell's, and not init's; one for people takes it
+	// by itself.
+	if (commands) {
+		CALL(setpgid, shell->pid, shell->pid, 0, 0, 0);
+		control(0, TIOCSPGRP, &(int){ shell->pid });
+	}
 	// Returns when the shell is there.
 	shell->profile = CALL(open, PROFILE, O_WRONLY | O_CLOEXEC, 0, 0, 0);
 	CALL(write, shell->profile, home, sizeof(home) - 1 - unset, 0, 0);

@@ -9,7 +9,7 @@ import type { VmConfig } from "./types.ts";
 /**
  * The command line of a kernel that gets none: console on the serial port;
  * reboot, also after a panic, through the i8042, which ends the machine; and
- * no search for a keyboard behind it.
+ * behind that a keyboard which is not asked what it can do, and no mouse.
  */
 export const DEFAULT_BOOT_ARGS: string = defaultBootArgs("ttyS0");
 

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { VmEvents } from "../../ffi/kvm/vm_events.ts";
 import { writeGeneration } from "../../guest/generation.ts";
-import { Gsi } from "../../guest/layout.ts";
+import { tellOfGeneration } from "../acpi_events.ts";
 import type { MachineParts } from "../build.ts";
 
 /**
@@ -14,8 +13,5 @@ import type { MachineParts } from "../build.ts";
  */
 export function becomeAnother(parts: MachineParts): void {
   writeGeneration(parts.vcpus[0]!.start.memory);
-  if (parts.powerButton === undefined) return; // without ACPI
-  const vm = new VmEvents(parts.vmFd);
-  vm.irqLine(Gsi.GENERATION, true);
-  vm.irqLine(Gsi.GENERATION, false);
+  if (parts.acpi) tellOfGeneration(parts);
 }

@@ -45,7 +45,7 @@ export async function takeSnapshot(
   });
   const state = {
     config,
-    acpi: parts.powerButton !== undefined,
+    acpi: parts.acpi,
     vcpus: vcpusOf(parts),
     vm: saveVm(parts.vmFd),
     platform: savePlatform(parts.vcpus[0]!.start),

@@ -33,12 +33,12 @@ export const ECHOES = kernel([
 ]);
 
 /**
- * Says "P", waits for the power button, at pin 1 of the I/O APIC, without taking
+ * Says "P", waits for an event of ACPI's, at pin 3 of the I/O APIC, without taking
  * interrupts, and powers off. It looks for ACPI's tables, as far as one sees.
  */
 export const OBEYS = kernel([
   ...[0xbb, 0x00, 0x00, 0xc0, 0xfe], // mov ebx, I/O APIC
-  ...[0xc7, 0x03, 0x12, 0, 0, 0], // mov [rbx], redirection of pin 1, low
+  ...[0xc7, 0x03, 0x16, 0, 0, 0], // mov [rbx], redirection of pin 3, low
   ...[0xc7, 0x43, 0x10, 0x40, 0, 0, 0], // mov [rbx + 0x10], vector 0x40
   ...[0xbb, 0x00, 0x00, 0xe0, 0xfe], // mov ebx, local APIC
   ...[0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0], // SVR: enabled
