@@ -28,6 +28,7 @@ const program = ["run", "-A", "FILE"];
 const head = ["--exec", "head -c 9 /dev/vdb"];
 const leds = "FILE,port=1,address=0x300";
 const arm = "backend=FILE,policy=nearest";
+const bucket = "backend=FILE,weight=1,rate=1000";
 const TASKS: Task[] = [
   { file: "mmio.ts", guest: "none", words: program },
   { // Linux's own driver reads what the edited device gives it.
@@ -50,6 +51,7 @@ const TASKS: Task[] = [
   { file: "faults.ts", guest: "payload", words: [...program, "7"] },
   { file: "trace.ts", guest: "payload", words: [...program, "/dev/null"] },
   { file: "arm.ts", guest: "Linux", words: boot("--disk", arm, ...head) },
+  { file: "bucket.ts", guest: "Linux", words: boot("--disk", bucket, ...head) },
   { file: "many.ts", guest: "payload", words: [...program, "10"] },
 ];
 

@@ -326,36 +326,3 @@ Deno.test("lab: docs/lab.md shows the files as they are, each in 30 lines of cod
     assert.ok(lines.length <= 30, `${name} has ${lines.length} lines`);
   }
 });
-
-Deno.test("lab: the table of tasks has their lines, and what is opened for them", () => {
-  const read = (path: string) =>
-    Deno.readTextFileSync(new URL(path, import.meta.url));
-  const rows = [
-    ...read("../../docs/lab.md").matchAll(
-      /^\| [^|`]+ \| ([^|]*`[^|]*) \| ([\d, ]+) \| +(\d+) +\|/gm,
-    ),
-  ];
-  assert.equal(rows.length, 8);
-  for (const [row, files, lines, opened] of rows) {
-    const names = [...files!.matchAll(/`(\S+)`/g)].map(([, name]) => name!);
-    const texts = names.map((name) => read(name));
-    const counts = texts.map((text) =>
-      text
-        .replaceAll(/\/\*\*.*?\*\/|^import .*?;$/gms, "")
-        .replaceAll(/^ *\/\/.*$/gm, "")
-        .split("\n").filter((line) => line.trim() !== "").length
-    );
-    assert.equal(counts.join(", "), lines!.trim(), row);
-    for (const count of counts) assert.ok(count <= 30, row);
-    const imported = new Set(
-      texts.flatMap((text) =>
-        [...text.matchAll(/ from "(.*?)"/g)].map(([, module]) => module!)
-      ),
-    );
-    for (const name of names) imported.delete(`./${name}`);
-    for (const module of imported) {
-      assert.match(module, /^(\.\.\/\.\.\/(mod|lab)|\.\/\w+)\.ts$/, row);
-    }
-    assert.equal(1 + imported.size, Number(opened), row);
-  }
-});

@@ -141,6 +141,16 @@ Deno.test(needing([KVM], {
   },
 }));
 
+/** What the files import, besides each other. */
+function importedBy(files: readonly string[]): string[] {
+  const modules = new Set(files.flatMap((file) => {
+    const code = Deno.readTextFileSync(new URL(file, import.meta.url));
+    return [...code.matchAll(/ from "(.*?)";$/gm)].map(([, from]) => from!);
+  }));
+  for (const file of files) modules.delete(`./${file}`);
+  return [...modules];
+}
+
 /** Lines that are neither empty nor imports nor comments. */
 function linesOf(file: string): number {
   const code = Deno.readTextFileSync(new URL(file, import.meta.url))
@@ -149,7 +159,7 @@ function linesOf(file: string): number {
   return code.split("\n").filter((line) => line !== "").length;
 }
 
-Deno.test("lab: the table of tasks says how long their files are", () => {
+Deno.test("lab: the table of tasks says how long their files are, and what was opened", () => {
   const page = new URL("../../docs/lab.md", import.meta.url);
   const rows = Deno.readTextFileSync(page).match(/^\|.*\.ts`.*$/gm)!;
   assert.ok(rows.length >= 8);
@@ -158,5 +168,10 @@ Deno.test("lab: the table of tasks says how long their files are", () => {
     const lines = files.map(linesOf);
     assert.ok(row.includes(` ${lines.join(", ")} `), `${lines}: ${row}`);
     for (const count of lines) assert.ok(count <= 30, row);
+    const opened = importedBy(files); // and the page itself
+    assert.equal(Number(row.split("|")[4]), 1 + opened.length, row);
+    for (const module of opened) {
+      assert.match(module, /^(\.\.\/\.\.\/(mod|lab)|\.\/\w+)\.ts$/, row);
+    }
   }
 });
