@@ -13,6 +13,7 @@
  * or finds a hole in Vireo is on this host as the user that runs it. Don't run
  * it as one who owns something, and let no browser near the token.
  */
+import { giveMemoryBack } from "./code_runner/malloc.ts";
 import { serve } from "./code_runner/server.ts";
 import { warmUp } from "./code_runner/warm_guest.ts";
 
@@ -30,6 +31,7 @@ const ending = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => ending.abort());
 }
+giveMemoryBack();
 console.error("code_runner: warming a guest up");
 using warm = await warmUp(64);
 await using pool = await warm.pool(4);

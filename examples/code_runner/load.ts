@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { giveMemoryBack } from "./malloc.ts";
 import { serve } from "./server.ts";
 import { warmUp } from "./warm_guest.ts";
 
@@ -31,6 +32,7 @@ async function held() {
   return { ...last, mib: Deno.memoryUsage().rss / 1024 ** 2 };
 }
 
+giveMemoryBack();
 using warm = await warmUp(64);
 await using pool = await warm.pool(4);
 const ending = new AbortController();
