@@ -158,6 +158,18 @@ Deno.test(needing([KVM, "chromium"], {
         true,
       );
 
+      // A link that somebody presses isn't taken away by the next numbers.
+      const link = 'document.querySelector("#machines tr:last-child a")';
+      const first = `${list}[1].cells[1]`;
+      await browser.do({
+        evaluate: `globalThis.pressed = ${link}, ${first}.textContent = "?"`,
+      });
+      await browser.do({ until: `${first}.textContent !== "?"` });
+      assert.equal(
+        await browser.do({ evaluate: "globalThis.pressed.isConnected" }),
+        true,
+      );
+
       // Over to the last one, which has a balloon.
       await browser.do({ click: "#machines tr:last-child a" });
       await browser.do({ until: `${state} === "real: running"` });
