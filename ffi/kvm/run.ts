@@ -170,6 +170,11 @@ export class KvmRun implements Disposable {
     return this.u32[KvmRunOffset.mmio_len >> 2]!;
   }
 
+  /** Exit MMIO: where its 8 bytes are, as an index into {@linkcode KvmRun.u8}. */
+  get mmioDataOffset(): number {
+    return KvmRunOffset.mmio_data;
+  }
+
   /** Exit MMIO: true when the guest writes. */
   get mmioIsWrite(): boolean {
     return this.u8[KvmRunOffset.mmio_is_write] !== 0;

@@ -1,3 +1,5 @@
+/// <reference no-default-lib="true"/>
+/// <reference lib="deno.worker"/>
 /**
  * The thread that answers page faults with what a function of the user's gives.
  *
