@@ -70,9 +70,10 @@ export abstract class MachineMonitor {
   }
 
   /**
-   * What happens in the machine, as it happens: from the first `next()` on to
-   * the machine's end. Of what comes too fast, a `lost` event says how much; the
-   * machine never waits. Nothing is recorded while nobody wants it.
+   * What happens in the machine, as it happens: from soon after the first
+   * `next()` on to the machine's end. Of what comes too fast, a `lost` event says
+   * how much; the machine never waits. Nothing is recorded while nobody wants it.
+   * To have its first exits, wait for `traceBatches` before `start`.
    *
    * @throws {VireoError} at the first `next()`: `filter` wants what there is not
    *

@@ -14,7 +14,10 @@ export interface Seed {
   readonly answers: readonly Answer[];
 }
 
-/** Makes changes by chance. */
+/**
+ * Makes changes by chance: by `random` alone, so that a seed makes the same tries
+ * again.
+ */
 export type Mutator = (seed: Seed, random: Random) => Change[];
 
 /** Numbers that drivers get wrong, as they stand in 8 bytes. */
