@@ -4,8 +4,8 @@
  * @module
  */
 import { VmEvents } from "../ffi/kvm/vm_events.ts";
-import { viewOf } from "../ffi/memory/mmap.ts";
 import { Gsi, Layout } from "../guest/layout.ts";
+import { GuestMemory } from "../guest/memory.ts";
 import type { MachineParts } from "./build.ts";
 
 /** Parts of a machine that has its memory, and has not ended. */
@@ -13,8 +13,8 @@ type Parts = Pick<MachineParts, "vcpus" | "vmFd">;
 
 /** Its power button is pressed. */
 export function pressPowerButton(parts: Parts): void {
-  const { hostAddress } = parts.vcpus[0]!.start.memory[0]!;
-  new Uint8Array(viewOf(hostAddress + Layout.BUTTON, 1))[0] = 1;
+  const memory = GuestMemory.attach(parts.vcpus[0]!.start.memory);
+  memory.bytes(Layout.BUTTON, 1)[0] = 1;
   raise(parts, Gsi.EVENTS);
   // Where a guest has its button that was saved before it had a keyboard.
   // Others look for a key, and find none.
