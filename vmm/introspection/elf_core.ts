@@ -9,6 +9,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { qemuCpuState } from "./qemu_cpu_state.ts";
 import type { MachineView } from "./machine_view.ts";
 import { type MappedRun, mappedRuns } from "./mapped_runs.ts";
+import { zeroPages } from "../snapshot/runs.ts";
 import type { VcpuView } from "./vcpu_view.ts";
 
 const EHDR_SIZE = 64;
@@ -229,22 +230,14 @@ async function putSparse(
 ): Promise<void> {
   for (let from = 0; from < bytes.length; from += CHUNK) {
     const chunk = bytes.slice(from, from + CHUNK);
+    const isZero = zeroPages(chunk);
     for (let page = 0; page < chunk.length;) {
       let end = page;
-      while (end < chunk.length && !isZero(chunk, end)) end += PAGE;
+      while (end < chunk.length && !isZero(end)) end += PAGE;
       if (end > page) {
         await put(file, at + from + page, chunk.subarray(page, end));
       }
       page = end + PAGE;
     }
   }
-}
-
-function isZero(bytes: Uint8Array<ArrayBuffer>, page: number): boolean {
-  const words = new BigUint64Array(
-    bytes.buffer,
-    bytes.byteOffset + page,
-    PAGE / 8,
-  );
-  return words.every((word) => word === 0n);
 }

@@ -24,13 +24,12 @@ import { GiB } from "../../guest/layout.ts";
 import type { GuestMemory, RegionHandle } from "../../guest/memory.ts";
 import { crc32 } from "./crc32.ts";
 import {
-  isZero,
   overlay,
   PAGE,
   type Run,
   RunCollector,
   without,
-  wordsOf,
+  zeroPages,
 } from "./runs.ts";
 
 /** Bytes that one checksum is of. */
@@ -246,10 +245,10 @@ function copyRuns(
   bytes: Uint8Array<ArrayBuffer>,
   copy: (from: number, bytes: Uint8Array<ArrayBuffer>) => void,
 ): void {
-  const words = wordsOf(bytes);
+  const isZero = zeroPages(bytes);
   let start = -1;
   for (let at = 0; at <= bytes.length; at += PAGE) {
-    const isData = at < bytes.length && !isZero(words, at / 4);
+    const isData = at < bytes.length && !isZero(at);
     if (isData && start < 0) start = at;
     if (isData || start < 0) continue;
     copy(start, bytes.subarray(start, at));
