@@ -85,13 +85,14 @@ const restore: DirectCommand<RestoreOptions> = {
     ...[...MONITORS, ...WATCHED],
   ],
   async run([folder], options) {
-    const { EarlyWorkers }: typeof import("../vmm/early_workers.ts") =
-      await load(new URL("../vmm/early_workers.ts", import.meta.url));
-    using workers = new EarlyWorkers();
+    const { EarlyVcpu }: typeof import("../vmm/early_vcpu.ts") = await load(
+      new URL("../vmm/early_vcpu.ts", import.meta.url),
+    );
+    using early = new EarlyVcpu();
     const { restore }: typeof import("./snapshot/restore.ts") = await load(
       new URL("./snapshot/restore.ts", import.meta.url),
     );
-    return await restore(folder!, options, workers);
+    return await restore(folder!, options, early);
   },
 };
 

@@ -7,7 +7,10 @@
 import { check, Errno, errno, SystemError } from "./errno.ts";
 import { closeFd } from "./file.ts";
 import { MapFlag, Mapping } from "./memory/mmap.ts";
-import { libc } from "./libc.ts";
+import { libc, lookUpNow } from "./libc.ts";
+
+// Who loads this is going to make one.
+lookUpNow("io_uring_setup", "io_uring_enter", "io_uring_register");
 
 const SYS_io_uring_setup = 425;
 const SYS_io_uring_enter = 426;

@@ -59,7 +59,7 @@ export interface MachineParts extends AsyncDisposable {
   readonly vcpus: readonly VcpuPart[];
   /** The devices, in the order of their windows. */
   readonly devices: readonly DeviceSpec[];
-  /** The device worker of a restored machine: its guest waits for it. */
+  /** The device worker of a restored machine whose guest waits for it. */
   readonly deviceWorker: WorkerThread | undefined;
   /** Starts the device worker; undefined when there is no device. */
   readonly deviceStart: DeviceWorkerStart | undefined;
@@ -110,12 +110,15 @@ export async function buildMachine(
 
   // The threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
-  const made = (url: URL) =>
-    options.early?.take(url, onMessage) ?? new WorkerThread(url, onMessage);
-  const begin = (url: URL) => parts.adopt(made(url), (it) => it.terminate());
-  const waits = boot === undefined && config.devices.length > 0;
+  const begin = (url: URL, worker = new WorkerThread(url, onMessage)) =>
+    parts.adopt(worker, () => worker.terminate());
+  const waits = boot === undefined && config.devices.length > 0 &&
+    !options.early?.isFirst(config);
   const deviceWorker = waits ? begin(DEVICE_WORKER) : undefined;
-  const workers = Array.from({ length: cpus }, () => begin(VCPU_WORKER));
+  const workers = Array.from(
+    { length: cpus },
+    () => begin(VCPU_WORKER, options.early?.take(onMessage)),
+  );
 
   // The VM: its RAM, its interrupt controllers, and what KVM has to report.
   using kvm = new Kvm();
@@ -181,7 +184,6 @@ export async function buildMachine(
   };
   const ofDevices = {
     ...shared,
-    commands: channel.port,
     vmFd: vm.fd,
     devices,
     record: Recorder.create(devices.length),

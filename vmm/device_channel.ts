@@ -36,9 +36,8 @@ export const ALL_DEVICES = -1;
 
 /** The main isolate's end. */
 export class DeviceChannel {
-  /** The other end, to be transferred to the device worker. */
-  readonly port: MessagePort;
-  readonly #port: MessagePort;
+  #port: MessagePort | undefined;
+  readonly #waiting: DeviceCommand[] = []; // for the port
   readonly #control: Control;
   readonly #wake: () => void;
   readonly #open: Map<number, PromiseWithResolvers<unknown>> = new Map();
@@ -47,11 +46,21 @@ export class DeviceChannel {
 
   /** A channel to the worker that `wake` wakes. */
   constructor(control: Control, wake: () => void) {
-    const { port1, port2 } = new MessageChannel();
-    this.#port = port1;
-    this.port = port2;
     this.#control = control;
     this.#wake = wake;
+  }
+
+  /** The device worker's end has come; what was sent before goes there. */
+  connect(port: MessagePort): void {
+    if (this.#closed !== undefined) return port.close();
+    this.#port = port;
+    for (const command of this.#waiting.splice(0)) this.#post(port, command);
+  }
+
+  #post(port: MessagePort, command: DeviceCommand): void {
+    port.postMessage(command);
+    this.#control.announceMessages();
+    this.#wake();
   }
 
   /**
@@ -67,15 +76,15 @@ export class DeviceChannel {
       return answer.promise;
     }
     const id = this.#next++;
+    const message: DeviceCommand = { id, device, command };
     try {
-      this.#port.postMessage({ id, device, command } satisfies DeviceCommand);
+      if (this.#port !== undefined) this.#post(this.#port, message);
+      else this.#waiting.push(structuredClone(message));
     } catch (error) { // DataCloneError
       answer.reject(new VireoError(`command: ${(error as Error).message}`));
       return answer.promise;
     }
     this.#open.set(id, answer);
-    this.#control.announceMessages();
-    this.#wake();
     return answer.promise;
   }
 
@@ -90,8 +99,7 @@ export class DeviceChannel {
   /** No answer comes any more, for the reason `reason`. */
   close(reason: string): void {
     this.#closed = reason;
-    this.#port.close();
-    this.port.close(); // not transferred when the device worker never started
+    this.#port?.close();
     for (const { reject } of this.#open.values()) {
       reject(new VireoError(reason));
     }
@@ -105,7 +113,7 @@ export class DeviceCommands {
   readonly #control: Control;
   #receive: typeof WorkerThreads.receiveMessageOnPort | undefined;
 
-  /** Takes commands from the transferred port. */
+  /** Takes commands from `port`, whose other end is the main isolate's. */
   constructor(port: MessagePort, control: Control) {
     this.#port = port;
     this.#control = control;

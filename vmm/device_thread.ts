@@ -75,10 +75,11 @@ export class DeviceThread implements Disposable {
     memory: GuestMemory,
     devices: readonly [ActivatedDevice, Connection][],
     own: OwnTurns | undefined,
+    commands: MessagePort,
   ) {
     this.#control = new Control(start.control);
     this.#controlFd = start.controlFd;
-    this.#commands = new DeviceCommands(start.commands, this.#control);
+    this.#commands = new DeviceCommands(commands, this.#control);
     this.#window = new PollWindow(start.pollMicroseconds);
     this.#loop = loop;
     this.#paused = paused;
@@ -93,11 +94,13 @@ export class DeviceThread implements Disposable {
   /**
    * Makes the devices, and connects their doorbells and interrupts to KVM.
    *
+   * @param commands {@linkcode DeviceCommand}s come here
    * @throws {Error} what is wrong with one; the others are closed
    */
   static async make(
     start: DeviceWorkerStart,
     post: Post,
+    commands: MessagePort,
   ): Promise<DeviceThread> {
     const log = (message: string) => post({ type: "log", message });
     using parts = new DisposableStack(); // unless all of them are there
@@ -136,6 +139,7 @@ export class DeviceThread implements Disposable {
         memory,
         loop,
         packed: start.packed,
+        restored: spec.saved !== undefined,
         record: recorderOf(start.record, index),
         raiseInterrupt: (source) => connection.raise(source),
         transportChanged: () => connection.changed(),
@@ -157,6 +161,7 @@ export class DeviceThread implements Disposable {
       memory,
       connected,
       own,
+      commands,
     );
     thread.#restore(start.devices.map(({ saved }) => saved));
     loop.watch(start.controlFd, thread);

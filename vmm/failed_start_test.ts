@@ -160,7 +160,11 @@ async function makeDevices(
   await using machine = await Machine.create(config);
   machine.start();
   other[Symbol.dispose]();
-  using _devices = await DeviceThread.make(workers.deviceStart!, () => {});
+  using _devices = await DeviceThread.make(
+    workers.deviceStart!,
+    () => {},
+    new MessageChannel().port1,
+  );
 }
 
 /** All of `names` are among `failed`. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Alarm } from "../ffi/alarm.ts";
 import { VireoError } from "../ffi/errno.ts";
 import { buildMachine, type MachineParts } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
@@ -21,6 +22,9 @@ import type { StepCounts } from "./refused.ts";
 import type { Changes, Snapshot } from "./snapshot/mod.ts";
 import { Turns } from "./turns.ts";
 import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
+
+/** How long a guest that is told something at once is let have it, in ms. */
+const FIRST_WORDS = 2;
 
 /** A virtual machine. */
 export class Machine extends MachineSnapshots {
@@ -146,10 +150,11 @@ export class Machine extends MachineSnapshots {
     const ready = vcpus.map(({ worker }) => worker.next("ready"));
     for (const { worker, start } of vcpus) worker.post(start);
     // The guest runs already: it waits for its devices when it gets there.
-    this.#startDevices();
+    const devices = this.#startDevicesSoon();
     if (this.life.over) return;
-    this.#ready = Promise.all([...ready, this.#devicesReady]).then(() => {
-      if (!this.life.over) this.#parts.keepFiles();
+    this.#ready = Promise.all([...ready, devices]).then(() => {
+      if (this.life.over) return;
+      this.#parts.keepFiles();
       if (this.life.state === "starting") this.life.to("running");
       if (this.#options.control) openControl(this, this.#config, this.#options);
     });
@@ -291,7 +296,20 @@ export class Machine extends MachineSnapshots {
       return this.#finish({ reason: "error", message: String(error) });
     }
     this.#devicesReady = this.#devices.next("ready");
-    this.#devices.post(deviceStart, [deviceStart.commands]);
+    this.#devices.post(deviceStart);
+  }
+
+  /**
+   * Starts the devices beside the guest. That holds this isolate up: one that is
+   * in a hurry has what the guest is told at first out of the way.
+   */
+  async #startDevicesSoon(): Promise<void> {
+    if (this.#options.early !== undefined && this.#devices === undefined) {
+      await new Promise<void>((resolve) => new Alarm(FIRST_WORDS, resolve));
+      if (this.life.over) return;
+    }
+    this.#startDevices();
+    await this.#devicesReady;
   }
 
   /** Starts the devices before the guest, and throws what is wrong with them. */
@@ -311,6 +329,8 @@ export class Machine extends MachineSnapshots {
         return this.#parts.console.pushInput();
       case "booted":
         return this.#options.onBooted?.(performance.now() - this.#startTime);
+      case "commands":
+        return this.#parts.channel.connect(message.port);
       case "answer":
         return this.#parts.channel.answered(message.answer);
       case "log":

@@ -5,7 +5,7 @@
  */
 
 import type { OwnEvent } from "../devices/own/context.ts";
-import type { EarlyWorkers } from "./early_workers.ts";
+import type { EarlyVcpu } from "./early_vcpu.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Orders } from "./orders/orders.ts";
@@ -15,8 +15,8 @@ import type { PageSource } from "./snapshot/on_demand/on_demand.ts";
 export interface MachineOptions {
   /** @internal What the prepared init is to do; default: nobody tells it. */
   orders?: Orders;
-  /** @internal Workers that have begun already. */
-  early?: EarlyWorkers;
+  /** @internal The first vCPU's worker, which has begun already. */
+  early?: EarlyVcpu;
   /**
    * What the guest prints on its console, as it comes. Until a promise that
    * this returns resolves, no more comes, but for the rest at the machine's

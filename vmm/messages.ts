@@ -104,8 +104,6 @@ export interface DeviceWorkerStart {
   control: SharedArrayBuffer;
   /** eventfd: a command or a transport's request waits. */
   controlFd: number;
-  /** {@linkcode DeviceCommand}s come here; announced by the control words. */
-  commands: MessagePort;
   /** The VM's descriptor. */
   vmFd: number;
   /** The guest's RAM. */
@@ -171,6 +169,8 @@ export interface VcpuWorkerStart {
 /** What workers tell the main isolate. */
 export type WorkerMessage =
   | { type: "ready" }
+  // Of the device worker: where {@linkcode DeviceCommand}s go.
+  | { type: "commands"; port: MessagePort }
   | { type: "output" }
   | { type: "input-room" }
   | { type: "booted" }

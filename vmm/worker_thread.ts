@@ -45,13 +45,12 @@ export class WorkerThread {
     };
   }
 
-  /** Gives the worker its start message, and what it transfers. */
-  post(
-    message: DeviceWorkerStart | VcpuWorkerStart | string,
-    transfer?: Transferable[],
-  ): void {
-    if (transfer) this.#worker.postMessage(message, transfer);
-    else this.#worker.postMessage(message); // a list takes milliseconds
+  /**
+   * Gives the worker its start message. With something to transfer, the first
+   * of all would take 10 ms.
+   */
+  post(message: DeviceWorkerStart | VcpuWorkerStart | string): void {
+    this.#worker.postMessage(message);
   }
 
   /** The next message of this type. */

@@ -5,8 +5,9 @@
  */
 import { VireoError } from "../../ffi/error.ts";
 import { didYouMean, moduleUrl } from "../../vmm/devices/words.ts";
-import type { EarlyWorkers } from "../../vmm/early_workers.ts";
+import type { EarlyVcpu } from "../../vmm/early_vcpu.ts";
 import { Machine } from "../../vmm/machine.ts";
+import { emulationOfHost } from "../../vmm/refused.ts";
 // With all the rest: by themselves they are loaded later, and take longer.
 import "../../devices/backends/block/open_image.ts";
 import "../../vmm/snapshot/restore.ts";
@@ -57,14 +58,14 @@ export interface RestoreOptions extends MonitorWords {
  * Lets the machine of a snapshot go on, with its console on standard input and
  * output.
  *
- * @param workers those of its threads that have begun
+ * @param early its first vCPU's thread, which has begun
  * @returns the exit status
  * @throws {VireoError} the snapshot can't be restored, in one line
  */
 export async function restore(
   folder: string,
   options: RestoreOptions,
-  workers: EarlyWorkers,
+  early: EarlyVcpu,
 ): Promise<number> {
   const timeout = parseTimeout(options.timeout);
   const snapshots = parseSnapshots(options);
@@ -93,9 +94,9 @@ export async function restore(
   return await session.runMade(
     { memory: 0, virtioConsole: false },
     async (hooks) => {
-      const all = { ...hooks, trust, pages, orders, early: workers };
+      const all = { ...hooks, trust, pages, orders, early };
+      early.help(emulationOfHost());
       const machine = await Machine.restore(folder, overrides, all);
-      workers[Symbol.dispose](); // it has no devices
       // At its rendezvous a guest has read nothing yet.
       if (exec === undefined) await tellGuest(machine, folder, overrides);
       return machine;

@@ -20,6 +20,8 @@ import {
   received,
 } from "./testing/net.ts";
 import { goOn, restore, save, WAYS } from "./testing/saved.ts";
+import { ActivatedDevice } from "./transport/activated_device.ts";
+import { DeviceState, DeviceWord } from "./transport/device_state.ts";
 
 /** Of a receive buffer's descriptors. */
 function lengths(lap: number): number[] {
@@ -159,4 +161,26 @@ Deno.test("saved: the configuration of a device without a driver is the new one'
   const next = Object.assign(new RecordingDevice({ config }), { quiesce() {} });
   restore(driver, next, save(driver));
   assert.deepEqual([...driver.state.config.subarray(0, 8)], [...config]);
+});
+
+Deno.test("saved: a driver that runs already sees the device only as it was", () => {
+  const quiet = () => Object.assign(new RecordingDevice(), { quiesce() {} });
+  using driver = new MockDriver(quiet());
+  driver.start();
+  const state = new DeviceState();
+  const shown = () => state.words[DeviceWord.DEVICE_ID]!;
+  const begun: number[] = [];
+  const next = Object.assign(quiet(), { activate: () => begun.push(shown()) });
+  const { memory, loop } = driver;
+  const activated = new ActivatedDevice(next, {
+    ...{ state, memory, loop, restored: true },
+    raiseInterrupt() {},
+    log() {},
+  });
+  assert.equal(shown(), 0, "before");
+  activated.restore(save(driver));
+  assert.deepEqual(begun, [0], "while it begins");
+  assert.equal(shown(), next.deviceId);
+  assert.equal(state.status, driver.state.status);
+  activated.close();
 });

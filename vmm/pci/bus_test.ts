@@ -24,7 +24,8 @@ const QUEUES = 2;
 
 Deno.test("PCI bus: a doorbell that comes to a vCPU is the device worker's to look at", () => {
   const state = new DeviceState();
-  state.describe(2, [0, 0], [64, 64], new Uint8Array(4));
+  state.offer(2, [0, 0], [64, 64], new Uint8Array(4));
+  state.show();
   const pci = new PciFunctionState();
   pci.describe(2, QUEUES, 4, Layout.PCI_MEMORY, Gsi.VIRTIO);
   const requests: number[] = [];

@@ -65,7 +65,8 @@ class Setup implements Disposable {
     const eventFds = (count: number) =>
       Array.from({ length: count }, () => stack.use(new EventFd()));
     const { state } = this;
-    state.describe(2, [0, 0], [64, 64], new Uint8Array(4));
+    state.offer(2, [0, 0], [64, 64], new Uint8Array(4));
+    state.show();
     this.pci.describe(2, QUEUES, 4, Layout.PCI_MEMORY, Gsi.VIRTIO);
     this.doorbells = eventFds(QUEUES);
     this.connection = new PciConnection({

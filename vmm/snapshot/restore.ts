@@ -131,7 +131,6 @@ export async function restoreMachine(
   const sum = typeof from === "string" ? await sumKnown(from) : undefined;
   using origin = openOrigin(from, overrides, options, sum);
   const { config, snapshot } = origin;
-  options.early?.load(config.devices);
   const made = await make(config);
   const { machine, parts, begin } = made;
   try {
@@ -153,7 +152,7 @@ export async function restoreMachine(
     await machine.stop();
     throw error;
   }
-  await begin();
+  if (!options.early?.isFirst(config)) await begin();
   tellOfMove(parts, config);
   return machine;
 }

@@ -3,15 +3,19 @@ import assert from "node:assert/strict";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { LINUX } from "../../images/testing/prepared.ts";
+import { EarlyVcpu } from "../early_vcpu.ts";
 import { Machine } from "../machine.ts";
 import { LinuxGuest } from "../../cli/testing/linux.ts";
 import { Twin } from "../testing/twin.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 import type { Overrides, Snapshot } from "./mod.ts";
 
-/** A machine that goes on from `snapshot`. */
+/** A machine that goes on from `snapshot`, its vCPU before its devices. */
 function twinOf(snapshot: Snapshot, overrides?: Overrides): Promise<Twin> {
-  return Twin.of((options) => Machine.restore(snapshot, overrides, options));
+  const early = new EarlyVcpu();
+  return Twin.of((options) =>
+    Machine.restore(snapshot, overrides, { ...options, early })
+  );
 }
 
 Deno.test(needing([KVM, LINUX], {

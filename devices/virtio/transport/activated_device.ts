@@ -43,6 +43,8 @@ export interface ActivatedDeviceOptions {
   transportChanged?(): void;
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
   packed?: boolean;
+  /** It is {@linkcode ActivatedDevice.restore | restored} before it is shown. */
+  restored?: boolean;
   /** What is told of the device's work; default: nothing. */
   record?: DeviceRecord;
   /** Tells a human why a device needs a reset. */
@@ -89,7 +91,8 @@ export class ActivatedDevice implements DeviceContext {
     this.queues = device.queueSizes.map((_, index) => this.#queue(index));
     const { deviceId, queueSizes, config } = device;
     const features = this.#features(device.features);
-    this.#state.describe(deviceId, features, queueSizes, config);
+    this.#state.offer(deviceId, features, queueSizes, config);
+    if (!options.restored) this.#state.show();
     using queues = new DisposableStack(); // unless all goes well
     queues.defer(() => this.#freeQueues());
     device.attach(this);
@@ -194,13 +197,18 @@ export class ActivatedDevice implements DeviceContext {
   }
 
   /**
-   * Is as saved, and does nothing until {@linkcode resume}; no vCPU runs. It was
-   * reset before, unless it is new.
+   * Is as saved, and does nothing until {@linkcode resume}; a vCPU that runs
+   * already waits for that. It was reset before, unless it is new.
    *
    * @throws {VireoError} that is not this device's state
    */
   restore(saved: SavedDevice): void {
     this.#state.restore(saved);
+    this.#restore(saved);
+    this.#state.show();
+  }
+
+  #restore(saved: SavedDevice): void {
     if (this.#state.words[DeviceWord.ACTIVE] !== 1) return;
     saved.queues.forEach((queue, index) => {
       if (queue) this.#activateQueue(index, queue);

@@ -67,7 +67,6 @@ export const Request = {
 
 /** What a device doesn't change while it is the same. */
 const SAME = [
-  [DeviceWord.DEVICE_ID, "device id"],
   [DeviceWord.QUEUE_COUNT, "number of queues"],
   [DeviceWord.CONFIG_SIZE, "configuration space"],
 ] as const;
@@ -85,6 +84,7 @@ export class DeviceState {
   readonly words: Int32Array;
   /** The device configuration space (§2.5), as far as the device has one. */
   readonly config: Uint8Array;
+  #deviceId = 0; // as described
 
   /** Views `shared`, or a new page of zeros. */
   constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(SIZE)) {
@@ -93,8 +93,8 @@ export class DeviceState {
     this.config = new Uint8Array(shared, CONFIG_BYTES);
   }
 
-  /** Fills in what the device offers; a driver that looks waits for it. */
-  describe(
+  /** Fills in what the device offers; a driver that looks waits. */
+  offer(
     deviceId: number,
     features: FeatureWords,
     queueSizes: readonly number[],
@@ -113,24 +113,33 @@ export class DeviceState {
       words[queueWord(index, QueueWord.MAX_SIZE)] = size;
     });
     this.config.set(config);
-    Atomics.store(words, DeviceWord.DEVICE_ID, deviceId); // last: now it's there
-    Atomics.notify(words, DeviceWord.DEVICE_ID);
+    this.#deviceId = deviceId;
+  }
+
+  /** Last: from now on the device is there. */
+  show(): void {
+    Atomics.store(this.words, DeviceWord.DEVICE_ID, this.#deviceId);
+    Atomics.notify(this.words, DeviceWord.DEVICE_ID);
   }
 
   /**
    * Takes a saved page over; what is offered stays as described, and so does
-   * the configuration space of a device that no driver uses.
+   * the configuration space of a device that no driver uses. It is to be
+   * shown then.
    *
    * @throws {VireoError} it is of another device, or the driver has accepted
    *   what this one doesn't offer
    */
   restore({ page, queues }: SavedDevice): void {
     const { words } = this;
-    const what = `virtio device ${words[DeviceWord.DEVICE_ID]}`;
+    const what = `virtio device ${this.#deviceId}`;
     if (!(page instanceof Uint8Array) || page.length !== SIZE) {
       throw new VireoError(`${what}: no such state`);
     }
     const saved = new Int32Array(page.slice().buffer);
+    if (saved[DeviceWord.DEVICE_ID] !== this.#deviceId) {
+      throw new VireoError(`${what}: saved with another device id`);
+    }
     for (const [word, name] of SAME) {
       if (saved[word] === words[word]) continue;
       throw new VireoError(`${what}: saved with another ${name}`);
@@ -153,6 +162,7 @@ export class DeviceState {
       const at = DeviceWord.DEVICE_FEATURES + half;
       saved[at] = words[at]!;
     }
+    saved[DeviceWord.DEVICE_ID] = 0;
     saved[DeviceWord.REQUEST] = Request.NONE;
     saved[DeviceWord.LOCK] = 0;
     if (saved[DeviceWord.ACTIVE] !== 1) {

@@ -19,7 +19,8 @@ function registers(state: DeviceState): DriverRegisters {
 
 Deno.test("DriverRegisters: features that nobody has checked don't come in beside FEATURES_OK (§2.2)", () => {
   const state = new DeviceState();
-  state.describe(2, [0b100, 0], [64], new Uint8Array());
+  state.offer(2, [0b100, 0], [64], new Uint8Array());
+  state.show();
   const { words } = state;
   const [one, other] = [registers(state), registers(state)];
   one.writeStatus(Status.ACKNOWLEDGE | Status.DRIVER);
@@ -39,7 +40,8 @@ Deno.test("DriverRegisters: features that nobody has checked don't come in besid
 
 Deno.test("DriverRegisters: no queue is switched on while another vCPU sets the status", () => {
   const state = new DeviceState();
-  state.describe(2, [0, 0], [64], new Uint8Array());
+  state.offer(2, [0, 0], [64], new Uint8Array());
+  state.show();
   state.words[DeviceWord.LOCK] = 1;
   registers(state).writeQueueReady(1);
   assert.equal(state.queue(0, QueueWord.READY), 0);

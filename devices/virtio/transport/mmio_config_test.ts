@@ -189,7 +189,8 @@ Deno.test("ActivatedDevice: a queue that breaks outside of a doorbell needs a re
 
 Deno.test("MmioTransport: when the machine ends, nobody waits for the device", () => {
   const state = new DeviceState();
-  state.describe(63, [0, 0], [8], new Uint8Array(4));
+  state.offer(63, [0, 0], [8], new Uint8Array(4));
+  state.show();
   let stopping = false;
   const transport = new MmioTransport(state, {
     requestReady: () => stopping = true, // and nobody serves the request

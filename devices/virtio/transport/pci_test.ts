@@ -13,7 +13,8 @@ function made(configSize = 4) {
   const pci = new PciFunctionState();
   pci.describe(2, 2, configSize, BASE, GSI);
   const config = Uint8Array.of(1, 2, 3, 4).subarray(0, configSize);
-  state.describe(2, [0, 0], [64, 256], config);
+  state.offer(2, [0, 0], [64, 256], config);
+  state.show();
   const requests: number[] = [];
   const rung: number[] = [];
   const levels: boolean[] = [];

@@ -1,25 +1,30 @@
-/** Workers that begin before their machine. */
+/** A worker that begins before its machine. */
 import assert from "node:assert/strict";
-import { EarlyWorkers } from "./early_workers.ts";
+import { EarlyVcpu } from "./early_vcpu.ts";
 import type { WorkerMessage } from "./messages.ts";
 import { FakeWorkers } from "./testing/workers.ts";
-import { DEVICE_WORKER, VCPU_WORKER } from "./worker_thread.ts";
 
-Deno.test("early workers: each is taken once, and what nobody takes is ended", () => {
+Deno.test("early vCPU: it is taken once, and ended if nobody takes it", () => {
   using workers = new FakeWorkers();
-  using early = new EarlyWorkers();
-  assert.equal(workers.living, 2);
-  const taken = early.take(VCPU_WORKER, () => {});
-  assert.notEqual(taken, undefined);
-  assert.equal(early.take(VCPU_WORKER, () => {}), undefined);
-  early[Symbol.dispose]();
-  assert.equal(workers.living, 1);
-  assert.equal(early.take(DEVICE_WORKER, () => {}), undefined);
-  taken!.terminate();
+  {
+    using early = new EarlyVcpu();
+    assert.equal(workers.living, 1);
+    const taken = early.take(() => {});
+    assert.notEqual(taken, undefined);
+    assert.equal(early.take(() => {}), undefined);
+    early[Symbol.dispose]();
+    assert.equal(workers.living, 1);
+    taken!.terminate();
+    assert.equal(workers.living, 0);
+  }
+  {
+    using _early = new EarlyVcpu();
+    assert.equal(workers.living, 1);
+  }
   assert.equal(workers.living, 0);
 });
 
-Deno.test("early workers: what one has said before it is taken is heard, in order", () => {
+Deno.test("early vCPU: what it has said before it is taken is heard, in order", () => {
   const made: { onmessage(event: unknown): void }[] = [];
   const real = globalThis.Worker;
   using _real = { [Symbol.dispose]: () => void (globalThis.Worker = real) };
@@ -29,7 +34,7 @@ Deno.test("early workers: what one has said before it is taken is heard, in orde
     }
     terminate(): void {}
   } as unknown as typeof Worker;
-  using early = new EarlyWorkers();
+  using early = new EarlyVcpu();
   const says = (message: string) =>
     made.forEach(({ onmessage }) =>
       onmessage({ data: { type: "log", message } })
@@ -37,7 +42,7 @@ Deno.test("early workers: what one has said before it is taken is heard, in orde
   says("first");
   says("second");
   const heard: WorkerMessage[] = [];
-  early.take(DEVICE_WORKER, (message) => heard.push(message));
+  early.take((message) => heard.push(message));
   says("third");
   assert.deepEqual(
     heard.map((message) => message.type === "log" && message.message),
