@@ -1,8 +1,13 @@
 /** A worker that begins before its machine. */
 import assert from "node:assert/strict";
+import { KVM, needing } from "../ffi/testing/needs.ts";
+import { MiB } from "../guest/layout.ts";
 import { EarlyVcpu } from "./early_vcpu.ts";
+import { Machine } from "./machine.ts";
 import type { WorkerMessage } from "./messages.ts";
-import { FakeWorkers } from "./testing/workers.ts";
+import { ScratchFile, TestMachine } from "./testing/mod.ts";
+import { lastRecord, recorded, recording } from "./testing/records.ts";
+import { failing, FakeWorkers } from "./testing/workers.ts";
 
 Deno.test("early vCPU: it is taken once, and ended if nobody takes it", () => {
   using workers = new FakeWorkers();
@@ -49,3 +54,49 @@ Deno.test("early vCPU: what it has said before it is taken is heard, in order", 
     ["first", "second", "third"],
   );
 });
+
+Deno.test(needing([KVM], {
+  name:
+    "early vCPU: its machine is paused, saved, reset and stopped before its devices are there",
+  async fn() {
+    using disk = new ScratchFile(MiB);
+    await using first = await TestMachine.create(recording(disk.path));
+    first.machine.start();
+    await first.printed("journal: 3");
+    using snapshot = await first.machine.snapshot();
+    await first.machine.stop();
+    const saved = lastRecord(first.output);
+    const started = async () => {
+      let output = "";
+      using early = new EarlyVcpu();
+      const machine = await Machine.restore(snapshot, {}, {
+        early,
+        onOutput: (bytes) => output += new TextDecoder().decode(bytes),
+      });
+      machine.start();
+      return { machine, output: () => output };
+    };
+    {
+      const { machine, output } = await started();
+      await using _machine = machine;
+      await machine.pause();
+      assert.equal(machine.state, "paused");
+      using again = await machine.snapshot();
+      await machine.resume();
+      await recorded(output, saved + 5);
+      await machine.reset(again);
+      await recorded(output, lastRecord(output()) + 5);
+    }
+    {
+      const { machine } = await started();
+      assert.equal((await machine.stop()).reason, "stopped");
+    }
+    {
+      using _workers = failing("device_worker.ts", 0);
+      const { machine } = await started();
+      const { reason, message } = await machine.wait();
+      assert.equal(reason, "error", message);
+      assert.match(message!, /E(MFILE|NOMEM|NOSPC)/);
+    }
+  },
+}));
