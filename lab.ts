@@ -36,9 +36,12 @@ export { type IoEngine, rawBackend } from "./devices/backends/block/engine.ts";
 export type { RawImage } from "./devices/backends/block/image.ts";
 export {
   closeRawImage,
+  type OpenImage,
   openRawImage,
+  type RawImageOptions,
 } from "./devices/backends/block/open_image.ts";
-export { Net } from "./devices/virtio/net/net.ts";
+export { Net, type NetSaved } from "./devices/virtio/net/net.ts";
+export type { NetControlled } from "./devices/virtio/net/control.ts";
 export type { Frame, NetBackend } from "./devices/backends/net/backend.ts";
 export { HandlerBackend } from "./devices/backends/net/handler.ts";
 export { TapBackend } from "./devices/backends/net/tap.ts";
@@ -49,10 +52,20 @@ export {
   getrandom,
 } from "./devices/backends/entropy/source.ts";
 export { Console } from "./devices/virtio/console/console.ts";
-export type { PortOptions } from "./devices/virtio/console/ports.ts";
-export type { ConsoleBackend } from "./devices/backends/console/backend.ts";
-export { Vsock } from "./devices/virtio/vsock/vsock.ts";
+export type { PortOptions, PortSaved } from "./devices/virtio/console/ports.ts";
+export type {
+  ConsoleBackend,
+  ConsoleLoop,
+} from "./devices/backends/console/backend.ts";
+export { Vsock, type VsockSaved } from "./devices/virtio/vsock/vsock.ts";
+export type {
+  ConnectionOwner,
+  VsockConnection,
+} from "./devices/virtio/vsock/connection.ts";
+export type { VsockPacket } from "./devices/virtio/vsock/packet.ts";
+export type { ChainServer } from "./devices/virtio/queue/drain.ts";
 export { UnixSockets } from "./devices/backends/vsock/unix_sockets.ts";
+export type { HostStream } from "./devices/backends/vsock/host_stream.ts";
 export {
   type Found,
   type FuzzedDevice,

@@ -60,7 +60,7 @@ export function next(corpus: readonly Seed[], random: Random): Seed {
 }
 
 /** Adds changes, alters one, or takes one back. */
-export const mutate: Mutator = ({ changes, answers }, random) => {
+export function mutate({ changes, answers }: Seed, random: Random): Change[] {
   const result = changes.map((change) => ({ ...change }));
   const dice = random.below(10);
   if (result.length > 0 && dice < 2) {
@@ -75,7 +75,7 @@ export const mutate: Mutator = ({ changes, answers }, random) => {
     }
   }
   return result;
-};
+}
 
 /** Few of a virtio device's answers are in memory, and most of what it says. */
 function chosen(answers: readonly Answer[], random: Random): number {

@@ -27,7 +27,8 @@ import type { VirtQueue } from "../queue/queue.ts";
 import { DeviceId, type FeatureWords } from "../spec.ts";
 
 /** What is saved of an interface. */
-interface NetSaved {
+export interface NetSaved {
+  /** Pairs of queues that the driver had switched on. */
   pairs: number;
 }
 

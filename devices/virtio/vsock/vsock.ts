@@ -45,7 +45,7 @@ const BATCH = 64;
 const ANSWERS = 256;
 
 /** What is saved of it, beside its queues. */
-interface VsockSaved {
+export interface VsockSaved {
   /**
    * Event buffers that are posted when the guest has looked at all events that
    * it was told; 0: it has.
