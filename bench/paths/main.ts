@@ -16,7 +16,7 @@ import { measure, type Surroundings } from "./measure.ts";
 import { Network } from "./network.ts";
 import { alternate, best, type Outcome } from "./pairs.ts";
 import { QEMU, qemu, qemuDiskVariants, qemuNetworkVariants } from "./qemu.ts";
-import { othersLine, table } from "./report.ts";
+import { countsTable, othersLine, table } from "./report.ts";
 import { type Row, selectRows } from "./rows.ts";
 import { type Settings, vireo, vireoCommandLine } from "./vireo.ts";
 
@@ -30,6 +30,7 @@ interface Options {
   disk: number;
   json?: string;
   svg?: string;
+  counts: boolean;
 }
 
 /** Who is there; a text says why somebody is not. */
@@ -84,6 +85,11 @@ function parse(args: string[]): Options {
     )
     .option("--disk <MiB>", "size of the scratch image", positive, 512)
     .option("--json <file>", "write every sample there")
+    .option(
+      "--counts",
+      "what an operation asks of the kernel, by perf, in a run of its own",
+      false,
+    )
     .option("--svg <file>", "plot IOPS and latency over queue depth there")
     .parse(args, { from: "user" }).opts<Options>();
 }
@@ -196,7 +202,25 @@ async function runRow(
     options.pairs,
     run,
   );
-  return { ...outcome, missing };
+  const counts = options.counts && row.measure.kind === "bench"
+    ? await countEach(row, [vireoFor(row), peer, also], surroundings)
+    : undefined;
+  return { ...outcome, missing, ...(counts && { counts }) };
+}
+
+/** One run of each side, which is counted. */
+async function countEach(
+  row: Row,
+  sides: readonly (Vmm | undefined)[],
+  surroundings: Surroundings,
+): Promise<Outcome["counts"]> {
+  const all: NonNullable<Outcome["counts"]> = [];
+  for (const vmm of sides) {
+    if (vmm === undefined) continue;
+    const sample = await measure(row, vmm, { ...surroundings, counted: true });
+    all.push({ vmm: vmm.name, counts: sample.counts! });
+  }
+  return all;
 }
 
 async function main(options: Options): Promise<void> {
@@ -228,6 +252,7 @@ async function main(options: Options): Promise<void> {
     );
   }
   if (outcomes.length > 0) console.log(table(outcomes), othersLine(outcomes));
+  if (options.counts) console.log(`\n${countsTable(outcomes)}`);
   const sweep = options.svg
     ? await sweepDepths(
       surroundings,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { countFor, type Counts, perOperation } from "./counts.ts";
 import type { Guest, Vmm } from "./guest.ts";
 import { GUEST_ADDRESS, HOST_ADDRESS, Network, TAP } from "./network.ts";
 import { hostCpuSeconds, VmmProcess } from "./process.ts";
@@ -11,6 +12,8 @@ import type { BenchRow, MemoryRow, Row, StartRow } from "./rows.ts";
 /** C's virtual machine has as much. */
 const RAM = 64;
 const START_TIMEOUT = 30_000;
+/** Of a benchmark, so that all of it is within. */
+const COUNTED_PART = 0.6;
 /** How long a machine idles before its memory is looked at, in ms. */
 const SETTLE = 500;
 
@@ -22,6 +25,8 @@ export interface Surroundings {
   frames?: string;
   /** Seconds that a benchmark lasts. */
   seconds: number;
+  /** What operations ask of the kernel is counted; default: no. */
+  counted?: boolean;
 }
 
 /** What a run gave. */
@@ -30,6 +35,8 @@ export interface Sample {
   value: number;
   /** Microseconds of CPU time of the process per operation. */
   cpu?: number;
+  /** What an operation asks of the kernel, if that was counted. */
+  counts?: Counts;
   /** Cores that other processes used meanwhile, the sender included. */
   others?: number;
   /** The payload's figures. */
@@ -61,7 +68,7 @@ export function unitOf({ measure }: Row): string {
 async function measureBench(
   row: BenchRow,
   vmm: Vmm,
-  { disk, frames, seconds }: Surroundings,
+  { disk, frames, seconds, counted }: Surroundings,
 ): Promise<Sample> {
   const milliseconds = Math.round(seconds * 1000);
   await using network = row.network
@@ -83,6 +90,9 @@ async function measureBench(
   const cpuBefore = process.cpuSeconds();
   const hostBefore = hostCpuSeconds();
   const begun = performance.now();
+  const counting = counted
+    ? countFor(process.pid, seconds * COUNTED_PART)
+    : undefined;
   try {
     const timeout = START_TIMEOUT + milliseconds;
     const line = await process.line(/^bench: name=/, timeout);
@@ -90,7 +100,9 @@ async function measureBench(
     const others = hostCpuSeconds() - hostBefore - cpu;
     const figures = parseFigures(line.text);
     const { key, scale } = row.metric;
+    const counts = await counting;
     return {
+      ...(counts && { counts: perOperation(counts, figures.ops! / seconds) }),
       value: figures[key]! / scale,
       cpu: cpu * 1e6 / figures.ops!,
       others: Math.max(0, others * 1000 / (performance.now() - begun)),

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Counts } from "./counts.ts";
 import type { Vmm, VmmName } from "./guest.ts";
 import type { Sample } from "./measure.ts";
 import type { Row } from "./rows.ts";
@@ -36,6 +37,8 @@ export interface Outcome {
   also?: { side: Side; ratio: Spread } | undefined;
   /** Why there is no peer. */
   missing?: string;
+  /** What an operation of each side asks of the kernel, where it was counted. */
+  counts?: { vmm: VmmName; counts: Counts }[];
 }
 
 /** Runs once. */

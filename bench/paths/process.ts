@@ -72,6 +72,11 @@ export class VmmProcess implements AsyncDisposable {
     );
   }
 
+  /** Its number. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** CPU seconds so far, user and system, guest included. */
   cpuSeconds(): number {
     const stat = Deno.readTextFileSync(`/proc/${this.#child.pid}/stat`);

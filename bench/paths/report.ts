@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { COUNTED } from "./counts.ts";
 import { unitOf } from "./measure.ts";
 import {
   type Outcome,
@@ -30,11 +31,27 @@ export function table(outcomes: readonly Outcome[]): string {
   const headings = HEADINGS.flatMap((heading) =>
     withAlso && heading === "goal" ? ["also", "ratio", heading] : heading
   );
-  const rows = [
+  return markdown(
     headings,
-    headings.map(() => "---"),
-    ...outcomes.map((outcome) => cells(outcome, withAlso)),
-  ];
+    outcomes.map((outcome) => cells(outcome, withAlso)),
+  );
+}
+
+/** What an operation of each side asks of the kernel, Vireo's first. */
+export function countsTable(outcomes: readonly Outcome[]): string {
+  return markdown(
+    ["per operation", ...COUNTED],
+    outcomes.flatMap(({ row, counts = [] }) =>
+      counts.map(({ vmm, counts }) => [
+        `${row.title}, ${vmm}`,
+        ...COUNTED.map((name) => number(counts[name])),
+      ])
+    ),
+  );
+}
+
+function markdown(headings: string[], lines: string[][]): string {
+  const rows = [headings, headings.map(() => "---"), ...lines];
   const widths = headings.map((_, column) =>
     Math.max(...rows.map((row) => row[column]!.length))
   );
