@@ -11,6 +11,7 @@ import {
   type MachineState,
   TRANSITIONS,
 } from "./machine_state.ts";
+import { TICKS } from "./testing/tiny_guest.ts";
 
 const STATES = Object.keys(TRANSITIONS) as MachineState[];
 
@@ -57,15 +58,10 @@ Deno.test("MachineLife: the table in docs/architecture.md is this one", () => {
   assert.deepEqual(Object.fromEntries(rows), TRANSITIONS);
 });
 
-/** `in al, 0x60; jmp back`: while it runs, it exits. */
-const BUSY_GUEST = [0xe4, 0x60, 0xeb, 0xfc];
-
 function config(): VmConfig {
-  const kernel = buildElf({
-    segments: [{ address: 0x10_0000n, bytes: Uint8Array.from(BUSY_GUEST) }],
-  });
   return {
-    "boot-source": { kernel_image_path: kernel, boot_args: "" },
+    // While it runs, it exits.
+    "boot-source": { kernel_image_path: TICKS, boot_args: "" },
     "machine-config": { mem_size_mib: 8, acpi: "on" },
     balloon: { amount_mib: 0, deflate_on_oom: false },
   };
@@ -95,7 +91,7 @@ async function isRunning(machine: Machine): Promise<void> {
 async function isPaused(machine: Machine): Promise<void> {
   assert.equal(machine.state, "paused");
   const before = machine.exits;
-  await new Promise((done) => setTimeout(done, 5));
+  await new Promise((done) => setTimeout(done, 20)); // of its ticks
   assert.equal(machine.exits, before);
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { KVM, needing, root } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { vireo } from "../../vmm/testing/command.ts";
-import { COUNTS, ECHOES, OBEYS } from "../../vmm/testing/tiny_guest.ts";
+import { ECHOES, OBEYS, TICKS } from "../../vmm/testing/tiny_guest.ts";
 import { Running } from "../../vmm/testing/running.ts";
 
 /** A name that no other test's machine has. */
@@ -42,7 +42,7 @@ Deno.test(needing([KVM], {
   name: "vireo ps, pause, resume, snapshot create: by name and by PID",
   async fn() {
     const name = newName();
-    await using running = await named(COUNTS, name);
+    await using running = await named(TICKS, name);
     const { pid } = running.child;
     const row = async () => (await listed(name))[0]!;
     assert.match(

@@ -4,7 +4,7 @@ import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { vireo } from "../../vmm/testing/command.ts";
 import { Running } from "../../vmm/testing/running.ts";
-import { COUNTS, HI } from "../../vmm/testing/tiny_guest.ts";
+import { HI, TICKS } from "../../vmm/testing/tiny_guest.ts";
 import { type Look, screenOf } from "./top.ts";
 
 Deno.test(needing([KVM], {
@@ -12,7 +12,7 @@ Deno.test(needing([KVM], {
   async fn() {
     const names = [`top-a-${Deno.pid}`, `top-b-${Deno.pid}`] as const;
     await using busy = new Running({
-      ...{ kernel: COUNTS, args: ["--name", names[0]] },
+      ...{ kernel: TICKS, args: ["--name", names[0]] },
     });
     await using idle = new Running({
       ...{ kernel: HI, args: ["--name", names[1]] },

@@ -7,7 +7,7 @@ import { MiB } from "../../guest/layout.ts";
 import { payloadPath } from "../../images/payload/payload.ts";
 import { MAIN, vireo } from "../../vmm/testing/command.ts";
 import { Running } from "../../vmm/testing/running.ts";
-import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
+import { TICKS } from "../../vmm/testing/tiny_guest.ts";
 import { plain } from "../text.ts";
 import { foldEvents } from "./event_words.ts";
 import { ScratchFile } from "../../vmm/testing/mod.ts";
@@ -149,7 +149,7 @@ Deno.test(needing([KVM], {
     const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
     const saved = `${folder}/saved`;
     await using running = new Running({
-      kernel: COUNTS,
+      kernel: TICKS,
       args: ["--snapshot-on", "signal", saved],
     }, folder);
     await running.until(() => running.stdout.length > 0, "output");
@@ -177,7 +177,7 @@ Deno.test(needing([KVM], {
     using disk = new ScratchFile(MiB);
     const name = `test-${Deno.pid}`;
     await using running = new Running({
-      kernel: COUNTS,
+      kernel: TICKS,
       args: ["--name", name, "--disk", disk.path],
     });
     await until(
@@ -227,7 +227,7 @@ Deno.test(needing([KVM], {
     assert.match(bad.stderr, /^vireo: .*config\.json:2:14: [^\n]*\n$/);
 
     await using restored = new Running({
-      kernel: COUNTS,
+      kernel: TICKS,
       words: ["restore", moved, "--trust", "--name", name],
     });
     await restored.until(() => restored.stdout.length > 0, "output");

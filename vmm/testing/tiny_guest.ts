@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Selector } from "../../guest/boot/long_mode.ts";
 import { buildElf } from "../../guest/testing/mod.ts";
 
 /** `mov dx, 0x3f8` */
@@ -12,11 +13,35 @@ const DATA = [0x66, 0xba, 0xf8, 0x03];
 /** Prints bytes for ever, each one more than the last. */
 export const COUNTS = kernel([...DATA, 0xfe, 0xc0, 0xee, 0xeb, 0xfb]);
 
-/** Prints "hi", then runs for ever and reads nothing. */
-export const HI = kernel([
-  ...DATA,
-  ...[0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee],
-  ...[0xeb, 0xfe],
+/** `mov al, 'h'; out`, and so on. */
+const SAY_HI = [...DATA, 0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee];
+
+/** How an interrupt's gate, and its vector, is found. */
+const HANDLER = 0x10_1000, GATES = 0x10_2000, STACK = 0x10_4000, VECTOR = 0x40;
+
+/**
+ * Takes interrupts of vector {@linkcode VECTOR}, which do nothing but end a HLT,
+ * and none of the old PIC's. `ebx` is the local APIC from here on.
+ */
+const TAKE_INTERRUPTS = [
+  ...[0xbc, ...u32(STACK)], // mov esp, the stack
+  ...[0x0f, 0x01, 0x1c, 0x25, ...u32(GATES + 16 * (VECTOR + 1))], // lidt
+  ...[0xbb, 0x00, 0x00, 0xe0, 0xfe], // mov ebx, local APIC
+  ...[0xc7, 0x83, ...u32(0xf0), ...u32(0x1ff)], // SVR: enabled
+  ...[0xc7, 0x83, ...u32(0x350), ...u32(0x1_0000)], // LVT LINT0: masked
+];
+
+/**
+ * Prints "hi", then sleeps for ever and reads nothing. It would take interrupts,
+ * so its machine goes on; and it costs the host nothing.
+ */
+export const HI = wakeable([
+  ...TAKE_INTERRUPTS,
+  ...SAY_HI,
+  0xfb,
+  0xf4,
+  0xeb,
+  0xfd,
 ]);
 
 /** `wait: in al, LSR; test al, 1; jz wait` */
@@ -25,11 +50,30 @@ const WAIT = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7];
 /** Reads for ever, and prints nothing: `wait; in al, RBR; jmp wait`. */
 export const READS = kernel([...WAIT, ...DATA, 0xec, 0xeb, 0xf0]);
 
-/** Prints "hi", and then what it reads: `wait; in al, RBR; out THR, al`. */
-export const ECHOES = kernel([
-  ...DATA,
-  ...[0xb0, 0x68, 0xee, 0xb0, 0x69, 0xee, 0xb0, 0x0a, 0xee],
-  ...[...WAIT, ...DATA, 0xec, 0xee, 0xeb, 0xef],
+/** Prints "hi", and then what it reads; it sleeps until there is something. */
+export const ECHOES = wakeable([
+  ...TAKE_INTERRUPTS,
+  ...[0xb9, 0x00, 0x00, 0xc0, 0xfe], // mov ecx, I/O APIC
+  ...[0xc7, 0x01, ...u32(0x10 + 2 * 4)], // mov [rcx], the serial port's pin
+  ...[0xc7, 0x41, 0x10, ...u32(VECTOR)], // mov [rcx + 0x10], vector
+  ...[0x66, 0xba, 0xf9, 0x03, 0xb0, 0x01, 0xee], // IER: of what is received
+  ...SAY_HI,
+  ...[0xfa, 0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01], // wait: cli; in LSR; test
+  ...[0x75, 0x04, 0xfb, 0xf4, 0xeb, 0xf2], // jnz got; sti; hlt; jmp wait
+  ...[...DATA, 0xec, 0xee, 0xeb, 0xea], // got: in al, RBR; out THR, al; jmp wait
+]);
+
+/**
+ * Prints bytes for ever, each one more than the last, one in a millisecond or
+ * so: what {@linkcode COUNTS} does, where how fast is not the point.
+ */
+export const TICKS = wakeable([
+  ...TAKE_INTERRUPTS,
+  ...[0xc7, 0x83, ...u32(0x3e0), ...u32(0xb)], // the timer: undivided, 1 GHz
+  ...[0xc7, 0x83, ...u32(0x320), ...u32(0x2_0000 | VECTOR)], // periodic
+  ...[0xc7, 0x83, ...u32(0x380), ...u32(1_000_000)],
+  ...[0xfb, ...DATA, 0x30, 0xc0], // sti; xor al, al
+  ...[0xf4, 0xfe, 0xc0, 0xee, 0xeb, 0xfa], // hlt; inc al; out dx, al; jmp hlt
 ]);
 
 /**
@@ -124,6 +168,35 @@ export function says(
     ...[0xac, 0xee, 0xe2, 0xfc], // lodsb; out dx, al; loop
     ...[...code, ...said],
   ]);
+}
+
+function u32(value: number): number[] {
+  return [0, 8, 16, 24].map((shift) => value >>> shift & 0xff);
+}
+
+/** A guest of these instructions, and what takes its interrupts. */
+function wakeable(code: number[]): Uint8Array<ArrayBuffer> {
+  const handler = [
+    ...[0x50, 0xb8, 0x00, 0x00, 0xe0, 0xfe], // push rax; mov eax, local APIC
+    ...[0xc7, 0x80, ...u32(0xb0), 0, 0, 0, 0], // EOI
+    ...[0x58, 0x48, 0xcf], // pop rax; iretq
+  ];
+  const gate = [
+    ...[...u32(HANDLER).slice(0, 2), Selector.CODE, 0, 0, 0x8e],
+    ...[...u32(HANDLER).slice(2), ...u32(0), ...u32(0)],
+  ];
+  const gates = new Uint8Array(16 * (VECTOR + 1) + 10);
+  gates.set(gate, 16 * VECTOR);
+  // What lidt reads: a limit, and where they are.
+  const size = 16 * (VECTOR + 1);
+  gates.set([size - 1 & 0xff, size - 1 >> 8, ...u32(GATES)], size);
+  return buildElf({
+    segments: [
+      { address: 0x10_0000n, bytes: Uint8Array.from(code) },
+      { address: BigInt(HANDLER), bytes: Uint8Array.from(handler) },
+      { address: BigInt(GATES), bytes: gates },
+    ],
+  });
 }
 
 /** The ELF file of a guest of these instructions. */
