@@ -17,7 +17,10 @@ export function recording(
   machine: VmConfig["machine-config"] = {},
 ): VmConfig {
   return {
-    "boot-source": { kernel_image_path: payload, boot_args: "journal" },
+    "boot-source": {
+      kernel_image_path: payload,
+      boot_args: "journal wait=irq",
+    },
     "machine-config": { mem_size_mib: 16, ...machine },
     drives: [{ drive_id: "d", path_on_host: disk, is_root_device: false }],
   };

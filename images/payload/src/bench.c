@@ -16,7 +16,6 @@ enum {
 };
 
 static struct bench_options read_options(void) {
-  const char *wait = cmdline_value("wait", 0);
   uint64_t milliseconds = cmdline_number("seconds", 0) * 1000;
   if (!milliseconds) milliseconds = cmdline_number("ms", DEFAULT_MILLISECONDS);
   return (struct bench_options){
@@ -25,7 +24,7 @@ static struct bench_options read_options(void) {
       .segments = (uint32_t)cmdline_number("segments", 1),
       .frame_size = (uint32_t)cmdline_number("frame", DEFAULT_FRAME),
       .microseconds = milliseconds * 1000,
-      .wait = wait && text_equals(wait, "irq") ? WAIT_INTERRUPTS : WAIT_POLLING,
+      .wait = chosen_wait(),
       .device = (unsigned)cmdline_number("device", 0),
       .reg = (uint32_t)cmdline_number("reg", UINT32_MAX),
       .value = (uint32_t)cmdline_number("value", 0),

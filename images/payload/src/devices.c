@@ -1,6 +1,8 @@
 #include "devices.h"
 
+#include "cmdline.h"
 #include "machine.h"
+#include "memory.h"
 #include "serial.h"
 
 struct blk *disks[VIRTIO_DEVICES_MAX];
@@ -46,6 +48,11 @@ bool network_start(struct net *net, enum wait_mode wait) {
 void check_interrupts(struct virtqueue *queue, const char *name, unsigned number) {
   if (check(queue->lost_interrupts == 0)) return;
   print("%s%u: %u interrupts lost FAILED\n", name, number, queue->lost_interrupts);
+}
+
+enum wait_mode chosen_wait(void) {
+  const char *wait = cmdline_value("wait", 0);
+  return wait && text_equals(wait, "irq") ? WAIT_INTERRUPTS : WAIT_POLLING;
 }
 
 const char *wait_name(enum wait_mode wait) {

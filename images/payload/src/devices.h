@@ -18,4 +18,6 @@ bool network_start(struct net *net, enum wait_mode wait);
 /* Report interrupts that this queue has lost, as a failure. */
 void check_interrupts(struct virtqueue *queue, const char *name, unsigned number);
 
+/* `wait=irq`: interrupts; else polling. */
+enum wait_mode chosen_wait(void);
 const char *wait_name(enum wait_mode wait);

@@ -1,6 +1,7 @@
 /*
  * Mode `journal`: numbered blocks on disk 0, each flushed before it is
- * reported, for ever. Whatever is reported must outlive the machine.
+ * reported, for ever. Whatever is reported must outlive the machine. With
+ * `wait=irq` it sleeps until the disk has answered.
  */
 #include "devices.h"
 #include "machine.h"
@@ -10,7 +11,7 @@
 enum { BLOCK = 4096 };
 
 void mode_journal(void) {
-  if (!disk_count || !disk_start(disks[0], WAIT_POLLING)) return;
+  if (!disk_count || !disk_start(disks[0], chosen_wait())) return;
   struct blk *blk = disks[0];
   uint64_t *words = allocate_pages(BLOCK);
   struct buffer data = {words, BLOCK};

@@ -40,6 +40,7 @@ for (
         ..."memory_file" in machineConfig && { memory_file: `${dir}/ram${n}` },
       });
       const config = recording(disk.path) as VmConfig;
+      if (name === "mmio") config["boot-source"].boot_args = "journal"; // polls
       let output = "";
       const options = {
         onOutput: (bytes: Uint8Array) =>
