@@ -14,7 +14,7 @@ async function reads(limits: RateLimits): Promise<number> {
   const { output } = await runMachine({
     "boot-source": {
       kernel_image_path: payloadPath.pathname,
-      boot_args: `bench=blk-randread qd=8 ms=${SECONDS * 1000}`,
+      boot_args: `bench=blk-randread qd=8 wait=irq ms=${SECONDS * 1000}`,
     },
     "machine-config": { mem_size_mib: 32 },
     drives: [{
