@@ -12,7 +12,7 @@ const PROGRAM =
   new URL("../../testing/save_forever.ts", import.meta.url).pathname;
 const KILLS = 50;
 /** Longer than one save takes, in milliseconds. */
-const SPAN = 60;
+const SPAN = 30;
 
 /** A folder with a snapshot of a small guest, and room for others. */
 class Scratch implements Disposable {
@@ -26,7 +26,7 @@ class Scratch implements Disposable {
         kernel_image_path: await readPayload(),
         boot_args: "idle",
       },
-      "machine-config": { mem_size_mib: 16 },
+      "machine-config": { mem_size_mib: 8 },
     });
     await machine.pause(); // it begins so
     machine.start();
