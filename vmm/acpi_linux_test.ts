@@ -22,15 +22,17 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
     Deno.truncateSync(disk.path, 1 << 20);
     const { bzImages, rootfs } = (await preparedAll())!;
     const topology = "/sys/devices/system/cpu/cpu1/topology";
-    const commands = `uname -r; dmesg | grep -E 'ACPI|smp:|ttyS0 at'
-      echo devices $(ls /sys/bus/acpi/devices)
-      echo platform $(ls /sys/bus/platform/devices)
-      echo words $(grep -c 'virtio_mmio[.]device' /proc/cmdline)
+    // No pattern is to match itself, in the log's copies of the command line.
+    const commands = `uname -r; dmesg | grep -E 'AC[P]I|sm[p]:|ttyS0 a[t]'
+      cd /sys/bus/acpi/devices; echo devices *
+      cd /sys/bus/platform/devices; echo platform *
+      read -r line </proc/cmdline
+      case $line in *virtio_mmio[.]device*) echo words;; *) echo no words; esac
       cd ${topology}; set -- $(cat core_id package_cpus_list); cd /
       echo core $1 of $2
-      head -n 1 /dev/vdb
+      read -r line </dev/vdb; echo $line
       echo from the guest | dd of=/dev/vdb bs=512 seek=1 conv=sync,fsync 2>/dev/null
-      ping -A -c 5 ${network.host} | grep received
+      ping -q -A -c 5 ${network.host}
       until grep 'AT Raw Set 2' /proc/bus/input/devices; do sleep 1; done
       echo $$ > /proc/sys/kernel/cad_pid
       trap 'echo pressed; keys=1' INT
@@ -38,12 +40,14 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
       until [ $keys ]; do sleep 0.1; done
       echo 1 > /proc/sys/kernel/cad_pid
       for event in /sys/class/input/event*; do
-        grep -q Power $event/device/name && exec 3< /dev/input/\${event##*/}
+        read -r name <$event/device/name
+        case $name in *Power*) exec 3< /dev/input/\${event##*/}; esac
       done
       echo waiting
-      echo key $(dd bs=24 count=1 <&3 2>/dev/null | xxd -p | tail -c 17)
+      key=$(dd bs=24 count=1 <&3 2>/dev/null | xxd -p)
+      echo key \${key#????????????????????????????????}
       nproc; cat /proc/interrupts
-      dmesg -n 8`;
+      echo 8 >/proc/sys/kernel/printk`;
     const words = [
       DEFAULT_BOOT_ARGS,
       // Several CPUs, and a console that each letter is an exit for: what is
@@ -102,7 +106,7 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS], {
       assert.deepEqual(ids.filter((id) => !found.includes(id)), []);
       assert.match(output, /^platform .*LNRO0005:02 /m);
       assert.doesNotMatch(output, /^platform .*virtio-mmio/m);
-      assert.match(output, /^words 0$/m);
+      assert.match(output, /^no words$/m);
     });
     await t.step("the processors come from the MADT", () => {
       assert.match(output, /ACPI: Using ACPI \(MADT\) for SMP/);
