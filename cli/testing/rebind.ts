@@ -26,14 +26,16 @@ drivers=/sys/bus/virtio/drivers
 cd -P /sys/block/vdb/device; blk=\${PWD##*/}
 cd -P /sys/class/net/eth0/device; net=\${PWD##*/}; cd /
 use() {
-  while dd if=$disk of=$disk bs=64k count=2 conv=notrunc,fsync; do echo used; done 2>/dev/null
+  while dd if=$disk of=$disk bs=16k count=2 conv=notrunc,fsync; do echo used; done 2>/dev/null
 }
 call() { ping -q -A -w 60 ${host} >/dev/null 2>&1; }
 check() {
-  disk=/run/disk$1
   for dev in /sys/bus/virtio/devices/$blk/block/*/dev; do IFS=: read -r major minor <$dev; done
-  mknod $disk b $major $minor
-  echo "after $1" | dd of=$disk bs=${SECTOR} seek=$1 conv=sync,fsync 2>/dev/null && echo $1 disk
+  disk=/run/disk$major.$minor
+  [ -b $disk ] || mknod $disk b $major $minor
+  dd of=$disk bs=${SECTOR} seek=$1 conv=sync,fsync 2>/dev/null <<E && echo $1 disk
+after $1
+E
 }
 check 0
 for round in ${ROUNDS.join(" ")}; do
