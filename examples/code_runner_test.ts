@@ -9,7 +9,7 @@ const OPTIONS: ServerOptions = {
   token: "secret",
   port: 0,
   milliseconds: 600_000,
-  output: 10_000,
+  output: 1000,
   body: 1000,
   machines: 2,
   waiting: 1,
