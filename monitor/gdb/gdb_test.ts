@@ -266,6 +266,7 @@ kvmTest(
     assert.match(await gdb.monitor("walk fffff00000000000"), /not mapped$/m);
     assert.match(await gdb.monitor("reset"), /^nothing to go back to/);
     assert.match(await gdb.monitor("snapshot"), /^kept for "monitor reset"/);
+    await gdb.ask("vCont;s"); // it may be where the breakpoint will be
     await gdb.ask("Z1,100006,1");
     assert.match(await gdb.ask("vCont;c"), /hwbreak/);
     assert.notEqual(await gdb.ask("g"), first);
