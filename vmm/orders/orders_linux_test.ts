@@ -225,7 +225,7 @@ Deno.test(needing([KVM, LINUX], {
 Deno.test(needing([KVM, FULL_LINUX], {
   name: "orders: Linux with ACPI notices by VMGENID that it is another",
   async fn() {
-    using snapshot = await asking(await guest("full"));
+    using snapshot = await asking(await guest("full", { vcpu_count: 2 }));
     const same = unseeded(orders(
       `${RANDOM}; until case $log in *'machine fork'*) ;; *) false; esac; ` +
         'do log=$(dmesg); done; echo "crng${log##*crng}"',
