@@ -113,7 +113,7 @@ export class DeviceState {
       words[queueWord(index, QueueWord.MAX_SIZE)] = size;
     });
     this.config.set(config);
-    this.#deviceId = deviceId;
+    this.#deviceId = deviceId | 0; // as a word has it
   }
 
   /** Last: from now on the device is there. */
