@@ -36,7 +36,7 @@ extern struct task_state_descriptor gdt_ap_task_state;
 
 /* Read by entry.S and ap_main, before the next CPU is started. */
 uint64_t ap_ring0_stack, ap_user_stack;
-static unsigned ap_number;
+static volatile unsigned ap_number; /* read before ap_came is written */
 static void (*ap_function)(unsigned);
 static volatile bool ap_came;
 
