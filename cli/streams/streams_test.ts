@@ -148,7 +148,7 @@ Deno.test(needing([KVM], {
     makeNonBlocking(running.child.pid, 1);
     await fifo.stuck();
     const received: number[] = [];
-    while (received.length < 4 * FIFO_SIZE) {
+    while (received.length < 20 * FIFO_SIZE) {
       await running.until(() => fifo.length > 0, "output");
       received.push(...fifo.read());
     }

@@ -25,7 +25,7 @@ import {
 import { Random } from "../testing/random.ts";
 import { needing } from "../../ffi/testing/needs.ts";
 
-const RUNS = 800;
+const RUNS = 2000;
 const RAM = 32 * MiB;
 
 /** Numbers at which a check that is off by one, or overflows, gives way. */
@@ -149,10 +149,10 @@ const COMPRESSED: [CompressionFormat, runs: number][] = [
   ["gzip", RUNS],
   ["zstd", RUNS],
   ["lz4", RUNS],
-  ["xz", 80],
-  ["lzma", 80],
-  ["bzip2", 80],
-  ["lzo", 80],
+  ["xz", 200],
+  ["lzma", 200],
+  ["bzip2", 200],
+  ["lzo", 200],
 ];
 
 for (const [compression, runs] of COMPRESSED) {

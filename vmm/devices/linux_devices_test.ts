@@ -22,9 +22,9 @@ import { until } from "../../ffi/testing/until.ts";
 import { connect, echoed } from "../testing/vsock.ts";
 
 /** An unusual size, by which the RAM's mapping is found. */
-const MEMORY_MIB = 34;
+const MEMORY_MIB = 40;
 const SIZE = MEMORY_MIB * MiB;
-const HALF_MIB = 14;
+const HALF_MIB = 20;
 /**
  * What a program touches: more than is free beside the inflated balloon, so
  * that it must get memory that was in it.

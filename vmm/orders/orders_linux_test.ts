@@ -227,7 +227,7 @@ Deno.test(needing([KVM, FULL_LINUX], {
   async fn() {
     using snapshot = await asking(await guest("full", { vcpu_count: 2 }));
     const same = unseeded(orders(
-      `${RANDOM}; until case $log in *'machine fork'*) ;; *) false; esac; ` +
+      `${RANDOM}; until case $log in *'virtual machine fork'*) ;; *) false; esac; ` +
         'do log=$(dmesg); done; echo "crng${log##*crng}"',
     ));
     const answers = [

@@ -17,7 +17,7 @@ import type { Overrides } from "./mod.ts";
 
 const TWINS = 2;
 const FORKS = 3;
-const RESETS = 5;
+const RESETS = 8;
 /** A network with only the host. */
 const HOST = new URL("../../examples/pong.ts", import.meta.url).pathname;
 
