@@ -120,7 +120,7 @@ function rowOf(depth: number, direct: boolean): Row {
     name: `depth-${depth}`,
     title: `blk 4 KiB random read, QD${depth}`,
     peer: "qemu",
-    goal: { ratio: 1, atMost: false },
+    goal: { of: "ratio", limit: 1, atMost: false },
     measure: {
       kind: "bench",
       bench: "blk-randread",

@@ -18,7 +18,7 @@ export interface Guest {
 }
 
 /** Who runs it. */
-export type VmmName = "vireo" | "qemu" | "c" | "firecracker";
+export type VmmName = "vireo" | "qemu" | "c" | "firecracker" | "empty";
 
 /** A virtual machine monitor with one choice of settings. */
 export interface Vmm {
@@ -26,6 +26,8 @@ export interface Vmm {
   readonly name: VmmName;
   /** The settings that a reader needs in order to judge the figures. */
   readonly settings: string;
+  /** What it prints once it has started; default: what the guest prints. */
+  readonly started?: RegExp;
   /** The program and its arguments. */
   command(guest: Guest): string[];
 }

@@ -9,6 +9,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { VireoError } from "../../ffi/error.ts";
 import { buildCPrograms, type CPrograms, cVmm } from "./c_programs.ts";
 import { type Firecracker, sweepDepths } from "./depth.ts";
+import { BusyProcesses } from "./busy.ts";
 import { makeDisk } from "./disk.ts";
 import { firecrackerVariants } from "./firecracker.ts";
 import type { Vmm } from "./guest.ts";
@@ -17,8 +18,9 @@ import { Network } from "./network.ts";
 import { alternate, best, type Outcome } from "./pairs.ts";
 import { QEMU, qemu, qemuDiskVariants, qemuNetworkVariants } from "./qemu.ts";
 import { countsTable, othersLine, table } from "./report.ts";
-import { type Row, selectRows } from "./rows.ts";
-import { type Settings, vireo, vireoCommandLine } from "./vireo.ts";
+import type { Row } from "./rows.ts";
+import { selectRows } from "./select.ts";
+import { emptyProgram, type Settings, vireo, vireoCommand } from "./vireo.ts";
 
 interface Options {
   only: string[];
@@ -27,6 +29,7 @@ interface Options {
   peer: string[];
   against?: string;
   firecracker?: string;
+  beside: number;
   disk: number;
   json?: string;
   svg?: string;
@@ -44,6 +47,13 @@ function positive(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError("not a positive number");
   return value;
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,3}$/.test(text)) {
+    throw new InvalidArgumentError("not a number from 0 to 999");
+  }
+  return Number(text);
 }
 
 function checkout(text: string): string {
@@ -82,6 +92,12 @@ function parse(args: string[]): Options {
       "--firecracker <binary>",
       "also in alternation with this Firecracker, where it can",
       program,
+    )
+    .option(
+      "--beside <n>",
+      "beside n busy processes, which are started and ended here",
+      whole,
+      0,
     )
     .option("--disk <MiB>", "size of the scratch image", positive, 512)
     .option("--json <file>", "write every sample there")
@@ -131,21 +147,30 @@ async function findPeers(folder: string, wanted: string[]): Promise<Peers> {
 }
 
 /** The peer's candidates for this row, or why there are none. */
-function candidates(row: Row, peers: Peers, options: Options): Vmm[] | string {
+function candidates(
+  row: Row,
+  peers: Peers,
+  options: Options,
+  folder: string,
+): Vmm[] | string {
   const { against, peer: wanted } = options;
-  if (against !== undefined) return [vireoFor(row, against)];
+  const { measure } = row;
+  if (against !== undefined) return [vireoFor(row, folder, against)];
+  if (row.peer === "empty") {
+    return measure.kind === "start" ? [emptyProgram(measure)] : "not a start";
+  }
   if (row.peer === "c") {
     if (wanted.length > 0 && !wanted.includes("c")) return "not asked for";
     if (typeof peers.c === "string") return peers.c;
-    const polling = row.measure.kind === "bench" && row.measure.polling;
+    const polling = measure.kind === "bench" && measure.polling;
     return [cVmm(peers.c.vmm, polling === true)];
   }
   if (row.peer === "vireo") return [vireo(pollingOf(row))];
   if (peers.qemu !== true) return peers.qemu;
-  if (row.measure.kind !== "bench") return [qemu()];
-  const { network, words } = row.measure;
+  if (measure.kind !== "bench") return [qemu()];
+  const { network, words } = measure;
   if (network) return qemuNetworkVariants(words.includes("offload"));
-  return qemuDiskVariants(row.measure.disk === "direct");
+  return qemuDiskVariants(measure.disk === "direct");
 }
 
 /** Why the row can't be run at all, or undefined. */
@@ -157,19 +182,36 @@ function obstacle({ measure }: Row, peers: Peers): string | undefined {
   if (frames && typeof peers.c === "string") return peers.c;
 }
 
-function vireoFor(row: Row, checkout?: string): Vmm {
+function vireoFor(row: Row, folder: string, checkout?: string): Vmm {
   const { measure, settings } = row;
-  return measure.kind === "start" && measure.program === "command-line"
-    ? vireoCommandLine(checkout)
+  return measure.kind === "start" && measure.program !== "library"
+    ? vireoCommand(measure.program, folder, checkout)
     : vireo({ ...pollingOf(row), ...settings }, checkout);
 }
 
 /** No row may be worse than another checkout's by more than this. */
 const TOLERANCE = 0.03;
 
-function against({ goal, ...row }: Row): Row {
-  const ratio = goal.atMost ? 1 + TOLERANCE : 1 - TOLERANCE;
-  return { ...row, goal: { ...goal, ratio } };
+function against({ goal: { atMost }, ...row }: Row): Row {
+  const limit = atMost ? 1 + TOLERANCE : 1 - TOLERANCE;
+  return { ...row, goal: { of: "ratio", limit, atMost } };
+}
+
+/** Beside busy processes, this part of QEMU's speed is to be reached. */
+const CROWDED = 0.8;
+
+function crowded(row: Row): Row {
+  const { peer, measure, goal: { atMost } } = row;
+  if (peer !== "qemu" || measure.kind !== "bench") return row;
+  const limit = atMost ? 1 / CROWDED : CROWDED;
+  return { ...row, goal: { of: "ratio", limit, atMost } };
+}
+
+/** The rows with the goals of this run. */
+function rowsFor({ only, against: checkout, beside }: Options): Row[] {
+  const rows = selectRows(only);
+  if (checkout !== undefined) return rows.map(against);
+  return beside > 0 ? rows.map(crowded) : rows;
 }
 
 function pollingOf({ measure }: Row): Settings {
@@ -183,9 +225,11 @@ async function runRow(
   options: Options,
   surroundings: Surroundings,
   firecracker: Firecracker,
+  folder: string,
 ): Promise<Outcome> {
   const run = (vmm: Vmm) => measure(row, vmm, surroundings);
-  const found = candidates(row, peers, options);
+  const own = vireoFor(row, folder);
+  const found = candidates(row, peers, options, folder);
   const missing = typeof found === "string" ? found : undefined;
   const peer = typeof found === "string"
     ? undefined
@@ -194,16 +238,13 @@ async function runRow(
   const also = typeof others === "string"
     ? undefined
     : await best(row, others, run);
-  const outcome = await alternate(
-    row,
-    vireoFor(row),
-    peer,
-    also,
-    options.pairs,
-    run,
-  );
+  if (row.measure.kind === "start") {
+    // What Deno has compiled is kept from then on.
+    for (const vmm of [own, peer]) if (vmm) await run(vmm);
+  }
+  const outcome = await alternate(row, own, peer, also, options.pairs, run);
   const counts = options.counts && row.measure.kind === "bench"
-    ? await countEach(row, [vireoFor(row), peer, also], surroundings)
+    ? await countEach(row, [own, peer, also], surroundings)
     : undefined;
   return { ...outcome, missing, ...(counts && { counts }) };
 }
@@ -227,8 +268,7 @@ async function main(options: Options): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "vireo-bench-" });
   stack.defer(() => Deno.remove(folder, { recursive: true }));
-  const selected = selectRows(options.only);
-  const rows = options.against ? selected.map(against) : selected;
+  const rows = rowsFor(options);
   progress(`preparing a disk of ${options.disk} MiB, and the peers`);
   const disk = await makeDisk(folder, options.disk);
   const wanted = options.against ? ["vireo"] : options.peer;
@@ -240,6 +280,7 @@ async function main(options: Options): Promise<void> {
       ? "not asked for"
       : firecrackerVariants(row, options.firecracker, folder);
   const outcomes: Outcome[] = [];
+  stack.use(new BusyProcesses(options.beside));
   for (const [index, row] of rows.entries()) {
     progress(`row ${index + 1} of ${rows.length}: ${row.name}`);
     const reason = obstacle(row, peers);
@@ -248,10 +289,12 @@ async function main(options: Options): Promise<void> {
       continue;
     }
     outcomes.push(
-      await runRow(row, peers, options, surroundings, firecracker),
+      await runRow(row, peers, options, surroundings, firecracker, folder),
     );
   }
-  if (outcomes.length > 0) console.log(table(outcomes), othersLine(outcomes));
+  if (outcomes.length > 0) {
+    console.log(table(outcomes), othersLine(outcomes, options.beside));
+  }
   if (options.counts) console.log(`\n${countsTable(outcomes)}`);
   const sweep = options.svg
     ? await sweepDepths(

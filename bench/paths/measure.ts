@@ -53,7 +53,7 @@ export async function measure(
     case "bench":
       return await measureBench(row.measure, vmm, surroundings);
     case "start":
-      return await measureStart(row.measure, vmm);
+      return await measureStart(row.measure, vmm, surroundings);
     case "memory":
       return await measureMemory(row.measure, vmm, surroundings);
   }
@@ -114,10 +114,19 @@ async function measureBench(
   }
 }
 
-async function measureStart(_row: StartRow, vmm: Vmm): Promise<Sample> {
-  const guest = { words: "hello", memory: RAM };
+async function measureStart(
+  row: StartRow,
+  vmm: Vmm,
+  { disk }: Surroundings,
+): Promise<Sample> {
+  const guest: Guest = {
+    words: "hello",
+    memory: RAM,
+    ...(row.disk && { disk: { path: disk, direct: false } }),
+  };
   await using process = new VmmProcess(vmm.command(guest));
-  const { time } = await process.line(/^payload: hello/, START_TIMEOUT);
+  const line = vmm.started ?? /^payload: hello/;
+  const { time } = await process.line(line, START_TIMEOUT);
   return { value: time, figures: {} };
 }
 

@@ -31,9 +31,9 @@ export interface Outcome {
   row: Row;
   vireo: Side;
   peer?: Side;
-  /** Vireo's value over the peer's, pair by pair. */
-  ratio?: Spread;
-  /** Another peer, for which there is no goal. */
+  /** Vireo's value beside the peer's as the goal has it, pair by pair. */
+  compared?: Spread;
+  /** Another peer, and Vireo's value over that one's. */
   also?: { side: Side; ratio: Spread } | undefined;
   /** Why there is no peer. */
   missing?: string;
@@ -63,10 +63,16 @@ export async function alternate(
   }
   const over = (others: readonly Sample[]) =>
     spread(samples.map(({ value }, i) => value / others[i]!.value));
+  const beyond = (others: readonly Sample[]) =>
+    spread(samples.map(({ value }, i) => value - others[i]!.value));
+  const compare = row.goal.of === "ratio" ? over : beyond;
   return {
     row,
     vireo: side(vireo, samples),
-    ...(peer && { peer: side(peer, peerSamples), ratio: over(peerSamples) }),
+    ...(peer && {
+      peer: side(peer, peerSamples),
+      compared: compare(peerSamples),
+    }),
     also: also && { side: side(also, alsoSamples), ratio: over(alsoSamples) },
   };
 }
@@ -84,10 +90,13 @@ export async function best(
   return variants[values.indexOf(wanted)]!;
 }
 
-/** True when the median ratio reaches the row's goal. */
-export function reached({ row: { goal }, ratio }: Outcome): boolean {
-  if (!ratio) return false;
-  return goal.atMost ? ratio.median <= goal.ratio : ratio.median >= goal.ratio;
+/** True when the medians of the pairs reach the row's goal. */
+export function reached({ row, compared, also }: Outcome): boolean {
+  const { limit, atMost, firecracker } = row.goal;
+  const does = ({ median }: Spread, limit: number) =>
+    atMost ? median <= limit : median >= limit;
+  if (!compared || !does(compared, limit)) return false;
+  return !also || firecracker === undefined || does(also.ratio, firecracker);
 }
 
 /** Median, minimum and maximum; of an even number the mean of the middle. */

@@ -5,6 +5,7 @@
  */
 import { COUNTED } from "./counts.ts";
 import { unitOf } from "./measure.ts";
+import type { Goal } from "./rows.ts";
 import {
   type Outcome,
   reached,
@@ -61,34 +62,49 @@ function markdown(headings: string[], lines: string[][]): string {
   ).join("\n");
 }
 
-/** How crowded the host was: a table from a busy host says little. */
-export function othersLine(outcomes: readonly Outcome[]): string {
+/**
+ * How crowded the host was, `beside` busy processes being of this program: a
+ * table from a busy host says little.
+ */
+export function othersLine(
+  outcomes: readonly Outcome[],
+  beside: number,
+): string {
   const others = outcomes
     .flatMap(({ vireo, peer, also }) => [vireo, peer, also?.side])
     .flatMap((side) => side?.samples ?? [])
     .flatMap((sample) => sample.others ?? []);
   if (others.length === 0) return "";
   return `\n\nOther processes used ${show(spread(others))} of ` +
-    `${navigator.hardwareConcurrency} cores during the runs.`;
+    `${navigator.hardwareConcurrency} cores during the runs` +
+    (beside > 0 ? `, ${beside} of them busy loops of this one.` : ".");
 }
 
 function cells(outcome: Outcome, withAlso: boolean): string[] {
-  const { row, vireo, peer, ratio, missing, also } = outcome;
-  const sign = row.goal.atMost ? "<=" : ">=";
+  const { row, vireo, peer, compared, missing, also } = outcome;
   return [
     row.title,
     unitOf(row),
     show(vireo.value),
     peer ? named(peer) : `not available: ${missing}`,
-    ratio ? show(ratio) : "",
+    compared ? show(compared, row.goal.of === "difference" ? "+" : "") : "",
     ...(withAlso ? also ? [named(also.side), show(also.ratio)] : ["", ""] : []),
-    `${sign} ${row.goal.ratio.toFixed(2)}`,
-    ratio ? (reached(outcome) ? "ok" : "missed") : "",
+    goalText(row.goal, also !== undefined),
+    compared ? (reached(outcome) ? "ok" : "missed") : "",
     cpu([vireo, peer, also?.side]),
     [vireo, peer, also?.side].flatMap((side) =>
       side ? `${side.vmm}: ${side.settings}` : []
     ).join("; "),
   ];
+}
+
+/** A bound on the ratio, or on what is beyond; and that for Firecracker. */
+function goalText(goal: Goal, withAlso: boolean): string {
+  const { of, limit, atMost, firecracker } = goal;
+  const sign = atMost ? "<=" : ">=";
+  if (of === "difference") return `${sign} +${limit}`;
+  const all = withAlso && firecracker ? [limit, firecracker] : [limit];
+  return `${sign} ${all.map((value) => value.toFixed(2)).join(", ")}`;
 }
 
 function named({ vmm, value }: Side): string {
@@ -100,8 +116,8 @@ function cpu(sides: readonly (Side | undefined)[]): string {
     .join(" : ");
 }
 
-function show({ median, min, max }: Spread): string {
-  return `${number(median)} (${number(min)}..${number(max)})`;
+function show({ median, min, max }: Spread, sign = ""): string {
+  return `${sign}${number(median)} (${number(min)}..${number(max)})`;
 }
 
 /** Three significant digits, and no fewer than all before the point. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { payloadPath } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
 import type { Guest, Vmm } from "./guest.ts";
+import type { StartRow } from "./rows.ts";
 
 /** The checkout that this program belongs to. */
 export const CHECKOUT: string = join(import.meta.dirname!, "..", "..");
@@ -27,27 +28,64 @@ export function vireo(settings: Settings = {}, checkout = CHECKOUT): Vmm {
     name: "vireo",
     settings: named(words.join(" ") || "defaults", checkout),
     command: (guest) => [
-      Deno.execPath(),
-      "run",
-      "-A",
-      "--cached-only",
+      ...DENO,
       join(checkout, "bench", "paths", "vireo_guest.ts"),
       JSON.stringify(configOf(guest, settings)),
     ],
   };
 }
 
-/** Vireo as `vireo boot`, without devices, as it stands in `checkout`. */
-export function vireoCommandLine(checkout = CHECKOUT): Vmm {
+/**
+ * A command of Vireo's, without devices, as it stands in `checkout`.
+ *
+ * @param folder where a configuration may be written
+ */
+export function vireoCommand(
+  name: "boot" | "run",
+  folder: string,
+  checkout = CHECKOUT,
+): Vmm {
   const program = join(checkout, "main.ts");
+  const file = join(folder, "vireo-run.json");
   return {
     name: "vireo",
-    settings: named("vireo boot", checkout),
-    command: ({ words, memory }) =>
-      [Deno.execPath(), "run", "-A", "--cached-only", program, "boot"]
+    settings: named(`vireo ${name}`, checkout),
+    command: (guest) => {
+      const command = [...denoAsCommand(checkout), program, name];
+      if (name === "run") {
+        Deno.writeTextFileSync(file, JSON.stringify(configOf(guest, {})));
+        return [...command, "--config", file];
+      }
+      const { words, memory } = guest;
+      return command
         .concat(PAYLOAD, "--root", "none", "--memory", `${memory}M`)
-        .concat("--cmdline", words),
+        .concat("--cmdline", words);
+    },
   };
+}
+
+/** A program that only starts workers, as a machine's program is started. */
+export function emptyProgram({ program, disk }: StartRow): Vmm {
+  const workers = disk ? 2 : 1;
+  const deno = program === "library" ? DENO : denoAsCommand(CHECKOUT);
+  const file = join(CHECKOUT, "bench", "paths", "empty.ts");
+  return {
+    name: "empty",
+    settings: `${workers} ${workers === 1 ? "worker" : "workers"}`,
+    started: /^ready$/,
+    command: () => [...deno, file, `${workers}`],
+  };
+}
+
+/** A program of somebody's. */
+const DENO = [Deno.execPath(), "run", "-A", "--cached-only"];
+
+/** As `bin/vireo` has it. */
+function denoAsCommand(checkout: string): string[] {
+  const script = Deno.readTextFileSync(join(checkout, "bin", "vireo"));
+  const flags = script.match(/--v8-flags=\S+/g) ?? [];
+  const config = join(checkout, "deno.json");
+  return [...DENO, "--quiet", ...flags, "--config", config];
 }
 
 /** Another checkout's folder is part of a side's settings. */

@@ -13,7 +13,9 @@ const VIREO = [
     .match(/--v8-flags=\S+/)!,
   MAIN,
 ];
-const EMPTY = new URL("empty.ts", import.meta.url).pathname;
+const EMPTY = new URL("../paths/empty.ts", import.meta.url).pathname;
+/** As many as a machine of one vCPU has. */
+const WORKERS = "2";
 const DISK_SIZE = 16 << 20;
 
 /**
@@ -66,7 +68,7 @@ async function restores(
   for (let run = 0; run < runs; run++) {
     {
       const start = performance.now();
-      await using program = new Program(EMPTY);
+      await using program = new Program(EMPTY, WORKERS);
       await program.shows("ready");
       empty.push(performance.now() - start);
     }

@@ -1,11 +1,11 @@
 /**
- * A program: nothing but as many workers as a machine of one vCPU has.
+ * A program that starts as many workers as its argument says, and prints a
+ * line when all of them are there.
  *
  * @module
  */
-const WORKERS = 2;
 const workers = Array.from(
-  { length: WORKERS },
+  { length: Number(Deno.args[0]) },
   () =>
     new Worker(new URL("empty_worker.ts", import.meta.url), { type: "module" }),
 );
