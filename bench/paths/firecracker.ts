@@ -42,6 +42,8 @@ function variant(binary: string, folder: string, engine: IoEngine): Vmm {
       return [
         ...(guest.network ? ["ip", "netns", "exec", guest.network.netns] : []),
         ...[binary, "--no-api", "--config-file", file],
+        // Else its log is between the guest's lines, and within them.
+        ...["--log-path", "/dev/null"],
       ];
     },
   };
