@@ -9,6 +9,7 @@ type Acpi = typeof import("../guest/acpi/tables.ts");
 type Controller = typeof import("./controller/mod.ts");
 type First = typeof import("./first_boot.ts");
 type Pci = typeof import("./pci/shared_state.ts");
+type Program = typeof import("../ffi/memory/program_pages.ts");
 type Restore = typeof import("./snapshot/restore.ts");
 type Snapshots = typeof import("./snapshot/mod.ts");
 
@@ -17,10 +18,13 @@ const ACPI = new URL("../guest/acpi/tables.ts", import.meta.url).href;
 const CONTROLLER = new URL("./controller/mod.ts", import.meta.url).href;
 const FIRST_BOOT = new URL("./first_boot.ts", import.meta.url).href;
 const PCI = new URL("./pci/shared_state.ts", import.meta.url).href;
+const PROGRAM = new URL("../ffi/memory/program_pages.ts", import.meta.url).href;
 const RESTORE = new URL("./snapshot/restore.ts", import.meta.url).href;
 const SNAPSHOTS = new URL("./snapshot/mod.ts", import.meta.url).href;
 /** Until then a start has other things to do, in milliseconds. */
 const CONTROL_DELAY = 100;
+/** How long a machine runs before what only its start needed is let go of. */
+const SETTLED = 5000;
 
 /** Writes the tables that a guest finds its devices by. */
 export const acpiTables = (): Promise<Acpi> => import(ACPI);
@@ -42,4 +46,21 @@ export function openControl(...of: Parameters<Controller["openControl"]>) {
   const open = async () => (await import(CONTROLLER)).openControl(...of);
   const alarm = new Alarm(CONTROL_DELAY, open);
   of[0].wait().then(() => alarm[Symbol.dispose]());
+}
+
+let settled = false;
+
+/**
+ * Once in a process, lets go of what only starts need: when a machine has run
+ * for so many milliseconds.
+ */
+export function settle(machine: { wait(): Promise<unknown> }, after = SETTLED) {
+  if (settled) return;
+  const alarm = new Alarm(after, async () => {
+    if (settled) return;
+    settled = true; // another start brings back little
+    const { letGoOfProgram }: Program = await import(PROGRAM);
+    letGoOfProgram();
+  });
+  machine.wait().then(() => alarm[Symbol.dispose]());
 }

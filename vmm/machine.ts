@@ -14,7 +14,8 @@ import { Command } from "./control.ts";
 import { MachineSnapshots } from "./machine_snapshots.ts";
 import type { MachineOptions } from "./machine_options.ts";
 import type { FirstBoot } from "./first_boot.ts";
-import { firstBoot, openControl, restoring, snapshots } from "./lazy.ts";
+import { firstBoot, openControl, restoring } from "./lazy.ts";
+import { settle, snapshots } from "./lazy.ts";
 import { deviceNamed } from "./device_channel.ts";
 import { failureIn, isGuestsWish } from "./messages.ts";
 import type { MachineEnd, WorkerMessage } from "./messages.ts";
@@ -157,6 +158,7 @@ export class Machine extends MachineSnapshots {
       this.#parts.keepFiles();
       if (this.life.state === "starting") this.life.to("running");
       if (this.#options.control) openControl(this, this.#config, this.#options);
+      if (!this.#options.keepProgram) settle(this);
     });
     const halted = this.#parts.acpi
       ? this.#options.onHalted

@@ -34,6 +34,12 @@ export interface MachineOptions {
    * it. It has no huge pages then. Default: no; the first fork takes longer.
    */
   forkable?: boolean;
+  /**
+   * What a start has used of Deno's own program stays in this process's memory;
+   * default: a second after the first start it is let go of, some 20 MiB, and
+   * what is used again comes back from the host's page cache.
+   */
+  keepProgram?: boolean;
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** A module of yours has emitted an event. */

@@ -85,10 +85,10 @@ export class VmmProcess implements AsyncDisposable {
     return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
   }
 
-  /** Memory that is not guest RAM, in MiB. */
-  memory(ramMiB: number): Memory {
+  /** Memory that is not the RAM of so many guests, in MiB. */
+  memory(ramMiB: number, guests = 1): Memory {
     const maps = Deno.readTextFileSync(`/proc/${this.#child.pid}/smaps`);
-    return memoryOf(maps, ramMiB);
+    return memoryOf(maps, ramMiB, guests);
   }
 
   /** Ends the process, whatever it does. */
@@ -127,11 +127,13 @@ export interface Memory {
   pss: number;
   /** The same as if no other process ran: every page counts once. */
   alone: number;
+  /** Pages that are no file's: what the host can't read anew. */
+  own: number;
 }
 
-/** Sums up /proc/PID/smaps without the mapping of `ramMiB`. */
-export function memoryOf(smaps: string, ramMiB: number): Memory {
-  const memory = { pss: 0, alone: 0 };
+/** Sums up /proc/PID/smaps without the mappings of `ramMiB`, one a guest. */
+export function memoryOf(smaps: string, ramMiB: number, guests = 1): Memory {
+  const memory = { pss: 0, alone: 0, own: 0 };
   let ram = 0;
   for (const mapping of smaps.split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)) {
     const kib = (key: string) =>
@@ -142,7 +144,10 @@ export function memoryOf(smaps: string, ramMiB: number): Memory {
     }
     memory.pss += kib("Pss") / 1024;
     memory.alone += kib("Rss") / 1024;
+    memory.own += kib("Anonymous") / 1024;
   }
-  if (ram !== 1) throw new Error(`${ram} mappings look like the guest's RAM`);
+  if (ram !== guests) {
+    throw new Error(`${ram} mappings look like the RAM of ${guests} guests`);
+  }
   return memory;
 }

@@ -4,19 +4,12 @@ import { closeFd, createMemoryFile, Open, openFd } from "../file.ts";
 import { libc } from "../libc.ts";
 import { mapFileOver, Mapping } from "./mmap.ts";
 import { type PageRange, privatePages } from "./pagemap.ts";
-import { type Need, needing } from "../testing/needs.ts";
+import { needing } from "../testing/needs.ts";
+import { SCAN } from "../testing/program.ts";
 import { ZeroCover } from "./zero_cover.ts";
 
 const PAGE = 4096;
 const PAGES = 4096;
-
-/** PAGEMAP_SCAN, of Linux 6.7. */
-const SCAN: Need = {
-  missing() {
-    using mapping = new Mapping(PAGE);
-    return privatePages(mapping.address, PAGE) ? "" : "needs Linux 6.7";
-  },
-};
 
 /** Private memory over a file that is full of ones. */
 class PrivateMemory implements Disposable {

@@ -1,0 +1,106 @@
+/**
+ * Programs that are measured: with machines, or with empty workers.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { GUEST_ADDRESS, HOST_ADDRESS, Network, TAP } from "../paths/network.ts";
+import { type Memory, VmmProcess } from "../paths/process.ts";
+import { CHECKOUT, PAYLOAD } from "../paths/vireo.ts";
+import type { Program } from "./program.ts";
+
+/** MiB of each guest. */
+export const RAM = 64;
+const TIMEOUT = 60_000;
+/** How long a program idles before its memory is looked at, in ms. */
+const SETTLED = 8000;
+
+function program(checkout: string, name: string, argument: string): VmmProcess {
+  const path = join(checkout, "bench", "machines", name);
+  const deno = Deno.execPath();
+  return new VmmProcess([deno, "run", "-A", "--cached-only", path, argument]);
+}
+
+/** Machines of one process, each with a disk and a network of its own. */
+export class Machines implements AsyncDisposable {
+  readonly #parts: AsyncDisposableStack;
+  readonly #process: VmmProcess;
+  readonly #machines: number;
+
+  private constructor(
+    parts: AsyncDisposableStack,
+    process: VmmProcess,
+    machines: number,
+  ) {
+    this.#parts = parts;
+    this.#process = process;
+    this.#machines = machines;
+  }
+
+  /**
+   * Begins as many as there are `words`, which tell the payload what to do.
+   *
+   * @param disk an image, which they share for reading
+   */
+  static async begin(
+    words: readonly string[],
+    disk: string,
+    rest: Partial<Program> = {},
+    checkout: string = CHECKOUT,
+  ): Promise<Machines> {
+    await using parts = new AsyncDisposableStack();
+    const configs: Program["configs"] = [];
+    for (const own of words) {
+      const { netns } = parts.use(await Network.create());
+      const addresses = `ip=${GUEST_ADDRESS} peer=${HOST_ADDRESS}`;
+      configs.push({
+        "boot-source": {
+          kernel_image_path: PAYLOAD,
+          boot_args: `${own} ${addresses}`,
+        },
+        "machine-config": { mem_size_mib: RAM },
+        drives: [{
+          drive_id: "scratch",
+          path_on_host: disk,
+          is_root_device: false,
+          is_read_only: true,
+        }],
+        "network-interfaces": [{ iface_id: "eth0", host_dev_name: TAP, netns }],
+      });
+    }
+    const argument = JSON.stringify({ configs, ...rest });
+    const process = parts.use(program(checkout, "program.ts", argument));
+    return new Machines(parts.move(), process, words.length);
+  }
+
+  /** The figures of the first result that each machine of `numbers` prints. */
+  async results(numbers: readonly number[]): Promise<Map<number, string>> {
+    const results = new Map<number, string>();
+    while (numbers.some((number) => !results.has(number))) {
+      const { text } = await this.#process.line(/^\d+: bench: name/, TIMEOUT);
+      const number = parseInt(text);
+      if (!results.has(number)) results.set(number, text);
+    }
+    return results;
+  }
+
+  /** Memory beside the guests' RAM, once all of them have done something. */
+  async memory(): Promise<Memory> {
+    await this.results(Array.from({ length: this.#machines }, (_, i) => i));
+    await new Promise((done) => setTimeout(done, SETTLED));
+    return this.#process.memory(RAM, this.#machines);
+  }
+
+  /** Ends them. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#parts.disposeAsync();
+  }
+}
+
+/** Memory of a program that has only so many workers. */
+export async function emptyMemory(workers: number): Promise<Memory> {
+  await using process = program(CHECKOUT, "empty.ts", `${workers}`);
+  await process.line(/^ready/, TIMEOUT);
+  await new Promise((done) => setTimeout(done, SETTLED));
+  return process.memory(RAM, 0);
+}
