@@ -16,7 +16,7 @@ import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/error.ts";
-import { VmEvents } from "../ffi/kvm/vm_events.ts";
+import { InterruptEdge, VmEvents } from "../ffi/kvm/vm_events.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
 import { ALL_DEVICES, DeviceCommands } from "./device_channel.ts";
@@ -363,12 +363,11 @@ function inUse({ state }: DeviceSpec): Connection {
   return { raise: () => {}, changed: () => {} };
 }
 
-/** Doorbells by their values, and one irqfd. */
+/** Doorbells by their values, and one interrupt. */
 function mmioConnector(vmFd: number): Connector {
   const vm = new VmEvents(vmFd);
-  return ({ window, gsi }, _device, doorbells, eventFd) => {
-    const interrupt = eventFd();
-    vm.irqfd(interrupt.fd, gsi);
+  return ({ window, gsi }, _device, doorbells) => {
+    const interrupt = new InterruptEdge(vmFd, gsi);
     doorbells.forEach(({ fd }, index) =>
       vm.ioeventfd(fd, {
         address: window + MmioRegister.QueueNotify,
@@ -376,7 +375,7 @@ function mmioConnector(vmFd: number): Connector {
         datamatch: index,
       })
     );
-    return { raise: () => interrupt.signal(), changed: () => {} };
+    return { raise: () => interrupt.raise(), changed: () => {} };
   };
 }
 

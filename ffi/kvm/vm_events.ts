@@ -5,6 +5,7 @@
  * @module
  */
 import { _IOW, ioctlBuffer } from "../ioctl.ts";
+import { libc } from "../libc.ts";
 import { KVMIO } from "./api.ts";
 
 const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
@@ -70,5 +71,31 @@ export class VmEvents {
     ioeventfd.setUint32(24, flags | match | (at.pio ? PIO : 0), true);
     const where = `0x${at.address.toString(16)}`;
     ioctlBuffer(this.fd, KVM_IOEVENTFD, ioeventfd, `KVM_IOEVENTFD at ${where}`);
+  }
+}
+
+/**
+ * An interrupt line that goes up and down at once, as an irqfd's does: but by
+ * the calling thread, and when it returns KVM has it. To an irqfd of a pin of
+ * the I/O APIC, KVM answers in a thread of the kernel's, which has to be woken
+ * first, on the very core that has asked for it.
+ */
+export class InterruptEdge {
+  readonly #fd: number;
+  // struct kvm_irq_level, twice; shared memory stays where it is.
+  readonly #levels = new Uint32Array(new SharedArrayBuffer(16));
+  readonly #up = Deno.UnsafePointer.of(this.#levels);
+  readonly #down = Deno.UnsafePointer.of(this.#levels.subarray(2));
+
+  /** An edge at line `gsi` of the VM with the descriptor `fd`. */
+  constructor(fd: number, gsi: number) {
+    this.#fd = fd;
+    this.#levels.set([gsi, 1, gsi, 0]);
+  }
+
+  /** Raises the interrupt. Allocates nothing. */
+  raise(): void {
+    libc.ioctl_pointer(this.#fd, KVM_IRQ_LINE, this.#up);
+    libc.ioctl_pointer(this.#fd, KVM_IRQ_LINE, this.#down);
   }
 }

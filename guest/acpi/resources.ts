@@ -26,9 +26,9 @@ const DECODE_16 = 1;
 /** 32-bit fixed memory range, information (§6.4.3.4). */
 const READ_WRITE = 1;
 /**
- * Extended interrupt, flags (§6.4.3.6). Active high is bit 2 clear: that is
- * how KVM's irqfd pulses a pin of its I/O APIC, up and down at once. Exclusive
- * is bit 3 clear: no two devices share a GSI.
+ * Extended interrupt, flags (§6.4.3.6). Active high is bit 2 clear: a device
+ * raises its pin of KVM's I/O APIC, and lowers it at once. Exclusive is bit 3
+ * clear: no two devices share a GSI.
  */
 const CONSUMER = 1 << 0, EDGE = 1 << 1;
 
