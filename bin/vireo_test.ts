@@ -1,5 +1,6 @@
 /** `bin/vireo`: how it finds Deno, and itself. */
 import assert from "node:assert/strict";
+import { denoFolder } from "../ffi/deno_folder.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const VERSION = JSON.parse(Deno.readTextFileSync(`${ROOT}deno.json`)).version;
@@ -64,7 +65,7 @@ class Host implements Disposable {
         PATH: this.bin,
         HOME: this.dir,
         XDG_CACHE_HOME: `${this.dir}/cache`,
-        DENO_DIR: denoDir(),
+        DENO_DIR: denoFolder(),
         // As within "npx -p ./vireo.tgz -c vireo".
         npm_config_package: "./vireo.tgz",
         npm_config_call: "vireo",
@@ -78,16 +79,6 @@ class Host implements Disposable {
   [Symbol.dispose](): void {
     Deno.removeSync(this.dir, { recursive: true });
   }
-}
-
-let cached: string | undefined;
-/** Where this Deno has its packages: the test downloads nothing. */
-function denoDir(): string {
-  if (cached !== undefined) return cached;
-  const { stdout } = new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json"],
-  }).outputSync();
-  return cached = JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }
 
 Deno.test("bin/vireo: with Deno on PATH, from any folder and through links", async () => {
@@ -193,7 +184,7 @@ Deno.test("bin/vireo: npm's script of a Deno is not run, but its program", async
   const child = new Deno.Command(`${ROOT}bin/vireo`, {
     args: ["switch", `${host.dir}/switch`], // until a signal comes
     clearEnv: true,
-    env: { PATH: host.bin, HOME: host.dir, DENO_DIR: denoDir() },
+    env: { PATH: host.bin, HOME: host.dir, DENO_DIR: denoFolder() },
     stdin: "null",
     stdout: "piped",
   }).spawn();

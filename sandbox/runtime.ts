@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { denoFolder } from "../ffi/deno_folder.ts";
 import { exists } from "../ffi/file.ts";
 import { JailError, tried } from "./error.ts";
 
@@ -84,13 +85,6 @@ export function vireo(
       TMPDIR: "/run",
     },
   };
-}
-
-/** Where Deno keeps what it has compiled. */
-function denoFolder(): string {
-  const env = (name: string) => Deno.env.get(name);
-  const cache = env("XDG_CACHE_HOME") ?? `${env("HOME") ?? "/root"}/.cache`;
-  return env("DENO_DIR") ?? `${cache}/deno`;
 }
 
 /** The files that the dynamic loader takes for a program, and itself. */

@@ -1,5 +1,6 @@
 /** Completion, as the shells themselves complete. */
 import assert from "node:assert/strict";
+import { denoFolder } from "../../ffi/deno_folder.ts";
 import { needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { vireo } from "../../vmm/testing/command.ts";
@@ -36,7 +37,10 @@ async function typed(
   const child = new Deno.Command("script", {
     args: ["-qec", START[shell], "/dev/null"],
     cwd: dir,
-    env: { TERM: "dumb", HOME: dir, INPUTRC: "/dev/null" },
+    env: {
+      ...{ TERM: "dumb", HOME: dir, INPUTRC: "/dev/null" },
+      DENO_DIR: denoFolder(),
+    },
     stdin: "piped",
     stdout: "null",
     stderr: "null",

@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { basename } from "node:path";
+import { denoFolder } from "../../ffi/deno_folder.ts";
 import { exists } from "../../ffi/file.ts";
 import { prepared } from "../../images/linux/prepare.ts";
 import {
@@ -18,7 +19,7 @@ import { listEntries } from "../instant/cache.ts";
 /** A cache of its own, with links to what is prepared. */
 export class InstantCache implements Disposable {
   readonly dir = Deno.makeTempDirSync({ prefix: "vireo-test-" });
-  readonly env = { XDG_CACHE_HOME: this.dir };
+  readonly env = { XDG_CACHE_HOME: this.dir, DENO_DIR: denoFolder() };
 
   static async make(
     variant: "small" | "full" = "small",

@@ -1,14 +1,11 @@
 /** `vireo prepare`: what stops it, and what it leaves behind. */
 import assert from "node:assert/strict";
+import { denoFolder } from "../../ffi/deno_folder.ts";
 import { needing, root } from "../../ffi/testing/needs.ts";
 import { KERNEL_SOURCE_FILE } from "../../ffi/packages.ts";
 import { until } from "../../ffi/testing/until.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
-
-/** Where Deno has its own cache, which is in the same folder by default. */
-const DENO_DIR = Deno.env.get("DENO_DIR") ??
-  `${Deno.env.get("XDG_CACHE_HOME") ?? `${Deno.env.get("HOME")}/.cache`}/deno`;
 
 /** Programs that only seem to do what a build has them do. */
 const FAKES: Readonly<Record<string, string>> = {
@@ -52,7 +49,7 @@ class Surroundings implements Disposable {
       args,
       env: {
         XDG_CACHE_HOME: this.folder,
-        DENO_DIR,
+        DENO_DIR: denoFolder(), // by default it is in the same folder
         PATH: `${this.folder}/bin:${Deno.env.get("PATH")}`,
         COUNT: this.count,
         NO_COLOR: "1",

@@ -3,6 +3,7 @@
  * others: as another machine, at another time, with another clock.
  */
 import assert from "node:assert/strict";
+import { asking as keptAsking } from "../../cli/testing/asking.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { type KernelVariant, prepared } from "../../images/linux/prepare.ts";
@@ -98,11 +99,14 @@ async function guest(
 
 /** The machine when its init asks. */
 async function asking(config: VmConfig): Promise<Snapshot> {
-  await using told = await Told.start((options) =>
-    Machine.fromResolved(resolve(config), options)
-  );
-  await told.orders.asked;
-  return await told.machine.snapshot();
+  const resolved = resolve(config);
+  return await keptAsking(resolved, async () => {
+    await using told = await Told.start((options) =>
+      Machine.fromResolved(resolved, options)
+    );
+    await told.orders.asked;
+    return await told.machine.snapshot();
+  });
 }
 
 async function restored(

@@ -19,10 +19,11 @@ static void run_modes(void) {
   bool bench = cmdline_value("bench", 0);
   bool hostile = cmdline_value("hostile", 0);
   bool journal = cmdline_has("journal");
+  bool orders = cmdline_value("orders", 0);
   bool smp = cmdline_value("smp", 0);
   bool memory = cmdline_has("memory");
   bool storm = cmdline_value("storm", 0);
-  bool other = storm || serve || hostile || bench || journal || smp || memory;
+  bool other = storm || serve || hostile || bench || journal || orders || smp || memory;
   if (cmdline_has("demo") || !other) mode_demo();
   if (memory) mode_memory();
   if (smp) mode_smp();
@@ -30,6 +31,7 @@ static void run_modes(void) {
   if (storm) mode_storm();
   if (bench) mode_bench();
   if (journal) mode_journal();
+  if (orders) mode_orders();
   if (serve) mode_serve();
 }
 

@@ -14,5 +14,6 @@ void ring0_mmio_read_loop(void);  /* (address, count) */
 void ring0_mmio_write_loop(void); /* (address, count, value) */
 void ring0_mmio_ack_loop(void);   /* (status address, count, acknowledge address) */
 void ring0_port_read_loop(void);  /* (port, count) */
+void ring0_port_read32(void); /* (port): its 32 bits */
 void ring0_park(void); /* does not return */
 void ring0_triple_fault(void);

@@ -164,6 +164,12 @@ next_port_read:
         jnz     next_port_read
         ret
 
+        .globl  ring0_port_read32       /* (port) */
+ring0_port_read32:
+        mov     %edi, %edx
+        in      %dx, %eax
+        ret
+
 /* Interrupts are off: only INIT or an NMI would wake this CPU. */
         .globl  ring0_park
 ring0_park:
