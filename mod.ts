@@ -21,6 +21,7 @@
  * @module
  */
 export { Machine } from "./vmm/machine.ts";
+export { SharedDeviceWorker } from "./vmm/shared_devices/shared_device_worker.ts";
 export type { MachineDevices } from "./vmm/machine_devices.ts";
 export type { MachineMonitor } from "./vmm/machine_monitor.ts";
 export type {

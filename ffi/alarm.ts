@@ -19,6 +19,12 @@ export class Alarm implements Disposable {
     this.#signal.addEventListener("abort", ring);
   }
 
+  /** Doesn't call it when `event` has come, or failed, before. */
+  unless(event: Promise<unknown>): void {
+    const stop = () => this[Symbol.dispose]();
+    event.then(stop, stop);
+  }
+
   /** Doesn't call it any more. */
   [Symbol.dispose](): void {
     this.#signal.removeEventListener("abort", this.#ring);

@@ -32,6 +32,7 @@ import type {
   WorkerMessage,
 } from "./messages.ts";
 import { DEVICE_WORKER, VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
+import type { MachineWorker } from "./worker_thread.ts";
 import { emulationOfHost } from "./refused.ts";
 
 /** What the threads share of a PCI bus. */
@@ -39,7 +40,7 @@ type PciState = typeof import("./pci/shared_state.ts");
 
 /** A vCPU's thread, which waits for its one message, and that message. */
 export interface VcpuPart {
-  readonly worker: WorkerThread;
+  readonly worker: MachineWorker;
   readonly start: VcpuWorkerStart;
 }
 
@@ -60,7 +61,7 @@ export interface MachineParts extends AsyncDisposable {
   /** The devices, in the order of their windows. */
   readonly devices: readonly DeviceSpec[];
   /** The device worker of a restored machine whose guest waits for it. */
-  readonly deviceWorker: WorkerThread | undefined;
+  readonly deviceWorker: MachineWorker | undefined;
   /** Starts the device worker; undefined when there is no device. */
   readonly deviceStart: DeviceWorkerStart | undefined;
   /** The main isolate's end of the guest's console. */
@@ -100,6 +101,7 @@ export async function buildMachine(
   const { cpus } = config;
   const vcpus = cpus === 1 ? "1 vCPU" : `${cpus} vCPUs`;
   needDescriptors(descriptors(config), `${vcpus} and the devices`);
+  options.deviceWorker?.admit(config);
   await using parts = new AsyncDisposableStack(); // unless all are there
 
   // How the threads are told what to do.
@@ -110,14 +112,15 @@ export async function buildMachine(
 
   // The threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();
-  const begin = (url: URL, worker = new WorkerThread(url, onMessage)) =>
+  const begin = (worker: MachineWorker) =>
     parts.adopt(worker, () => worker.terminate());
   const waits = boot === undefined && config.devices.length > 0 &&
     !options.early?.isFirst(config);
-  const deviceWorker = waits ? begin(DEVICE_WORKER) : undefined;
+  const deviceWorker = waits ? begin(devicesOf(options, onMessage)) : undefined;
+  const vcpu = () => new WorkerThread(VCPU_WORKER, onMessage);
   const workers = Array.from(
     { length: cpus },
-    () => begin(VCPU_WORKER, options.early?.take(onMessage)),
+    () => begin(options.early?.take(onMessage) ?? vcpu()),
   );
 
   // The VM: its RAM, its interrupt controllers, and what KVM has to report.
@@ -226,6 +229,14 @@ export async function buildMachine(
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** A machine's device worker: its own, or its part of a shared one. */
+export function devicesOf(
+  { deviceWorker }: MachineOptions,
+  hear: (message: WorkerMessage) => void,
+): MachineWorker {
+  return deviceWorker?.join(hear) ?? new WorkerThread(DEVICE_WORKER, hear);
 }
 
 /** Memory and interrupt chips: all but its vCPUs and devices. */

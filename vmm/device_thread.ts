@@ -51,7 +51,8 @@ interface Connection {
 
 /** The devices of one machine, and their loop. */
 export class DeviceThread implements Disposable {
-  readonly #control: Control;
+  /** What the main isolate wants of them. */
+  readonly control: Control;
   readonly #controlFd: number;
   readonly #commands: DeviceCommands;
   readonly #activated: readonly ActivatedDevice[];
@@ -59,9 +60,10 @@ export class DeviceThread implements Disposable {
   readonly #memory: GuestMemory;
   readonly #names: readonly string[];
   readonly #window: PollWindow;
-  readonly #loop: EventLoop;
-  // Watches only what may happen while the devices are paused.
-  readonly #paused: EventLoop;
+  /** What they wait for. */
+  readonly loop: EventLoop;
+  /** Only what may happen while they are paused. */
+  readonly paused: EventLoop;
   readonly #post: Post;
   readonly #own: OwnTurns | undefined; // there is code of the user's
   #parts = new DisposableStack();
@@ -77,12 +79,12 @@ export class DeviceThread implements Disposable {
     own: OwnTurns | undefined,
     commands: MessagePort,
   ) {
-    this.#control = new Control(start.control);
+    this.control = new Control(start.control);
     this.#controlFd = start.controlFd;
-    this.#commands = new DeviceCommands(commands, this.#control);
+    this.#commands = new DeviceCommands(commands, this.control);
     this.#window = new PollWindow(start.pollMicroseconds);
-    this.#loop = loop;
-    this.#paused = paused;
+    this.loop = loop;
+    this.paused = paused;
     this.#memory = memory;
     this.#activated = devices.map(([activated]) => activated);
     this.#connections = devices.map(([, connection]) => connection);
@@ -172,8 +174,8 @@ export class DeviceThread implements Disposable {
 
   /** Serves the devices until the main isolate says stop. */
   async run(): Promise<void> {
-    const control = this.#control;
-    this.#goOn();
+    const control = this.control;
+    this.goOn();
     for (;;) {
       if (control.deviceCommand === Command.STOP) return;
       const pause = control.devicePause;
@@ -184,18 +186,18 @@ export class DeviceThread implements Disposable {
         });
         this.#post({ type: "paused" });
         while (control.devicePause === pause) {
-          await (this.#own?.rest(this.#paused) ?? this.#paused.turn(-1));
+          await (this.#own?.rest(this.paused) ?? this.paused.turn(-1));
         }
-        this.#goOn();
+        this.goOn();
         this.#post({ type: "resumed" });
       } else if (this.#own === undefined) this.#pollThenSleep();
-      else await this.#own.turn(this.#turn(), () => this.#enable());
+      else await this.#own.turn(this.#turn(), () => this.enable());
     }
   }
 
   /** Does what there is to do. */
   #turn(): boolean {
-    return this.#loop.turn(0) > 0 || this.#poll();
+    return this.loop.turn(0) > 0 || this.poll();
   }
 
   /** Looks for work until none has come for a window's time, then sleeps. */
@@ -204,11 +206,11 @@ export class DeviceThread implements Disposable {
     // Even without a window: what arm() found last time is to be done.
     let hit = false;
     if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
-    else this.#poll();
-    if (this.#enable()) return void this.#loop.turn(0); // others' turn, too
-    if (this.#control.deviceCommand !== Command.RUN) return;
+    else this.poll();
+    if (this.enable()) return void this.loop.turn(0); // others' turn, too
+    if (this.control.deviceCommand !== Command.RUN) return;
     const asleep = performance.now();
-    this.#loop.turn(-1);
+    this.loop.turn(-1);
     window.woke(hit, performance.now() - asleep);
   }
 
@@ -217,12 +219,12 @@ export class DeviceThread implements Disposable {
     let deadline = performance.now() + milliseconds;
     let hit = false;
     let expectant = 0; // turns in which a descriptor's event may come
-    while (this.#control.deviceCommand === Command.RUN) {
-      let worked = this.#loop.turn(0) > 0;
+    while (this.control.deviceCommand === Command.RUN) {
+      let worked = this.loop.turn(0) > 0;
       expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
       const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
       for (let i = 0; i < polls; i++) {
-        if (this.#poll()) worked = true;
+        if (this.poll()) worked = true;
       }
       const now = performance.now();
       if (worked) {
@@ -236,7 +238,8 @@ export class DeviceThread implements Disposable {
     return hit;
   }
 
-  #poll(): boolean {
+  /** Looks at memory; true when there was work. */
+  poll(): boolean {
     let worked = false;
     for (let i = 0; i < this.#activated.length; i++) {
       if (this.#activated[i]!.poll()) worked = true;
@@ -244,7 +247,8 @@ export class DeviceThread implements Disposable {
     return worked;
   }
 
-  #enable(): boolean {
+  /** Before the thread sleeps. True when it must not: there is work. */
+  enable(): boolean {
     let work = false;
     for (let i = 0; i < this.#activated.length; i++) {
       if (this.#activated[i]!.enable()) work = true;
@@ -282,7 +286,8 @@ export class DeviceThread implements Disposable {
     });
   }
 
-  #goOn(): void {
+  /** After the start, and after each pause. */
+  goOn(): void {
     if (!this.#resting) return;
     this.#resting = false;
     for (const activated of this.#activated) activated.resume();

@@ -44,23 +44,16 @@ export const snapshots = (): Promise<Snapshots> => import(SNAPSHOTS);
 /** Gives a machine that has started a control socket, until it ends. */
 export function openControl(...of: Parameters<Controller["openControl"]>) {
   const open = async () => (await import(CONTROLLER)).openControl(...of);
-  const alarm = new Alarm(CONTROL_DELAY, open);
-  of[0].wait().then(() => alarm[Symbol.dispose]());
+  new Alarm(CONTROL_DELAY, open).unless(of[0].wait());
 }
 
-let settled = false;
+let settled = false; // once is enough: another start brings back little
 
-/**
- * Once in a process, lets go of what only starts need: when a machine has run
- * for so many milliseconds.
- */
-export function settle(machine: { wait(): Promise<unknown> }, after = SETTLED) {
+/** Lets go of what only starts need, unless `end` comes in so long. */
+export function settle(end: Promise<unknown>, milliseconds = SETTLED): void {
   if (settled) return;
-  const alarm = new Alarm(after, async () => {
-    if (settled) return;
-    settled = true; // another start brings back little
-    const { letGoOfProgram }: Program = await import(PROGRAM);
-    letGoOfProgram();
-  });
-  machine.wait().then(() => alarm[Symbol.dispose]());
+  new Alarm(milliseconds, async () => {
+    if (!settled) ((await import(PROGRAM)) as Program).letGoOfProgram();
+    settled = true;
+  }).unless(end);
 }

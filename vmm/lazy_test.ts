@@ -11,11 +11,11 @@ Deno.test(needing([SCAN], {
     readProgram();
     const before = residentProgram();
     const ended = Promise.resolve();
-    settle({ wait: () => ended }, 1);
+    settle(ended, 1);
     await new Promise((done) => setTimeout(done, 20));
     assert.ok(residentProgram() > before / 2, "it has ended before");
     const running = Promise.withResolvers<void>();
-    settle({ wait: () => running.promise }, 1);
+    settle(running.promise, 1);
     await until(
       () => residentProgram() < before / 2,
       "less of the program in memory",

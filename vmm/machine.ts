@@ -6,7 +6,7 @@
  */
 import { Alarm } from "../ffi/alarm.ts";
 import { VireoError } from "../ffi/errno.ts";
-import { buildMachine, type MachineParts } from "./build.ts";
+import { buildMachine, devicesOf, type MachineParts } from "./build.ts";
 import { resolve, type ResolvedConfig, type VmConfig } from "./config/mod.ts";
 import { releasedInTime } from "./giving_up.ts";
 import { HaltWatch } from "./halt_watch.ts";
@@ -22,7 +22,7 @@ import type { MachineEnd, WorkerMessage } from "./messages.ts";
 import type { StepCounts } from "./refused.ts";
 import type { Changes, Snapshot } from "./snapshot/mod.ts";
 import { Turns } from "./turns.ts";
-import { DEVICE_WORKER, WorkerThread } from "./worker_thread.ts";
+import type { MachineWorker } from "./worker_thread.ts";
 
 /** How long a guest that is told something at once is let have it, in ms. */
 const FIRST_WORDS = 2;
@@ -35,7 +35,7 @@ export class Machine extends MachineSnapshots {
   readonly #end = Promise.withResolvers<MachineEnd>();
   readonly #steppedPast: StepCounts = {};
   /** The device worker, once it is there. */
-  #devices: WorkerThread | undefined;
+  #devices: MachineWorker | undefined;
   #devicesReady: Promise<unknown> | undefined;
   #ready: Promise<unknown> | undefined; // every worker is at work
   #startTime = 0;
@@ -158,7 +158,7 @@ export class Machine extends MachineSnapshots {
       this.#parts.keepFiles();
       if (this.life.state === "starting") this.life.to("running");
       if (this.#options.control) openControl(this, this.#config, this.#options);
-      if (!this.#options.keepProgram) settle(this);
+      if (!this.#options.keepProgram) settle(this.wait());
     });
     const halted = this.#parts.acpi
       ? this.#options.onHalted
@@ -292,8 +292,7 @@ export class Machine extends MachineSnapshots {
     if (this.#devices !== undefined || deviceStart === undefined) return;
     const onMessage = (message: WorkerMessage) => this.#message(message);
     try {
-      this.#devices = deviceWorker ??
-        new WorkerThread(DEVICE_WORKER, onMessage);
+      this.#devices = deviceWorker ?? devicesOf(this.#options, onMessage);
     } catch (error) {
       return this.#finish({ reason: "error", message: String(error) });
     }

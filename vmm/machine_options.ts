@@ -9,6 +9,7 @@ import type { EarlyVcpu } from "./early_vcpu.ts";
 import type { MachineView } from "./introspection/machine_view.ts";
 import type { MachineEnd } from "./messages.ts";
 import type { Orders } from "./orders/orders.ts";
+import type { SharedDeviceWorker } from "./shared_devices/shared_device_worker.ts";
 import type { PageSource } from "./snapshot/on_demand/on_demand.ts";
 
 /** What a machine's maker is told while it lives. */
@@ -40,6 +41,11 @@ export interface MachineOptions {
    * what is used again comes back from the host's page cache.
    */
   keepProgram?: boolean;
+  /**
+   * A thread in which this machine's devices work beside those of others;
+   * default: they have one of their own. A machine with code of yours can't.
+   */
+  deviceWorker?: SharedDeviceWorker;
   /** One line: something went wrong in a device, or takes its time. */
   onLog?(message: string): void;
   /** A module of yours has emitted an event. */

@@ -17,6 +17,9 @@ export const DEVICE_WORKER: URL = new URL(
   import.meta.url,
 );
 
+/** A worker as a machine sees it: a thread, or a part of one. */
+export type MachineWorker = Pick<WorkerThread, keyof WorkerThread>;
+
 /** One worker of a machine. */
 export class WorkerThread {
   /** Resolves when the worker has let go of everything. */

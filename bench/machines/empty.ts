@@ -3,7 +3,7 @@
  *
  * @module
  */
-const EMPTY = new URL("../snapshot/empty_worker.ts", import.meta.url);
+const EMPTY = new URL("../paths/empty_worker.ts", import.meta.url);
 const begun = Array.from({ length: Number(Deno.args[0]) }, () => {
   const worker = new Worker(EMPTY, { type: "module" });
   return new Promise((done) => worker.onmessage = done);

@@ -73,20 +73,22 @@ export class Machines implements AsyncDisposable {
     return new Machines(parts.move(), process, words.length);
   }
 
-  /** The figures of the first result that each machine of `numbers` prints. */
-  async results(numbers: readonly number[]): Promise<Map<number, string>> {
-    const results = new Map<number, string>();
-    while (numbers.some((number) => !results.has(number))) {
-      const { text } = await this.#process.line(/^\d+: bench: name/, TIMEOUT);
-      const number = parseInt(text);
-      if (!results.has(number)) results.set(number, text);
+  /** Result `nth` of the machine of this number; from 1 on. */
+  async result(machine: number, nth: number): Promise<string> {
+    const pattern = new RegExp(`^${machine}: bench: name=`);
+    for (;;) {
+      const { text } = await this.#process.line(pattern, TIMEOUT);
+      if (--nth === 0) return text;
     }
-    return results;
   }
 
   /** Memory beside the guests' RAM, once all of them have done something. */
   async memory(): Promise<Memory> {
-    await this.results(Array.from({ length: this.#machines }, (_, i) => i));
+    const silent = new Set(Array(this.#machines).keys());
+    while (silent.size > 0) {
+      const { text } = await this.#process.line(/^\d+: bench: name=/, TIMEOUT);
+      silent.delete(parseInt(text));
+    }
     await new Promise((done) => setTimeout(done, SETTLED));
     return this.#process.memory(RAM, this.#machines);
   }

@@ -5,6 +5,7 @@
  */
 import type { MachineOptions, VmConfig } from "../../mod.ts";
 import { Machine } from "../../vmm/machine.ts";
+import { SharedDeviceWorker } from "../../vmm/shared_devices/shared_device_worker.ts";
 
 /** What is to be run: the program's argument, as JSON. */
 export interface Program {
@@ -12,6 +13,8 @@ export interface Program {
   configs: VmConfig[];
   /** {@linkcode MachineOptions.keepProgram}. */
   keepProgram?: boolean;
+  /** Their devices share a thread. */
+  shared?: boolean;
 }
 
 /** Prints whole lines. */
@@ -25,13 +28,15 @@ function printer(name: string): (bytes: Uint8Array) => void {
   };
 }
 
-async function run({ configs, keepProgram }: Program): Promise<void> {
+async function run({ configs, keepProgram, shared }: Program): Promise<void> {
   const machines: Machine[] = [];
+  const deviceWorker = new SharedDeviceWorker();
   for (const [number, config] of configs.entries()) {
     const options: MachineOptions = {
       onOutput: printer(`${number}`),
       onLog: (message) => console.error(`${number}: ${message}`),
       ...(keepProgram && { keepProgram }),
+      ...(shared && { deviceWorker }),
     };
     const machine = await Machine.create(config, options);
     machines.push(machine);

@@ -1,0 +1,207 @@
+/**
+ * A device worker's loop over the devices of several machines: it looks at all
+ * of them for work, and sleeps when none has any.
+ *
+ * @module
+ */
+import { EventLoop } from "../../devices/runtime/event_loop.ts";
+import { PollWindow } from "../../devices/runtime/poll_window.ts";
+import { errorText } from "../../ffi/error.ts";
+import { drainEventFd } from "../../ffi/eventfd.ts";
+import { DeviceThread } from "../device_thread.ts";
+import type { DeviceWorkerStart } from "../messages.ts";
+import { Member, type Post } from "./member.ts";
+import type { SharedStart } from "./messages.ts";
+
+/** Looks at memory between two looks at descriptors: those are system calls. */
+const POLLS_PER_TURN = 64;
+/** The same while descriptors have events: frames from a TAP have no other. */
+const POLLS_BETWEEN_EVENTS = 16;
+/** Turns without an event after which none is expected soon. */
+const TURNS_EXPECTANT = 16;
+
+/** The thread. */
+export class SharedThread {
+  readonly #wakeFd: number;
+  readonly #posted: Int32Array;
+  readonly #turns = new MessageChannel(); // a message is a turn of Deno's loop
+  #received = 0;
+  #joining = 0;
+  #members: [Member, leave: () => void][] = [];
+  #loop: EventLoop | undefined; // while there are members
+  #pollMicroseconds = 0; // the most that a member wants
+  #window = new PollWindow(0);
+  #running = false;
+
+  /** A thread without machines. */
+  constructor({ wakeFd, posted }: SharedStart) {
+    this.#wakeFd = wakeFd;
+    this.#posted = new Int32Array(posted);
+  }
+
+  /** Makes a machine's devices, and serves them until it ends. */
+  async join(start: DeviceWorkerStart, post: Post): Promise<void> {
+    this.#received++;
+    this.#joining++;
+    const { port1, port2 } = new MessageChannel();
+    const leave = () => {
+      port1.close();
+      post({ type: "stopped" });
+    };
+    try {
+      post({ type: "commands", port: port2 }, [port2]);
+      const devices = await DeviceThread.make(start, post, port1);
+      this.#add(devices, start.pollMicroseconds, post, leave);
+    } catch (error) {
+      const message = errorText(error);
+      this.#rest();
+      post({ type: "end", end: { reason: "error", message } });
+      leave();
+    } finally {
+      this.#joining--;
+    }
+    await this.#run();
+  }
+
+  #add(
+    devices: DeviceThread,
+    pollMicroseconds: number,
+    post: Post,
+    leave: () => void,
+  ): void {
+    using made = new DisposableStack(); // unless it can be served
+    made.use(devices);
+    const loop = this.#loop ?? this.#begin();
+    const member = new Member(devices, loop, post);
+    made.defer(() => member.close());
+    member.begin();
+    this.#members.push([member, leave]);
+    made.move();
+    if (pollMicroseconds > this.#pollMicroseconds) {
+      this.#pollMicroseconds = pollMicroseconds;
+      this.#window = new PollWindow(pollMicroseconds);
+    }
+  }
+
+  #begin(): EventLoop {
+    using made = new DisposableStack(); // unless it is watched
+    const loop = made.use(new EventLoop());
+    loop.watch(this.#wakeFd, { onReady: () => drainEventFd(this.#wakeFd) });
+    made.move();
+    return this.#loop = loop;
+  }
+
+  /** Another machine's message is on its way, or its devices are being made. */
+  get #arriving(): boolean {
+    return this.#joining > 0 ||
+      Atomics.load(this.#posted, 0) !== this.#received;
+  }
+
+  /** Somebody has to be looked after before there is more work. */
+  get #interrupted(): boolean {
+    if (this.#arriving) return true;
+    for (let i = 0; i < this.#members.length; i++) {
+      if (this.#members[i]![0].over) return true;
+    }
+    return false;
+  }
+
+  /** Serves the members for as long as there are some. */
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#members.length > 0) {
+      try {
+        if (this.#arriving) {
+          this.#loop!.turn(0);
+          this.#poll();
+          await this.#turnOfDeno();
+        } else this.#pollThenSleep(this.#loop!);
+      } catch (error) { // not a member's: it would have told that itself
+        for (const [member] of this.#members) member.fail(error);
+      }
+      this.#release();
+    }
+    this.#running = false;
+  }
+
+  /** Messages are received, and modules loaded. */
+  async #turnOfDeno(): Promise<void> {
+    const { port1, port2 } = this.#turns;
+    await new Promise<unknown>((turned) => {
+      port1.onmessage = turned;
+      port2.postMessage(0);
+    });
+  }
+
+  /** Looks for work until none has come for a window's time, then sleeps. */
+  #pollThenSleep(loop: EventLoop): void {
+    const window = this.#window;
+    let hit = false;
+    if (window.milliseconds > 0) hit = this.#pollFor(loop, window.milliseconds);
+    else this.#poll();
+    if (this.#enable()) return void loop.turn(0); // others' turn, too
+    if (this.#interrupted) return;
+    const asleep = performance.now();
+    loop.turn(-1);
+    window.woke(hit, performance.now() - asleep);
+  }
+
+  /** True when work came within `milliseconds` of the start. */
+  #pollFor(loop: EventLoop, milliseconds: number): boolean {
+    let deadline = performance.now() + milliseconds;
+    let hit = false;
+    let expectant = 0; // turns in which a descriptor's event may come
+    while (!this.#interrupted) {
+      let worked = loop.turn(0) > 0;
+      expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
+      const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
+      for (let i = 0; i < polls; i++) {
+        if (this.#poll()) worked = true;
+      }
+      const now = performance.now();
+      if (worked) {
+        // Late work means that this thread lost its core: no merit of polling.
+        if (now <= deadline) hit = true;
+        deadline = now + milliseconds;
+      } else if (now > deadline) {
+        return hit;
+      }
+    }
+    return hit;
+  }
+
+  #poll(): boolean {
+    let worked = false;
+    for (let i = 0; i < this.#members.length; i++) {
+      if (this.#members[i]![0].poll()) worked = true;
+    }
+    return worked;
+  }
+
+  #enable(): boolean {
+    let work = false;
+    for (let i = 0; i < this.#members.length; i++) {
+      if (this.#members[i]![0].enable()) work = true;
+    }
+    return work;
+  }
+
+  /** Lets go of machines that end: afterwards nothing here is of them. */
+  #release(): void {
+    if (!this.#members.some(([member]) => member.over)) return;
+    const over = this.#members.filter(([member]) => member.over);
+    this.#members = this.#members.filter(([member]) => !member.over);
+    for (const [member] of over) member.close();
+    this.#rest();
+    for (const [, leave] of over) leave();
+  }
+
+  /** Without members, nothing is open. */
+  #rest(): void {
+    if (this.#members.length > 0) return;
+    this.#loop?.close();
+    this.#loop = undefined;
+    this.#pollMicroseconds = 0;
+  }
+}
