@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Cap, requireCapabilities, REQUIRED } from "../ffi/kvm/capabilities.ts";
 import { Errno } from "../ffi/errno.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
-import { KVM, needing } from "../ffi/testing/needs.ts";
+import { ALONE, KVM, needing } from "../ffi/testing/needs.ts";
 import {
   type KvmCall,
   KvmRequest,
@@ -34,7 +34,7 @@ async function make(machine?: MachineConfig): Promise<void> {
 }
 
 function hostTest(name: string, fn: () => void | Promise<void>): void {
-  Deno.test(needing([KVM], { name: `other host: ${name}`, fn }));
+  Deno.test(needing([KVM, ALONE], { name: `other host: ${name}`, fn }));
 }
 
 // The host is asked once, so this comes first: what fails is not remembered.

@@ -20,6 +20,8 @@ export interface ChosenFile {
   prepared: string[];
   /** How many of its tests were chosen. */
   tests: number;
+  /** They need a process of their own. */
+  alone?: boolean;
 }
 
 /**
@@ -42,7 +44,8 @@ export async function choose(args: TestArguments): Promise<ChosenFile[]> {
     if (those.length === 0) continue;
     const programs = [...new Set(those.flatMap((test) => test.programs))];
     const prepared = [...new Set(those.flatMap((test) => test.prepared))];
-    chosen.push({ path, programs, prepared, tests: those.length });
+    const alone = those.some((test) => test.alone);
+    chosen.push({ path, programs, prepared, tests: those.length, alone });
   }
   return chosen;
 }

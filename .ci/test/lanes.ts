@@ -63,7 +63,7 @@ export function batches(
   for (const file of files) {
     const needsPrepared = file.prepared.length > 0;
     const guess = seconds.get(file.path) ?? (needsPrepared ? 30 : 1);
-    if (guess > 5) {
+    if (guess > 5 || file.alone) {
       result.push({ paths: [file.path], needsPrepared, seconds: guess });
       continue;
     }

@@ -46,3 +46,11 @@ Deno.test("lanes: what is known to be quick shares a process, with its like", ()
     [["acde", true], ["fg", true], ["b", false]],
   );
 });
+
+Deno.test("lanes: who needs a process of its own has one", () => {
+  const files = [file("a", 1), { ...file("b", 1), alone: true }, file("c", 1)];
+  assert.deepEqual(
+    batches(files, new Map()).map(({ paths }) => paths).toSorted(),
+    [["a", "c"], ["b"]],
+  );
+});

@@ -14,6 +14,8 @@ export interface RecordedTest {
   programs: string[];
   /** What has to be prepared for it. */
   prepared: string[];
+  /** It needs a process of its own. */
+  alone: boolean;
 }
 
 type Definition = Partial<NeedingTest>;
@@ -40,6 +42,7 @@ function note(...[first, second]: Registration): void {
     name,
     programs: needs.flatMap(({ programs }) => programs ?? []),
     prepared: needs.flatMap(({ prepared }) => prepared ?? []),
+    alone: needs.some(({ alone }) => alone),
   });
 }
 

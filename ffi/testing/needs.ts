@@ -14,6 +14,8 @@ export interface Need {
   readonly programs?: readonly string[];
   /** What `vireo prepare` has to have made. */
   readonly prepared?: "small" | "full" | "all" | "research";
+  /** No other file's tests may have run in the same process. */
+  readonly alone?: boolean;
   /** Why this host doesn't have it, as it is now; empty when it has. */
   missing(): string;
 }
@@ -83,6 +85,9 @@ export function optional(need: Need): Need {
 
 /** KVM, for reading and writing. */
 export const KVM: Need = { missing: once(kvmMissing) };
+
+/** A process of its own: for what is asked of the host once. */
+export const ALONE: Need = { alone: true, missing: () => "" };
 
 /** Network namespaces with TAPs in them. */
 export const NETWORKS: Need = {

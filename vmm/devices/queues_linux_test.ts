@@ -73,7 +73,10 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS, "tcpdump", "xz"], {
       const replies = text.match(
         new RegExp(`IP ${host} > ${guest}: ICMP echo reply`, "g"),
       );
-      assert.deepEqual([requests?.length, replies?.length], [3, 3], text);
+      // With -A, one more may be on its way when the third answer comes.
+      for (const seen of [requests, replies]) {
+        assert.ok(seen !== null && seen.length >= 3, text);
+      }
     });
     await t.step("of the disk's four queues, one per CPU is used", () => {
       assert.match(stdout, /^disk queues 2$/m, all);
