@@ -37,7 +37,7 @@ export interface MachineOptions {
   forkable?: boolean;
   /**
    * What a start has used of Deno's own program stays in this process's memory;
-   * default: a second after the first start it is let go of, some 20 MiB, and
+   * default: five seconds after the first start it is let go of, some 20 MiB, and
    * what is used again comes back from the host's page cache.
    */
   keepProgram?: boolean;
