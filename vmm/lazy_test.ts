@@ -1,11 +1,11 @@
 /** What is left of a start is let go of when a machine has run for a while. */
 import assert from "node:assert/strict";
-import { needing } from "../ffi/testing/needs.ts";
+import { ALONE, needing } from "../ffi/testing/needs.ts";
 import { readProgram, residentProgram, SCAN } from "../ffi/testing/program.ts";
 import { until } from "../ffi/testing/until.ts";
 import { settle } from "./lazy.ts";
 
-Deno.test(needing([SCAN], {
+Deno.test(needing([SCAN, ALONE], {
   name: "settle: a machine that runs lets go of the program, one that ends not",
   async fn() {
     readProgram();

@@ -35,6 +35,11 @@ Deno.test(needing([KVM, LINUX], {
     };
     /** The kernel's first line. */
     const BEGINNING = /^vireo payload: /m;
+    /** Vireo's own lines, but for what it says of such hosts as this may be. */
+    const own = (said: string) =>
+      said.split("\n").filter((line) =>
+        line.startsWith("vireo: ") && !line.startsWith("vireo: this host")
+      );
     /** Works for two seconds before it asks. */
     const slow = saying("wait", "bench=pio-read ms=2000");
 
@@ -62,13 +67,18 @@ Deno.test(needing([KVM, LINUX], {
     });
     await t.step("first boots at once, of which one is kept", async () => {
       const both = await Promise.all([boot(), boot()]);
-      for (const said of both) assert.match(said, BEGINNING);
+      for (const said of both) {
+        assert.match(said, BEGINNING);
+        assert.deepEqual(own(said), []);
+      }
       assert.ok(cache.entry);
       assert.equal(cache.names.length, 1);
     });
     const goesOn = async () => {
       const { memory } = cache;
-      assert.doesNotMatch(await boot(), BEGINNING);
+      const said = await boot();
+      assert.doesNotMatch(said, BEGINNING);
+      assert.deepEqual(own(said), []);
       assert.equal(cache.memory, memory, "kept again");
     };
     await t.step("and the next goes on from there", goesOn);
@@ -78,27 +88,22 @@ Deno.test(needing([KVM, LINUX], {
     await t.step("damaged: from the beginning, in one line", async () => {
       Deno.truncateSync(`${cache.entry}/state.json`, 1000);
       const said = await boot();
-      assert.match(said, /^vireo: from the beginning: .*is not JSON$/m);
+      const [line, ...others] = own(said);
+      assert.match(line!, /^vireo: from the beginning: .*is not JSON$/);
+      assert.deepEqual(others, []);
       assert.match(said, BEGINNING);
       await goesOn(); // it is mended
     });
     await t.step("not only the caller's: from the beginning", async () => {
       Deno.chmodSync(cache.instant, 0o755);
       const said = await boot();
-      assert.match(said, /^vireo: from the beginning: .* is not only yours/m);
+      assert.match(
+        own(said)[0]!,
+        /^vireo: from the beginning: .* is not only yours \(mode 0700\)$/,
+      );
       assert.match(said, BEGINNING);
       Deno.chmodSync(cache.instant, 0o700);
       await goesOn();
-    });
-    await t.step("a disk that has changed is another machine's", async () => {
-      const disk = `${cache.dir}/disk`;
-      const words = ["--disk", `${disk},ro`];
-      for (const content of ["a disk\n", "another\n"]) {
-        Deno.writeTextFileSync(disk, content);
-        Deno.truncateSync(disk, 1 << 20);
-        assert.match(await boot(...words), BEGINNING);
-        assert.doesNotMatch(await boot(...words), BEGINNING);
-      }
     });
   },
 }));

@@ -25,6 +25,10 @@ Deno.test(needing([KVM, LINUX], {
     const [cold, instant] = await cache.twice(() => args);
     assert.deepEqual(cold, { code: 5, stdout: "a disk\n", stderr: "" });
     assert.deepEqual(instant, cold);
+    Deno.writeTextFileSync(disk, "another\n");
+    Deno.truncateSync(disk, 1 << 20);
+    const changed = await cache.boot(args);
+    assert.deepEqual(changed, { code: 5, stdout: "another\n", stderr: "" });
     const own = await cache.boot(["--root", disk, "--instant"]);
     assert.match(
       own.stderr,
