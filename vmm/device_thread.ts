@@ -5,7 +5,7 @@
  * @module
  */
 import { EventLoop } from "../devices/runtime/event_loop.ts";
-import { PollWindow } from "../devices/runtime/poll_window.ts";
+import { type Polled, PollWindow } from "../devices/runtime/poll_window.ts";
 import type { SavedDevice, VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
 import {
@@ -28,13 +28,6 @@ import type {
 } from "./messages.ts";
 import type { OwnTurns } from "./own_turns.ts";
 
-/** Looks at memory between two looks at descriptors: those are system calls. */
-const POLLS_PER_TURN = 64;
-/** The same while descriptors have events: frames from a TAP have no other. */
-const POLLS_BETWEEN_EVENTS = 16;
-/** Turns without an event after which none is expected soon. */
-const TURNS_EXPECTANT = 16;
-
 type Recording = typeof import("./trace/device_recorder.ts");
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
@@ -50,8 +43,7 @@ interface Connection {
 }
 
 /** The devices of one machine, and their loop. */
-export class DeviceThread implements Disposable {
-  /** What the main isolate wants of them. */
+export class DeviceThread implements Disposable, Polled {
   readonly control: Control;
   readonly #controlFd: number;
   readonly #commands: DeviceCommands;
@@ -60,10 +52,8 @@ export class DeviceThread implements Disposable {
   readonly #memory: GuestMemory;
   readonly #names: readonly string[];
   readonly #window: PollWindow;
-  /** What they wait for. */
   readonly loop: EventLoop;
-  /** Only what may happen while they are paused. */
-  readonly paused: EventLoop;
+  readonly paused: EventLoop; // only what may happen while they are paused
   readonly #post: Post;
   readonly #own: OwnTurns | undefined; // there is code of the user's
   #parts = new DisposableStack();
@@ -190,7 +180,7 @@ export class DeviceThread implements Disposable {
         }
         this.goOn();
         this.#post({ type: "resumed" });
-      } else if (this.#own === undefined) this.#pollThenSleep();
+      } else if (this.#own === undefined) this.#window.wait(this, this.loop);
       else await this.#own.turn(this.#turn(), () => this.enable());
     }
   }
@@ -200,45 +190,10 @@ export class DeviceThread implements Disposable {
     return this.loop.turn(0) > 0 || this.poll();
   }
 
-  /** Looks for work until none has come for a window's time, then sleeps. */
-  #pollThenSleep(): void {
-    const window = this.#window;
-    // Even without a window: what arm() found last time is to be done.
-    let hit = false;
-    if (window.milliseconds > 0) hit = this.#pollFor(window.milliseconds);
-    else this.poll();
-    if (this.enable()) return void this.loop.turn(0); // others' turn, too
-    if (this.control.deviceCommand !== Command.RUN) return;
-    const asleep = performance.now();
-    this.loop.turn(-1);
-    window.woke(hit, performance.now() - asleep);
+  get interrupted(): boolean {
+    return this.control.deviceCommand !== Command.RUN;
   }
 
-  /** True when work came within `milliseconds` of the start. */
-  #pollFor(milliseconds: number): boolean {
-    let deadline = performance.now() + milliseconds;
-    let hit = false;
-    let expectant = 0; // turns in which a descriptor's event may come
-    while (this.control.deviceCommand === Command.RUN) {
-      let worked = this.loop.turn(0) > 0;
-      expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
-      const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
-      for (let i = 0; i < polls; i++) {
-        if (this.poll()) worked = true;
-      }
-      const now = performance.now();
-      if (worked) {
-        // Late work means that this thread lost its core: no merit of polling.
-        if (now <= deadline) hit = true;
-        deadline = now + milliseconds;
-      } else if (now > deadline) {
-        return hit;
-      }
-    }
-    return hit;
-  }
-
-  /** Looks at memory; true when there was work. */
   poll(): boolean {
     let worked = false;
     for (let i = 0; i < this.#activated.length; i++) {
@@ -247,7 +202,6 @@ export class DeviceThread implements Disposable {
     return worked;
   }
 
-  /** Before the thread sleeps. True when it must not: there is work. */
   enable(): boolean {
     let work = false;
     for (let i = 0; i < this.#activated.length; i++) {
@@ -286,7 +240,6 @@ export class DeviceThread implements Disposable {
     });
   }
 
-  /** After the start, and after each pause. */
   goOn(): void {
     if (!this.#resting) return;
     this.#resting = false;

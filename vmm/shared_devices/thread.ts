@@ -5,7 +5,7 @@
  * @module
  */
 import { EventLoop } from "../../devices/runtime/event_loop.ts";
-import { PollWindow } from "../../devices/runtime/poll_window.ts";
+import { type Polled, PollWindow } from "../../devices/runtime/poll_window.ts";
 import { errorText } from "../../ffi/error.ts";
 import { drainEventFd } from "../../ffi/eventfd.ts";
 import { DeviceThread } from "../device_thread.ts";
@@ -13,15 +13,8 @@ import type { DeviceWorkerStart } from "../messages.ts";
 import { Member, type Post } from "./member.ts";
 import type { SharedStart } from "./messages.ts";
 
-/** Looks at memory between two looks at descriptors: those are system calls. */
-const POLLS_PER_TURN = 64;
-/** The same while descriptors have events: frames from a TAP have no other. */
-const POLLS_BETWEEN_EVENTS = 16;
-/** Turns without an event after which none is expected soon. */
-const TURNS_EXPECTANT = 16;
-
 /** The thread. */
-export class SharedThread {
+export class SharedThread implements Polled {
   readonly #wakeFd: number;
   readonly #posted: Int32Array;
   readonly #turns = new MessageChannel(); // a message is a turn of Deno's loop
@@ -97,8 +90,7 @@ export class SharedThread {
       Atomics.load(this.#posted, 0) !== this.#received;
   }
 
-  /** Somebody has to be looked after before there is more work. */
-  get #interrupted(): boolean {
+  get interrupted(): boolean {
     if (this.#arriving) return true;
     for (let i = 0; i < this.#members.length; i++) {
       if (this.#members[i]![0].over) return true;
@@ -114,9 +106,9 @@ export class SharedThread {
       try {
         if (this.#arriving) {
           this.#loop!.turn(0);
-          this.#poll();
+          this.poll();
           await this.#turnOfDeno();
-        } else this.#pollThenSleep(this.#loop!);
+        } else this.#window.wait(this, this.#loop!);
       } catch (error) { // not a member's: it would have told that itself
         for (const [member] of this.#members) member.fail(error);
       }
@@ -134,44 +126,7 @@ export class SharedThread {
     });
   }
 
-  /** Looks for work until none has come for a window's time, then sleeps. */
-  #pollThenSleep(loop: EventLoop): void {
-    const window = this.#window;
-    let hit = false;
-    if (window.milliseconds > 0) hit = this.#pollFor(loop, window.milliseconds);
-    else this.#poll();
-    if (this.#enable()) return void loop.turn(0); // others' turn, too
-    if (this.#interrupted) return;
-    const asleep = performance.now();
-    loop.turn(-1);
-    window.woke(hit, performance.now() - asleep);
-  }
-
-  /** True when work came within `milliseconds` of the start. */
-  #pollFor(loop: EventLoop, milliseconds: number): boolean {
-    let deadline = performance.now() + milliseconds;
-    let hit = false;
-    let expectant = 0; // turns in which a descriptor's event may come
-    while (!this.#interrupted) {
-      let worked = loop.turn(0) > 0;
-      expectant = worked ? TURNS_EXPECTANT : Math.max(0, expectant - 1);
-      const polls = expectant > 0 ? POLLS_BETWEEN_EVENTS : POLLS_PER_TURN;
-      for (let i = 0; i < polls; i++) {
-        if (this.#poll()) worked = true;
-      }
-      const now = performance.now();
-      if (worked) {
-        // Late work means that this thread lost its core: no merit of polling.
-        if (now <= deadline) hit = true;
-        deadline = now + milliseconds;
-      } else if (now > deadline) {
-        return hit;
-      }
-    }
-    return hit;
-  }
-
-  #poll(): boolean {
+  poll(): boolean {
     let worked = false;
     for (let i = 0; i < this.#members.length; i++) {
       if (this.#members[i]![0].poll()) worked = true;
@@ -179,7 +134,7 @@ export class SharedThread {
     return worked;
   }
 
-  #enable(): boolean {
+  enable(): boolean {
     let work = false;
     for (let i = 0; i < this.#members.length; i++) {
       if (this.#members[i]![0].enable()) work = true;
