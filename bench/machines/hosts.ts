@@ -12,13 +12,13 @@ import type { Program } from "./program.ts";
 /** MiB of each guest. */
 export const RAM = 64;
 const TIMEOUT = 60_000;
+const EMPTY = join(CHECKOUT, "bench", "paths", "empty.ts");
 /** How long a program idles before its memory is looked at, in ms. */
 const SETTLED = 8000;
 
-function program(checkout: string, name: string, argument: string): VmmProcess {
-  const path = join(checkout, "bench", "machines", name);
+function program(path: string, ...args: string[]): VmmProcess {
   const deno = Deno.execPath();
-  return new VmmProcess([deno, "run", "-A", "--cached-only", path, argument]);
+  return new VmmProcess([deno, "run", "-A", "--cached-only", path, ...args]);
 }
 
 /** Machines of one process, each with a disk and a network of its own. */
@@ -69,7 +69,8 @@ export class Machines implements AsyncDisposable {
       });
     }
     const argument = JSON.stringify({ configs, ...rest });
-    const process = parts.use(program(checkout, "program.ts", argument));
+    const path = join(checkout, "bench", "machines", "program.ts");
+    const process = parts.use(program(path, argument));
     return new Machines(parts.move(), process, words.length);
   }
 
@@ -101,7 +102,7 @@ export class Machines implements AsyncDisposable {
 
 /** Memory of a program that has only so many workers. */
 export async function emptyMemory(workers: number): Promise<Memory> {
-  await using process = program(CHECKOUT, "empty.ts", `${workers}`);
+  await using process = program(EMPTY, `${workers}`, "stay");
   await process.line(/^ready/, TIMEOUT);
   await new Promise((done) => setTimeout(done, SETTLED));
   return process.memory(RAM, 0);

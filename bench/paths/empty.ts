@@ -1,6 +1,6 @@
 /**
  * A program that starts as many workers as its argument says, and prints a
- * line when all of them are there.
+ * line when all of them are there. With `stay` behind it, it goes on.
  *
  * @module
  */
@@ -13,4 +13,4 @@ await Promise.all(
   workers.map((worker) => new Promise((done) => worker.onmessage = done)),
 );
 console.log("ready");
-workers.forEach((worker) => worker.terminate());
+if (Deno.args[1] !== "stay") workers.forEach((worker) => worker.terminate());
