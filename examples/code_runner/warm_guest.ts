@@ -68,7 +68,7 @@ export async function warmUp(memory: number): Promise<Snapshot> {
     onOutput(bytes) {
       output += new TextDecoder().decode(bytes);
       if (output.includes("_vireo:warm:ready")) ready.resolve();
-      if (output.includes("\nWARM")) warm.resolve();
+      if (output.includes("\nWARM\n")) warm.resolve();
     },
   });
   machine.start();
