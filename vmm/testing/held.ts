@@ -4,14 +4,14 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { descriptorsOfProcess } from "../../ffi/testing/mmap.ts";
+import { descriptorsButDenos } from "../../ffi/testing/descriptors.ts";
 
 /** Far off: threads end a moment after their last message. */
 const LIMIT = 120_000;
 
 /** What is held, as sorted texts. */
 export interface Held {
-  /** What the open descriptors are, but for those of Deno's own files. */
+  /** What the open descriptors are, but for Deno's own files and loops. */
   descriptors: string[];
   /** Workers' threads. */
   threads: string[];
@@ -26,10 +26,7 @@ export interface Held {
 /** Looks in a row that must find the same, 20 ms apart. */
 const SAME = 10;
 
-/**
- * What is held once no worker of an earlier machine is left. Deno closes what
- * a worker's event loop had a moment after its thread has ended.
- */
+/** What is held once no worker of an earlier machine is left. */
 export async function heldAtRest(folder: string): Promise<Held> {
   const limit = performance.now() + LIMIT;
   let last = held(folder);
@@ -50,10 +47,10 @@ function held(folder: string): Held {
   const lines = (path: string) => Deno.readTextFileSync(path).split("\n");
   const named = ["kvm", "io_uring", folder];
   return {
-    descriptors: [...descriptorsOfProcess().values()].filter((name) =>
+    descriptors: descriptorsButDenos().filter((name) =>
       /^(anon_inode|socket|\/dev\/(kvm|net))/.test(name) ||
       name.startsWith(folder)
-    ).sort(),
+    ),
     threads: workerThreads(),
     mappings: lines("/proc/self/maps").filter((line) =>
       named.some((name) => line.includes(name))
@@ -72,40 +69,19 @@ export function workerThreads(): string[] {
   ).filter((name) => name.startsWith("worker-")).toArray().sort();
 }
 
-/**
- * Waits until the same is held as `before`; but one of Deno's own descriptors
- * may have been closed since, a worker's, whose end it saw late.
- */
+/** Waits until the same is held as `before`. */
 export async function heldAgain(
   folder: string,
   before: Held,
   what: string,
 ): Promise<void> {
-  const { descriptors: theirs, ...others } = before;
-  const same = () => {
-    const { descriptors, ...rest } = held(folder);
-    return notAmong(descriptors, theirs).length === 0 &&
-      JSON.stringify(rest) === JSON.stringify(others);
-  };
+  const same = () => JSON.stringify(held(folder)) === JSON.stringify(before);
   for (const limit = performance.now() + LIMIT; !same();) {
     if (performance.now() > limit) {
       assert.deepEqual(held(folder), before, what);
     }
     await new Promise((done) => setTimeout(done, 2));
   }
-}
-
-/** What is in `some` more often than in `others`. */
-export function notAmong(
-  some: readonly string[],
-  others: readonly string[],
-): string[] {
-  const left = [...others];
-  return some.filter((name) => {
-    const at = left.indexOf(name);
-    if (at >= 0) left.splice(at, 1);
-    return at < 0;
-  });
 }
 
 function threadName(id: string): string[] {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { descriptorsButDenos } from "../../ffi/testing/descriptors.ts";
 import { TestNamespace } from "../../ffi/testing/tap.ts";
 import type { OwnEvent } from "../../devices/own/context.ts";
 import type { VmConfig } from "../config/types.ts";
@@ -11,7 +12,7 @@ import { Machine } from "../machine.ts";
 import type { MachineOptions } from "../machine_options.ts";
 import type { MachineEnd } from "../messages.ts";
 import { until } from "../../ffi/testing/until.ts";
-import { notAmong, workerThreads } from "./held.ts";
+import { workerThreads } from "./held.ts";
 
 /** A finished run. */
 export interface FinishedRun {
@@ -135,15 +136,14 @@ export class ScratchFile implements Disposable {
 }
 
 /**
- * What this process's descriptors are, once no worker is left and they don't
- * change any more: threads end a moment after their last message, and Deno
- * closes what they had another moment later.
+ * What this process's descriptors are, but for Deno's event loops', once no
+ * worker is left and they don't change any more.
  */
 export async function descriptorsAtRest(): Promise<string[]> {
-  let last = descriptors();
+  let last = descriptorsButDenos();
   for (let same = 0; same < 10;) {
     await new Promise((done) => setTimeout(done, 30));
-    const now = descriptors();
+    const now = descriptorsButDenos();
     const rests = workerThreads().length === 0 && now.join() === last.join();
     same = rests ? same + 1 : 0;
     last = now;
@@ -152,22 +152,25 @@ export async function descriptorsAtRest(): Promise<string[]> {
 }
 
 /**
- * Waits until no descriptor is left that was not there `before`. One of Deno's
- * own may have been closed since: a worker's, whose end it saw late.
+ * Waits until no descriptor is left that was not there `before`. A file of
+ * Deno's own may have been closed since: a worker's, whose end it saw late.
  */
 export async function descriptorsAgain(before: string[]): Promise<void> {
-  const more = () => notAmong(descriptors(), before).join(", ");
+  const more = () => notAmong(descriptorsButDenos(), before).join(", ");
   await until(() => more() === "", "descriptors as before", more);
 }
 
-function descriptors(): string[] {
-  return [...Deno.readDirSync("/proc/self/fd")].flatMap(({ name }) => {
-    try {
-      return [Deno.readLinkSync(`/proc/self/fd/${name}`)];
-    } catch {
-      return []; // the directory itself
-    }
-  }).sort();
+/** What is in `some` more often than in `others`. */
+function notAmong(
+  some: readonly string[],
+  others: readonly string[],
+): string[] {
+  const left = [...others];
+  return some.filter((name) => {
+    const at = left.indexOf(name);
+    if (at >= 0) left.splice(at, 1);
+    return at < 0;
+  });
 }
 
 /** Runs a command and returns what it printed; throws when it fails. */
