@@ -9,7 +9,7 @@
  * @module
  */
 import type { ChosenFile } from "./choose.ts";
-import { type FileResult, readResults } from "./results.ts";
+import { type FileResult, ReportReader } from "./results.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -98,6 +98,7 @@ export async function runLanes(
   args: readonly string[],
   onChange: (batch: Batch, result?: BatchResult) => void,
 ): Promise<void> {
+  await using reader = new ReportReader();
   const waiting = [...all];
   let ready = false;
   const whenReady = prepared.then(() => ready = true);
@@ -114,7 +115,7 @@ export async function runLanes(
         continue;
       }
       onChange(batch);
-      onChange(batch, await runBatch(batch, args, nice));
+      onChange(batch, await runBatch(batch, args, nice, reader));
     }
   };
   const whenPrepared = async (nice?: number) => {
@@ -132,6 +133,7 @@ async function runBatch(
   { paths }: Batch,
   args: readonly string[],
   nice: number,
+  reader: ReportReader,
 ): Promise<BatchResult> {
   const folder = Deno.makeTempDirSync({ prefix: "vireo-test-" });
   const report = `${folder}/report.xml`;
@@ -153,7 +155,7 @@ async function runBatch(
       },
     ).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-    const files = await readResults(Deno.readTextFileSync(report));
+    const files = await reader.read(Deno.readTextFileSync(report));
     return { success, output: text(stdout) + text(stderr), files };
   } finally {
     Deno.removeSync(folder, { recursive: true });

@@ -1,9 +1,11 @@
 /**
- * Reads a report of tests in JUnit's format from standard input, and prints
- * what it says as JSON.
+ * Reads reports of tests in JUnit's format from standard input, each a JSON
+ * string in a line of its own, and prints what it says as a line of JSON.
  *
  * @module
  */
+import process from "node:process";
+import { createInterface } from "node:readline";
 import { DOMParser, type Element } from "@xmldom/xmldom";
 import type { FileResult, Outcome } from "../results.ts";
 
@@ -45,6 +47,7 @@ function isStepOf(names: ReadonlySet<string | null>, name: string): boolean {
 }
 
 if (import.meta.main) {
-  const xml = await new Response(Deno.stdin.readable).text();
-  console.log(JSON.stringify(read(xml)));
+  for await (const line of createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify(read(JSON.parse(line))));
+  }
 }
