@@ -328,7 +328,9 @@ Deno.test(needing([KVM, LINUX, "tmux"], {
     const size = ["-x", "100", "-y", "30"];
     await tmux("new-session", "-d", "-s", "vireo", ...size, "sh");
     try {
-      const run = `${Deno.execPath()} run -A ${MAIN} boot --quiet --memory 64M`;
+      // As the README has it. Without its `-q`, Deno clears the line of the
+      // cursor whenever a module is loaded: the guest's prompt, and for good.
+      const run = `${Deno.execPath()} task boot --quiet --memory 64M`;
       await tmux("send-keys", "-t", "vireo", `${run}; echo status=$?`, "Enter");
       await shows(/\/.*# *$/m);
       await tmux("send-keys", "-t", "vireo", "ls -d /proc; stty size", "Enter");
