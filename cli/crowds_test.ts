@@ -4,7 +4,7 @@ import { KVM, needing } from "../ffi/testing/needs.ts";
 import { eventsOf, Visitor } from "../monitor/page/testing/visitor.ts";
 import { vireo } from "../vmm/testing/command.ts";
 import { Running } from "../vmm/testing/running.ts";
-import { COUNTS } from "../vmm/testing/tiny_guest.ts";
+import { TICKS } from "../vmm/testing/tiny_guest.ts";
 
 const WAVES = 10;
 const WAVE = 100;
@@ -31,7 +31,7 @@ Deno.test(needing([KVM], {
     "--monitor, --metrics, --gdb: 1,000 connections to each, of deaf clients, and the guest goes on",
   async fn() {
     await using running = new Running({
-      kernel: COUNTS,
+      kernel: TICKS,
       args: ["--monitor=0", "--metrics=0", "--gdb=0"],
     });
     const places = [PAGE, METRICS, GDB];
