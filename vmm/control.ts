@@ -78,14 +78,14 @@ export class Control {
     return (word & COMMAND_MASK) === Command.PAUSE ? word : 0;
   }
 
-  /** There are messages for the device worker; then signal its eventfd. */
-  announceMessages(): void {
-    Atomics.store(this.#words, MESSAGES, 1);
+  /** One more message was sent to the device worker; then signal its eventfd. */
+  announceMessage(): void {
+    Atomics.add(this.#words, MESSAGES, 1);
   }
 
-  /** True when messages were announced since this was last asked. */
-  takeMessages(): boolean {
-    return Atomics.exchange(this.#words, MESSAGES, 0) === 1;
+  /** How many were announced; a number of 32 bits that wraps. */
+  get messages(): number {
+    return Atomics.load(this.#words, MESSAGES);
   }
 
   /** How often the machine has been put back to a snapshot. */

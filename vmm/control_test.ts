@@ -27,13 +27,15 @@ Deno.test("Control: nobody waits unless the command is PAUSE", () => {
   }
 });
 
-Deno.test("Control: announced messages are taken once", () => {
+Deno.test("Control: each thread's view counts announced messages", () => {
   const control = new Control();
-  assert.equal(control.takeMessages(), false);
-  control.announceMessages();
-  control.announceMessages();
-  assert.equal(control.takeMessages(), true);
-  assert.equal(control.takeMessages(), false);
+  const worker = new Control(control.shared);
+  assert.equal(worker.messages, 0);
+  control.announceMessage();
+  assert.equal(worker.messages, 1);
+  control.announceMessage();
+  assert.equal(worker.messages, 2);
+  assert.equal(control.messages, 2);
 });
 
 Deno.test("Control: who is slow to wait for the end of a pause reports the next one", () => {

@@ -2,17 +2,20 @@
  * Commands to devices, and their answers: for what the machine's owner changes
  * while the guest runs, such as a balloon's target.
  *
- * The device worker sits in `epoll_wait` and never returns to its event loop,
- * so it takes commands from a message port by hand when the control eventfd
- * has woken it. Answers are ordinary messages of the worker.
+ * The device worker sits in `epoll_wait`, where no message reaches it: when the
+ * control eventfd has woken it, it turns Deno's event loop until all that was
+ * announced is there. Answers are ordinary messages of the worker.
  *
  * @module
  */
-import type * as WorkerThreads from "node:worker_threads";
 import { VireoError } from "../ffi/error.ts";
-import { nodeModule } from "../ffi/node_module.ts";
 import type { Control } from "./control.ts";
-import type { CommandAnswer, DeviceCommand } from "./messages.ts";
+import type {
+  AllCommand,
+  CommandAnswer,
+  DeviceCommand,
+  WorkerMessage,
+} from "./messages.ts";
 
 /**
  * The place of the device of this name among `devices`.
@@ -59,7 +62,7 @@ export class DeviceChannel {
 
   #post(port: MessagePort, command: DeviceCommand): void {
     port.postMessage(command);
-    this.#control.announceMessages();
+    this.#control.announceMessage();
     this.#wake();
   }
 
@@ -109,48 +112,52 @@ export class DeviceChannel {
 
 /** The device worker's end. */
 export class DeviceCommands {
-  readonly #port: MessagePort;
   readonly #control: Control;
-  #receive: typeof WorkerThreads.receiveMessageOnPort | undefined;
-
-  /** Takes commands from `port`, whose other end is the main isolate's. */
-  constructor(port: MessagePort, control: Control) {
-    this.#port = port;
-    this.#control = control;
-  }
+  #served = 0;
+  #came: () => void = () => {};
 
   /**
-   * Carries out what waits: `run` returns the answer, or throws the objection.
+   * Takes commands from `port`, whose other end is the main isolate's: `run`
+   * returns the answer, or throws the objection.
    */
-  serve(
-    run: (device: number, command: unknown) => unknown,
-    answer: (answer: CommandAnswer) => void,
-  ): void {
-    if (!this.#control.takeMessages()) return;
-    for (
-      let message = this.#take();
-      message !== undefined;
-      message = this.#take()
-    ) {
-      const { id, device, command } = message;
-      const refuse = (error: unknown) => {
+  constructor(
+    port: MessagePort,
+    control: Control,
+    post: (message: WorkerMessage) => void,
+    run: {
+      all(command: AllCommand): unknown;
+      one(device: number, command: unknown): unknown;
+    },
+  ) {
+    this.#control = control;
+    const answer = (answer: CommandAnswer) => post({ type: "answer", answer });
+    const serve = async ({ id, device, command }: DeviceCommand) => {
+      try {
+        const value = device === ALL_DEVICES
+          ? run.all(command as AllCommand)
+          : run.one(device, command);
+        answer({ id, value: await value });
+      } catch (error) {
         const text = error instanceof Error ? error.message : String(error);
         answer({ id, error: text });
-      };
-      try {
-        const value = run(device, command);
-        if (!(value instanceof Promise)) answer({ id, value });
-        else value.then((value) => answer({ id, value })).catch(refuse);
-      } catch (error) {
-        refuse(error);
       }
-    }
+    };
+    port.onmessage = ({ data }) => {
+      serve(data);
+      this.#served = this.#served + 1 | 0;
+      this.#came();
+    };
   }
 
-  #take(): DeviceCommand | undefined {
-    this.#receive ??= nodeModule<typeof WorkerThreads>("node:worker_threads")
-      .receiveMessageOnPort;
-    const port = this.#port as unknown as WorkerThreads.MessagePort;
-    return this.#receive(port)?.message;
+  /** True while one is on its way. It may come before it is announced. */
+  get waiting(): boolean {
+    return (this.#control.messages - this.#served | 0) > 0;
+  }
+
+  /** Carries out what waits. */
+  async serve(): Promise<void> {
+    while (this.waiting) {
+      await new Promise<void>((came) => this.#came = came);
+    }
   }
 }

@@ -83,6 +83,31 @@ Deno.test(needing([KVM], {
 }));
 
 Deno.test(needing([KVM], {
+  name: "Machine.command: a machine ends, whatever was just sent",
+  async fn() {
+    for (const paused of [false, true]) {
+      const test = await TestMachine.create(config());
+      const { machine } = test;
+      machine.start();
+      await machine.command(DEVICE, {});
+      if (paused) await machine.pause();
+      const ends = Array.from(
+        { length: 50 },
+        () =>
+          machine.command(DEVICE, {}).then(
+            () => "answered",
+            ({ message }) => message,
+          ),
+      );
+      await machine.stop();
+      for (const end of await Promise.all(ends)) {
+        assert.match(end, /^answered$|the machine has ended/);
+      }
+    }
+  },
+}));
+
+Deno.test(needing([KVM], {
   name: "Machine.command: after the end nobody waits for an answer",
   async fn() {
     using disk = new ScratchFile(4096);

@@ -19,7 +19,7 @@ import { VireoError } from "../ffi/error.ts";
 import { InterruptEdge, VmEvents } from "../ffi/kvm/vm_events.ts";
 import { GuestMemory } from "../guest/memory.ts";
 import { Command, Control } from "./control.ts";
-import { ALL_DEVICES, DeviceCommands } from "./device_channel.ts";
+import { DeviceCommands } from "./device_channel.ts";
 import type {
   AllCommand,
   DeviceSpec,
@@ -71,7 +71,10 @@ export class DeviceThread implements Disposable, Polled {
   ) {
     this.control = new Control(start.control);
     this.#controlFd = start.controlFd;
-    this.#commands = new DeviceCommands(commands, this.control);
+    this.#commands = new DeviceCommands(commands, this.control, post, {
+      all: (command) => this.#all(command),
+      one: (index, command) => devices[index]![0].command(command),
+    });
     this.#window = new PollWindow(start.pollMicroseconds);
     this.loop = loop;
     this.paused = paused;
@@ -168,6 +171,7 @@ export class DeviceThread implements Disposable, Polled {
     this.goOn();
     for (;;) {
       if (control.deviceCommand === Command.STOP) return;
+      if (this.#commands.waiting) await this.#commands.serve();
       const pause = control.devicePause;
       if (pause !== 0) {
         await this.#own?.settle(() => {
@@ -176,7 +180,8 @@ export class DeviceThread implements Disposable, Polled {
         });
         this.#post({ type: "paused" });
         while (control.devicePause === pause) {
-          await (this.#own?.rest(this.paused) ?? this.paused.turn(-1));
+          if (this.#commands.waiting) await this.#commands.serve();
+          else await (this.#own?.rest(this.paused) ?? this.paused.turn(-1));
         }
         this.goOn();
         this.#post({ type: "resumed" });
@@ -191,7 +196,7 @@ export class DeviceThread implements Disposable, Polled {
   }
 
   get interrupted(): boolean {
-    return this.control.deviceCommand !== Command.RUN;
+    return this.control.deviceCommand !== Command.RUN || this.#commands.waiting;
   }
 
   poll(): boolean {
@@ -246,17 +251,10 @@ export class DeviceThread implements Disposable, Polled {
     for (const activated of this.#activated) activated.resume();
   }
 
-  /** The control eventfd: run or pause, a transport's request, commands. */
+  /** The control eventfd: run or pause, a transport's request; commands wait. */
   onReady(): void {
     drainEventFd(this.#controlFd);
     for (const activated of this.#activated) activated.serve();
-    this.#commands.serve(
-      (device, command) =>
-        device === ALL_DEVICES
-          ? this.#all(command as AllCommand)
-          : this.#activated[device]!.command(command),
-      (answer) => this.#post({ type: "answer", answer }),
-    );
   }
 
   /** Closes the devices and all that was made for them. */

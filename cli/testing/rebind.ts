@@ -25,6 +25,7 @@ function script({ host, guest }: TestNetwork): string {
 drivers=/sys/bus/virtio/drivers
 cd -P /sys/block/vdb/device; blk=\${PWD##*/}
 cd -P /sys/class/net/eth0/device; net=\${PWD##*/}; cd /
+mkfifo /run/never
 use() {
   while dd if=$disk of=$disk bs=16k count=2 conv=notrunc,fsync; do echo used; done 2>/dev/null
 }
@@ -42,7 +43,7 @@ for round in ${ROUNDS.join(" ")}; do
   use | {
     read -r used
     call &
-    sleep 0.$round
+    read -r -t 0.$round <>/run/never
     echo $blk >$drivers/virtio_blk/unbind
     echo $net >$drivers/virtio_net/unbind
     while read -r used; do :; done

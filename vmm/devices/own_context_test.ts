@@ -25,7 +25,7 @@ function moduleOf(methods: string): string {
   return `data:text/javascript,${encodeURIComponent(source)}`;
 }
 
-/** A machine whose guest spins for ever, with one device; it has started. */
+/** A machine whose guest spins for ever, with one device; it runs. */
 async function running(methods: string, options?: unknown) {
   const jumpToItself = Uint8Array.of(0xeb, 0xfe);
   const kernel = buildElf({
@@ -43,6 +43,7 @@ async function running(methods: string, options?: unknown) {
     onEvent: (event) => events.push(event),
   });
   machine.start();
+  await until(() => machine.state !== "starting", "every thread at work");
   return {
     ...{ machine, log, events },
     logged: (line: RegExp) =>
