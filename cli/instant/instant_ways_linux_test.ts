@@ -20,7 +20,8 @@ Deno.test(needing([KVM, LINUX], {
     Deno.copyFileSync((await prepared())!.kernel, kernel);
     const args = [
       ...[kernel, "--root", "busybox", "--instant", "--quiet"],
-      ...["--disk", `${disk},ro`, "--exec", "head -n 1 /dev/vdb; exit 5"],
+      ...["--disk", `${disk},ro`],
+      ...["--exec", 'read -r a < /dev/vdb; echo "$a"; exit 5'],
     ];
     const [cold, instant] = await cache.twice(() => args);
     assert.deepEqual(cold, { code: 5, stdout: "a disk\n", stderr: "" });
@@ -52,7 +53,8 @@ Deno.test(needing([KVM, LINUX], {
     assert.equal(code, 1);
     assert.match(stderr, /^vireo: saved in .*saved; it goes on with: /);
     for (const turn of [2, 3]) {
-      const commands = `echo ${turn}; head -n 1 /dev/vdb; exit ${turn}`;
+      const commands =
+        `echo ${turn}; read -r a < /dev/vdb; echo "$a"; exit ${turn}`;
       const args = ["restore", saved, "--quiet", "--exec", commands];
       const result = await vireo(args, undefined, cache.env);
       const stdout = `${turn}\na disk\n`;
