@@ -171,7 +171,7 @@ Deno.test(needing([KVM, LINUX], {
       "--exec",
       "echo > /x; echo rc $?; read -r root < /proc/mounts; echo $root; reboot -f",
     ]);
-    assert.match(stderr, /before the commands did/);
+    assert.match(stderr, /the guest ended \(reset\) before the commands did/);
     assert.equal(code, 1);
     assert.match(stdout, /rc 1/);
     assert.match(stdout, / \/ ext4 ro/);

@@ -4,19 +4,19 @@
  */
 import assert from "node:assert/strict";
 import { KVM, needing, NETWORKS } from "../../ffi/testing/needs.ts";
+import { commanded } from "../../cli/testing/kept.ts";
 import { MiB } from "../../guest/layout.ts";
 import { preparedAll } from "../../images/linux/prepare.ts";
 import { ALL_KERNELS } from "../../images/testing/prepared.ts";
-import { boot } from "../testing/command.ts";
 import { command, ScratchFile, TestNetwork } from "../testing/mod.ts";
 
-const PONG = new URL("../../examples/pong.ts", import.meta.url).pathname;
+const PONG = new URL("../../examples/pong.ts", import.meta.url).href;
 
 Deno.test(needing([KVM, NETWORKS, ALL_KERNELS, "tcpdump", "xz"], {
   name: "Linux: disk and TAP with four queues, a capture, and a function as " +
     "a network",
   async fn(t) {
-    const { bzImages } = (await preparedAll())!;
+    const { bzImages, rootfs } = (await preparedAll())!;
     using network = new TestNetwork({ multiQueue: true });
     const { netns, host, guest } = network;
     using disk = new ScratchFile(4 * MiB);
@@ -26,23 +26,43 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS, "tcpdump", "xz"], {
       `taskset ${1 << cpu} dd if=/dev/zero of=/dev/vdb bs=4k count=16 ` +
       `seek=${16 * cpu} oflag=direct 2>/dev/null &`
     );
-    const { code, stdout, stderr } = await boot([
-      ...[
-        bzImages.xz,
-        "--root",
-        "busybox",
-        "--quiet",
-        "--cpus",
-        "2",
-        "--transport",
-        "pci",
-      ],
-      ...["--disk", `${disk.path},queues=4`],
-      ...["--net", `tap=tap0,netns=${netns},queues=4,pcap=${capture.path}`],
-      ...["--net", `handler=${PONG}`],
-      ...["--cmdline", `ip=${guest}:::255.255.255.0::eth0:off reboot=a`],
-      "--exec",
-      `uname -r
+    const drive = (id: string, path: string, root: boolean) => ({
+      drive_id: id,
+      path_on_host: path,
+      is_root_device: root,
+      is_read_only: root,
+    });
+    const words = [
+      ...["console=ttyS0", "quiet", "panic=-1", "reboot=a"],
+      `ip=${guest}:::255.255.255.0::eth0:off`,
+    ];
+    await using test = await commanded(
+      {
+        "boot-source": {
+          kernel_image_path: bzImages.xz,
+          boot_args: words.join(" "),
+        },
+        "machine-config": {
+          mem_size_mib: 64,
+          vcpu_count: 2,
+          transport: "pci",
+        },
+        drives: [
+          drive("root", rootfs, true),
+          { ...drive("data", disk.path, false), queues: 4 },
+        ],
+        "network-interfaces": [
+          {
+            iface_id: "tap",
+            host_dev_name: "tap0",
+            netns,
+            queues: 4,
+            pcap: capture.path,
+          },
+          { iface_id: "pong", handler: PONG },
+        ],
+      },
+      `read -r release </proc/sys/kernel/osrelease; echo $release
       ifconfig eth1 10.0.0.2 netmask 255.255.255.0
       echo net queues $(grep -c 'virtio2-input' /proc/interrupts)
       echo tap $(ping -q -A -c 3 -W 30 ${host})
@@ -51,8 +71,10 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS, "tcpdump", "xz"], {
       ${write.join("\n")}
       wait; sync
       read -r type </sys/kernel/reboot/type; echo $type; reboot -f`,
-    ]);
-    const all = stdout + stderr;
+    );
+    const { reason } = await test.machine.wait();
+    const [, stdout = ""] = test.output.split("begin\x1b\\");
+    const all = [test.output, ...test.log].join("\n");
     await t.step("a bzImage packed with xz boots to its shell", () => {
       assert.match(stdout, /^\d.*-vireo-full\n/, all);
     });
@@ -89,8 +111,8 @@ Deno.test(needing([KVM, NETWORKS, ALL_KERNELS, "tcpdump", "xz"], {
     });
     await t.step("Linux with ACPI: reset, by the FADT's register", () => {
       assert.match(stdout, /^acpi$/m, all);
-      assert.match(stderr, /the guest ended \(reset\) before the commands did/);
-      assert.equal(code, 1);
+      assert.equal(reason, "reset");
+      assert.doesNotMatch(stdout, /_vireo:.*:end/, "before the commands ended");
     });
   },
 }));
