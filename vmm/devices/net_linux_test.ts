@@ -15,8 +15,8 @@ const PASST_SCRIPT = `
   server=$!
   "$DENO" run -A "$MAIN" boot --quiet --memory 64M --net passt \\
     --cmdline 'ip=10.119.0.2::10.119.0.1:255.255.255.0::eth0:off' \\
-    --exec 'for i in $(seq 120); do
-      wget -q -O - http://10.119.0.1:8000/ && break; sleep 1; done; echo; id -u'
+    --exec 'i=0; until wget -q -O - http://10.119.0.1:8000/; do
+      i=$((i + 1)); [ $i -lt 120 ] || break; sleep 1; done; echo'
   status=$?
   kill $server
   exit $status`;
