@@ -110,40 +110,38 @@ export class DeviceChannel {
   }
 }
 
+/** What carries commands out: it returns the answer, or objects. */
+interface Devices {
+  all(command: AllCommand): unknown;
+  one(device: number, command: unknown): unknown;
+}
+
 /** The device worker's end. */
 export class DeviceCommands {
+  readonly #port: MessagePort;
   readonly #control: Control;
+  readonly #post: (message: WorkerMessage) => void;
+  readonly #devices: Devices;
   #served = 0;
   #came: () => void = () => {};
 
-  /**
-   * Takes commands from `port`, whose other end is the main isolate's: `run`
-   * returns the answer, or throws the objection.
-   */
+  /** Commands that come from `port`, whose other end is the main isolate's. */
   constructor(
     port: MessagePort,
     control: Control,
     post: (message: WorkerMessage) => void,
-    run: {
-      all(command: AllCommand): unknown;
-      one(device: number, command: unknown): unknown;
-    },
+    devices: Devices,
   ) {
+    this.#port = port;
     this.#control = control;
-    const answer = (answer: CommandAnswer) => post({ type: "answer", answer });
-    const serve = async ({ id, device, command }: DeviceCommand) => {
-      try {
-        const value = device === ALL_DEVICES
-          ? run.all(command as AllCommand)
-          : run.one(device, command);
-        answer({ id, value: await value });
-      } catch (error) {
-        const text = error instanceof Error ? error.message : String(error);
-        answer({ id, error: text });
-      }
-    };
-    port.onmessage = ({ data }) => {
-      serve(data);
+    this.#post = post;
+    this.#devices = devices;
+  }
+
+  /** From now on they are carried out, as Deno's event loop brings them. */
+  begin(): void {
+    this.#port.onmessage = ({ data }) => {
+      this.#serve(data);
       this.#served = this.#served + 1 | 0;
       this.#came();
     };
@@ -154,10 +152,29 @@ export class DeviceCommands {
     return (this.#control.messages - this.#served | 0) > 0;
   }
 
-  /** Carries out what waits. */
+  /** Waits until all that are on their way are carried out. */
   async serve(): Promise<void> {
     while (this.waiting) {
       await new Promise<void>((came) => this.#came = came);
+    }
+  }
+
+  /** The answer is told at once: what waits for a turn may wait for long. */
+  #serve({ id, device, command }: DeviceCommand): void {
+    const answer = (answer: CommandAnswer) =>
+      this.#post({ type: "answer", answer });
+    const refuse = (error: unknown) => {
+      const text = error instanceof Error ? error.message : String(error);
+      answer({ id, error: text });
+    };
+    try {
+      const value = device === ALL_DEVICES
+        ? this.#devices.all(command as AllCommand)
+        : this.#devices.one(device, command);
+      if (!(value instanceof Promise)) answer({ id, value });
+      else value.then((value) => answer({ id, value })).catch(refuse);
+    } catch (error) {
+      refuse(error);
     }
   }
 }

@@ -46,7 +46,7 @@ interface Connection {
 export class DeviceThread implements Disposable, Polled {
   readonly control: Control;
   readonly #controlFd: number;
-  readonly #commands: DeviceCommands;
+  readonly commands: DeviceCommands;
   readonly #activated: readonly ActivatedDevice[];
   readonly #connections: readonly Connection[];
   readonly #memory: GuestMemory;
@@ -71,7 +71,7 @@ export class DeviceThread implements Disposable, Polled {
   ) {
     this.control = new Control(start.control);
     this.#controlFd = start.controlFd;
-    this.#commands = new DeviceCommands(commands, this.control, post, {
+    this.commands = new DeviceCommands(commands, this.control, post, {
       all: (command) => this.#all(command),
       one: (index, command) => devices[index]![0].command(command),
     });
@@ -168,10 +168,11 @@ export class DeviceThread implements Disposable, Polled {
   /** Serves the devices until the main isolate says stop. */
   async run(): Promise<void> {
     const control = this.control;
+    this.commands.begin();
     this.goOn();
     for (;;) {
       if (control.deviceCommand === Command.STOP) return;
-      if (this.#commands.waiting) await this.#commands.serve();
+      if (this.commands.waiting) await this.commands.serve();
       const pause = control.devicePause;
       if (pause !== 0) {
         await this.#own?.settle(() => {
@@ -180,7 +181,7 @@ export class DeviceThread implements Disposable, Polled {
         });
         this.#post({ type: "paused" });
         while (control.devicePause === pause) {
-          if (this.#commands.waiting) await this.#commands.serve();
+          if (this.commands.waiting) await this.commands.serve();
           else await (this.#own?.rest(this.paused) ?? this.paused.turn(-1));
         }
         this.goOn();
@@ -196,7 +197,7 @@ export class DeviceThread implements Disposable, Polled {
   }
 
   get interrupted(): boolean {
-    return this.control.deviceCommand !== Command.RUN || this.#commands.waiting;
+    return this.control.deviceCommand !== Command.RUN || this.commands.waiting;
   }
 
   poll(): boolean {

@@ -357,8 +357,8 @@ export class Machine extends MachineSnapshots {
     this.life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
     const close = () => this.#parts.channel.close("the machine has ended");
-    // Who looks at what is left may still ask the devices.
-    if (!started || !this.#options.atEnd) close();
+    // What devices have done is told before they end, maybe after the vCPUs' end.
+    if (!started) close();
     const log = (line: string) => this.#options.onLog?.(line);
     const released = this.#tearDown(started, end);
     const busy = () => this.showsRemains;

@@ -30,9 +30,15 @@ export class Member implements Watcher {
     this.#post = post;
   }
 
+  /** Commands for them are on their way. */
+  get waiting(): boolean {
+    return !this.over && this.#devices.commands.waiting;
+  }
+
   /** They are made, and at work from now on. */
   begin(): void {
     this.#watch(this.#devices.loop);
+    this.#devices.commands.begin();
     this.#devices.goOn();
     this.#post({ type: "ready" });
     this.#obey(); // it may have been told something meanwhile

@@ -84,10 +84,14 @@ export class SharedThread implements Polled {
     return this.#loop = loop;
   }
 
-  /** Another machine's message is on its way, or its devices are being made. */
+  /** A message is on its way, or another machine's devices are being made. */
   get #arriving(): boolean {
-    return this.#joining > 0 ||
-      Atomics.load(this.#posted, 0) !== this.#received;
+    if (this.#joining > 0) return true;
+    if (Atomics.load(this.#posted, 0) !== this.#received) return true;
+    for (let i = 0; i < this.#members.length; i++) {
+      if (this.#members[i]![0].waiting) return true;
+    }
+    return false;
   }
 
   get interrupted(): boolean {
