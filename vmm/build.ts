@@ -108,7 +108,7 @@ export async function buildMachine(
   const control = new Control();
   const controlFd = parts.use(new EventFd());
   const channel = new DeviceChannel(control, () => controlFd.signal());
-  parts.defer(() => channel.close("the machine has ended"));
+  parts.defer(() => channel.close());
 
   // The threads. They load their modules while the rest is made.
   const emulation = emulationOfHost();

@@ -34,6 +34,8 @@ export function deviceNamed(
   throw new VireoError(`this machine has two devices called ${name}`);
 }
 
+const OVER = "the machine has ended";
+
 /** In the place of a device: the command is one of {@linkcode AllCommand}. */
 export const ALL_DEVICES = -1;
 
@@ -44,7 +46,7 @@ export class DeviceChannel {
   readonly #control: Control;
   readonly #wake: () => void;
   readonly #open: Map<number, PromiseWithResolvers<unknown>> = new Map();
-  #closed: string | undefined;
+  #refuses = false;
   #next = 0;
 
   /** A channel to the worker that `wake` wakes. */
@@ -55,7 +57,7 @@ export class DeviceChannel {
 
   /** The device worker's end has come; what was sent before goes there. */
   connect(port: MessagePort): void {
-    if (this.#closed !== undefined) return port.close();
+    if (this.#refuses) return port.close();
     this.#port = port;
     for (const command of this.#waiting.splice(0)) this.#post(port, command);
   }
@@ -74,8 +76,8 @@ export class DeviceChannel {
    */
   send(device: number, command: unknown): Promise<unknown> {
     const answer = Promise.withResolvers<unknown>();
-    if (this.#closed !== undefined) {
-      answer.reject(new VireoError(this.#closed));
+    if (this.#refuses) {
+      answer.reject(new VireoError(OVER));
       return answer.promise;
     }
     const id = this.#next++;
@@ -99,12 +101,17 @@ export class DeviceChannel {
     else answer?.reject(new VireoError(error));
   }
 
-  /** No answer comes any more, for the reason `reason`. */
-  close(reason: string): void {
-    this.#closed = reason;
+  /** The machine ends: nothing more is sent; what was done may still be told. */
+  refuse(): void {
+    this.#refuses = true;
+  }
+
+  /** No answer comes any more. */
+  close(): void {
+    this.refuse();
     this.#port?.close();
     for (const { reject } of this.#open.values()) {
-      reject(new VireoError(reason));
+      reject(new VireoError(OVER));
     }
     this.#open.clear();
   }

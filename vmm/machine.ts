@@ -356,14 +356,14 @@ export class Machine extends MachineSnapshots {
     if (started && end.reason !== "error") this.#parts.keepFiles();
     this.life.to("ending");
     this.#haltWatch?.[Symbol.dispose]();
-    const close = () => this.#parts.channel.close("the machine has ended");
-    // What devices have done is told before they end, maybe after the vCPUs' end.
-    if (!started) close();
+    const { channel } = this.#parts;
+    // Who looks at what is left may still ask the devices.
+    if (!started || !this.#options.atEnd) channel.refuse();
     const log = (line: string) => this.#options.onLog?.(line);
     const released = this.#tearDown(started, end);
     const busy = () => this.showsRemains;
     this.#teardown = releasedInTime(released, this.#parts, log, busy)
-      .finally(close);
+      .finally(() => channel.close());
     const [line] = end.message?.split("\n") ?? [];
     if (end.reason === "error") this.#failure = ` (${line})`;
     this.#end.resolve(end);
