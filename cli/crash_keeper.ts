@@ -18,9 +18,9 @@ const EVENTS = 1000;
 const TAIL = 64 * 1024;
 /** Linux's `panic()` begins so; what it says then ends so, if it goes on. */
 const PANIC = "Kernel panic - not syncing";
-const PANIC_SAID = "---[ end Kernel panic";
-/** Text that may be a part of these, or of their lines. */
-const SEEN = 512;
+const PANIC_SAID = /---\[ end Kernel panic.*\n/;
+/** Text that may be a part of these: Linux says why in at most 1,024 bytes. */
+const SEEN = 2048;
 
 /** Watches one machine, and keeps its first crash. */
 export class CrashKeeper {
@@ -53,7 +53,7 @@ export class CrashKeeper {
     this.#seen += this.#decoder.decode(bytes, { stream: true });
     this.#panicked ||= this.#seen.includes(PANIC);
     // A kernel that restarts doesn't get there: its end is seen then.
-    if (this.#seen.includes(PANIC_SAID)) this.#keepRunning();
+    if (PANIC_SAID.test(this.#seen)) this.#keepRunning();
     this.#seen = this.#seen.slice(-SEEN);
   }
 
