@@ -2,6 +2,8 @@
  * Runs test files in processes of `deno test`, one lane of them per core, and one
  * of low priority, which takes the shortest ones: a core is idle where a test
  * waits. With the same priority for it the longest tests took twice as long.
+ * Programs of others have none of it: a client that was nice waited three seconds
+ * for a socket, and gave up.
  *
  * A process of its own keeps a file's descriptors, mappings and threads apart
  * from those of the file that runs beside it, which tests count.
@@ -90,12 +92,14 @@ export function batches(
  * @param prepared resolves when what is to be prepared is there; until then
  *   one lane runs, beside the compiler
  * @param args options for `deno test`
+ * @param spare whether there is a lane of low priority
  * @param onChange told of each batch when it begins, and of its result
  */
 export async function runLanes(
   all: readonly Batch[],
   prepared: Promise<unknown>,
   args: readonly string[],
+  spare: boolean,
   onChange: (batch: Batch, result?: BatchResult) => void,
 ): Promise<void> {
   await using reader = new ReportReader();
@@ -126,7 +130,8 @@ export async function runLanes(
     { length: navigator.hardwareConcurrency - 1 },
     () => whenPrepared(),
   );
-  await Promise.all([lane(), ...others, whenPrepared(NICE)]);
+  if (spare) others.push(whenPrepared(NICE));
+  await Promise.all([lane(), ...others]);
 }
 
 async function runBatch(

@@ -99,6 +99,7 @@ async function main(): Promise<number> {
     batches(chosen, times),
     prepared,
     [...filter, ...args.others],
+    args.suite !== "peers",
     (batch, result) => {
       if (result === undefined) return status.add(batch);
       status.remove(batch);
