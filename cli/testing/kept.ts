@@ -1,5 +1,5 @@
 /**
- * For tests: commands in a prepared Linux that need not be booted again.
+ * For tests: a prepared Linux that need not be booted again.
  *
  * @module
  */
@@ -12,18 +12,21 @@ import { sourcesHash } from "./sources.ts";
 
 /**
  * The machine of `config`, with a prepared kernel and root disk, started: it
- * runs `commands`, from where its init asked for them in an earlier boot, if
- * these sources have had one, else from the beginning.
+ * goes on from where its init asked for orders in an earlier boot, if these
+ * sources have had one, else it boots.
+ *
+ * @param orders.nonce by which init's marks are known
+ * @param orders.exec commands to run; without them there is a shell
+ * @param orders.cold it boots, whatever is kept
  */
-export async function commanded(
+export async function startKept(
   config: VmConfig,
-  commands: string,
+  orders: { nonce: string; exec?: string; cold?: boolean },
 ): Promise<TestMachine> {
   const address = useOrders(config);
   const said: string[] = [];
   const boot = await instantBoot(resolve(config), address, {
-    nonce: makeNonce(),
-    exec: commands,
+    ...orders,
     folders: [],
     of: sourcesHash(),
     say: (line) => said.push(line),
@@ -32,4 +35,12 @@ export async function commanded(
   test.log.push(...said);
   test.machine.start();
   return test;
+}
+
+/** Such a machine that runs `commands`. */
+export function commanded(
+  config: VmConfig,
+  commands: string,
+): Promise<TestMachine> {
+  return startKept(config, { nonce: makeNonce(), exec: commands });
 }

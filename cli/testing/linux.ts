@@ -3,14 +3,12 @@
  *
  * @module
  */
-import { instantBoot, useOrders } from "../instant/plan.ts";
 import type { KernelVariant } from "../../images/linux/cache.ts";
 import { prepared } from "../../images/linux/prepare.ts";
-import { resolve } from "../../vmm/config/resolve.ts";
 import type { VmConfig } from "../../vmm/config/types.ts";
-import { TestMachine } from "../../vmm/testing/mod.ts";
+import type { TestMachine } from "../../vmm/testing/mod.ts";
 import { answer } from "../../vmm/testing/shell.ts";
-import { sourcesHash } from "./sources.ts";
+import { startKept } from "./kept.ts";
 
 /** A machine with the prepared Linux; its shell is on the main console. */
 export class LinuxGuest implements AsyncDisposable {
@@ -53,18 +51,7 @@ export class LinuxGuest implements AsyncDisposable {
       },
       drives: [root, ...drives],
     };
-    const address = useOrders(whole);
-    const said: string[] = [];
-    const boot = await instantBoot(resolve(whole), address, {
-      nonce: "t",
-      cold,
-      folders: [],
-      of: sourcesHash(),
-      say: (line) => said.push(line),
-    });
-    const test = await TestMachine.of((options) => boot.make(options));
-    test.log.push(...said);
-    test.machine.start();
+    const test = await startKept(whole, { nonce: "t", cold });
     const linux = new LinuxGuest(test);
     await test.printed("_vireo:t:ready");
     await linux.run("stty -echo; PS1= PS2=");
