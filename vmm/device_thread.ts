@@ -73,7 +73,7 @@ export class DeviceThread implements Disposable, Polled {
     this.#controlFd = start.controlFd;
     this.commands = new DeviceCommands(commands, this.control, post, {
       all: (command) => this.#all(command),
-      one: (index, command) => devices[index]![0].command(command),
+      one: (index, command) => this.#activated[index]!.command(command),
     });
     this.#window = new PollWindow(start.pollMicroseconds);
     this.loop = loop;

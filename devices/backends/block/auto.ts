@@ -9,9 +9,11 @@ import type { RawImage } from "./image.ts";
 import { UringBackend } from "./uring.ts";
 import { SyncBackend } from "./sync.ts";
 
-/** A write that takes longer, in ms, may have waited for the disk. */
+/** So many writes are timed together: a look at the clock has its price. */
+const GROUP = 16;
+/** Writes that take longer, in ms, may have waited for the disk. */
 const SLOW = 2;
-/** How long afterwards, in ms, it is looked at why a write takes long. */
+/** How long afterwards, in ms, each is timed, and it is looked at why. */
 const WATCH = 1000;
 /** As many times what a write waited, the ring gets all writes. */
 const REST = 20;
@@ -30,10 +32,12 @@ const REST = 20;
 export class AutoBackend extends UringBackend {
   readonly #inline: SyncBackend;
   readonly #clock: WriteClock;
-  // In ms: when the last write ended, until when the ring gets them, and
-  // until when they are watched. A field would allocate for each value.
-  readonly #time = new Float64Array(3);
-  #batch = false; // a write of this batch has said what time it is
+  // In ms: the last look at the clock, until when the ring gets the writes, and
+  // until when they are watched; and how often the thread had slept by then. A
+  // field would allocate for each value.
+  readonly #time = new Float64Array(4);
+  #batch = false; // a write of this batch has looked at the clock
+  #untimed = 0; // writes since the last look
   #inlineResult = true;
 
   /**
@@ -64,28 +68,43 @@ export class AutoBackend extends UringBackend {
     durable: boolean,
   ): void {
     const time = this.#time;
-    if (!this.#batch) time[END] = this.#clock.now();
-    this.#batch = true;
-    const begun = time[END]!;
-    if (durable || begun < time[RESTS]!) {
+    if (!this.#batch) this.#begin();
+    const now = time[LOOKED]!;
+    if (durable || now < time[RESTS]!) {
       return super.writev(tag, iovecs, count, offset, durable);
     }
-    const clock = this.#clock;
-    const watched = begun < time[WATCHED]!;
-    const waits = watched ? clock.waits() : 0;
     this.#inline.writev(tag, iovecs, count, offset, false);
-    const end = clock.now();
-    time[END] = end;
-    if (end - begun <= SLOW) return;
-    time[WATCHED] = end + WATCH;
-    if (watched && clock.waits() !== waits) {
-      time[RESTS] = end + REST * (end - begun);
-    }
+    const group = now < time[WATCHED]! ? 1 : GROUP;
+    if (++this.#untimed >= group) this.#timed();
   }
 
   override submit(): void {
     this.#batch = false;
+    if (this.#untimed > 0) this.#timed();
     super.submit();
+  }
+
+  #begin(): void {
+    const time = this.#time;
+    const now = time[LOOKED] = this.#clock.now();
+    if (now < time[WATCHED]!) time[WAITS] = this.#clock.waits();
+    this.#batch = true;
+  }
+
+  /** Writes have been carried out since the last look at the clock. */
+  #timed(): void {
+    const time = this.#time;
+    const begun = time[LOOKED]!;
+    const now = time[LOOKED] = this.#clock.now();
+    this.#untimed = 0;
+    if (now - begun <= SLOW) return;
+    const watched = begun < time[WATCHED]!;
+    time[WATCHED] = now + WATCH;
+    const before = time[WAITS]!;
+    time[WAITS] = this.#clock.waits();
+    if (watched && time[WAITS] !== before) {
+      time[RESTS] = now + REST * (now - begun);
+    }
   }
 
   override next(): number {
@@ -99,7 +118,7 @@ export class AutoBackend extends UringBackend {
   }
 }
 
-const END = 0, RESTS = 1, WATCHED = 2;
+const LOOKED = 0, RESTS = 1, WATCHED = 2, WAITS = 3;
 
 /** How long a thread takes for something, and whether it waited for it. */
 export interface WriteClock {

@@ -280,6 +280,42 @@ Deno.test("AutoBackend: after a write that waited, the ring has them for a while
   closeRawImage(image);
 });
 
+Deno.test("AutoBackend: many writes are timed together, but not on a slow disk", () => {
+  using files = new Files();
+  const image = openRawImage({ path: files.file("disk", 4096) });
+  let now = 1000;
+  let looks = 0;
+  let took = 0;
+  let sleeps = 0;
+  const backend = new AutoBackend(image, 64, {
+    now: () => (looks++, now += took),
+    waits: () => sleeps += took,
+  });
+  using memory = new Mapping(4096);
+  const iovecs = new Iovecs(memory, 0, 1);
+  iovecs.set(0, memory.address + 1024, 512);
+  /** How many of 40 writes of one batch were done before it was submitted. */
+  const inline = () => {
+    looks = 0;
+    for (let i = 0; i < 40; i++) backend.writev(i, memory.address, 1, 0, false);
+    let done = 0;
+    while (backend.next() >= 0) done++;
+    backend.submit();
+    for (let left = 40 - done; left > 0;) {
+      if (backend.next() >= 0) left--;
+      else backend.wait();
+    }
+    return done;
+  };
+  assert.equal(inline(), 40);
+  assert.equal(looks, 4, "at the beginning, after 16, after 32, at the end");
+  took = 10;
+  assert.equal(inline(), 17, "16 have taken long, and the next one has waited");
+  assert.equal(inline(), 0, "the ring has them for a while");
+  backend.close();
+  closeRawImage(image);
+});
+
 Deno.test("SyncBackend: reads, writes, flushes, errors", () => {
   exercise((image) => new SyncBackend(image, 8));
 });
