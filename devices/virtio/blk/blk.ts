@@ -32,7 +32,9 @@ import { DeviceId, type FeatureWords } from "../spec.ts";
 /** Descriptors of a queue, and requests in flight of all queues together. */
 const QUEUE_SIZE = 256;
 /** Requests per turn, so that one device doesn't starve the others. */
-const BUDGET = 1024;
+const BUDGET = 256;
+/** So many are begun, and shown, at once: guest, device and disk overlap. */
+const AHEAD = 8;
 
 /** A command to the device: look for the image's size anew. */
 export type BlkCommand = "resize";
@@ -97,6 +99,7 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
   serve(chain: DescriptorChain, queue: VirtQueue): DescriptorChain | undefined {
     this.#limiter?.charge(dataBytes(chain));
     this.#requests.start(chain, queue);
+    if (this.#requests.free % AHEAD === 0) this.#requests.flush(false);
     return this.room(queue);
   }
 
@@ -121,9 +124,7 @@ export class Blk implements VirtioDevice, Watcher, ChainServer {
   /** The backend has completions. */
   onReady(): void {
     this.#backend.acknowledge();
-    const wasFull = this.#requests.free === 0;
-    this.#requests.complete();
-    if (wasFull) this.#resume();
+    this.poll();
   }
 
   /** Carries out what is in flight. */

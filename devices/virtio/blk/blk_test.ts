@@ -107,6 +107,39 @@ testBoth("OUT writes sectors, used length is the status", (disk) => {
   assert.deepEqual(disk.onDisk(19), disk.sectors(19));
 });
 
+for (const features of [[], [Feature.EVENT_IDX]]) {
+  const name = features.length > 0 ? "with" : "without";
+  Deno.test(`blk: a driver that polls goes on while more is begun, ${name} EVENT_IDX`, () => {
+    /** What the driver has found before each write, and interrupts so far. */
+    const found: number[] = [];
+    const interrupts: number[] = [];
+    using disk = new FileDisk((image) =>
+      new class extends SyncBackend {
+        override writev(...of: Parameters<SyncBackend["writev"]>): void {
+          let used = found.at(-1) ?? 0;
+          while (disk.driver.queues[0]!.poll() >= 0) used++;
+          found.push(used);
+          interrupts.push(disk.driver.interrupts);
+          super.writev(...of);
+        }
+      }(image, 256)
+    );
+    const { driver } = disk;
+    driver.start({ features });
+    const before = driver.interrupts;
+    const writes = Array.from(
+      { length: 20 },
+      (_, n) => driver.write(n, new Uint8Array(512).fill(n)),
+    );
+    driver.ring(0);
+    const seen = writes.map((_, n) => n - n % 8);
+    assert.deepEqual(found, seen, "eight by eight");
+    assert.deepEqual(interrupts, writes.map(() => before));
+    assert.equal(driver.interrupts, before + 1, "one, at the end");
+    for (const write of writes) assert.equal(driver.statusOf(write), OK);
+  });
+}
+
 testBoth("data in many descriptors of any length (§2.7.4.2)", (disk) => {
   const { driver } = disk;
   const lengths = [1, 511, 1000, 24, 3, 4096, 509];

@@ -117,9 +117,9 @@ export class BlkRequests {
     this.#context.record?.began(slot, queue.index, type, sector, bytes);
     switch (type) {
       case BlkType.IN:
-        return this.#startIn(slot, writable, sector);
+        return this.#startData(slot, type, writable.bytes, sector);
       case BlkType.OUT:
-        return this.#startOut(slot, readable, sector);
+        return this.#startData(slot, type, readable.bytes, sector);
       case BlkType.FLUSH:
         if (!this.#flush) return this.#finish(slot, BlkStatus.UNSUPP, 0);
         return this.#begin(slot, BlkType.FLUSH, 0, 0);
@@ -151,26 +151,20 @@ export class BlkRequests {
     return true;
   }
 
-  #startIn(slot: number, { bytes }: ChainPart, sector: number): void {
-    if (!this.#inRange(sector, bytes)) {
+  #startData(slot: number, type: number, bytes: number, sector: number): void {
+    const allowed = type === BlkType.IN || !this.#backend.readOnly;
+    if (!allowed || !this.#inRange(sector, bytes)) {
       return this.#finish(slot, BlkStatus.IOERR, 0);
     }
-    this.#begin(slot, BlkType.IN, sector * SECTOR_SIZE, bytes);
-  }
-
-  #startOut(slot: number, { bytes }: ChainPart, sector: number): void {
-    if (this.#backend.readOnly || !this.#inRange(sector, bytes)) {
-      return this.#finish(slot, BlkStatus.IOERR, 0);
-    }
-    this.#begin(slot, BlkType.OUT, sector * SECTOR_SIZE, bytes);
+    this.#begin(slot, type, sector * SECTOR_SIZE, bytes);
   }
 
   #getId(slot: number, writable: ChainPart): void {
     if (writable.bytes < BLK_ID_SIZE) {
       return this.#finish(slot, BlkStatus.IOERR, 0);
     }
-    const written = writable.poke(this.#context.memory, this.#id);
-    this.#finish(slot, BlkStatus.OK, written);
+    const { memory } = this.#context;
+    this.#finish(slot, BlkStatus.OK, writable.poke(memory, this.#id));
   }
 
   /** DISCARD and WRITE_ZEROES, which have one segment. */
@@ -233,13 +227,13 @@ export class BlkRequests {
   }
 
   /** Gives the host what was started, in one batch, and takes what is done. */
-  flush(): void {
+  flush(last = true): void {
     this.#backend.submit();
-    this.complete();
+    this.complete(last);
   }
 
-  /** Finishes what the backend has completed, and shows it to the driver. */
-  complete(): void {
+  /** Finishes what is completed, and shows it; the `last` interrupts. */
+  complete(last = true): void {
     const backend = this.#backend;
     if (this.inFlight > 0) {
       for (let slot = backend.next(); slot >= 0; slot = backend.next()) {
@@ -247,9 +241,12 @@ export class BlkRequests {
       }
     }
     if (!this.#pushed) return;
-    this.#pushed = false;
+    this.#pushed = !last;
     const { queues } = this.#context;
-    for (let i = 0; i < queues.length; i++) this.#context.publish(queues[i]!);
+    for (let i = 0; i < queues.length; i++) {
+      if (last) this.#context.publish(queues[i]!);
+      else if (queues[i]!.publish()) queues[i]!.interruptOwed = true;
+    }
   }
 
   /** Waits for all that is in flight, and shows it to the driver. */

@@ -52,6 +52,8 @@ export abstract class VirtQueue {
   broken: string | undefined;
   /** Chains that were given back so far. */
   pushed = 0;
+  /** The driver wants an interrupt for what it was shown already. */
+  interruptOwed = false;
   /** The guest's RAM. */
   protected readonly memory: GuestMemory;
   /** The device has asked to be told of the next chain. */

@@ -244,7 +244,8 @@ export class ActivatedDevice implements DeviceContext {
   }
 
   publish(queue: VirtQueue): void {
-    const wanted = queue.publish();
+    const wanted = queue.publish() || queue.interruptOwed;
+    queue.interruptOwed = false;
     this.record?.published(queue);
     if (wanted) this.#interrupt(Interrupt.USED_BUFFER, queue.index);
   }
