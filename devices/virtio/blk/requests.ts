@@ -117,9 +117,9 @@ export class BlkRequests {
     this.#context.record?.began(slot, queue.index, type, sector, bytes);
     switch (type) {
       case BlkType.IN:
-        return this.#startData(slot, type, writable.bytes, sector);
+        return this.#startIn(slot, writable, sector);
       case BlkType.OUT:
-        return this.#startData(slot, type, readable.bytes, sector);
+        return this.#startOut(slot, readable, sector);
       case BlkType.FLUSH:
         if (!this.#flush) return this.#finish(slot, BlkStatus.UNSUPP, 0);
         return this.#begin(slot, BlkType.FLUSH, 0, 0);
@@ -151,12 +151,18 @@ export class BlkRequests {
     return true;
   }
 
-  #startData(slot: number, type: number, bytes: number, sector: number): void {
-    const allowed = type === BlkType.IN || !this.#backend.readOnly;
-    if (!allowed || !this.#inRange(sector, bytes)) {
+  #startIn(slot: number, { bytes }: ChainPart, sector: number): void {
+    if (!this.#inRange(sector, bytes)) {
       return this.#finish(slot, BlkStatus.IOERR, 0);
     }
-    this.#begin(slot, type, sector * SECTOR_SIZE, bytes);
+    this.#begin(slot, BlkType.IN, sector * SECTOR_SIZE, bytes);
+  }
+
+  #startOut(slot: number, { bytes }: ChainPart, sector: number): void {
+    if (this.#backend.readOnly || !this.#inRange(sector, bytes)) {
+      return this.#finish(slot, BlkStatus.IOERR, 0);
+    }
+    this.#begin(slot, BlkType.OUT, sector * SECTOR_SIZE, bytes);
   }
 
   #getId(slot: number, writable: ChainPart): void {
@@ -235,10 +241,8 @@ export class BlkRequests {
   /** Finishes what is completed, and shows it; the `last` interrupts. */
   complete(last = true): void {
     const backend = this.#backend;
-    if (this.inFlight > 0) {
-      for (let slot = backend.next(); slot >= 0; slot = backend.next()) {
-        this.#complete(slot, backend.result);
-      }
+    for (let slot = backend.next(); slot >= 0; slot = backend.next()) {
+      this.#complete(slot, backend.result);
     }
     if (!this.#pushed) return;
     this.#pushed = !last;
@@ -251,11 +255,7 @@ export class BlkRequests {
 
   /** Waits for all that is in flight, and shows it to the driver. */
   finish(): void {
-    this.flush();
-    while (this.inFlight > 0) {
-      this.#backend.wait();
-      this.flush();
-    }
+    for (this.flush(); this.inFlight > 0; this.flush()) this.#backend.wait();
   }
 
   /**
@@ -269,11 +269,9 @@ export class BlkRequests {
       let slot = backend.next();
       if (slot < 0) backend.wait();
       for (; slot >= 0; slot = backend.next()) {
-        if (queue && this.#queue[slot] !== queue.index) {
-          this.#complete(slot, backend.result);
-        } else {
-          this.#release(slot);
-        }
+        const others = queue && this.#queue[slot] !== queue.index;
+        if (others) this.#complete(slot, backend.result);
+        else this.#release(slot);
       }
     }
     if (queue) this.complete(); // shows what belongs to other queues
