@@ -34,7 +34,7 @@ const QUEUE_SIZE = 256;
 /** Requests per turn, so that one device doesn't starve the others. */
 const BUDGET = 256;
 /** So many are begun, and shown, at once: guest, device and disk overlap. */
-const AHEAD = 8;
+const AHEAD = 16;
 
 /** A command to the device: look for the image's size anew. */
 export type BlkCommand = "resize";

@@ -128,12 +128,12 @@ for (const features of [[], [Feature.EVENT_IDX]]) {
     driver.start({ features });
     const before = driver.interrupts;
     const writes = Array.from(
-      { length: 20 },
+      { length: 40 },
       (_, n) => driver.write(n, new Uint8Array(512).fill(n)),
     );
     driver.ring(0);
-    const seen = writes.map((_, n) => n - n % 8);
-    assert.deepEqual(found, seen, "eight by eight");
+    const seen = writes.map((_, n) => n - n % 16);
+    assert.deepEqual(found, seen, "sixteen by sixteen");
     assert.deepEqual(interrupts, writes.map(() => before));
     assert.equal(driver.interrupts, before + 1, "one, at the end");
     for (const write of writes) assert.equal(driver.statusOf(write), OK);
