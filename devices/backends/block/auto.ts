@@ -9,7 +9,10 @@ import type { RawImage } from "./image.ts";
 import { UringBackend } from "./uring.ts";
 import { SyncBackend } from "./sync.ts";
 
-/** So many writes are timed together: a look at the clock has its price. */
+/**
+ * So many writes are timed together: a look at the clock has its price. When a
+ * disk becomes slow, so many may wait for it before that is noticed.
+ */
 const GROUP = 16;
 /** Writes that take longer, in ms, may have waited for the disk. */
 const SLOW = 2;
@@ -84,6 +87,7 @@ export class AutoBackend extends UringBackend {
     super.submit();
   }
 
+  /** The first write of a batch is about to be carried out. */
   #begin(): void {
     const time = this.#time;
     const now = time[LOOKED] = this.#clock.now();

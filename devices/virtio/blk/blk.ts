@@ -2,7 +2,7 @@
  * The block device (virtio 1.2 §5.2).
  *
  * A request's data goes by one vectored I/O operation straight between guest
- * memory and the backend; requests are submitted in one batch per doorbell
+ * memory and the backend; requests are submitted in batches of 16 at most,
  * and complete in any order.
  *
  * @module
