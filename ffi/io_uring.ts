@@ -10,7 +10,7 @@ import { MapFlag, Mapping } from "./memory/mmap.ts";
 import { libc, lookUpNow } from "./libc.ts";
 
 // Who loads this is going to make one.
-lookUpNow("io_uring_setup", "io_uring_enter", "io_uring_register");
+lookUpNow("io_uring_enter");
 
 const SYS_io_uring_setup = 425;
 const SYS_io_uring_enter = 426;

@@ -17,10 +17,7 @@ const post = (message: WorkerMessage): void => self.postMessage(message);
 const { port1, port2 } = new MessageChannel();
 const told: WorkerMessage = { type: "commands", port: port2 };
 self.postMessage(told, [port2]);
-lookUpNow(
-  ...["epoll_create1", "epoll_ctl", "epoll_wait"] as const,
-  ...["read_u32", "write_u32", "ioctl_pointer"] as const,
-);
+lookUpNow("epoll_wait", "read_u32", "write_u32", "ioctl_pointer");
 
 self.onmessage = async (event: MessageEvent<DeviceWorkerStart | string>) => {
   const { data } = event;

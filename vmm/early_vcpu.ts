@@ -5,13 +5,9 @@
  * @module
  */
 import { MACHINE_DESCRIPTORS, needDescriptors } from "../ffi/descriptors.ts";
-import { lookUpNow } from "../ffi/libc.ts";
 import type { ResolvedConfig } from "./config/resolve.ts";
 import type { WorkerMessage } from "./messages.ts";
 import { VCPU_WORKER, WorkerThread } from "./worker_thread.ts";
-
-/** What a restore calls in the main isolate: in one go. */
-const RESTORE = ["getrlimit", "open", "flock", "lseek", "fcntl"] as const;
 
 /** The worker of the first vCPU, for the one machine of a process. */
 export class EarlyVcpu implements Disposable {
@@ -26,7 +22,6 @@ export class EarlyVcpu implements Disposable {
    * @throws {VireoError} there are no descriptors for a machine
    */
   constructor() {
-    lookUpNow(...RESTORE);
     needDescriptors(MACHINE_DESCRIPTORS, "a machine");
     const hear = (message: WorkerMessage) => this.#hear(message);
     this.#thread = new WorkerThread(VCPU_WORKER, hear);

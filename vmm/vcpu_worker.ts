@@ -46,7 +46,7 @@ const PLAIN = new URL("./plain_devices.ts", import.meta.url).href;
 
 // While the rest of the machine is made, this thread has time.
 blockKickSignal();
-lookUpNow("gettid", "ioctl_pointer", "write_u32");
+lookUpNow("ioctl_pointer", "write_u32");
 
 self.onmessage = ({ data }: MessageEvent<VcpuWorkerStart | string>) =>
   // A module that it is going to need; what is wrong with it is told then.

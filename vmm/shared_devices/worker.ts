@@ -9,10 +9,7 @@ import { lookUpNow } from "../../ffi/libc.ts";
 import type { Joining, SharedMessage, SharedStart } from "./messages.ts";
 import { SharedThread } from "./thread.ts";
 
-lookUpNow(
-  ...["epoll_create1", "epoll_ctl", "epoll_wait"] as const,
-  ...["read_u32", "write_u32", "ioctl_pointer"] as const,
-);
+lookUpNow("epoll_wait", "read_u32", "write_u32", "ioctl_pointer");
 
 let thread: SharedThread | undefined;
 
