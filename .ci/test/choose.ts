@@ -25,22 +25,35 @@ export interface ChosenFile {
 }
 
 /**
- * Chooses tests.
+ * The files in which tests are to be looked for.
  *
  * @param args what was asked for
- * @throws {VireoError} when a path is not there, or a file can't be loaded
+ * @throws {VireoError} when a path is not there
  */
-export async function choose(args: TestArguments): Promise<ChosenFile[]> {
+export function filesOf(args: TestArguments): string[] {
   const files = args.paths.length > 0
     ? args.paths.flatMap((path) => [...testFiles(path)])
     : [...testFiles(".")];
   const named = args.paths.filter((path) => path.endsWith(".ts"));
-  const wanted = [...new Set(files)].filter((path) =>
+  return [...new Set(files)].filter((path) =>
     named.includes(path) || suiteOf(path) === args.suite
   );
+}
+
+/**
+ * Chooses tests.
+ *
+ * @param files where they are
+ * @param filter what their names have to fit; default: all do
+ * @throws {VireoError} when a file can't be loaded
+ */
+export async function choose(
+  files: readonly string[],
+  filter?: string,
+): Promise<ChosenFile[]> {
   const chosen: ChosenFile[] = [];
-  for (const [path, tests] of await record(wanted)) {
-    const those = tests.filter(({ name }) => fits(name, args.filter));
+  for (const [path, tests] of await record(files)) {
+    const those = tests.filter(({ name }) => fits(name, filter));
     if (those.length === 0) continue;
     const programs = [...new Set(those.flatMap((test) => test.programs))];
     const prepared = [...new Set(those.flatMap((test) => test.prepared))];

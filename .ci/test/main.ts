@@ -8,7 +8,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { cacheFolder } from "../../images/linux/cache.ts";
 import { withSbin } from "../../images/linux/logged_command.ts";
 import { readArguments } from "./arguments.ts";
-import { choose } from "./choose.ts";
+import { choose, filesOf } from "./choose.ts";
 import { type Batch, batches, type BatchResult, runLanes } from "./lanes.ts";
 import { provideKernels, providePackages } from "./provide.ts";
 import { StatusLine } from "./status_line.ts";
@@ -80,7 +80,10 @@ async function main(): Promise<number> {
   const start = performance.now();
   const args = readArguments(Deno.args);
   Deno.env.set("PATH", withSbin()); // mke2fs and ip, for ordinary users
-  const chosen = await choose(args);
+  const wanted = filesOf(args);
+  // Both take a core each; with a filter, most files may not be chosen.
+  const early = args.filter === undefined ? checkTypes(wanted) : undefined;
+  const chosen = await choose(wanted, args.filter);
   if (chosen.length === 0) throw new VireoError("test: no test was chosen");
   await providePackages(chosen);
   const paths = chosen.map(({ path }) => path);
@@ -94,7 +97,7 @@ async function main(): Promise<number> {
     // Who may not install packages has tests ignored for it; root may.
     if (!success && Deno.uid() === 0) ok = false;
   });
-  const types = checkTypes(paths);
+  const types = early ?? checkTypes(paths);
   await runLanes(
     batches(chosen, times),
     prepared,
