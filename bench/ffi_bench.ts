@@ -15,6 +15,12 @@ const library = Deno.dlopen("libc.so.6", {
   buffer: { name: "strnlen", parameters: ["buffer", "u32"], result: "i32" },
   pointer: { name: "strnlen", parameters: ["pointer", "u32"], result: "i32" },
   slow: { name: "abs", parameters: ["i32"], result: "i32", nonblocking: true },
+  // With a struct Deno compiles no trampoline; abs doesn't see it.
+  rare: {
+    name: "abs",
+    parameters: ["i32", { struct: ["u8"] }],
+    result: "i32",
+  },
 });
 const c = library.symbols;
 
@@ -22,6 +28,7 @@ const mapping = new Mapping(4096);
 const u32 = new Uint32Array(mapping.buffer);
 const view = new DataView(mapping.buffer);
 const bytes = new Uint8Array(mapping.buffer, 0, 64);
+const unseen = new Uint8Array(1);
 const wide = 7n;
 let number = 7;
 
@@ -46,8 +53,28 @@ Deno.bench("call: buffer", { group: "call" }, () => {
   c.buffer(bytes, 1);
 });
 
+Deno.bench("call: i32, without a trampoline", { group: "call" }, () => {
+  c.rare(7, unseen);
+});
+
 Deno.bench("call: nonblocking", { group: "call" }, async () => {
   await c.slow(7);
+});
+
+Deno.bench("look-up: i32", { group: "look-up", baseline: true }, () => {
+  Deno.dlopen("libc.so.6", { abs: { parameters: ["i32"], result: "i32" } });
+});
+
+Deno.bench("look-up: buffer", { group: "look-up" }, () => {
+  Deno.dlopen("libc.so.6", {
+    strnlen: { parameters: ["buffer", "u32"], result: "i32" },
+  });
+});
+
+Deno.bench("look-up: without a trampoline", { group: "look-up" }, () => {
+  Deno.dlopen("libc.so.6", {
+    abs: { parameters: ["i32", { struct: ["u8"] }], result: "i32" },
+  });
 });
 
 // A thousand per iteration: one alone is below what a clock can tell.
