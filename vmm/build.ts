@@ -192,6 +192,7 @@ export async function buildMachine(
     record: Recorder.create(devices.length),
     pollMicroseconds: config.pollMicroseconds,
     packed: config.packed,
+    irqfd: config.irqfd,
   };
   const all = parts.move();
   return {

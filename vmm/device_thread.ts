@@ -118,7 +118,7 @@ export class DeviceThread implements Disposable, Polled {
     parts.defer(() => closeAll(loose));
     const connect = start.devices.some((spec) => spec.pci)
       ? await pciConnector(start.vmFd, log)
-      : mmioConnector(start.vmFd);
+      : mmioConnector(start.vmFd, start.irqfd);
     const { recorderOf } = await record;
     const eventFd = () => parts.use(new EventFd());
     const connected = devices.map((device, index) => {
@@ -321,10 +321,12 @@ function inUse({ state }: DeviceSpec): Connection {
 }
 
 /** Doorbells by their values, and one interrupt. */
-function mmioConnector(vmFd: number): Connector {
+function mmioConnector(vmFd: number, irqfd: boolean): Connector {
   const vm = new VmEvents(vmFd);
-  return ({ window, gsi }, _device, doorbells) => {
-    const interrupt = new InterruptEdge(vmFd, gsi);
+  return ({ window, gsi }, _device, doorbells, eventFd) => {
+    const fd = irqfd ? eventFd() : undefined;
+    if (fd) vm.irqfd(fd.fd, gsi);
+    const interrupt = fd ?? new InterruptEdge(vmFd, gsi);
     doorbells.forEach(({ fd }, index) =>
       vm.ioeventfd(fd, {
         address: window + MmioRegister.QueueNotify,
@@ -332,7 +334,7 @@ function mmioConnector(vmFd: number): Connector {
         datamatch: index,
       })
     );
-    return { raise: () => interrupt.raise(), changed: () => {} };
+    return { raise: () => interrupt.signal(), changed: () => {} };
   };
 }
 

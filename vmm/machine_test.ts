@@ -1,6 +1,8 @@
 /** The payload under KVM: the machine, its devices, and its end. */
 import assert from "node:assert/strict";
 import { KVM, needing, NETWORKS } from "../ffi/testing/needs.ts";
+import { descriptorsButDenos } from "../ffi/testing/descriptors.ts";
+import { until } from "../ffi/testing/until.ts";
 import { buildElf } from "../guest/testing/mod.ts";
 import { readPayload } from "../images/payload/payload.ts";
 import type { VmConfig } from "./config/types.ts";
@@ -13,6 +15,7 @@ import {
   TestMachine,
   TestNetwork,
 } from "./testing/mod.ts";
+import { HI } from "./testing/tiny_guest.ts";
 
 const payload = await readPayload();
 
@@ -119,6 +122,29 @@ kvmTest("Machine: the demo passes with polling off and on", async () => {
     const { output } = await runMachine(config);
     assert.match(output, /^payload: ok/m, `${poll_us}: ${output}`);
   }
+});
+
+kvmTest("Machine: the demo passes with interrupts by irqfd", async () => {
+  using disk = new ScratchFile(8 << 20);
+  const config = payloadConfig("demo", disk.path);
+  config["machine-config"] = { mem_size_mib: 64, irqfd: true };
+  const { output } = await runMachine(config);
+  assert.match(output, /1 MiB verified \(interrupts\)/);
+});
+
+kvmTest("Machine: irqfd is one more eventfd for each device", async () => {
+  using disk = new ScratchFile(4096);
+  using other = new ScratchFile(4096);
+  const eventFds = async (irqfd: boolean) => {
+    const config = payloadConfig("", disk.path, other.path);
+    config["boot-source"].kernel_image_path = HI;
+    config["machine-config"] = { mem_size_mib: 16, irqfd };
+    await using test = await TestMachine.create(config);
+    void test.run();
+    await until(() => test.machine.state === "running", "devices");
+    return descriptorsButDenos().filter((fd) => fd.includes("eventfd")).length;
+  };
+  assert.equal(await eventFds(true), await eventFds(false) + 2);
 });
 
 kvmTest("Machine: what the guest wrote is in the image", async () => {

@@ -116,6 +116,8 @@ export interface DeviceWorkerStart {
   pollMicroseconds: number;
   /** Offer packed virtqueues. */
   packed: boolean;
+  /** Interrupts over MMIO by an irqfd. */
+  irqfd: boolean;
 }
 
 /** A machine's PCI bus. */

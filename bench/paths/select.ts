@@ -23,6 +23,7 @@ function trial(name: string, suffix: string, settings: Settings): Row {
 
 const PACKED: Settings = { packed_rings: true };
 const PCI: Settings = { transport: "pci" };
+const IRQFD: Settings = { irqfd: true };
 
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
@@ -37,6 +38,8 @@ export const ROWS: readonly Row[] = [
     "net-rr",
   ]
     .map((name) => trial(name, "pci", PCI)),
+  ...["read-qd1-irq", "read-qd32-irq", "net-rr-irq"]
+    .map((name) => trial(name, "irqfd", IRQFD)),
 ];
 
 /** The rows whose names are, or begin with, one of `names`; all for none. */

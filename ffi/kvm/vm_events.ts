@@ -94,7 +94,7 @@ export class InterruptEdge {
   }
 
   /** Raises the interrupt. Allocates nothing. */
-  raise(): void {
+  signal(): void {
     libc.ioctl_pointer(this.#fd, KVM_IRQ_LINE, this.#up);
     libc.ioctl_pointer(this.#fd, KVM_IRQ_LINE, this.#down);
   }

@@ -61,6 +61,7 @@ type MachineDefaults =
   | "carry_syscalls"
   | "transport"
   | "packed_rings"
+  | "irqfd"
   | "nested"
   | "pmu";
 
@@ -112,6 +113,12 @@ const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
   packed_rings: own(
     boolean,
     "Offer packed virtqueues (`VIRTIO_F_RING_PACKED`).",
+    false,
+  ),
+  irqfd: own(
+    boolean,
+    "Over MMIO, interrupts by irqfd: a thread of the kernel's raises them, not " +
+      "the device's.",
     false,
   ),
   nested: own(

@@ -49,6 +49,8 @@ export interface ResolvedConfig {
   transport: "mmio" | "pci";
   /** Offer packed virtqueues. */
   packed: boolean;
+  /** Interrupts over MMIO by an irqfd. */
+  irqfd: boolean;
   /** By ACPI or not; undefined: as the kernel has it. */
   acpi: boolean | undefined;
   /** Complete SYSCALLs that KVM leaves half done. */
@@ -111,6 +113,7 @@ function filled(config: VmConfig): ResolvedConfig {
     pollMicroseconds: pollMicroseconds(machine),
     transport: machine.transport,
     packed: machine.packed_rings,
+    irqfd: machine.irqfd,
     acpi: acpi(machine, given),
     carrySyscalls: machine.carry_syscalls,
     nested: machine.nested,

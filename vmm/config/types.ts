@@ -58,6 +58,11 @@ export interface MachineConfig {
   /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`); default false. */
   packed_rings?: boolean;
   /**
+   * Over MMIO: devices raise their interrupts by an irqfd, which a thread of the
+   * kernel's carries out, and not by `KVM_IRQ_LINE`; default false.
+   */
+  irqfd?: boolean;
+  /**
    * How the guest finds its devices. `on`: in ACPI tables. `off`: on its
    * command line, with the processors in an MP table. Default `auto`: by
    * ACPI when the kernel has it, and `boot_args` no `acpi=off`.

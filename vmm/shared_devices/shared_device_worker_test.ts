@@ -159,6 +159,7 @@ function deviceStart(
     record: Recorder.create(1),
     pollMicroseconds: 50,
     packed: false,
+    irqfd: false,
   };
 }
 
