@@ -1,26 +1,38 @@
 /**
  * What programs in a Linux guest see of Vireo's I/O: dd, ping and TCP, under
  * Vireo over MMIO and PCI, QEMU's microvm, and Vireo of another checkout, with
- * one kernel and one command line, in alternation. It takes root.
- *
- *     deno run -A bench/guest/main.ts [--pairs N] [--against FOLDER]
+ * one kernel and one command line, in alternation. It takes root:
+ * `deno task bench:guest --help`.
  *
  * @module
  */
-import { parseArgs } from "node:util";
-import { MiB } from "../../guest/layout.ts";
+import { Command, InvalidArgumentError } from "commander";
+import { VireoError } from "../../ffi/error.ts";
 import { prepare, prepared } from "../../mod.ts";
+import { makeDisk } from "../paths/disk.ts";
 import { Network } from "../paths/network.ts";
 import { spread } from "../paths/pairs.ts";
+import { markdown } from "../paths/report.ts";
 import { PROGRAMS, read, script } from "./programs.ts";
-import { type Guest, qemu, vireo, type Vmm } from "./vmms.ts";
+import { type Guest, hasQemu, qemu, vireo, type Vmm } from "./vmms.ts";
 
-const MEMORY_MIB = 64;
-const DISK_SIZE = 64 * MiB;
-const SINK = new URL("./sink.ts", import.meta.url).pathname;
+interface Options {
+  pairs: number;
+  against?: string;
+}
 
 /** One value for each program, by its name. */
 type Figures = Map<string, number>;
+/** A VMM, and what was measured of it. */
+type Side = { vmm: Vmm; all: Figures[] };
+
+const MEMORY_MIB = 64;
+const DISK_MIB = 64;
+const SINK = new URL("./sink.ts", import.meta.url).pathname;
+
+function progress(text: string): void {
+  console.error(`bench:guest: ${text}`);
+}
 
 /** Boots a guest, has it run the programs, and reads what they print. */
 async function measure(vmm: Vmm, guest: Guest): Promise<Figures> {
@@ -45,61 +57,90 @@ function cell(values: readonly number[]): string {
   return `${middle} (${least}..${most})`;
 }
 
-const { values: { pairs = "5", against } } = parseArgs({
-  options: { pairs: { type: "string" }, against: { type: "string" } },
-});
-await using stack = new AsyncDisposableStack();
-const { kernel, rootfs } = await prepared("full") ??
-  await prepare({ variant: "full" });
-const folder = Deno.makeTempDirSync({ prefix: "vireo-bench-" });
-stack.defer(() => Deno.removeSync(folder, { recursive: true }));
-const disk = `${folder}/disk`;
-const mebibyte = new Uint8Array(MiB).fill(1);
-for (let i = 0; i < DISK_SIZE / MiB; i++) {
-  Deno.writeFileSync(disk, mebibyte, { append: true });
+/** What is compared: a heading, and two sides. */
+function comparisons(
+  sides: readonly Side[],
+): [string, Side, Side][] {
+  const named = (name: string) => sides.find(({ vmm }) => vmm.name === name);
+  const wanted = [
+    ["mmio / QEMU", "Vireo, mmio", "QEMU, mmio"],
+    ["mmio / before", "Vireo, mmio", "Vireo, mmio, before"],
+    ["pci / before", "Vireo, pci", "Vireo, pci, before"],
+  ] as const;
+  return wanted.flatMap(([title, one, other]) => {
+    const [a, b] = [named(one), named(other)];
+    return a && b ? [[title, a, b]] : [];
+  });
 }
-const network = stack.use(await Network.create());
-const sink = network.spawn(Deno.execPath(), "run", "--allow-net", SINK);
-stack.defer(async () => {
-  sink.kill("SIGTERM");
-  await sink.status;
-});
-const guest = {
-  ...{ kernel, rootfs, disk, folder, memory: MEMORY_MIB },
-  ...{ netns: network.netns, commands: script() },
-};
 
-const vmms: Vmm[] = [vireo("mmio"), vireo("pci"), qemu()];
-if (against !== undefined) {
-  vmms.push(vireo("mmio", against), vireo("pci", against));
+function table(sides: readonly Side[]): string {
+  const compared = comparisons(sides);
+  const headings = [
+    ...["in the guest", "unit"],
+    ...sides.map(({ vmm }) => vmm.name),
+    ...compared.map(([title]) => title),
+  ];
+  const rows = PROGRAMS.map(({ name, unit }) => {
+    const of = ({ all }: Side) => all.map((figures) => figures.get(name)!);
+    const ratios = compared.map(([, one, other]) => {
+      const others = of(other);
+      return cell(of(one).map((value, pair) => value / others[pair]!));
+    });
+    return [name, unit, ...sides.map((side) => cell(of(side))), ...ratios];
+  });
+  return markdown(headings, rows);
 }
-const all = vmms.map((): Figures[] => []);
-for (let pair = 1; pair <= Number(pairs); pair++) {
-  const order = [...vmms.entries()];
-  for (const [index, vmm] of pair % 2 ? order : order.reverse()) {
-    console.error(`pair ${pair} of ${pairs}: ${vmm.name}`);
-    all[index]!.push(await measure(vmm, guest));
+
+async function main({ pairs, against }: Options): Promise<void> {
+  const vmms = [vireo("mmio"), vireo("pci")];
+  if (hasQemu()) vmms.push(qemu());
+  else progress("qemu-system-x86_64 is missing; its column is left out");
+  if (against !== undefined) {
+    vmms.push(vireo("mmio", against), vireo("pci", against));
   }
+  await using stack = new AsyncDisposableStack();
+  const network = stack.use(await Network.create());
+  const { kernel, rootfs } = await prepared("full") ??
+    await prepare({ variant: "full" });
+  const folder = Deno.makeTempDirSync({ prefix: "vireo-bench-" });
+  stack.defer(() => Deno.removeSync(folder, { recursive: true }));
+  const disk = await makeDisk(folder, DISK_MIB);
+  const sink = network.spawn(Deno.execPath(), "run", "--allow-net", SINK);
+  stack.defer(async () => {
+    sink.kill("SIGTERM");
+    await sink.status;
+  });
+  const guest = {
+    ...{ kernel, rootfs, disk, folder, memory: MEMORY_MIB },
+    ...{ netns: network.netns, commands: script() },
+  };
+  const sides = vmms.map((vmm): Side => ({ vmm, all: [] }));
+  for (let pair = 1; pair <= pairs; pair++) {
+    for (const { vmm, all } of pair % 2 ? sides : sides.toReversed()) {
+      progress(`pair ${pair} of ${pairs}: ${vmm.name}`);
+      all.push(await measure(vmm, guest));
+    }
+  }
+  console.log(table(sides));
 }
 
-const of = (index: number, program: string) =>
-  all[index]!.map((figures) => figures.get(program)!);
-const ratios = (one: number, other: number, program: string) => {
-  const others = of(other, program);
-  return cell(of(one, program).map((value, pair) => value / others[pair]!));
-};
-const compared: [string, number, number][] = [["mmio / QEMU", 0, 2]];
-if (against) compared.push(["mmio / before", 0, 3], ["pci / before", 1, 4]);
-const rows = PROGRAMS.map(({ name, unit }) => [
-  ...[name, unit],
-  ...vmms.map((_, index) => cell(of(index, name))),
-  ...compared.map(([, one, other]) => ratios(one, other, name)),
-]);
-const head = [
-  ...["in the guest", "unit"],
-  ...vmms.map(({ name }) => name),
-  ...compared.map(([title]) => title),
-];
-for (const row of [head, head.map(() => "---"), ...rows]) {
-  console.log(`| ${row.join(" | ")} |`);
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("not a whole number from 1 on");
+}
+
+if (import.meta.main) {
+  const options = new Command("bench:guest")
+    .description("Measures dd, ping and TCP in a Linux guest. It takes root.")
+    .option("--pairs <n>", "runs of each VMM, in turn", wholeNumber, 5)
+    .option("--against <folder>", "Vireo of another checkout, too")
+    .parse(Deno.args, { from: "user" }).opts<Options>();
+  try {
+    await main(options);
+  } catch (error) {
+    if (!(error instanceof VireoError)) throw error;
+    console.error(`bench:guest: ${error.message}`);
+    Deno.exitCode = 1;
+  }
 }

@@ -3,8 +3,11 @@
  *
  * @module
  */
+import { VireoError } from "../../ffi/error.ts";
 import { DEFAULT_BOOT_ARGS } from "../../vmm/config/boot_args.ts";
 import { TAP } from "../paths/network.ts";
+
+const QEMU = "qemu-system-x86_64";
 
 /** What all of them run. */
 export interface Guest {
@@ -32,6 +35,14 @@ export interface Vmm {
   command(guest: Guest): Promise<string[]>;
 }
 
+function mainOf(folder: string): string {
+  try {
+    return Deno.realPathSync(`${folder}/main.ts`);
+  } catch {
+    throw new VireoError(`--against: no main.ts in "${folder}"`);
+  }
+}
+
 function words({ commands }: Guest): string {
   return `VIREO_NONCE=0 VIREO_EXEC="${commands}"`;
 }
@@ -40,7 +51,7 @@ function words({ commands }: Guest): string {
 export function vireo(transport: "mmio" | "pci", folder?: string): Vmm {
   const main = folder === undefined
     ? new URL("../../main.ts", import.meta.url).pathname
-    : `${Deno.realPathSync(folder)}/main.ts`;
+    : mainOf(folder);
   return {
     name: `Vireo, ${transport}${folder === undefined ? "" : ", before"}`,
     async command(guest) {
@@ -71,6 +82,17 @@ export function vireo(transport: "mmio" | "pci", folder?: string): Vmm {
   };
 }
 
+/** Whether there is a QEMU. */
+export function hasQemu(): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
+    try {
+      return Deno.statSync(`${folder}/${QEMU}`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** QEMU's microvm, over MMIO. */
 export function qemu(): Vmm {
   return {
@@ -78,7 +100,7 @@ export function qemu(): Vmm {
     // QEMU has nobody to carry out an XSAVE that KVM refuses.
     command: (guest) =>
       Promise.resolve([
-        ...["ip", "netns", "exec", guest.netns, "qemu-system-x86_64"],
+        ...["ip", "netns", "exec", guest.netns, QEMU],
         ...["-accel", "kvm", "-cpu", "qemu64", "-m", `${guest.memory}`],
         ...["-M", "microvm,acpi=off,rtc=on"],
         ...["-global", "virtio-mmio.force-legacy=false"],

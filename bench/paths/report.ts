@@ -51,7 +51,8 @@ export function countsTable(outcomes: readonly Outcome[]): string {
   );
 }
 
-function markdown(headings: string[], lines: string[][]): string {
+/** A table in Markdown, its columns as wide as they have to be. */
+export function markdown(headings: string[], lines: string[][]): string {
   const rows = [headings, headings.map(() => "---"), ...lines];
   const widths = headings.map((_, column) =>
     Math.max(...rows.map((row) => row[column]!.length))
