@@ -324,9 +324,8 @@ function inUse({ state }: DeviceSpec): Connection {
 function mmioConnector(vmFd: number, irqfd: boolean): Connector {
   const vm = new VmEvents(vmFd);
   return ({ window, gsi }, _device, doorbells, eventFd) => {
-    const fd = irqfd ? eventFd() : undefined;
-    if (fd) vm.irqfd(fd.fd, gsi);
-    const interrupt = fd ?? new InterruptEdge(vmFd, gsi);
+    const interrupt = irqfd ? eventFd() : new InterruptEdge(vmFd, gsi);
+    if (interrupt instanceof EventFd) vm.irqfd(interrupt.fd, gsi);
     doorbells.forEach(({ fd }, index) =>
       vm.ioeventfd(fd, {
         address: window + MmioRegister.QueueNotify,
