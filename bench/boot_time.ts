@@ -8,6 +8,7 @@
  */
 import { prepare, prepared } from "../mod.ts";
 import { DEFAULT_BOOT_ARGS } from "../vmm/config/boot_args.ts";
+import { MICROVM, QEMU } from "./paths/qemu.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const SHELL_OUTPUT = "shell-output-1234";
@@ -64,12 +65,8 @@ function qemuArguments(
   const words = `${DEFAULT_BOOT_ARGS} noxsave root=/dev/vda ro VIREO_NONCE=0 ` +
     `VIREO_EXEC="${GUEST_COMMAND}"`;
   return [
-    ...["-accel", "kvm", "-cpu", "qemu64", "-m", String(memory)],
-    ...["-M", "microvm,acpi=off,rtc=on"],
-    ...["-global", "virtio-mmio.force-legacy=false"],
-    ...["-kernel", guest.kernel, "-append", words],
-    ...["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"],
-    ...["-serial", "stdio"],
+    ...MICROVM.slice(1),
+    ...["-m", String(memory), "-kernel", guest.kernel, "-append", words],
     ...[
       "-drive",
       `id=root,if=none,format=raw,readonly=on,file=${guest.rootfs}`,
@@ -105,7 +102,7 @@ if (import.meta.main) {
     runs.push({
       vireo: await timeBoot(Deno.execPath(), vireo),
       qemu: await timeBoot(
-        "qemu-system-x86_64",
+        QEMU,
         qemuArguments(guest, memory),
       ),
     });

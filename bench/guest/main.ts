@@ -8,13 +8,16 @@
  */
 import { Command, InvalidArgumentError } from "commander";
 import { VireoError } from "../../ffi/error.ts";
+import { isOnPath } from "../../ffi/testing/needs.ts";
 import { prepare, prepared } from "../../mod.ts";
 import { makeDisk } from "../paths/disk.ts";
 import { Network } from "../paths/network.ts";
 import { spread } from "../paths/pairs.ts";
-import { markdown } from "../paths/report.ts";
-import { PROGRAMS, read, script } from "./programs.ts";
-import { type Guest, hasQemu, qemu, vireo, type Vmm } from "./vmms.ts";
+import { VmmProcess } from "../paths/process.ts";
+import { QEMU } from "../paths/qemu.ts";
+import { markdown, show } from "../paths/report.ts";
+import { DONE, PROGRAMS, read, script } from "./programs.ts";
+import { type Guest, qemu, vireo, type Vmm } from "./vmms.ts";
 
 interface Options {
   pairs: number;
@@ -28,6 +31,8 @@ type Side = { vmm: Vmm; all: Figures[] };
 
 const MEMORY_MIB = 64;
 const DISK_MIB = 64;
+/** Longer than any guest takes that goes on at all. */
+const LIMIT_MS = 300_000;
 const SINK = new URL("./sink.ts", import.meta.url).pathname;
 
 function progress(text: string): void {
@@ -36,25 +41,13 @@ function progress(text: string): void {
 
 /** Boots a guest, has it run the programs, and reads what they print. */
 async function measure(vmm: Vmm, guest: Guest): Promise<Figures> {
-  const [name, ...args] = await vmm.command(guest);
-  const child = new Deno.Command(name!, {
-    ...{ args, cwd: guest.folder, stdin: "null", stdout: "piped" },
-    stderr: "null",
-  }).spawn();
-  let text = "";
-  for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
-    text += part;
-    if (text.includes("all-done-2")) child.kill("SIGTERM"); // it would halt
-  }
-  await child.status;
-  return read(text, vmm.name);
+  await using process = new VmmProcess(await vmm.command(guest));
+  await process.line(DONE, LIMIT_MS); // then it would halt
+  return read(process.seen.join("\n"), vmm.name);
 }
 
 function cell(values: readonly number[]): string {
-  const { median, min, max } = spread(values);
-  const [middle, least, most] = [median, min, max]
-    .map((value) => Number(value.toPrecision(3)));
-  return `${middle} (${least}..${most})`;
+  return show(spread(values));
 }
 
 /** What is compared: a heading, and two sides. */
@@ -93,8 +86,8 @@ function table(sides: readonly Side[]): string {
 
 async function main({ pairs, against }: Options): Promise<void> {
   const vmms = [vireo("mmio"), vireo("pci")];
-  if (hasQemu()) vmms.push(qemu());
-  else progress("qemu-system-x86_64 is missing; its column is left out");
+  if (isOnPath(QEMU)) vmms.push(qemu());
+  else progress(`${QEMU} is missing; its column is left out`);
   if (against !== undefined) {
     vmms.push(vireo("mmio", against), vireo("pci", against));
   }

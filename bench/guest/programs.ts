@@ -5,7 +5,6 @@
  */
 import { MiB } from "../../guest/layout.ts";
 import { GUEST_ADDRESS, HOST_ADDRESS } from "../paths/network.ts";
-import { SINK_PORT, SOURCE_PORT } from "./ports.ts";
 
 /** A program, and the value to read from what it prints. */
 interface Program {
@@ -23,6 +22,10 @@ const DISK = "/dev/vdb";
 const ZERO = "/dev/zero";
 const NULL = "/dev/null";
 
+/** The host's end that takes all that comes. */
+export const SINK_PORT = 5009;
+/** The host's end that sends, and closes. */
+export const SOURCE_PORT = 5010;
 /** How many bytes go over TCP, either way. */
 export const TCP_SIZE = 512 * 1024;
 
@@ -56,6 +59,9 @@ export const PROGRAMS: readonly Program[] = [
     bytes: TCP_SIZE,
   },
 ];
+
+/** The last line that the guest prints. */
+export const DONE = /^all-done-2$/;
 
 /** What the guest's shell is told to do. */
 export function script(): string {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { SINK_PORT, SOURCE_PORT } from "./ports.ts";
-import { TCP_SIZE } from "./programs.ts";
+import { SINK_PORT, SOURCE_PORT, TCP_SIZE } from "./programs.ts";
 
 async function sink(): Promise<void> {
   for await (const { readable, writable } of Deno.listen({ port: SINK_PORT })) {

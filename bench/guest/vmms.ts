@@ -6,8 +6,7 @@
 import { VireoError } from "../../ffi/error.ts";
 import { DEFAULT_BOOT_ARGS } from "../../vmm/config/boot_args.ts";
 import { TAP } from "../paths/network.ts";
-
-const QEMU = "qemu-system-x86_64";
+import { MICROVM } from "../paths/qemu.ts";
 
 /** What all of them run. */
 export interface Guest {
@@ -82,17 +81,6 @@ export function vireo(transport: "mmio" | "pci", folder?: string): Vmm {
   };
 }
 
-/** Whether there is a QEMU. */
-export function hasQemu(): boolean {
-  return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${QEMU}`).isFile;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** QEMU's microvm, over MMIO. */
 export function qemu(): Vmm {
   return {
@@ -100,14 +88,9 @@ export function qemu(): Vmm {
     // QEMU has nobody to carry out an XSAVE that KVM refuses.
     command: (guest) =>
       Promise.resolve([
-        ...["ip", "netns", "exec", guest.netns, QEMU],
-        ...["-accel", "kvm", "-cpu", "qemu64", "-m", `${guest.memory}`],
-        ...["-M", "microvm,acpi=off,rtc=on"],
-        ...["-global", "virtio-mmio.force-legacy=false"],
-        ...["-kernel", guest.kernel, "-append"],
+        ...["ip", "netns", "exec", guest.netns, ...MICROVM],
+        ...["-m", `${guest.memory}`, "-kernel", guest.kernel, "-append"],
         `${DEFAULT_BOOT_ARGS} noxsave root=/dev/vda ro ${words(guest)}`,
-        ...["-nodefaults", "-no-user-config", "-no-reboot"],
-        ...["-display", "none", "-serial", "stdio"],
         ...["-object", "iothread,id=io"],
         "-drive",
         `id=root,if=none,format=raw,readonly=on,file=${guest.rootfs}`,

@@ -9,14 +9,14 @@ import { PAYLOAD } from "./vireo.ts";
 /** The program's name on Debian. */
 export const QEMU = "qemu-system-x86_64";
 
+/** Its machine, but for kernel, memory and devices. */
 // deno-fmt-ignore
-const MACHINE = [
+export const MICROVM: readonly string[] = [
   QEMU, "-nodefaults", "-no-user-config", "-no-reboot",
   "-display", "none", "-serial", "stdio",
   // HOST.md's only CPU model that every KVM takes.
   "-accel", "kvm", "-cpu", "qemu64", "-M", "microvm,acpi=off,rtc=on",
   "-global", "virtio-mmio.force-legacy=false",
-  "-kernel", PAYLOAD,
 ];
 
 /** How the disk is served. */
@@ -78,7 +78,9 @@ function variant(
     settings,
     command: (guest) => [
       ...(guest.network ? ["ip", "netns", "exec", guest.network.netns] : []),
-      ...MACHINE,
+      ...MICROVM,
+      "-kernel",
+      PAYLOAD,
       "-m",
       `${guest.memory}M`,
       "-append",

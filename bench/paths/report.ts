@@ -117,7 +117,8 @@ function cpu(sides: readonly (Side | undefined)[]): string {
     .join(" : ");
 }
 
-function show({ median, min, max }: Spread, sign = ""): string {
+/** A median, its minimum and its maximum. */
+export function show({ median, min, max }: Spread, sign = ""): string {
   return `${sign}${number(median)} (${number(min)}..${number(max)})`;
 }
 
