@@ -7,13 +7,14 @@
 import { BootTimer, I8042, Rtc } from "../devices/platform/mod.ts";
 import type { HostEnd } from "../devices/backends/console/channel.ts";
 import { SerialState } from "../devices/platform/serial.ts";
-import { DeviceState } from "../devices/virtio/transport/device_state.ts";
+import { devicePlaces } from "../devices/virtio/transport/device_state.ts";
 import { needDescriptors } from "../ffi/descriptors.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { closeFd } from "../ffi/file.ts";
+import { Cap } from "../ffi/kvm/capabilities.ts";
 import { Kvm, type Vm } from "../ffi/kvm/kvm.ts";
 import { VmClock } from "../ffi/kvm/vm_clock.ts";
-import { Gsi, Layout } from "../guest/layout.ts";
+import { Gsi, Layout, virtioWindow } from "../guest/layout.ts";
 import { Recorder } from "../ffi/recorder.ts";
 import type { OwnName } from "../ffi/own_name.ts";
 import { GuestMemory } from "../guest/memory.ts";
@@ -74,6 +75,11 @@ export interface MachineParts extends AsyncDisposable {
   explained(end: MachineEnd): MachineEnd;
   /** The guest's pages come from a file, of which `fault` says what is wrong. */
   memoryComesFrom(fault: () => string | undefined): void;
+  /**
+   * The devices are described: from now on the guest has their windows as
+   * memory that it reads, if it is to.
+   */
+  devicesReady(): void;
   /** Calls `release` with the parts'. */
   defer(release: () => void | PromiseLike<void>): void;
   /**
@@ -166,6 +172,9 @@ export async function buildMachine(
   // The vCPUs, and what their threads and the devices' need to begin.
   const vcpuFds = createVcpus(kvm, vm, cpus, boot, parts);
   const serial = SerialState.create();
+  const windows = devices.filter(isVirtio).map(({ state }) => state);
+  const mapped = config.mappedRegisters && !pci && windows.length > 0 &&
+    vm.checkExtension(Cap.READONLY_MEM) !== 0;
   const shared = {
     control: control.shared,
     controlFd: controlFd.fd,
@@ -180,7 +189,7 @@ export async function buildMachine(
     rtc: Rtc.createState(),
     bootTimer: BootTimer.createState(),
     orders: options.orders?.shared,
-    devices: devices.filter(isVirtio).map(({ state }) => state),
+    devices: windows,
     pci: pci?.busOf(devices, vm.fd),
     plain: devices.flatMap(({ plain }) => plain ?? []),
     vmFd: vm.fd,
@@ -193,6 +202,7 @@ export async function buildMachine(
     pollMicroseconds: config.pollMicroseconds,
     packed: config.packed,
     irqfd: config.irqfd,
+    mapped,
   };
   const all = parts.move();
   return {
@@ -222,6 +232,15 @@ export async function buildMachine(
     memoryComesFrom(fault) {
       memory.comesFrom(fault);
       all.use(watchMemory());
+    },
+    devicesReady() {
+      if (!mapped || all.disposed) return;
+      all.use(vm.addReadOnly(
+        memory.regions.length,
+        virtioWindow(0),
+        windows.length * Layout.VIRTIO_MMIO_SIZE,
+        windows[0]!.address,
+      ));
     },
     defer: (release) => all.defer(release),
     keepFiles() {
@@ -289,6 +308,7 @@ async function openDevices(
   const names: OwnName[] = [];
   const specs: DeviceSpec[] = [];
   let port: HostEnd | undefined;
+  const places = devicePlaces(devices.length);
   for (const { kind, config, window, gsi } of devices) {
     const { console, warning, names: own = [], ...opened } = await kind.open(
       config,
@@ -302,7 +322,8 @@ async function openDevices(
     specs.push({
       ...opened,
       make: kind.make.href,
-      state: new DeviceState().shared,
+      // Windows first, one behind the other as in the guest.
+      state: opened.plain ? places.pop()! : places.shift()!,
       window,
       gsi,
       ...(pci && !opened.plain && { pci: pci.functionState() }),

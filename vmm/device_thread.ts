@@ -8,16 +8,15 @@ import { EventLoop } from "../devices/runtime/event_loop.ts";
 import { type Polled, PollWindow } from "../devices/runtime/poll_window.ts";
 import type { SavedDevice, VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
+import { DeviceState } from "../devices/virtio/transport/device_state.ts";
 import {
-  DeviceState,
-  DeviceWord,
-} from "../devices/virtio/transport/device_state.ts";
-import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
-import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
+  ActivatedDevice,
+  type QueueClass,
+} from "../devices/virtio/transport/activated_device.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/error.ts";
-import { InterruptEdge, VmEvents } from "../ffi/kvm/vm_events.ts";
 import { GuestMemory } from "../guest/memory.ts";
+import { type Connection, connectorOf } from "./connection.ts";
 import { Command, Control } from "./control.ts";
 import { DeviceCommands } from "./device_channel.ts";
 import type {
@@ -31,16 +30,6 @@ import type { OwnTurns } from "./own_turns.ts";
 type Recording = typeof import("./trace/device_recorder.ts");
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
-
-/** What is between a device and KVM. */
-interface Connection {
-  /** Interrupts the guest; `source` is a queue's number, or the configuration's. */
-  raise(source: number): void;
-  /** The driver has changed the transport's own registers. */
-  changed(): void;
-  /** They are as saved; so is the device, afterwards. */
-  restore?(saved: SavedDevice): void;
-}
 
 /** The devices of one machine, and their loop. */
 export class DeviceThread implements Disposable, Polled {
@@ -116,9 +105,8 @@ export class DeviceThread implements Disposable, Polled {
     // A device is its activated's to close, once it has one.
     const loose = new Set(devices);
     parts.defer(() => closeAll(loose));
-    const connect = start.devices.some((spec) => spec.pci)
-      ? await pciConnector(start.vmFd, log)
-      : mmioConnector(start.vmFd, start.irqfd);
+    const connect = await connectorOf(start, log);
+    const PackedQueue = start.packed ? await packedQueue() : undefined;
     const { recorderOf } = await record;
     const eventFd = () => parts.use(new EventFd());
     const connected = devices.map((device, index) => {
@@ -126,18 +114,17 @@ export class DeviceThread implements Disposable, Polled {
       // Before the activated: once it has described the device, a driver that
       // is waiting for it may ring.
       const doorbells = device.queueSizes.map(eventFd);
-      const connection = spec.plain
-        ? inUse(spec)
-        : connect(spec, device, doorbells, eventFd);
+      const connection = connect(spec, device, doorbells, eventFd);
       const activated = new ActivatedDevice(device, {
         state: new DeviceState(spec.state),
         memory,
         loop,
-        packed: start.packed,
+        packed: PackedQueue,
         restored: spec.saved !== undefined,
         record: recorderOf(start.record, index),
         raiseInterrupt: (source) => connection.raise(source),
         transportChanged: () => connection.changed(),
+        activated: () => connection.activated?.(),
         log: (message) => log(`${spec.name}: ${message}`),
       });
       loose.delete(device);
@@ -306,58 +293,21 @@ function closeAll(devices: Iterable<VirtioDevice>): void {
   for (const device of devices) stack.defer(() => device.close());
 }
 
-/** Connects a device to KVM. */
-type Connector = (
-  spec: DeviceSpec,
-  device: VirtioDevice,
-  doorbells: readonly EventFd[],
-  eventFd: () => EventFd,
-) => Connection;
-
-/** A plain device has no transport and no driver's status. */
-function inUse({ state }: DeviceSpec): Connection {
-  new DeviceState(state).words[DeviceWord.ACTIVE] = 1;
-  return { raise: () => {}, changed: () => {} };
-}
-
-/** Doorbells by their values, and one interrupt. */
-function mmioConnector(vmFd: number, irqfd: boolean): Connector {
-  const vm = new VmEvents(vmFd);
-  return ({ window, gsi }, _device, doorbells, eventFd) => {
-    const interrupt = irqfd ? eventFd() : new InterruptEdge(vmFd, gsi);
-    if (interrupt instanceof EventFd) vm.irqfd(interrupt.fd, gsi);
-    doorbells.forEach(({ fd }, index) =>
-      vm.ioeventfd(fd, {
-        address: window + MmioRegister.QueueNotify,
-        length: 4,
-        datamatch: index,
-      })
-    );
-    return { raise: () => interrupt.signal(), changed: () => {} };
-  };
-}
-
 /** Not literals in `import()`: those are read at the start, needed or not. */
+const PACKED =
+  new URL("../devices/virtio/queue/packed.ts", import.meta.url).href;
 const OWN_TURNS = new URL("./own_turns.ts", import.meta.url).href;
 const RECORD = new URL("./trace/device_recorder.ts", import.meta.url).href;
-const SLOTS = new URL("./pci/slots.ts", import.meta.url).href;
+
+async function packedQueue(): Promise<QueueClass> {
+  const { PackedQueue }: typeof import("../devices/virtio/queue/packed.ts") =
+    await import(PACKED);
+  return PackedQueue;
+}
 
 async function ownTurns(
   ...of: ConstructorParameters<typeof OwnTurns>
 ): Promise<OwnTurns> {
   const { OwnTurns }: typeof import("./own_turns.ts") = await import(OWN_TURNS);
   return new OwnTurns(...of);
-}
-
-async function pciConnector(
-  vmFd: number,
-  log: (message: string) => void,
-): Promise<Connector> {
-  const { PciSlots }: typeof import("./pci/slots.ts") = await import(SLOTS);
-  const slots = new PciSlots(vmFd, log);
-  return (spec, device, doorbells, eventFd) => {
-    // One for each queue, and one for the configuration.
-    const vectors = [...device.queueSizes, 0].map(eventFd);
-    return slots.connect(spec, device, doorbells, vectors);
-  };
 }

@@ -296,7 +296,8 @@ export class Machine extends MachineSnapshots {
     } catch (error) {
       return this.#finish({ reason: "error", message: String(error) });
     }
-    this.#devicesReady = this.#devices.next("ready");
+    this.#devicesReady = this.#devices.next("ready")
+      .then(() => this.#parts.devicesReady());
     this.#devices.post(deviceStart);
   }
 

@@ -132,6 +132,27 @@ kvmTest("Machine: the demo passes with interrupts by irqfd", async () => {
   assert.match(output, /1 MiB verified \(interrupts\)/);
 });
 
+kvmTest(
+  "Machine: an interrupt costs two exits, and none where registers are mapped",
+  async () => {
+    using disk = new ScratchFile(8 << 20);
+    const exitsOfInterrupt = async (mapped_registers: boolean) => {
+      const words = "bench=blk-randread wait=irq ms=300";
+      const config = payloadConfig(words, disk.path);
+      config["machine-config"] = { mem_size_mib: 64, mapped_registers };
+      await using test = await TestMachine.create(config);
+      const { output } = await test.run();
+      const [, interrupts] = /^bench: .* interrupts=(\d+)/m.exec(output)!;
+      const { vcpus: [vcpu] } = await test.machine.metrics();
+      return vcpu!.exits["mmio"]! / Number(interrupts);
+    };
+    const exiting = await exitsOfInterrupt(false);
+    assert.ok(exiting >= 2, `${exiting}: the status is read, and answered`);
+    const mapped = await exitsOfInterrupt(true);
+    assert.ok(mapped < exiting / 2, `${mapped}, and ${exiting} with exits`);
+  },
+);
+
 kvmTest("Machine: irqfd is one more eventfd for each device", async () => {
   using disk = new ScratchFile(4096);
   using other = new ScratchFile(4096);

@@ -7,6 +7,7 @@
 import type { SharedI8042 } from "../devices/platform/mod.ts";
 import type { OwnEvent } from "../devices/own/context.ts";
 import type { PlainPlace } from "../devices/own/plain.ts";
+import type { DevicePlace } from "../devices/virtio/transport/device_state.ts";
 import type { SavedDevice } from "../devices/virtio/device.ts";
 import type { RegionHandle } from "../guest/memory.ts";
 import type { StepCounts } from "./refused.ts";
@@ -87,7 +88,7 @@ export interface DeviceSpec {
   /** It is no virtio device, and here. */
   plain?: PlainPlace;
   /** The device's registers. */
-  state: SharedArrayBuffer;
+  state: DevicePlace;
   /** Guest address of its virtio-mmio window. */
   window: number;
   /** Its interrupt. */
@@ -118,6 +119,8 @@ export interface DeviceWorkerStart {
   packed: boolean;
   /** Interrupts over MMIO by an irqfd. */
   irqfd: boolean;
+  /** The guest reads virtio-mmio windows as memory. */
+  mapped: boolean;
 }
 
 /** A machine's PCI bus. */
@@ -157,7 +160,7 @@ export interface VcpuWorkerStart {
   /** Init's orders; undefined: it finds nobody who gives any. */
   orders?: SharedArrayBuffer;
   /** The virtio devices' registers, in the order of their windows. */
-  devices: SharedArrayBuffer[];
+  devices: DevicePlace[];
   /** With it, the devices are PCI functions. */
   pci?: PciBus;
   /** Devices without virtio of the user's own. */

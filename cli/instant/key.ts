@@ -10,7 +10,7 @@ import type { ResolvedConfig } from "../../vmm/config/resolve.ts";
 import { KINDS } from "../../vmm/devices/mod.ts";
 
 /** Changes when machines are saved in another way, or init asks otherwise. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** What is not in a machine's configuration. */
 export interface BootKind {

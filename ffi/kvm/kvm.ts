@@ -164,14 +164,32 @@ export class Vm extends VmEvents {
     hostAddress: number,
     flags = 0,
   ): void {
-    const region = new DataView(new ArrayBuffer(32));
-    region.setUint32(0, slot, true);
-    region.setUint32(4, flags, true);
-    region.setBigUint64(8, BigInt(guestAddress), true);
-    region.setBigUint64(16, BigInt(size), true);
-    region.setBigUint64(24, BigInt(hostAddress), true);
+    const region = memoryRegion(slot, guestAddress, size, hostAddress, flags);
     const operation = "KVM_SET_USER_MEMORY_REGION";
     ioctlBuffer(this.fd, KVM_SET_USER_MEMORY_REGION, region, operation);
+  }
+
+  /**
+   * The same of memory that a guest which may run already only reads: what it
+   * writes there is still MMIO (`KVM_CAP_READONLY_MEM`). That waits for a grace
+   * period of KVM's readers, some 7 ms, and holds nobody up; if it fails, reads
+   * are MMIO, too.
+   *
+   * @returns disposing waits until that is so; the VM must not be closed before
+   */
+  addReadOnly(
+    slot: number,
+    guestAddress: number,
+    size: number,
+    hostAddress: number,
+  ): AsyncDisposable {
+    const READONLY = 2;
+    const done = libc.ioctl_wait(
+      this.fd,
+      KVM_SET_USER_MEMORY_REGION,
+      memoryRegion(slot, guestAddress, size, hostAddress, READONLY),
+    );
+    return { [Symbol.asyncDispose]: async () => void await done };
   }
 
   /** §4.36: three pages below 4 GiB that Intel hosts need. */
@@ -288,4 +306,21 @@ export class Vm extends VmEvents {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** `struct kvm_userspace_memory_region`. */
+function memoryRegion(
+  slot: number,
+  guestAddress: number,
+  size: number,
+  hostAddress: number,
+  flags: number,
+): Uint8Array<ArrayBuffer> {
+  const region = new DataView(new ArrayBuffer(32));
+  region.setUint32(0, slot, true);
+  region.setUint32(4, flags, true);
+  region.setBigUint64(8, BigInt(guestAddress), true);
+  region.setBigUint64(16, BigInt(size), true);
+  region.setBigUint64(24, BigInt(hostAddress), true);
+  return new Uint8Array(region.buffer);
 }

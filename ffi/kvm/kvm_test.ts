@@ -5,6 +5,7 @@ import { Cap } from "./capabilities.ts";
 import { Kvm, type Vm } from "./kvm.ts";
 import { Exit, exitName } from "./run.ts";
 import { Mapping } from "../memory/mmap.ts";
+import { unmask } from "../testing/ioapic.ts";
 import { descriptorsOfProcess } from "../testing/mmap.ts";
 import { KVM, needing } from "../testing/needs.ts";
 import { MpState, type Vcpu, wasKicked } from "./vcpu.ts";
@@ -132,6 +133,41 @@ test("Vcpu: registers are set and read back", () => {
   sregs.setTable("gdt", 0x500n, 31);
   vcpu.setSregs(sregs);
   assert.deepEqual(vcpu.getSregs().bytes, sregs.bytes);
+});
+
+Deno.test(needing([KVM], {
+  name: "Vm: memory that is only read is added late; writes there exit",
+  async fn() {
+    // mov ax, 0x2000; mov ds, ax; mov al, [0x10]; mov [0x14], al; hlt
+    using machine = new Machine(
+      ...[0xb8, 0x00, 0x20, 0x8e, 0xd8],
+      ...[0xa0, 0x10, 0x00, 0xa2, 0x14, 0x00, HLT],
+    );
+    using page = new Mapping(4096);
+    const bytes = new Uint8Array(page.buffer);
+    bytes[0x10] = 0x77;
+    {
+      await using _added = machine.vm.addReadOnly(
+        ...[1, 0x2_0000, page.size, page.address] as const,
+      );
+    }
+    const { run } = machine.vcpu;
+    assert.equal(machine.exit(), Exit.MMIO);
+    assert.deepEqual(
+      [run.mmioAddress, run.mmioSize, run.mmioIsWrite, run.u8[40]],
+      [0x2_0014, 1, true, 0x77],
+    );
+    assert.equal(bytes[0x14], 0, "not written");
+  },
+}));
+
+test("Vm: a pin of the I/O APIC is masked until the guest lets it through", () => {
+  using kvm = new Kvm();
+  using vm = kvm.createVm();
+  vm.createIrqchip();
+  assert.deepEqual([5, 23].map((gsi) => vm.unmasked(gsi)), [false, false]);
+  unmask(vm.fd, 23);
+  assert.deepEqual([5, 23].map((gsi) => vm.unmasked(gsi)), [false, true]);
 });
 
 test("Vm: an ioeventfd takes the write that matches, and no other", () => {

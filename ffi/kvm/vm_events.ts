@@ -4,11 +4,12 @@
  *
  * @module
  */
-import { _IOW, ioctlBuffer } from "../ioctl.ts";
+import { _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
 import { libc } from "../libc.ts";
 import { KVMIO } from "./api.ts";
 
 const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
+const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
 const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 
@@ -38,6 +39,17 @@ export class VmEvents {
   irqLine(gsi: number, level: boolean): void {
     const line = new Uint32Array([gsi, level ? 1 : 0]);
     ioctlBuffer(this.fd, KVM_IRQ_LINE, line, "KVM_IRQ_LINE");
+  }
+
+  /** §4.26: the guest lets interrupts of this pin of the I/O APIC through. */
+  unmasked(gsi: number): boolean {
+    const KVM_IRQCHIP_IOAPIC = 2;
+    const ENTRIES = 8 + 24; // struct kvm_ioapic_state.redirtbl
+    const MASKED = 1 << 16;
+    const chip = new Uint32Array(520 / 4);
+    chip[0] = KVM_IRQCHIP_IOAPIC;
+    ioctlBuffer(this.fd, KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP");
+    return (chip[ENTRIES / 4 + 2 * gsi]! & MASKED) === 0;
   }
 
   /** §4.75: a write to the eventfd raises (edge) the interrupt `gsi`. */

@@ -7,7 +7,10 @@ import { Random } from "../../guest/testing/random.ts";
 import type { SavedDevice } from "../../devices/virtio/device.ts";
 import { MockDriver } from "../../devices/virtio/testing/mod.ts";
 import { save } from "../../devices/virtio/testing/saved.ts";
-import { DeviceWord } from "../../devices/virtio/transport/device_state.ts";
+import {
+  DeviceWord,
+  queueWord,
+} from "../../devices/virtio/transport/device_state.ts";
 import type { MakeSubject } from "./subject.ts";
 import { SUBJECTS } from "./subjects.ts";
 
@@ -74,7 +77,7 @@ function spoiled(random: Random, page: Uint8Array): unknown {
   for (let count = 1 + random.below(3); count > 0; count--) {
     const at = random.of([
       random.of(Object.values(DeviceWord)),
-      32 + random.below(64),
+      queueWord(0, random.below(64)),
       random.below(words.length),
     ]);
     const bit = 1 << random.below(32);

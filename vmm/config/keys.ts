@@ -62,6 +62,7 @@ type MachineDefaults =
   | "transport"
   | "packed_rings"
   | "irqfd"
+  | "mapped_registers"
   | "nested"
   | "pmu";
 
@@ -120,6 +121,12 @@ const MACHINE_CONFIG: Keys<MachineConfig, MachineDefaults> = {
     "Over MMIO, interrupts by irqfd: a thread of the kernel's raises them, not " +
       "the device's.",
     false,
+  ),
+  mapped_registers: own(
+    boolean,
+    "Over MMIO, the guest reads virtio registers as memory, and interrupts cost " +
+      "no exit.",
+    true,
   ),
   nested: own(
     boolean,

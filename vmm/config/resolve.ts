@@ -51,6 +51,8 @@ export interface ResolvedConfig {
   packed: boolean;
   /** Interrupts over MMIO by an irqfd. */
   irqfd: boolean;
+  /** The guest reads virtio-mmio windows as memory. */
+  mappedRegisters: boolean;
   /** By ACPI or not; undefined: as the kernel has it. */
   acpi: boolean | undefined;
   /** Complete SYSCALLs that KVM leaves half done. */
@@ -114,6 +116,7 @@ function filled(config: VmConfig): ResolvedConfig {
     transport: machine.transport,
     packed: machine.packed_rings,
     irqfd: machine.irqfd,
+    mappedRegisters: machine.mapped_registers,
     acpi: acpi(machine, given),
     carrySyscalls: machine.carry_syscalls,
     nested: machine.nested,

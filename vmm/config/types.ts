@@ -63,6 +63,12 @@ export interface MachineConfig {
    */
   irqfd?: boolean;
   /**
+   * Over MMIO: the guest has the registers of virtio devices as memory that it
+   * reads, and its interrupts cost no exit. Default true. With false each access
+   * exits, and a trace shows it.
+   */
+  mapped_registers?: boolean;
+  /**
    * How the guest finds its devices. `on`: in ACPI tables. `off`: on its
    * command line, with the processors in an MP table. Default `auto`: by
    * ACPI when the kernel has it, and `boot_args` no `acpi=off`.

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Bus } from "../../devices/bus.ts";
 import { PciConfigPorts } from "../../devices/pci/root.ts";
 import {
+  devicePlaces,
   DeviceState,
   DeviceWord,
   Request,
@@ -23,7 +24,8 @@ const DEAF = new URL("../testing/deaf_device_worker.ts", import.meta.url);
 const QUEUES = 2;
 
 Deno.test("PCI bus: a doorbell that comes to a vCPU is the device worker's to look at", () => {
-  const state = new DeviceState();
+  const [place] = devicePlaces(1);
+  const state = new DeviceState(place);
   state.offer(2, [0, 0], [64, 64], new Uint8Array(4));
   state.show();
   const pci = new PciFunctionState();
@@ -42,7 +44,7 @@ Deno.test("PCI bus: a doorbell that comes to a vCPU is the device worker's to lo
   const config = PciConfigPorts.createState();
   const start = {
     pci: { config, functions, vmFd: -1 },
-    devices: [state.shared],
+    devices: [place],
   } as unknown as VcpuWorkerStart;
   const reset = { read: () => 0, write() {} };
   addPci(start, hooks, { ports, mmio, reset });

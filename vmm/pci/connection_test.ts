@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   DeviceState,
   DeviceWord,
+  Request,
 } from "../../devices/virtio/transport/device_state.ts";
 import {
   CommonCfg,
@@ -13,11 +14,10 @@ import {
   PciFunctionState,
 } from "../../devices/virtio/transport/pci_layout.ts";
 import { EventFd } from "../../ffi/eventfd.ts";
-import { _IOR, _IOWR, ioctlBuffer } from "../../ffi/ioctl.ts";
-import { KVMIO } from "../../ffi/kvm/api.ts";
 import { IOAPIC_PINS, IrqRoutes } from "../../ffi/kvm/irq_routing.ts";
 import { Kvm, type Vm } from "../../ffi/kvm/kvm.ts";
 import type { Vcpu } from "../../ffi/kvm/vcpu.ts";
+import { unmask } from "../../ffi/testing/ioapic.ts";
 import { KVM, needing } from "../../ffi/testing/needs.ts";
 import { KvmRequest, OtherKvm } from "../../ffi/testing/other_kvm.ts";
 import { Gsi, Layout } from "../../guest/layout.ts";
@@ -26,10 +26,6 @@ import { PciConnection } from "./connection.ts";
 
 const ENABLE = 1 << 15, FUNCTION_MASK = 1 << 14;
 const APIC_SPIV = 0xf0, APIC_IRR = 0x200;
-// struct kvm_irqchip (KVM API §4.26): the redirection table of the I/O APIC.
-const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
-const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, 520);
-const IRQCHIP_SIZE = 520, IOAPIC = 2, REDIRECTIONS = 32;
 const QUEUES = 2;
 const NOTIFY = BarLayout.NOTIFY;
 const COMMAND = 4, STATUS = 6;
@@ -84,7 +80,7 @@ class Setup implements Disposable {
     this.device = new VirtioPciFunction(state, this.pci, {
       requestReady: () => {
         this.connection.changed();
-        state.words[13] = 0;
+        state.words[DeviceWord.REQUEST] = Request.NONE;
       },
       notify: () => {},
       stopping: () => false,
@@ -94,11 +90,7 @@ class Setup implements Disposable {
 
   /** Sends the INTx line to the local APIC, each rise of it. */
   aimIntx(): void {
-    const chip = new DataView(new ArrayBuffer(IRQCHIP_SIZE));
-    chip.setUint32(0, IOAPIC, true);
-    ioctlBuffer(this.vm.fd, KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP");
-    chip.setUint32(REDIRECTIONS + 8 * Gsi.VIRTIO, INTX_VECTOR, true);
-    ioctlBuffer(this.vm.fd, KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP");
+    unmask(this.vm.fd, Gsi.VIRTIO, INTX_VECTOR);
   }
 
   /** The local APIC has no interrupt that is requested. */

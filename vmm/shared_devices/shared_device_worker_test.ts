@@ -4,7 +4,7 @@ import { EventFd } from "../../ffi/eventfd.ts";
 import { Recorder } from "../../ffi/recorder.ts";
 import { KVM, needing, NETWORKS } from "../../ffi/testing/needs.ts";
 import { until } from "../../ffi/testing/until.ts";
-import { DeviceState } from "../../devices/virtio/transport/device_state.ts";
+import { devicePlaces } from "../../devices/virtio/transport/device_state.ts";
 import { GuestMemory } from "../../guest/memory.ts";
 import { readPayload } from "../../images/payload/payload.ts";
 import type { VmConfig } from "../config/types.ts";
@@ -146,7 +146,7 @@ function deviceStart(
     make: `data:text/javascript,${encodeURIComponent(module)}`,
     data: undefined,
     plain: { index: 0 } as never, // not connected to a VM
-    state: new DeviceState().shared,
+    state: devicePlaces(1)[0]!,
     window: 0,
     gsi: 0,
   };
@@ -160,6 +160,7 @@ function deviceStart(
     pollMicroseconds: 50,
     packed: false,
     irqfd: false,
+    mapped: false,
   };
 }
 

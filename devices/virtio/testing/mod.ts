@@ -35,6 +35,7 @@ import { VirtioPciFunction } from "../transport/pci.ts";
 import { PciFunctionState } from "../transport/pci_layout.ts";
 import { Feature, type FeatureWords, featureWords, Status } from "../spec.ts";
 import { PciAsMmio } from "./pci.ts";
+import { PackedQueue } from "../queue/packed.ts";
 import { PackedDriverQueue, packedQueueBytes } from "./packed_queue.ts";
 import {
   type DriverBuffer,
@@ -343,7 +344,7 @@ export class MockDriver implements Disposable {
       state: this.state,
       memory: this.memory,
       loop: this.loop,
-      packed: this.#packed,
+      packed: this.#packed ? PackedQueue : undefined,
       raiseInterrupt: () => this.interrupts++,
       log: (message) => this.messages.push(message),
     });

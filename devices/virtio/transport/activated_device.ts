@@ -16,7 +16,6 @@ import {
   QueueWord,
   Request,
 } from "./device_state.ts";
-import { PackedQueue } from "../queue/packed.ts";
 import type { QueueState, VirtQueue } from "../queue/queue.ts";
 import {
   Feature,
@@ -25,6 +24,13 @@ import {
   Interrupt,
 } from "../spec.ts";
 import { SplitQueue } from "../queue/split.ts";
+
+/** Makes queues, split or packed ones. */
+export type QueueClass = new (
+  index: number,
+  size: number,
+  memory: GuestMemory,
+) => VirtQueue;
 
 /** What an activated needs around it. */
 export interface ActivatedDeviceOptions {
@@ -41,8 +47,10 @@ export interface ActivatedDeviceOptions {
   raiseInterrupt(source: number): void;
   /** The driver changed the transport's own registers. */
   transportChanged?(): void;
-  /** Offer packed virtqueues (`VIRTIO_F_RING_PACKED`). */
-  packed?: boolean;
+  /** A driver begins to use the device, or goes on with it. */
+  activated?(): void;
+  /** Packed virtqueues, to be offered (`VIRTIO_F_RING_PACKED`). */
+  packed?: QueueClass | undefined;
   /** It is {@linkcode ActivatedDevice.restore | restored} before it is shown. */
   restored?: boolean;
   /** What is told of the device's work; default: nothing. */
@@ -186,7 +194,7 @@ export class ActivatedDevice implements DeviceContext {
       throw new VireoError("can't be saved: the device has no quiesce()");
     }
     const queues = this.queues.map((queue) => queue.live ? queue.save() : null);
-    const page = new Uint8Array(this.#state.shared).slice();
+    const page = this.#state.page.slice();
     return { page, queues, data: structuredClone(device.save?.()) };
   }
 
@@ -217,6 +225,7 @@ export class ActivatedDevice implements DeviceContext {
     if (broken) throw new VireoError(`queue ${broken.index}: ${broken.broken}`);
     if (this.device.restore) this.device.restore(saved.data);
     else this.device.activate();
+    this.#options.activated?.();
     // What was raised last may not have reached the guest.
     const { raiseInterrupt } = this.#options;
     const status = this.#state.words[DeviceWord.INTERRUPT_STATUS]!;
@@ -333,9 +342,8 @@ export class ActivatedDevice implements DeviceContext {
 
   /** Queue `index`, not live yet, of the kind that was negotiated. */
   #queue(index: number): VirtQueue {
-    const Queue = this.hasFeature(Feature.RING_PACKED)
-      ? PackedQueue
-      : SplitQueue;
+    const { packed = SplitQueue } = this.#options; // only offered if there
+    const Queue = this.hasFeature(Feature.RING_PACKED) ? packed : SplitQueue;
     const existing = this.#made.find((queue) =>
       queue.index === index && queue instanceof Queue
     );
@@ -349,6 +357,7 @@ export class ActivatedDevice implements DeviceContext {
   #activate(): void {
     for (const index of this.queues.keys()) this.#startQueueAnew(index);
     this.record?.step("activated");
+    this.#options.activated?.();
     this.device.activate();
     this.checkQueues();
   }

@@ -3,6 +3,10 @@
  * answer register accesses from it, the device worker reads the queues'
  * addresses and sets InterruptStatus. Plain words, so a snapshot is a copy.
  *
+ * It is a page, which a virtio-mmio driver reads as its window (§4.2.2): without
+ * an exit, where the guest has it as memory. What is behind the configuration
+ * space is no secret: the driver has said it, or can ask for it.
+ *
  * @module
  */
 import { VireoError } from "../../../ffi/error.ts";
@@ -15,30 +19,50 @@ import {
   Status,
 } from "../spec.ts";
 
+const SIZE = 4096; // a page
+const CONFIG_BYTES = 0x100;
+const OWN = (CONFIG_BYTES + MAX_CONFIG) / 4; // words that are no registers
+
 /** Indexes of 32-bit words. */
 export const DeviceWord = {
-  DEVICE_ID: 0,
-  STATUS: 1,
-  INTERRUPT_STATUS: 2,
-  CONFIG_GENERATION: 3,
-  DEVICE_FEATURES_SEL: 4,
-  DRIVER_FEATURES_SEL: 5,
-  DEVICE_FEATURES: 6,
-  DRIVER_FEATURES: 8,
-  QUEUE_SEL: 10,
-  QUEUE_COUNT: 11,
-  CONFIG_SIZE: 12,
+  MAGIC_VALUE: 0x000 >> 2,
+  VERSION: 0x004 >> 2,
+  DEVICE_ID: 0x008 >> 2,
+  VENDOR_ID: 0x00c >> 2,
+  /** The half of the offered features that is selected. */
+  SELECTED_FEATURES: 0x010 >> 2,
+  /** The selected queue's. */
+  SELECTED_MAX_SIZE: 0x034 >> 2,
+  SELECTED_READY: 0x044 >> 2,
+  INTERRUPT_STATUS: 0x060 >> 2,
+  STATUS: 0x070 >> 2,
+  /** Length and base of the selected shared memory, 64 bits each. */
+  SHARED_MEMORY: 0x0b0 >> 2,
+  CONFIG_GENERATION: 0x0fc >> 2,
+
+  DEVICE_FEATURES_SEL: OWN + 4,
+  DRIVER_FEATURES_SEL: OWN + 5,
+  DEVICE_FEATURES: OWN + 6,
+  DRIVER_FEATURES: OWN + 8,
+  QUEUE_SEL: OWN + 10,
+  QUEUE_COUNT: OWN + 11,
+  CONFIG_SIZE: OWN + 12,
   /** What the transport asks of the device: one of {@linkcode Request}. */
-  REQUEST: 13,
-  REQUEST_OFFSET: 14,
-  REQUEST_SIZE: 15,
-  REQUEST_VALUE: 16,
+  REQUEST: OWN + 13,
+  REQUEST_OFFSET: OWN + 14,
+  REQUEST_SIZE: OWN + 15,
+  REQUEST_VALUE: OWN + 16,
   /** 1 while a vCPU changes the status or makes a request. */
-  LOCK: 17,
+  LOCK: OWN + 17,
   /** 1 between activation and reset. */
-  ACTIVE: 18,
+  ACTIVE: OWN + 18,
   /** 1 + the MSI-X vector of configuration changes; 0: none. */
-  CONFIG_VECTOR: 19,
+  CONFIG_VECTOR: OWN + 19,
+  /**
+   * 1 while nobody sees that the driver acknowledges used buffers: their bit in
+   * InterruptStatus then stays.
+   */
+  UNSEEN_ACK: OWN + 20,
 } as const;
 
 /** Word offsets within one queue's registers. */
@@ -71,26 +95,51 @@ const SAME = [
   [DeviceWord.CONFIG_SIZE, "configuration space"],
 ] as const;
 
-const QUEUES = 32;
-const QUEUE_STRIDE = 16;
-const CONFIG_BYTES = 4 * (QUEUES + MAX_QUEUES * QUEUE_STRIDE);
-const SIZE = CONFIG_BYTES + MAX_CONFIG;
+const QUEUES = OWN + 32;
+const QUEUE_STRIDE = 10;
 
-/** One thread's view of a device's shared page. */
-export class DeviceState {
-  /** The page, to hand to other threads. */
+const MAGIC = 0x74726976; // "virt"
+const VERSION = 2;
+const VENDOR = 0x6f657256; // "Vreo"
+const NO_SHARED_MEMORY = -1;
+
+/** Where a device's page is, to hand to other threads. */
+export interface DevicePlace {
+  /** The pages of several devices, one behind the other. */
   readonly shared: SharedArrayBuffer;
-  /** The page as words; indexes are {@linkcode Word}. */
+  /** Where this one begins there. */
+  readonly offset: number;
+  /** The same in this process's memory: a multiple of the size of a page. */
+  readonly address: number;
+}
+
+/** Pages for `count` devices. */
+export function devicePlaces(count: number): DevicePlace[] {
+  const shared = new SharedArrayBuffer((count + 1) * SIZE);
+  const pointer = Deno.UnsafePointer.of(new Uint8Array(shared));
+  const start = Number(Deno.UnsafePointer.value(pointer));
+  return Array.from({ length: count }, (_, index) => {
+    const offset = (-start & (SIZE - 1)) + index * SIZE;
+    return { shared, offset, address: start + offset };
+  });
+}
+
+/** One thread's view of a device's page. */
+export class DeviceState {
+  /** The page, as bytes. */
+  readonly page: Uint8Array;
+  /** The page as words; indexes are {@linkcode DeviceWord}. */
   readonly words: Int32Array;
   /** The device configuration space (§2.5), as far as the device has one. */
   readonly config: Uint8Array;
   #deviceId = 0; // as described
 
-  /** Views `shared`, or a new page of zeros. */
-  constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(SIZE)) {
-    this.shared = shared;
-    this.words = new Int32Array(shared);
-    this.config = new Uint8Array(shared, CONFIG_BYTES);
+  /** Views the page there, or a new one of zeros. */
+  constructor(place: DevicePlace = devicePlaces(1)[0]!) {
+    const { shared, offset } = place;
+    this.page = new Uint8Array(shared, offset, SIZE);
+    this.words = new Int32Array(shared, offset, SIZE / 4);
+    this.config = new Uint8Array(shared, offset + CONFIG_BYTES, MAX_CONFIG);
   }
 
   /** Fills in what the device offers; a driver that looks waits. */
@@ -104,6 +153,7 @@ export class DeviceState {
       throw new RangeError(`device ${deviceId}: too many queues or config`);
     }
     const { words } = this;
+    this.#describeWindow();
     words[DeviceWord.DEVICE_FEATURES] = features[0];
     words[DeviceWord.DEVICE_FEATURES + 1] = features[1] |
       (1 << (Feature.VERSION_1 - 32));
@@ -113,7 +163,30 @@ export class DeviceState {
       words[queueWord(index, QueueWord.MAX_SIZE)] = size;
     });
     this.config.set(config);
+    this.select();
     this.#deviceId = deviceId | 0; // as a word has it
+  }
+
+  #describeWindow(): void {
+    const { words } = this;
+    words[DeviceWord.MAGIC_VALUE] = MAGIC;
+    words[DeviceWord.VERSION] = VERSION;
+    words[DeviceWord.VENDOR_ID] = VENDOR;
+    const first = DeviceWord.SHARED_MEMORY;
+    words.fill(NO_SHARED_MEMORY, first, first + 4);
+  }
+
+  /** Shows what the selectors select; nothing has zeros. */
+  select(): void {
+    const { words } = this;
+    const half = words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
+    const features = half < 2 ? words[DeviceWord.DEVICE_FEATURES + half]! : 0;
+    words[DeviceWord.SELECTED_FEATURES] = features;
+    const queue = words[DeviceWord.QUEUE_SEL]! >>> 0;
+    const exists = queue < words[DeviceWord.QUEUE_COUNT]!;
+    const at = queueWord(exists ? queue : MAX_QUEUES, 0); // behind the last
+    words[DeviceWord.SELECTED_MAX_SIZE] = words[at + QueueWord.MAX_SIZE]!;
+    words[DeviceWord.SELECTED_READY] = words[at + QueueWord.READY]!;
   }
 
   /** Last: from now on the device is there. */
@@ -165,10 +238,13 @@ export class DeviceState {
     saved[DeviceWord.DEVICE_ID] = 0;
     saved[DeviceWord.REQUEST] = Request.NONE;
     saved[DeviceWord.LOCK] = 0;
+    saved[DeviceWord.UNSEEN_ACK] = 0;
     if (saved[DeviceWord.ACTIVE] !== 1) {
       new Uint8Array(saved.buffer, CONFIG_BYTES).set(this.config);
     }
     words.set(saved);
+    this.#describeWindow();
+    this.select();
   }
 
   /** Reads one word of a queue's registers. */
@@ -211,6 +287,7 @@ export class DeviceState {
     words[DeviceWord.CONFIG_VECTOR] = 0;
     const count = words[DeviceWord.QUEUE_COUNT]!;
     for (let index = 0; index < count; index++) this.clearQueue(index);
+    this.select();
     Atomics.store(words, DeviceWord.INTERRUPT_STATUS, 0);
     Atomics.store(words, DeviceWord.ACTIVE, 0);
     Atomics.store(words, DeviceWord.STATUS, 0);

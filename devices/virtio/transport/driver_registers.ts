@@ -37,22 +37,6 @@ export class DriverRegisters {
     this.#hooks = hooks;
   }
 
-  /** One word of the offered features, by the driver's selector. */
-  get deviceFeatures(): number {
-    const select = this.#words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
-    return select < 2
-      ? this.#words[DeviceWord.DEVICE_FEATURES + select]! >>> 0
-      : 0;
-  }
-
-  /** One word of the accepted features, by the driver's selector. */
-  get driverFeatures(): number {
-    const select = this.#words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
-    return select < 2
-      ? this.#words[DeviceWord.DRIVER_FEATURES + select]! >>> 0
-      : 0;
-  }
-
   /** Asks the device worker to look at what only the transport knows. */
   transportChanged(): void {
     if (!this.#lock()) return;
@@ -168,13 +152,6 @@ export class DriverRegisters {
   #reset(): void {
     if (this.#words[DeviceWord.ACTIVE] === 1) this.#request(Request.RESET);
     this.#state.clear();
-  }
-
-  /** A word of the selected queue, one of {@linkcode QueueWord}. */
-  queueRegister(word: number): number {
-    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
-    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return 0;
-    return this.#words[queueWord(select, word)]! >>> 0;
   }
 
   /**

@@ -41,23 +41,34 @@ export const MmioRegister = {
   Config: 0x100,
 } as const;
 
-const MAGIC = 0x74726976; // "virt"
-const VERSION = 2;
-const VENDOR = 0x6f657256; // "Vreo"
-const NO_SHARED_MEMORY = 0xffff_ffff;
+/** Registers of the selected queue that are nothing but its words. */
+const QUEUE_WORDS = new Map<number, number>([
+  [MmioRegister.QueueNum, QueueWord.SIZE],
+  [MmioRegister.QueueDescLow, QueueWord.DESC],
+  [MmioRegister.QueueDescHigh, QueueWord.DESC + 1],
+  [MmioRegister.QueueDriverLow, QueueWord.DRIVER],
+  [MmioRegister.QueueDriverHigh, QueueWord.DRIVER + 1],
+  [MmioRegister.QueueDeviceLow, QueueWord.DEVICE],
+  [MmioRegister.QueueDeviceHigh, QueueWord.DEVICE + 1],
+]);
 
 /** One virtio-mmio window. Hot path: it allocates nothing. */
 export class MmioTransport implements BusDevice {
+  readonly #state: DeviceState;
   readonly #words: Int32Array;
   readonly #registers: DriverRegisters;
 
   /** A window over the device's shared page. */
   constructor(state: DeviceState, hooks: TransportHooks) {
+    this.#state = state;
     this.#words = state.words;
     this.#registers = new DriverRegisters(state, hooks);
   }
 
-  /** A guest read of `size` bytes at `offset` in the window. */
+  /**
+   * A guest read of `size` bytes at `offset` in the window: what the page has,
+   * where the guest has not got it as memory.
+   */
   read(offset: number, size: number): number {
     if (this.#words[DeviceWord.DEVICE_ID] === 0) this.#registers.awaitDevice();
     if (offset >= MmioRegister.Config) {
@@ -65,7 +76,7 @@ export class MmioTransport implements BusDevice {
     }
     // §4.2.2.2: only 32-bit aligned accesses to the registers are valid.
     if (size !== 4 || (offset & 3) !== 0) return 0;
-    return this.#readRegister(offset);
+    return Atomics.load(this.#words, offset >> 2) >>> 0;
   }
 
   /** A guest write. */
@@ -75,39 +86,6 @@ export class MmioTransport implements BusDevice {
       this.#registers.writeConfig(offset - MmioRegister.Config, size, value);
     } else if (size === 4 && (offset & 3) === 0) {
       this.#writeRegister(offset, value);
-    }
-  }
-
-  #readRegister(offset: number): number {
-    const words = this.#words;
-    switch (offset) {
-      case MmioRegister.InterruptStatus:
-        return Atomics.load(words, DeviceWord.INTERRUPT_STATUS);
-      case MmioRegister.Status:
-        return Atomics.load(words, DeviceWord.STATUS);
-      case MmioRegister.MagicValue:
-        return MAGIC;
-      case MmioRegister.Version:
-        return VERSION;
-      case MmioRegister.DeviceID:
-        return words[DeviceWord.DEVICE_ID]!;
-      case MmioRegister.VendorID:
-        return VENDOR;
-      case MmioRegister.DeviceFeatures:
-        return this.#registers.deviceFeatures;
-      case MmioRegister.QueueNumMax:
-        return this.#registers.queueRegister(QueueWord.MAX_SIZE);
-      case MmioRegister.QueueReady:
-        return this.#registers.queueRegister(QueueWord.READY);
-      case MmioRegister.ConfigGeneration:
-        return Atomics.load(words, DeviceWord.CONFIG_GENERATION) >>> 0;
-      case MmioRegister.SHMLenLow:
-      case MmioRegister.SHMLenHigh:
-      case MmioRegister.SHMBaseLow:
-      case MmioRegister.SHMBaseHigh:
-        return NO_SHARED_MEMORY;
-      default:
-        return 0; // write-only and reserved registers
     }
   }
 
@@ -125,7 +103,7 @@ export class MmioTransport implements BusDevice {
         return;
       case MmioRegister.DeviceFeaturesSel:
         words[DeviceWord.DEVICE_FEATURES_SEL] = value;
-        return;
+        break;
       case MmioRegister.DriverFeaturesSel:
         words[DeviceWord.DRIVER_FEATURES_SEL] = value;
         return;
@@ -134,34 +112,19 @@ export class MmioTransport implements BusDevice {
         return;
       case MmioRegister.QueueSel:
         words[DeviceWord.QUEUE_SEL] = value;
-        return;
-      case MmioRegister.QueueNum:
-        this.#registers.setQueueRegister(QueueWord.SIZE, value);
-        return;
+        break;
       case MmioRegister.QueueReady:
         this.#registers.writeQueueReady(value & 1);
-        return;
+        break;
       case MmioRegister.QueueReset:
         if (value === 1) this.#registers.writeQueueReset();
+        break;
+      default: {
+        const word = QUEUE_WORDS.get(offset);
+        if (word !== undefined) this.#registers.setQueueRegister(word, value);
         return;
-      case MmioRegister.QueueDescLow:
-        this.#registers.setQueueRegister(QueueWord.DESC, value);
-        return;
-      case MmioRegister.QueueDescHigh:
-        this.#registers.setQueueRegister(QueueWord.DESC + 1, value);
-        return;
-      case MmioRegister.QueueDriverLow:
-        this.#registers.setQueueRegister(QueueWord.DRIVER, value);
-        return;
-      case MmioRegister.QueueDriverHigh:
-        this.#registers.setQueueRegister(QueueWord.DRIVER + 1, value);
-        return;
-      case MmioRegister.QueueDeviceLow:
-        this.#registers.setQueueRegister(QueueWord.DEVICE, value);
-        return;
-      case MmioRegister.QueueDeviceHigh:
-        this.#registers.setQueueRegister(QueueWord.DEVICE + 1, value);
-        return;
+      }
     }
+    this.#state.select();
   }
 }

@@ -1,6 +1,6 @@
 /** The virtio-mmio transport's registers (virtio 1.2 §4.2.2). */
 import assert from "node:assert/strict";
-import { QueueWord, queueWord } from "./device_state.ts";
+import { devicePlaces, QueueWord, queueWord } from "./device_state.ts";
 import { MmioRegister } from "./mmio.ts";
 import { Feature, featureWords, Interrupt, Status } from "../spec.ts";
 import { MockDriver } from "../testing/mod.ts";
@@ -274,4 +274,37 @@ Deno.test("MmioTransport: registers take aligned 32-bit accesses only (§4.2.2.2
   }
   assert.equal(driver.status, 0);
   assert.equal(driver.get(MmioRegister.QueueNumMax), 8);
+});
+
+Deno.test("MmioTransport: a device's page in memory is what a driver reads of its window", () => {
+  const [first, second] = devicePlaces(2);
+  assert.equal(second!.address - first!.address, 4096);
+  const device = new RecordingDevice({ features: [0, 5, 40] });
+  using driver = new MockDriver(device);
+  const { words, page } = driver.state;
+  assert.equal(page.length, 4096);
+  const same = (when: string) => {
+    for (let offset = 0; offset < MmioRegister.Config; offset += 4) {
+      const name = `0x${offset.toString(16)} ${when}`;
+      assert.equal(words[offset >> 2]! >>> 0, driver.get(offset), name);
+    }
+    for (let at = 0; at < device.config.length; at++) {
+      const register = MmioRegister.Config + at;
+      assert.equal(page[register], driver.get(register, 1), when);
+    }
+  };
+  same("at first");
+  assert.equal(words[MmioRegister.DeviceFeatures >> 2], 0x21);
+  assert.equal(words[MmioRegister.QueueNumMax >> 2], 8);
+  driver.start();
+  same("at work");
+  driver.set(MmioRegister.QueueSel, 1);
+  assert.equal(words[MmioRegister.QueueNumMax >> 2], 256);
+  assert.equal(words[MmioRegister.QueueReady >> 2], 1);
+  device.context.configChanged((config) => config[0] = 9);
+  device.context.needsReset("for the test");
+  same("in need of a reset");
+  driver.set(MmioRegister.Status, 0);
+  same("after it");
+  assert.equal(words[MmioRegister.QueueReady >> 2], 0);
 });

@@ -177,16 +177,21 @@ export class VirtioPciFunction implements PciFunction {
   /** §4.1.3.1: accesses have the field's width. */
   #readCommon(offset: number, size: number): number {
     const words = this.#words;
-    const registers = this.#registers;
     switch (offset + (size << 8)) {
       case CommonCfg.device_feature_select + 0x400:
         return words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
       case CommonCfg.device_feature + 0x400:
-        return registers.deviceFeatures;
+        return this.#half(
+          DeviceWord.DEVICE_FEATURES,
+          DeviceWord.DEVICE_FEATURES_SEL,
+        );
       case CommonCfg.driver_feature_select + 0x400:
         return words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
       case CommonCfg.driver_feature + 0x400:
-        return registers.driverFeatures;
+        return this.#half(
+          DeviceWord.DRIVER_FEATURES,
+          DeviceWord.DRIVER_FEATURES_SEL,
+        );
       case CommonCfg.config_msix_vector + 0x200:
         return (words[DeviceWord.CONFIG_VECTOR]! - 1) & 0xffff;
       case CommonCfg.num_queues + 0x200:
@@ -198,12 +203,12 @@ export class VirtioPciFunction implements PciFunction {
       case CommonCfg.queue_select + 0x200:
         return words[DeviceWord.QUEUE_SEL]! & 0xffff;
       case CommonCfg.queue_size + 0x200:
-        return registers.queueRegister(QueueWord.SIZE) ||
-          registers.queueRegister(QueueWord.MAX_SIZE);
+        return this.#queueRegister(QueueWord.SIZE) ||
+          this.#queueRegister(QueueWord.MAX_SIZE);
       case CommonCfg.queue_msix_vector + 0x200:
-        return (registers.queueRegister(QueueWord.VECTOR) - 1) & 0xffff;
+        return (this.#queueRegister(QueueWord.VECTOR) - 1) & 0xffff;
       case CommonCfg.queue_enable + 0x200:
-        return registers.queueRegister(QueueWord.READY);
+        return this.#queueRegister(QueueWord.READY);
       case CommonCfg.queue_notify_off + 0x200:
         return words[DeviceWord.QUEUE_SEL]! & 0xffff;
       case CommonCfg.queue_desc + 0x400:
@@ -212,10 +217,23 @@ export class VirtioPciFunction implements PciFunction {
       case CommonCfg.queue_driver + 4 + 0x400:
       case CommonCfg.queue_device + 0x400:
       case CommonCfg.queue_device + 4 + 0x400:
-        return registers.queueRegister(addressWord(offset));
+        return this.#queueRegister(addressWord(offset));
       default:
         return 0; // queue_reset: a reset is over when its write returns
     }
+  }
+
+  /** The selected half of 64 bits of features; others are 0. */
+  #half(features: number, selector: number): number {
+    const half = this.#words[selector]! >>> 0;
+    return half < 2 ? this.#words[features + half]! >>> 0 : 0;
+  }
+
+  /** A word of the selected queue, one of {@linkcode QueueWord}. */
+  #queueRegister(word: number): number {
+    const select = this.#words[DeviceWord.QUEUE_SEL]! >>> 0;
+    if (select >= this.#words[DeviceWord.QUEUE_COUNT]!) return 0;
+    return this.#words[queueWord(select, word)]! >>> 0;
   }
 
   #writeCommon(offset: number, size: number, value: number): void {
@@ -266,8 +284,8 @@ export class VirtioPciFunction implements PciFunction {
   /** §4.1.5.1.3: a driver that is content with the size need not write it. */
   #enableQueue(): void {
     const registers = this.#registers;
-    if (registers.queueRegister(QueueWord.SIZE) === 0) {
-      const size = registers.queueRegister(QueueWord.MAX_SIZE);
+    if (this.#queueRegister(QueueWord.SIZE) === 0) {
+      const size = this.#queueRegister(QueueWord.MAX_SIZE);
       registers.setQueueRegister(QueueWord.SIZE, size);
     }
     registers.writeQueueReady(1);

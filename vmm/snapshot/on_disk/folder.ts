@@ -30,7 +30,7 @@ import {
 } from "./stored_memory.ts";
 
 /** Another one can't be read by this Vireo. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 /** The file with all but the RAM. */
 export const STATE = "state.json";
 /** The longest `state.json`: 32 vCPUs and 19 devices are below 1 MiB. */

@@ -184,8 +184,8 @@ Deno.test(needing([KVM], {
     await refuses(/is not JSON/);
     put(state.replace('"acpi": false', '"acpi": true'));
     await refuses(/not as it was saved \(sha256\)/);
-    edit(folder.path, (text) => text.replace('"format": 1', '"format": 2'));
-    await refuses(/has format 2; this Vireo reads format 1/);
+    edit(folder.path, (text) => text.replace('"format": 2', '"format": 1'));
+    await refuses(/has format 1; this Vireo reads format 2/);
     edit(folder.path, (text) => text.replace(/"rip": "0x\w+"/, '"rip": "12"'));
     await refuses(/vcpus\[0\]\.registers\.rip: is not a number of 64 bits/);
     edit(
