@@ -10,6 +10,7 @@ import type { Capability, KvmReport, Need } from "./report.ts";
 /** What a machine does without, each with what for. */
 const OPTIONAL: readonly (readonly [name: CapName, purpose: string])[] = [
   ["TSC_DEADLINE_TIMER", "timer"],
+  ["READONLY_MEM", "interrupts over MMIO without exits"],
   ["REINJECT_CONTROL", "no burst of late ticks"],
   ["GET_TSC_KHZ", "the guest is told its TSC's frequency"],
   ["PMU_CAPABILITY", "performance counters hidden, or given"],

@@ -11,6 +11,7 @@ import {
 } from "../devices/virtio/transport/device_state.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { Interrupt } from "../devices/virtio/spec.ts";
+import { SystemError } from "../ffi/errno.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import {
   InterruptEdge,
@@ -138,11 +139,23 @@ class MmioConnection implements Connection {
     const unseen = this.#unseen?.fd;
     if (unseen === undefined) return;
     const wanted = this.#vm.unmasked(this.#gsi);
-    if (wanted !== this.#taken) {
-      if (wanted) this.#vm.ioeventfd(unseen, this.#ack);
-      else this.#vm.removeIoeventfd(unseen, this.#ack);
-      this.#taken = wanted;
+    if (wanted && !this.#taken) {
+      this.#taken = this.#take(unseen);
+    } else if (!wanted && this.#taken) {
+      this.#vm.removeIoeventfd(unseen, this.#ack);
+      this.#taken = false;
     }
-    this.#words[DeviceWord.UNSEEN_ACK] = wanted ? 1 : 0;
+    this.#words[DeviceWord.UNSEEN_ACK] = this.#taken ? 1 : 0;
+  }
+
+  /** False when KVM has no room for it: then acknowledgements exit. */
+  #take(unseen: number): boolean {
+    try {
+      this.#vm.ioeventfd(unseen, this.#ack);
+      return true;
+    } catch (error) {
+      if (error instanceof SystemError) return false;
+      throw error;
+    }
   }
 }

@@ -7,10 +7,12 @@ import {
 } from "../devices/virtio/transport/device_state.ts";
 import { MmioRegister } from "../devices/virtio/transport/mmio.ts";
 import { RecordingDevice } from "../devices/virtio/testing/device.ts";
+import { Errno } from "../ffi/errno.ts";
 import { EventFd } from "../ffi/eventfd.ts";
 import { Kvm } from "../ffi/kvm/kvm.ts";
 import { mask, unmask } from "../ffi/testing/ioapic.ts";
 import { KVM, needing } from "../ffi/testing/needs.ts";
+import { KvmRequest, OtherKvm } from "../ffi/testing/other_kvm.ts";
 import { Gsi, virtioWindow } from "../guest/layout.ts";
 import { connectorOf } from "./connection.ts";
 import type { DeviceSpec, DeviceWorkerStart } from "./messages.ts";
@@ -68,6 +70,15 @@ for (const mapped of [true, false]) {
       };
       assert.equal(begins(), false, "a driver that looks by itself");
       unmask(vm.fd, Gsi.VIRTIO);
+      {
+        using _full = new OtherKvm(
+          {},
+          ({ request }) =>
+            request === KvmRequest.IOEVENTFD ? -Errno.ENOSPC : undefined,
+        );
+        connection.activated!();
+        assert.equal(words[DeviceWord.UNSEEN_ACK], 0, "KVM has no room");
+      }
       assert.equal(begins(), mapped);
       assert.equal(begins(), mapped, "it begins anew");
       mask(vm.fd, Gsi.VIRTIO);

@@ -13,8 +13,13 @@ import { buildElf } from "../guest/testing/mod.ts";
 import { vcpuCpuid } from "../guest/boot/cpuid.ts";
 import { Msr } from "../ffi/kvm/msr.ts";
 import type { MachineConfig, VmConfig } from "./config/types.ts";
+import { readPayload } from "../images/payload/payload.ts";
 import { Machine } from "./machine.ts";
+import { runMachine, ScratchFile } from "./testing/mod.ts";
 import { FakeWorkers } from "./testing/workers.ts";
+
+/** `KVM_MEM_READONLY`. */
+const READONLY = 2;
 
 const { EXIT_ON_EMULATION_FAILURE, X86_USER_SPACE_MSR, PMU_CAPABILITY } = Cap;
 
@@ -155,6 +160,33 @@ hostTest(
     using old = new OtherKvm({ PMU_CAPABILITY: 0 }, enable);
     await make();
     assert.deepEqual(old.enabled, [], "Linux before 5.18");
+  },
+);
+
+hostTest(
+  "registers exit where KVM has no read-only memory, or refuses it, and all works",
+  async () => {
+    const readOnly = ({ request, bytes }: KvmCall) =>
+      request === KvmRequest.SET_USER_MEMORY_REGION &&
+      new DataView(bytes!.buffer).getUint32(4, true) === READONLY;
+    const refused = (call: KvmCall) =>
+      readOnly(call) ? -Errno.ENOMEM : undefined;
+    for (const READONLY_MEM of [0, 1]) {
+      using kvm = new OtherKvm({ READONLY_MEM }, refused);
+      using disk = new ScratchFile(8 << 20);
+      const drive = { drive_id: "d0", path_on_host: disk.path };
+      const { output } = await runMachine({
+        "boot-source": {
+          kernel_image_path: await readPayload(),
+          boot_args: "demo",
+        },
+        "machine-config": { mem_size_mib: 64 },
+        drives: [{ ...drive, is_root_device: false }],
+      });
+      assert.match(output, /1 MiB verified \(interrupts\)/);
+      assert.match(output, /^payload: ok/m);
+      assert.equal(kvm.calls.filter(readOnly).length, READONLY_MEM);
+    }
   },
 );
 

@@ -24,6 +24,7 @@ function trial(name: string, suffix: string, settings: Settings): Row {
 const PACKED: Settings = { packed_rings: true };
 const PCI: Settings = { transport: "pci" };
 const IRQFD: Settings = { irqfd: true };
+const EXITING: Settings = { mapped_registers: false };
 
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
@@ -40,6 +41,8 @@ export const ROWS: readonly Row[] = [
     .map((name) => trial(name, "pci", PCI)),
   ...["read-qd1-irq", "read-qd32-irq", "net-rr-irq"]
     .map((name) => trial(name, "irqfd", IRQFD)),
+  ...["read-qd1-irq", "read-qd32-irq", "net-rx-irq", "net-rr-irq"]
+    .map((name) => trial(name, "exiting", EXITING)),
 ];
 
 /** The rows whose names are, or begin with, one of `names`; all for none. */

@@ -26,6 +26,7 @@ export interface KvmCall {
 export const KvmRequest = {
   CREATE_VM: _IO(KVMIO, 0x01),
   CHECK_EXTENSION: _IO(KVMIO, 0x03),
+  SET_USER_MEMORY_REGION: _IOW(KVMIO, 0x46, 32),
   REINJECT_CONTROL: _IO(KVMIO, 0x71),
   IOEVENTFD: _IOW(KVMIO, 0x79, 64),
   SET_MSRS: _IOW(KVMIO, 0x89, 8),

@@ -9,7 +9,12 @@ import {
   DeviceWord,
   QueueWord,
 } from "../../devices/virtio/transport/device_state.ts";
-import { DeviceId, Feature, Status } from "../../devices/virtio/spec.ts";
+import {
+  DeviceId,
+  Feature,
+  Interrupt,
+  Status,
+} from "../../devices/virtio/spec.ts";
 import { DESC_SIZE, DescFlag } from "../../devices/virtio/queue/queue.ts";
 import type { GuestMemory } from "../../guest/memory.ts";
 import type { DeviceSpec } from "../messages.ts";
@@ -71,7 +76,10 @@ export interface DeviceReport {
   status: string[];
   /** Numbers of the feature bits that the driver has accepted. */
   features: number[];
-  /** InterruptStatus (§4.2.2): what the driver has not acknowledged. */
+  /**
+   * InterruptStatus (§4.2.2): what the driver has not acknowledged. Of used
+   * buffers that is not known where registers are mapped: their bit is 0 then.
+   */
   interruptStatus: number;
   /** Guest physical address of its window; over PCI it has none. */
   window?: number;
@@ -104,12 +112,17 @@ export function deviceReports(
       status: Object.entries(Status)
         .filter(([, bit]) => state.status & bit).map(([name]) => name),
       features: bits.filter((bit) => state.hasFeature(bit)),
-      interruptStatus: state.words[DeviceWord.INTERRUPT_STATUS]!,
+      interruptStatus: unacknowledged(state),
       ...(spec.pci === undefined && { window: spec.window }),
       gsi: spec.gsi,
       queues,
     };
   });
+}
+
+function unacknowledged({ words }: DeviceState): number {
+  const unseen = words[DeviceWord.UNSEEN_ACK] === 0 ? 0 : Interrupt.USED_BUFFER;
+  return words[DeviceWord.INTERRUPT_STATUS]! & ~unseen;
 }
 
 function nameIn(names: Record<string, number>, value: number): string {
