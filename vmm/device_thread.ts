@@ -9,10 +9,7 @@ import { type Polled, PollWindow } from "../devices/runtime/poll_window.ts";
 import type { SavedDevice, VirtioDevice } from "../devices/virtio/device.ts";
 import type { Maker, MakerContext } from "../devices/virtio/maker.ts";
 import { DeviceState } from "../devices/virtio/transport/device_state.ts";
-import {
-  ActivatedDevice,
-  type QueueClass,
-} from "../devices/virtio/transport/activated_device.ts";
+import { ActivatedDevice } from "../devices/virtio/transport/activated_device.ts";
 import { drainEventFd, EventFd } from "../ffi/eventfd.ts";
 import { VireoError } from "../ffi/error.ts";
 import { GuestMemory } from "../guest/memory.ts";
@@ -28,6 +25,7 @@ import type {
 import type { OwnTurns } from "./own_turns.ts";
 
 type Recording = typeof import("./trace/device_recorder.ts");
+type Packed = typeof import("../devices/virtio/queue/packed.ts");
 /** Tells the main isolate. */
 type Post = (message: WorkerMessage) => void;
 
@@ -106,7 +104,9 @@ export class DeviceThread implements Disposable, Polled {
     const loose = new Set(devices);
     parts.defer(() => closeAll(loose));
     const connect = await connectorOf(start, log);
-    const PackedQueue = start.packed ? await packedQueue() : undefined;
+    const packed: Packed | undefined = start.packed
+      ? await import(PACKED)
+      : undefined;
     const { recorderOf } = await record;
     const eventFd = () => parts.use(new EventFd());
     const connected = devices.map((device, index) => {
@@ -119,7 +119,7 @@ export class DeviceThread implements Disposable, Polled {
         state: new DeviceState(spec.state),
         memory,
         loop,
-        packed: PackedQueue,
+        packed: packed?.PackedQueue,
         restored: spec.saved !== undefined,
         record: recorderOf(start.record, index),
         raiseInterrupt: (source) => connection.raise(source),
@@ -298,12 +298,6 @@ const PACKED =
   new URL("../devices/virtio/queue/packed.ts", import.meta.url).href;
 const OWN_TURNS = new URL("./own_turns.ts", import.meta.url).href;
 const RECORD = new URL("./trace/device_recorder.ts", import.meta.url).href;
-
-async function packedQueue(): Promise<QueueClass> {
-  const { PackedQueue }: typeof import("../devices/virtio/queue/packed.ts") =
-    await import(PACKED);
-  return PackedQueue;
-}
 
 async function ownTurns(
   ...of: ConstructorParameters<typeof OwnTurns>

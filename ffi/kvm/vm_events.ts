@@ -4,14 +4,43 @@
  *
  * @module
  */
-import { _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
+import { _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
 import { libc } from "../libc.ts";
 import { KVMIO } from "./api.ts";
 
 const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
 const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
+const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, 520);
 const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
+
+/** Bytes of `struct kvm_irqchip`: its number, padding, 512 of the chip. */
+export const IRQCHIP_SIZE = 520;
+/** `KVM_IRQCHIP_*`: the two halves of the PIC, and the I/O APIC. */
+export const Irqchip = { PIC_MASTER: 0, PIC_SLAVE: 1, IOAPIC: 2 } as const;
+/** Where that has the redirection table, 8 bytes for each pin. */
+export const IOAPIC_REDIRECTIONS = 8 + 24;
+/** A pin's entry: the interrupt goes nowhere. */
+export const IOAPIC_MASKED = 1 << 16;
+
+/** §4.26: the state of one interrupt controller. */
+export function getIrqchip(
+  vmFd: number,
+  id: number,
+): Uint8Array<ArrayBuffer> {
+  const irqchip = new Uint8Array(IRQCHIP_SIZE);
+  irqchip[0] = id;
+  ioctlBuffer(vmFd, KVM_GET_IRQCHIP, irqchip, "KVM_GET_IRQCHIP");
+  return irqchip;
+}
+
+/** §4.27: sets the state of the controller that it is of. */
+export function setIrqchip(
+  vmFd: number,
+  irqchip: Uint8Array<ArrayBuffer>,
+): void {
+  ioctlBuffer(vmFd, KVM_SET_IRQCHIP, irqchip, "KVM_SET_IRQCHIP");
+}
 
 /** Where an ioeventfd listens. */
 export interface IoEventFdAddress {
@@ -41,15 +70,11 @@ export class VmEvents {
     ioctlBuffer(this.fd, KVM_IRQ_LINE, line, "KVM_IRQ_LINE");
   }
 
-  /** §4.26: the guest lets interrupts of this pin of the I/O APIC through. */
+  /** The guest lets interrupts of this pin of the I/O APIC through. */
   unmasked(gsi: number): boolean {
-    const KVM_IRQCHIP_IOAPIC = 2;
-    const ENTRIES = 8 + 24; // struct kvm_ioapic_state.redirtbl
-    const MASKED = 1 << 16;
-    const chip = new Uint32Array(520 / 4);
-    chip[0] = KVM_IRQCHIP_IOAPIC;
-    ioctlBuffer(this.fd, KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP");
-    return (chip[ENTRIES / 4 + 2 * gsi]! & MASKED) === 0;
+    const entry = new DataView(getIrqchip(this.fd, Irqchip.IOAPIC).buffer)
+      .getUint32(IOAPIC_REDIRECTIONS + 8 * gsi, true);
+    return (entry & IOAPIC_MASKED) === 0;
   }
 
   /** §4.75: a write to the eventfd raises (edge) the interrupt `gsi`. */

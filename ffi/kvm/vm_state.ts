@@ -7,18 +7,13 @@
 import { _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
 import { KVMIO } from "./api.ts";
 import { CLOCK_SIZE, getClock, setClock } from "./vm_clock.ts";
+import { getIrqchip, Irqchip, IRQCHIP_SIZE, setIrqchip } from "./vm_events.ts";
 
-const IRQCHIP_SIZE = 520; // u32 chip_id, u32 padding, 512 bytes
 const PIT_SIZE = 112;
 
 const KVM_GET_MSR_INDEX_LIST = _IOWR(KVMIO, 0x02, 4);
-const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, IRQCHIP_SIZE);
-const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, IRQCHIP_SIZE);
 const KVM_GET_PIT2 = _IOR(KVMIO, 0x9f, PIT_SIZE);
 const KVM_SET_PIT2 = _IOW(KVMIO, 0xa0, PIT_SIZE);
-
-/** `KVM_IRQCHIP_*`: the two halves of the PIC, and the I/O APIC. */
-const IRQCHIPS = [0, 1, 2] as const;
 
 /** Readable and settable, but not in KVM's own list. */
 const MORE_MSRS = [
@@ -67,7 +62,7 @@ export function savedMsrs(kvmFd: number): number[] {
 export function saveVm(vmFd: number): VmState {
   const pit = new Uint8Array(PIT_SIZE);
   ioctlBuffer(vmFd, KVM_GET_PIT2, pit, "KVM_GET_PIT2");
-  const irqchips = IRQCHIPS.map((id) => getIrqchip(vmFd, id));
+  const irqchips = Object.values(Irqchip).map((id) => getIrqchip(vmFd, id));
   return { irqchips, pit, clock: getClock(vmFd) };
 }
 
@@ -82,16 +77,7 @@ export function restoreVm(
   { irqchips, pit, clock }: VmState,
   catchUp = false,
 ): void {
-  for (const irqchip of irqchips) {
-    ioctlBuffer(vmFd, KVM_SET_IRQCHIP, irqchip, "KVM_SET_IRQCHIP");
-  }
+  for (const irqchip of irqchips) setIrqchip(vmFd, irqchip);
   ioctlBuffer(vmFd, KVM_SET_PIT2, pit, "KVM_SET_PIT2");
   setClock(vmFd, clock, catchUp);
-}
-
-function getIrqchip(vmFd: number, id: number): Uint8Array<ArrayBuffer> {
-  const irqchip = new Uint8Array(IRQCHIP_SIZE);
-  irqchip[0] = id;
-  ioctlBuffer(vmFd, KVM_GET_IRQCHIP, irqchip, "KVM_GET_IRQCHIP");
-  return irqchip;
 }

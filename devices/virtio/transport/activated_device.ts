@@ -25,12 +25,8 @@ import {
 } from "../spec.ts";
 import { SplitQueue } from "../queue/split.ts";
 
-/** Makes queues, split or packed ones. */
-export type QueueClass = new (
-  index: number,
-  size: number,
-  memory: GuestMemory,
-) => VirtQueue;
+/** It is loaded where it is offered only. */
+type PackedQueueClass = typeof import("../queue/packed.ts").PackedQueue;
 
 /** What an activated needs around it. */
 export interface ActivatedDeviceOptions {
@@ -50,7 +46,7 @@ export interface ActivatedDeviceOptions {
   /** A driver begins to use the device, or goes on with it. */
   activated?(): void;
   /** Packed virtqueues, to be offered (`VIRTIO_F_RING_PACKED`). */
-  packed?: QueueClass | undefined;
+  packed?: PackedQueueClass | undefined;
   /** It is {@linkcode ActivatedDevice.restore | restored} before it is shown. */
   restored?: boolean;
   /** What is told of the device's work; default: nothing. */
