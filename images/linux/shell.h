@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "orders.h"
 #include "strings.h"
 #include "syscall.h"
 
@@ -33,6 +34,7 @@ static void become_shell(char **env, int commands)
 	static char room[ROOM];
 	static char *arguments[] = { "sh", "-l", "-c", room, 0 };
 
+	leave_ports();
 	// In init's session: as the leader of one ends, the kernel throws away
 	// what its terminal has not sent yet.
 	if (commands) {
