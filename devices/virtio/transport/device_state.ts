@@ -176,12 +176,19 @@ export class DeviceState {
     words.fill(NO_SHARED_MEMORY, first, first + 4);
   }
 
+  /** The half of 64 bits of features that `selector` has; others are 0. */
+  half(features: number, selector: number): number {
+    const half = this.words[selector]! >>> 0;
+    return half < 2 ? this.words[features + half]! >>> 0 : 0;
+  }
+
   /** Shows what the selectors select; nothing has zeros. */
   select(): void {
     const { words } = this;
-    const half = words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
-    const features = half < 2 ? words[DeviceWord.DEVICE_FEATURES + half]! : 0;
-    words[DeviceWord.SELECTED_FEATURES] = features;
+    words[DeviceWord.SELECTED_FEATURES] = this.half(
+      DeviceWord.DEVICE_FEATURES,
+      DeviceWord.DEVICE_FEATURES_SEL,
+    );
     const queue = words[DeviceWord.QUEUE_SEL]! >>> 0;
     const exists = queue < words[DeviceWord.QUEUE_COUNT]!;
     const at = queueWord(exists ? queue : MAX_QUEUES, 0); // behind the last

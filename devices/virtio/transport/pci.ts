@@ -58,6 +58,7 @@ export interface PciHooks extends TransportHooks {
 /** One virtio function. Register accesses allocate nothing. */
 export class VirtioPciFunction implements PciFunction {
   readonly memorySize: number = BarLayout.SIZE;
+  readonly #state: DeviceState;
   readonly #words: Int32Array;
   readonly #pci: PciFunctionState;
   readonly #hooks: PciHooks;
@@ -65,6 +66,7 @@ export class VirtioPciFunction implements PciFunction {
 
   /** A function over the device's shared page and its own. */
   constructor(state: DeviceState, pci: PciFunctionState, hooks: PciHooks) {
+    this.#state = state;
     this.#words = state.words;
     this.#pci = pci;
     this.#hooks = hooks;
@@ -181,14 +183,14 @@ export class VirtioPciFunction implements PciFunction {
       case CommonCfg.device_feature_select + 0x400:
         return words[DeviceWord.DEVICE_FEATURES_SEL]! >>> 0;
       case CommonCfg.device_feature + 0x400:
-        return this.#half(
+        return this.#state.half(
           DeviceWord.DEVICE_FEATURES,
           DeviceWord.DEVICE_FEATURES_SEL,
         );
       case CommonCfg.driver_feature_select + 0x400:
         return words[DeviceWord.DRIVER_FEATURES_SEL]! >>> 0;
       case CommonCfg.driver_feature + 0x400:
-        return this.#half(
+        return this.#state.half(
           DeviceWord.DRIVER_FEATURES,
           DeviceWord.DRIVER_FEATURES_SEL,
         );
@@ -221,12 +223,6 @@ export class VirtioPciFunction implements PciFunction {
       default:
         return 0; // queue_reset: a reset is over when its write returns
     }
-  }
-
-  /** The selected half of 64 bits of features; others are 0. */
-  #half(features: number, selector: number): number {
-    const half = this.#words[selector]! >>> 0;
-    return half < 2 ? this.#words[features + half]! >>> 0 : 0;
   }
 
   /** A word of the selected queue, one of {@linkcode QueueWord}. */
