@@ -13,6 +13,7 @@ import { ApiProcess } from "../../api/testing/process.ts";
 import { Random } from "../../guest/testing/random.ts";
 import { until } from "../../ffi/testing/until.ts";
 import { COUNTS } from "../../vmm/testing/tiny_guest.ts";
+import type { More } from "../campaign.ts";
 
 /** What was answered, by status. */
 export type Statuses = Record<number, number>;
@@ -37,7 +38,7 @@ const ODD: readonly unknown[] = [
  */
 export async function randomCalls(
   seed: number,
-  more: (calls: number) => boolean,
+  more: More,
 ): Promise<Statuses> {
   const random = new Random(seed);
   await using process = new ApiProcess({ args: ["--level", "Off"] });

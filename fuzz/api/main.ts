@@ -1,15 +1,14 @@
 /**
- * Random calls of the API beside a guest: `deno task fuzz:api [SECONDS [SEED]]`.
+ * Random calls of the API beside a guest: `deno task fuzz:api --help`.
  *
  * @module
  */
+import { Campaign } from "../campaign.ts";
 import { randomCalls } from "./calls.ts";
 
-const [seconds = 600, seed = Date.now() % 1_000_000] = Deno.args.map(Number);
-const end = performance.now() + seconds * 1000;
-let count = 0;
-const statuses = await randomCalls(seed, (calls) => {
-  count = calls;
-  return performance.now() < end;
-});
-console.log(`seed ${seed}: ${count} calls, by status`, statuses);
+const campaign = new Campaign(
+  "fuzz:api",
+  "Random calls of the API, good and bad, beside a guest that goes on.",
+);
+const statuses = await randomCalls(campaign.seed, campaign.more);
+console.log(campaign.result("by status"), statuses);

@@ -9,6 +9,7 @@
 import assert from "node:assert/strict";
 import { type HttpEvent, HttpParser, LINE_MAX } from "../../api/http/parser.ts";
 import { Random } from "../../guest/testing/random.ts";
+import type { More } from "../campaign.ts";
 
 const BODY_MAX = 64;
 const GOOD = "GET /good HTTP/1.1\r\n\r\n";
@@ -34,10 +35,10 @@ export interface HttpCounts {
   mistakes: number;
 }
 
-/** Tries as many inputs. */
-export function fuzzHttp(first: number, count: number): HttpCounts {
+/** Tries inputs from `first` on, until `more` says no. */
+export function fuzzHttp(first: number, more: More): HttpCounts {
   const counts: HttpCounts = { requests: 0, mistakes: 0 };
-  for (let seed = first; seed < first + count; seed++) {
+  for (let seed = first; more(seed - first); seed++) {
     try {
       tried(new Random(seed), counts);
     } catch (error) {

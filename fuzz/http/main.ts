@@ -1,14 +1,14 @@
 /**
- * Fuzzes the API's HTTP parser: `deno task fuzz:http [COUNT [FIRST]]`.
+ * Fuzzes the API's HTTP parser: `deno task fuzz:http --help`.
  *
  * @module
  */
+import { Campaign } from "../campaign.ts";
 import { fuzzHttp } from "./http.ts";
 
-const [count = 1_000_000, first = 1] = Deno.args.map(Number);
-const start = performance.now();
-const { requests, mistakes } = fuzzHttp(first, count);
-const seconds = ((performance.now() - start) / 1000).toFixed(0);
-console.log(
-  `${count} inputs in ${seconds} s: ${requests} requests, ${mistakes} mistakes`,
+const campaign = new Campaign(
+  "fuzz:http",
+  "Requests, good and spoiled, in pieces of any length, for the HTTP parser.",
 );
+const { requests, mistakes } = fuzzHttp(campaign.seed, campaign.more);
+console.log(campaign.result(`${requests} requests, ${mistakes} mistakes`));

@@ -1,17 +1,24 @@
 /**
- * Fuzzes the state of snapshots: `deno task fuzz:snapshot [COUNT [FIRST]]`.
+ * Fuzzes the state of snapshots: `deno task fuzz:snapshot --help`.
  *
  * @module
  */
+import { Campaign } from "../campaign.ts";
 import { savedFolder } from "./saved_folder.ts";
 import { fuzzStates } from "./state.ts";
 
-const [count = 100_000, first = 1] = Deno.args.map(Number);
+const campaign = new Campaign(
+  "fuzz:snapshot",
+  "Snapshots with another state than was saved: refused in a line, or a state.",
+);
 using folder = await savedFolder();
-const start = performance.now();
-const { opened, refused } = fuzzStates(folder.path, first, count);
-const seconds = ((performance.now() - start) / 1000).toFixed(0);
+const { opened, refused } = fuzzStates(
+  folder.path,
+  campaign.seed,
+  campaign.more,
+);
 console.log(
-  `${count} states in ${seconds} s: ${opened} opened, all others refused in ` +
-    `one of ${refused.size} lines`,
+  campaign.result(
+    `${opened} opened, all others refused in one of ${refused.size} lines`,
+  ),
 );

@@ -11,6 +11,7 @@ import { VireoError } from "../../ffi/error.ts";
 import { Random } from "../../guest/testing/random.ts";
 import { openFolder } from "../../vmm/snapshot/on_disk/folder.ts";
 import { checkGiven } from "../../vmm/snapshot/trust.ts";
+import type { More } from "../campaign.ts";
 
 /** What became of the states. */
 export interface Counts {
@@ -30,19 +31,20 @@ const STATE = "state.json";
 const STATE_KEYS = ["format", "saved", "origin", "home", "memory", "machine"];
 
 /**
- * Reads a snapshot with as many changes of its state, one after the other.
+ * Reads a snapshot with changes of its state, one after the other, from `first`
+ * on, until `more` says no.
  *
  * @param folder with a snapshot, whose state is the last change afterwards
  */
 export function fuzzStates(
   folder: string,
   first: number,
-  count: number,
+  more: More,
 ): Counts {
   const path = `${folder}/${STATE}`;
   const good = Deno.readTextFileSync(path);
   const counts: Counts = { opened: 0, refused: new Set() };
-  for (let seed = first; seed < first + count; seed++) {
+  for (let seed = first; more(seed - first); seed++) {
     try {
       Deno.writeTextFileSync(path, changed(new Random(seed), good));
       const line = tried(folder);

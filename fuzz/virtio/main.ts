@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 import { fileURLToPath } from "node:url";
 import { VireoError } from "../../ffi/error.ts";
+import { showProgress, wholeNumber } from "../campaign.ts";
 import { saveInput } from "./corpus.ts";
 import type { TransportName } from "./input.ts";
 import { SUBJECTS } from "./subjects.ts";
@@ -113,22 +114,13 @@ async function runChild(
       if (line.startsWith("! ")) run.failures.push([run.last, line.slice(2)]);
       else run.last = Number(line);
     }
-    progress(target, transport, run.last - seed + 1);
+    showProgress(`${target}-${transport}: ${run.last - seed + 1} inputs`);
   }
   clearTimeout(timer);
   const { success, signal } = await child.status;
   if (hung) run.failures.push([run.last, "hangs"]);
   else if (!success) run.failures.push([run.last, `ends by ${signal}`]);
   return run;
-}
-
-let shown = 0;
-/** One line on a terminal, at most ten times a second. */
-function progress(target: string, transport: string, inputs: number): void {
-  if (!Deno.stderr.isTerminal() || performance.now() - shown < 100) return;
-  shown = performance.now();
-  const line = `\r${target}-${transport}: ${inputs} inputs `;
-  Deno.stderr.writeSync(new TextEncoder().encode(line));
 }
 
 /** `93.5 %`: lines of the device's own files that ran. */
@@ -151,11 +143,6 @@ async function lines(folder: string, target: string): Promise<string> {
   return found > 0 ? `${(100 * hit / found).toFixed(1)} %` : "?";
 }
 
-function count(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("not a number");
-  return Number(text);
-}
-
 function list(text: string, previous: string[]): string[] {
   return [...previous, ...text.split(",").filter(Boolean)];
 }
@@ -173,8 +160,13 @@ async function main(args: string[]): Promise<number> {
       [],
     )
     .option("--transport <name>", "mmio, pci, or both", "both")
-    .option("--seconds <n>", "for each target and transport", count, 10)
-    .option("--seed <n>", "the first input; the same gives the same", count, 1)
+    .option("--seconds <n>", "for each target and transport", wholeNumber, 10)
+    .option(
+      "--seed <n>",
+      "the first input; the same gives the same",
+      wholeNumber,
+      1,
+    )
     .option("--coverage", "lines of the device's files that ran")
     .parse(args, { from: "user" }).opts<Options>();
   const targets = options.target.length > 0
