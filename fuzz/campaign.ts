@@ -59,11 +59,11 @@ export class Campaign {
 }
 
 let shown = 0;
-/** One line on a terminal, at most ten times a second. */
+/** One line on a terminal, at most ten times a second; what is next covers it. */
 export function showProgress(text: string): void {
   if (performance.now() - shown < SHOWN_MS || !Deno.stderr.isTerminal()) return;
   shown = performance.now();
-  Deno.stderr.writeSync(new TextEncoder().encode(`\r${text} `));
+  Deno.stderr.writeSync(new TextEncoder().encode(`${text} \r`));
 }
 
 /** An option's value. */

@@ -8,14 +8,15 @@ import { _IOR, _IOW, _IOWR, ioctlBuffer } from "../ioctl.ts";
 import { libc } from "../libc.ts";
 import { KVMIO } from "./api.ts";
 
+/** Bytes of `struct kvm_irqchip`: its number, padding, 512 of the chip. */
+export const IRQCHIP_SIZE = 520;
+
 const KVM_IRQ_LINE = _IOW(KVMIO, 0x61, 8);
-const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, 520);
-const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, 520);
+const KVM_GET_IRQCHIP = _IOWR(KVMIO, 0x62, IRQCHIP_SIZE);
+const KVM_SET_IRQCHIP = _IOR(KVMIO, 0x63, IRQCHIP_SIZE);
 const KVM_IRQFD = _IOW(KVMIO, 0x76, 32);
 const KVM_IOEVENTFD = _IOW(KVMIO, 0x79, 64);
 
-/** Bytes of `struct kvm_irqchip`: its number, padding, 512 of the chip. */
-export const IRQCHIP_SIZE = 520;
 /** `KVM_IRQCHIP_*`: the two halves of the PIC, and the I/O APIC. */
 export const Irqchip = { PIC_MASTER: 0, PIC_SLAVE: 1, IOAPIC: 2 } as const;
 /** Where that has the redirection table, 8 bytes for each pin. */
