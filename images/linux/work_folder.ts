@@ -7,6 +7,9 @@
 /** Programs that are being ended are looked for this often: a second in all. */
 const TRIES = 50;
 
+/** And those whose environment isn't to be seen yet this often: half a second. */
+const STARTING_TRIES = 25;
+
 /** A folder for the time of a build, which only one process makes at a time. */
 export class WorkFolder implements AsyncDisposable {
   /** Its path. */
@@ -49,27 +52,37 @@ export class WorkFolder implements AsyncDisposable {
    */
   async #endPrograms(): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
-      const ids = programsWith(`TMPDIR=${this.path}`);
-      if (ids.length === 0) return;
+      const { ids, starting } = programsWith(`TMPDIR=${this.path}`);
+      const mayAppear = starting && tries < STARTING_TRIES;
+      if (ids.length === 0 && !mayAppear) return;
       for (const id of ids) end(id);
       await new Promise((done) => setTimeout(done, 20));
     }
   }
 }
 
-/** The programs with something in their environment, as far as one may know. */
-function programsWith(variable: string): number[] {
-  const found: number[] = [];
+/**
+ * The programs with something in their environment, as far as one may know, and
+ * whether any has none: that is so for a moment while `execve` starts one, and
+ * for good where someone wanted it.
+ */
+function programsWith(variable: string): { ids: number[]; starting: boolean } {
+  const ids: number[] = [];
+  let starting = false;
   for (const { name } of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === Deno.pid) continue;
     try {
-      const all = Deno.readTextFileSync(`/proc/${name}/environ`).split("\0");
-      if (all.includes(variable)) found.push(Number(name));
+      const all = Deno.readTextFileSync(`/proc/${name}/environ`);
+      if (all.split("\0").includes(variable)) ids.push(Number(name));
+      // Neither the kernel's threads nor what has ended have a program.
+      else if (all === "" && Deno.readLinkSync(`/proc/${name}/exe`)) {
+        starting = true;
+      }
     } catch {
-      // It has ended, or is another user's.
+      // It has ended, or is another user's, or has no program.
     }
   }
-  return found;
+  return { ids, starting };
 }
 
 function end(id: number): void {

@@ -27,3 +27,24 @@ Deno.test("work folder: what a killed build left is ended and removed", async ()
   await folder[Symbol.asyncDispose]();
   await Deno.remove(parent);
 });
+
+Deno.test("work folder: what is only being started is ended, too", async () => {
+  const parent = await Deno.makeTempDir();
+  const left = await WorkFolder.make(`${parent}/build`);
+  // Within `execve`, a program has no environment for a moment.
+  const program = new Deno.Command("sh", {
+    args: ["-c", `read go; export TMPDIR=${left.path}; exec sleep 20`],
+    clearEnv: true,
+    stdin: "piped",
+  }).spawn();
+  while (Deno.readTextFileSync(`/proc/${program.pid}/cmdline`) === "") {
+    await new Promise((done) => setTimeout(done, 1));
+  }
+  const ended = left[Symbol.asyncDispose]();
+  const writer = program.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("\n"));
+  await ended;
+  assert.equal((await program.status).signal, "SIGKILL");
+  await writer.close().catch(() => {});
+  await Deno.remove(parent);
+});
